@@ -1,0 +1,283 @@
+"""The nouns: what travels between the rooms. Frozen dataclasses with no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Feature = Literal[
+    "text_to_image",
+    "negative_prompt",
+    "seed",
+    "steps",
+    "guidance_scale",
+    "sampler",
+    "scheduler",
+    "exact_size",
+]
+"""What a request may ask of a model. A model lists those it honours; nothing is dropped in silence."""
+
+OutputFormat = Literal["png", "webp", "jpeg"]
+
+Progress = Callable[[float, str], Awaitable[None]]
+"""Tell the caller how far the work is: a share of 0 to 1, and a short sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRequest:
+    """What the caller asked for. None means: the route decides."""
+
+    prompt: str
+    negative_prompt: str = ""
+    width: int | None = None
+    """Pixels."""
+    height: int | None = None
+    """Pixels."""
+    aspect_ratio: str | None = None
+    """As "16:9"; the model's own size is shaped to it. Not together with width and height."""
+    num_images: int = 1
+    seed: int | None = None
+    """0 to 2**32 - 1. Picture i of a batch is made with seed + i."""
+    steps: int | None = None
+    guidance_scale: float | None = None
+    sampler: str | None = None
+    scheduler: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    """`auto`, `local`, `cloud` or the name of one provider."""
+    output_format: OutputFormat | None = None
+    file_name: str = ""
+    """A hint for the file's name, never a path."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One call of a provider: a request in which nothing is left open."""
+
+    prompt: str
+    negative_prompt: str
+    width: int
+    height: int
+    num_images: int
+    seed: int
+    steps: int | None
+    """None where the model takes no number of steps."""
+    guidance_scale: float | None
+    """None where the model takes no guidance."""
+    sampler: str | None = None
+    scheduler: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model that one provider can run, with the facts that decide its fate."""
+
+    id: str
+    """As the provider knows it: a file name, a folder, a Hub id."""
+    provider: str
+    local: bool
+    """True when neither prompt nor picture leaves this machine or the user's own hosts."""
+    family: str | None = None
+    """Architecture, as `sd1`, `sdxl`, `flux1`; None when it could not be told."""
+    title: str = ""
+    aliases: tuple[str, ...] = ()
+    features: frozenset[Feature] = frozenset()
+    installed: bool = True
+    how_to_install: str = ""
+    demo: bool = False
+    """True for the built-in tiny model: a proof that all works, not a model for real pictures."""
+    loaded: bool = False
+    native_width: int = 1024
+    native_height: int = 1024
+    min_side: int = 64
+    max_side: int = 2048
+    multiple_of: int = 8
+    """Width and height must be multiples of this, pixels."""
+    max_images: int = 16
+    default_steps: int | None = None
+    default_guidance: float | None = None
+    distilled: bool = False
+    """True when the model works only near its own steps and guidance (turbo, schnell, lightning)."""
+    vram_bytes: int | None = None
+    """GPU memory that the cheapest supported way of running it needs; None when unknown."""
+    ram_bytes: int | None = None
+    remote: bool = False
+    """True when another process (an engine's server) holds the weights and does its own fitting."""
+    quality: float | None = None
+    """0 to 10, the source report's scale; None when unknown."""
+    license: str = ""
+    commercial_use: bool | None = None
+    price_micro_usd: int | None = 0
+    """Upper bound for one picture at native size, 1e-6 USD; None when unknown."""
+    seconds: float | None = None
+    """Expected seconds for one picture at native size and default steps, when the provider knows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """One graphics processor. Bytes; None when it could not be told."""
+
+    name: str
+    vendor: Literal["nvidia", "amd", "apple", "intel", "unknown"]
+    index: int = 0
+    vram_total: int | None = None
+    vram_free: int | None = None
+    driver: str | None = None
+    unified_memory: bool = False
+
+
+Tier = Literal["cpu", "below_minimum", "budget", "recommended", "professional"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """This machine. Bytes; None when it could not be told."""
+
+    os: str
+    machine: str
+    cpu: str | None = None
+    cpu_cores: int | None = None
+    ram_total: int | None = None
+    ram_available: int | None = None
+    disk_free: int | None = None
+    gpus: tuple[Gpu, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was tried and did not answer, one sentence each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why not: what stood against a model or a provider, and what would change it."""
+
+    code: str
+    have: str
+    need: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """A model, or a whole provider (`model` is None), left out, with every reason."""
+
+    provider: str
+    model: str | None
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What answered when the providers were asked, and why the others did not."""
+
+    models: tuple[Model, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    configured: frozenset[str] = frozenset()
+    """Providers that the user's config names, as against those merely looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A model that passed every filter, with the job as it would be given to it."""
+
+    model: Model
+    job: Job
+    score: float
+    """US dollars; lower wins."""
+    cost_micro_usd: int
+    seconds: float
+    why: str
+    notes: tuple[str, ...] = ()
+    """What differs from the request, one sentence each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The routes in the order in which they will be tried, and those left out."""
+
+    candidates: tuple[Candidate, ...]
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedImage:
+    """A picture as a provider gave it: encoded bytes, not yet checked."""
+
+    data: bytes
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """What a provider gives back for one job."""
+
+    images: tuple[GeneratedImage, ...]
+    notes: tuple[str, ...] = ()
+    cost_micro_usd: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One provider tried for one request."""
+
+    provider: str
+    model: str
+    ok: bool
+    milliseconds: int
+    error_code: str = ""
+    error: str = ""
+    cost_micro_usd: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredImage:
+    """A picture on disk."""
+
+    id: str
+    path: str
+    media_type: str
+    width: int
+    height: int
+    bytes: int
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one request led to."""
+
+    images: tuple[StoredImage, ...]
+    model: Model
+    job: Job
+    requested_width: int | None
+    requested_height: int | None
+    why: str
+    attempts: tuple[Attempt, ...]
+    notes: tuple[str, ...]
+    cost_micro_usd: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """A picture made small enough to show to a model."""
+
+    data: bytes
+    media_type: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a picture was made, as it is written into the file and beside it."""
+
+    prompt: str
+    negative_prompt: str
+    provider: str
+    model: str
+    seed: int
+    steps: int | None
+    guidance_scale: float | None
+    width: int
+    height: int
+    extra: Mapping[str, str] = field(default_factory=dict[str, str])
