@@ -21,7 +21,7 @@ class ProviderContext:
     data_dir: Path
     """The server's own folder; a provider may keep files in a subfolder named after itself."""
     timeout: float | None = None
-    """Seconds for one generation, from the config's `api.timeout`; None leaves it to the provider."""
+    """Seconds for one generation, from the config's `api.timeout`; None: the provider's own."""
     gpu: str = "auto"
     """The config's `hardware.gpu`: `auto`, `cpu`, or a device as `cuda:1`."""
     vram_optimization: bool = True
@@ -69,7 +69,7 @@ class ProviderType(Protocol):
     """What it is, in a few words, for list_models and the docs."""
 
     automatic: ClassVar[bool]
-    """True when it is tried without being named in the config (it is free and only looks at this machine)."""
+    """True when it is tried without being named in the config: free, and on this machine."""
 
     def __call__(self, name: str, settings: Any, context: ProviderContext) -> Provider:
         """Build one provider from its validated section."""

@@ -14,9 +14,8 @@ Feature = Literal[
     "guidance_scale",
     "sampler",
     "scheduler",
-    "exact_size",
 ]
-"""What a request may ask of a model. A model lists those it honours; nothing is dropped in silence."""
+"""What a request may ask of a model. A model lists what it honours; nothing is dropped unsaid."""
 
 OutputFormat = Literal["png", "webp", "jpeg"]
 
@@ -98,7 +97,7 @@ class Model:
     default_steps: int | None = None
     default_guidance: float | None = None
     distilled: bool = False
-    """True when the model works only near its own steps and guidance (turbo, schnell, lightning)."""
+    """True when it works only near its own steps and guidance (turbo, schnell, lightning)."""
     vram_bytes: int | None = None
     """GPU memory that the cheapest supported way of running it needs; None when unknown."""
     ram_bytes: int | None = None
@@ -111,7 +110,7 @@ class Model:
     price_micro_usd: int | None = 0
     """Upper bound for one picture at native size, 1e-6 USD; None when unknown."""
     seconds: float | None = None
-    """Expected seconds for one picture at native size and default steps, when the provider knows."""
+    """Expected for one picture at native size and default steps, when the provider knows."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,74 @@
+"""Measure start-up: CPU seconds and resident memory until `initialize` is answered, beside a bare
+MCPServer.
+
+    python benchmarks/startup.py [RUNS]
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+
+import psutil
+
+BARE = (
+    "from mcp.server import MCPServer\n"
+    "server = MCPServer('bare', log_level='WARNING')\n"
+    "@server.tool()\n"
+    "def hello(name: str) -> str: return name\n"
+    "server.run()\n"
+)
+SERVERS = {
+    "bare MCPServer": [sys.executable, "-c", BARE],
+    "ziggie-image-mcp": [sys.executable, "-m", "ziggie_image_mcp"],
+}
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "benchmark", "version": "1"},
+    },
+}
+
+
+def start(command: list[str]) -> tuple[float, float]:
+    """CPU seconds and resident megabytes at the moment of the answer."""
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(json.dumps(HELLO).encode() + b"\n")
+        server.stdin.flush()
+        answer = json.loads(server.stdout.readline())
+        assert answer["id"] == 1, answer
+        process = psutil.Process(server.pid)
+        times, memory = process.cpu_times(), process.memory_info()
+        server.kill()
+    return times.user + times.system, memory.rss / 1e6
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in SERVERS}
+    for name, command in SERVERS.items():
+        start(command)  # warm the disk
+    for _ in range(runs):
+        for name, command in SERVERS.items():
+            found[name].append(start(command))
+    bare, ours = (
+        (statistics.median(c for c, _ in rows), statistics.median(m for _, m in rows))
+        for rows in found.values()
+    )
+    for name, (cpu, memory) in zip(SERVERS, (bare, ours), strict=True):
+        print(f"{name:18} {cpu:.3f} s CPU, {memory:.1f} MB resident (median of {runs})")
+    print(f"ratio              {ours[0] / bare[0]:.3f} (at most 1.15)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""The decision: tables of values for each rule, the order, and the words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ziggie_image_mcp import policy
+from ziggie_image_mcp.config import Config
+from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.policy import Context
+from ziggie_image_mcp.testing import ALL_FEATURES, model
+from ziggie_image_mcp.types import (
+    Hardware,
+    ImageRequest,
+    Model,
+    Plan,
+    Reason,
+    Rejection,
+    Survey,
+)
+
+GB = 10**9
+
+
+def context(
+    *models: Model,
+    request: ImageRequest | None = None,
+    ram: int = 16 * GB,
+    gpu: int | None = None,
+    rejected: tuple[Rejection, ...] = (),
+    configured: frozenset[str] = frozenset(),
+    **config: Any,
+) -> Context:
+    return Context(
+        request=request or ImageRequest(prompt="a cat"),
+        survey=Survey(models=models, rejected=rejected, configured=configured),
+        hardware=Hardware(os="Linux", machine="x86_64", ram_available=ram),
+        tier="cpu" if gpu is None else "recommended",
+        gpu_memory=gpu,
+        config=Config.model_validate(config),
+    )
+
+
+def codes(plan: Plan) -> set[str]:
+    return {reason.code for rejection in plan.rejected for reason in rejection.reasons}
+
+
+def ask(**changes: Any) -> ImageRequest:
+    return replace(ImageRequest(prompt="a cat"), **changes)
+
+
+@pytest.mark.parametrize(
+    ("facts", "request_", "config", "code"),
+    [
+        ({}, ask(), {}, None),
+        ({}, ask(), {"enabled": False}, "DISABLED"),
+        ({}, ask(), {"models": {"mod*": {"enabled": False}}}, "DISABLED"),
+        ({}, ask(provider="cloud"), {}, "MODE_EXCLUDED"),
+        ({}, ask(), {"provider": "cloud"}, "MODE_EXCLUDED"),
+        ({"local": False}, ask(provider="local"), {}, "MODE_EXCLUDED"),
+        ({"local": False}, ask(provider="auto"), {}, None),
+        ({}, ask(provider="other"), {}, "NOT_PINNED"),
+        ({}, ask(provider="fake"), {}, None),
+        ({"local": False}, ask(), {"privacy": "local_only"}, "PRIVACY"),
+        ({}, ask(), {"privacy": "local_only"}, None),
+        ({}, ask(model="else"), {}, "OTHER_MODEL"),
+        ({}, ask(model="MODEL"), {}, None),
+        ({}, ask(model="fake/model"), {}, None),
+        ({"aliases": ("flux schnell",)}, ask(model="FLUX-Schnell"), {}, None),
+        ({}, ask(model="mine"), {"models": {"model": {"aliases": ["mine"]}}}, None),
+        ({}, ask(), {"defaultModel": "absent"}, None),
+        ({"installed": False}, ask(), {}, "NOT_INSTALLED"),
+        ({"features": frozenset({"text_to_image"})}, ask(), {}, None),
+        ({"features": frozenset({"text_to_image"})}, ask(seed=1), {}, "FEATURE_UNSUPPORTED"),
+        ({"features": frozenset({"text_to_image"})}, ask(steps=9), {}, "FEATURE_UNSUPPORTED"),
+        (
+            {"features": frozenset({"text_to_image"})},
+            ask(negative_prompt="dogs"),
+            {},
+            "FEATURE_UNSUPPORTED",
+        ),
+        ({"features": frozenset()}, ask(), {}, "FEATURE_UNSUPPORTED"),
+        ({}, ask(width=512, height=512), {}, None),
+        ({}, ask(width=4096, height=512), {}, "SIZE_UNSUPPORTED"),
+        ({}, ask(width=32, height=512), {}, "SIZE_UNSUPPORTED"),
+        ({"multiple_of": 16}, ask(width=520, height=512), {}, "SIZE_UNSUPPORTED"),
+        ({"max_images": 1}, ask(num_images=2), {}, "COUNT_UNSUPPORTED"),
+        ({"ram_bytes": 17 * GB}, ask(), {}, "MEMORY_INSUFFICIENT"),
+        ({"ram_bytes": 15 * GB}, ask(), {}, None),
+        ({"ram_bytes": 17 * GB, "remote": True}, ask(), {}, None),
+        ({"commercial_use": False}, ask(), {"commercialUse": True}, "LICENSE"),
+        ({"commercial_use": None}, ask(), {"commercialUse": True}, "LICENSE"),
+        ({"commercial_use": True}, ask(), {"commercialUse": True}, None),
+        (
+            {"commercial_use": False},
+            ask(),
+            {"commercialUse": True, "models": {"model": {"commercialUse": True}}},
+            None,
+        ),
+        ({"price_micro_usd": 3000}, ask(), {}, "PAID"),
+        ({"price_micro_usd": None}, ask(), {}, "PAID"),
+    ],
+)
+def test_each_rule_drops_what_it_should_and_nothing_else(
+    facts: dict[str, Any], request_: ImageRequest, config: dict[str, Any], code: str | None
+) -> None:
+    plan = policy.plan(context(model(**facts), request=request_, **config))
+
+    assert codes(plan) == ({code} if code else set())
+    assert bool(plan.candidates) == (code is None)
+
+
+def test_memory_on_the_gpu_is_enough() -> None:
+    big = model(vram_bytes=8 * GB, ram_bytes=20 * GB)
+
+    assert policy.plan(context(big, gpu=10 * GB)).candidates
+    assert codes(policy.plan(context(big, gpu=6 * GB))) == {"MEMORY_INSUFFICIENT"}
+
+
+def test_all_reasons_are_kept_not_only_the_first() -> None:
+    request = ask(width=9000, height=512, seed=3)
+    bad = model(installed=False, features=frozenset({"text_to_image"}), price_micro_usd=None)
+
+    plan = policy.plan(context(bad, request=request))
+
+    assert codes(plan) == {"NOT_INSTALLED", "FEATURE_UNSUPPORTED", "SIZE_UNSUPPORTED", "PAID"}
+
+
+def test_the_size_reason_says_which_size_would_do() -> None:
+    tiny = model(max_side=96, multiple_of=8, native_width=64, native_height=64)
+
+    plan = policy.plan(context(tiny, request=ask(width=1024, height=1024)))
+
+    (reason,) = plan.rejected[0].reasons
+    assert reason == Reason(
+        code="SIZE_UNSUPPORTED",
+        have="64 to 96 px in steps of 8",
+        need="1024x1024",
+        fix="ask for 96x96, or leave out width and height",
+    )
+
+
+def test_the_demo_model_serves_a_machine_with_nothing_else() -> None:
+    demo = model("diffusers", "tiny", demo=True)
+    real = model("comfyui", "sdxl")
+    down = Rejection(provider="comfyui", model=None, reasons=())
+
+    alone = policy.plan(context(demo))
+    beside = policy.plan(context(demo, real))
+    named = policy.plan(context(demo, real, request=ask(model="tiny")))
+    engine_down = policy.plan(
+        context(demo, rejected=(down,), configured=frozenset({"comfyui"}))
+    )
+    not_looked_for = policy.plan(context(demo, rejected=(down,)))
+
+    assert alone.candidates[0].model is demo
+    assert "demo" in alone.candidates[0].why
+    assert [c.model for c in beside.candidates] == [real]
+    assert [c.model for c in named.candidates] == [demo]
+    assert not engine_down.candidates
+    assert not_looked_for.candidates
+
+
+def test_a_default_model_wins_where_it_is() -> None:
+    plan = policy.plan(context(model(id="a"), model(id="b"), defaultModel="b"))
+
+    assert [c.model.id for c in plan.candidates] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("preference", "winner"),
+    [("quality", "fine"), ("speed", "quick"), ("balanced", "fine"), ("cost", "fine")],
+)
+def test_the_preference_orders_the_candidates(preference: str, winner: str) -> None:
+    fine = model(id="fine", quality=9.0, seconds=8.0)
+    quick = model(id="quick", quality=7.0, seconds=1.0)
+
+    plan = policy.plan(context(quick, fine, preference=preference))
+
+    assert plan.candidates[0].model.id == winner
+
+
+@pytest.mark.parametrize(
+    ("facts", "request_", "config", "steps", "guidance"),
+    [
+        ({}, ask(), {}, 20, 5.0),
+        ({}, ask(steps=7, guidance_scale=2.0), {}, 7, 2.0),
+        ({}, ask(), {"defaultSettings": {"steps": 30, "cfg": 7.5}}, 30, 7.5),
+        ({}, ask(), {"models": {"model": {"steps": 9, "guidanceScale": 1}}}, 9, 1.0),
+        (
+            {"distilled": True, "default_steps": 4, "default_guidance": 0.0},
+            ask(),
+            {"defaultSettings": {"steps": 30, "cfg": 7.5}},
+            4,
+            0.0,
+        ),
+        ({"features": frozenset({"text_to_image"})}, ask(), {}, None, None),
+    ],
+)
+def test_steps_and_guidance_come_from_the_nearest_source(
+    facts: dict[str, Any],
+    request_: ImageRequest,
+    config: dict[str, Any],
+    steps: int | None,
+    guidance: float | None,
+) -> None:
+    job = policy.plan(context(model(**facts), request=request_, **config)).candidates[0].job
+
+    assert (job.steps, job.guidance_scale) == (steps, guidance)
+
+
+def test_a_setting_that_a_distilled_model_cannot_use_is_said() -> None:
+    schnell = model(distilled=True, default_steps=4)
+
+    candidate = policy.plan(context(schnell, defaultSettings={"steps": 20})).candidates[0]
+
+    assert candidate.notes == ("defaultSettings.steps left out: model is distilled for 4",)
+
+
+def test_settings_of_the_sampler_reach_only_models_that_take_them() -> None:
+    takes = model(id="takes", features=ALL_FEATURES | {"sampler", "scheduler"})
+    plan = policy.plan(
+        context(takes, model(), defaultSettings={"sampler": "euler", "scheduler": "normal"})
+    )
+
+    found = {c.model.id: (c.job.sampler, c.job.scheduler) for c in plan.candidates}
+    assert found == {"takes": ("euler", "normal"), "model": (None, None)}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "size", "noted"),
+    [
+        ("1:1", (1024, 1024), False),
+        ("16:9", (1368, 768), False),
+        ("9:16", (768, 1368), False),
+        ("3:2", (1256, 832), True),
+    ],
+)
+def test_an_aspect_ratio_keeps_the_models_area(
+    ratio: str, size: tuple[int, int], noted: bool
+) -> None:
+    candidate = policy.plan(context(model(), request=ask(aspect_ratio=ratio))).candidates[0]
+
+    assert (candidate.job.width, candidate.job.height) == size or noted
+    assert abs(candidate.job.width * candidate.job.height / 1024**2 - 1) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"prompt": "  "}, "prompt"),
+        ({"prompt": "x" * 10_001}, "prompt"),
+        ({"width": 0, "height": 64}, "width"),
+        ({"width": 64, "height": 20_000}, "height"),
+        ({"width": 64}, "width"),
+        ({"aspect_ratio": "wide"}, "aspect_ratio"),
+        ({"aspect_ratio": "9:1"}, "aspect_ratio"),
+        ({"aspect_ratio": "1:1", "width": 64, "height": 64}, "aspect_ratio"),
+        ({"num_images": 0}, "num_images"),
+        ({"num_images": 17}, "num_images"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"steps": 0}, "steps"),
+        ({"guidance_scale": float("nan")}, "guidance_scale"),
+    ],
+)
+def test_what_nobody_can_honour_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        policy.check(ask(**changes))
+
+    assert caught.value.field == field
+
+
+def test_a_wrong_model_name_is_answered_with_near_ones() -> None:
+    ctx = context(model(id="sd_xl_base_1.0.safetensors", aliases=("sdxl",)), request=ask(model="sdlx"))
+
+    assert "sd_xl_base_1.0.safetensors" in policy.hint(ctx)
+
+
+@given(
+    local=st.lists(st.booleans(), min_size=1, max_size=6),
+    price=st.sampled_from([0, 500, None]),
+    preference=st.sampled_from(["cost", "speed", "quality", "balanced"]),
+)
+def test_local_only_never_lets_a_cloud_model_through(
+    local: list[bool], price: int | None, preference: str
+) -> None:
+    models = [model(id=f"m{i}", local=here, price_micro_usd=price) for i, here in enumerate(local)]
+
+    plan = policy.plan(context(*models, privacy="local_only", preference=preference))
+
+    assert all(c.model.local and c.cost_micro_usd == 0 for c in plan.candidates)
+    assert len(plan.candidates) + len(plan.rejected) == len(models)
+
+
+def test_the_same_snapshot_gives_the_same_plan() -> None:
+    models = [model(id=f"m{i}") for i in range(5)]
+
+    assert policy.plan(context(*models)) == policy.plan(context(*models))

@@ -1,0 +1,23 @@
+"""Start: `ziggie-image-mcp` alone speaks stdio, at once; everything else is the command line."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Serve stdio when there are no arguments, else hand over to the command line."""
+    if sys.argv[1:] in ([], ["serve"]):
+        import anyio
+
+        from ziggie_image_mcp.app import serve_stdio
+
+        anyio.run(serve_stdio)
+        return
+    from ziggie_image_mcp.cli import app
+
+    app()
+
+
+if __name__ == "__main__":
+    main()

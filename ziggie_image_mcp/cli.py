@@ -1,0 +1,367 @@
+"""The command line: the same use cases as the tools, for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar, cast
+
+import anyio
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ziggie_image_mcp import __version__, clients, config, doctor, report
+from ziggie_image_mcp.app import House, serve_http, serve_stdio
+from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.service import Service
+from ziggie_image_mcp.types import ImageRequest, OutputFormat, Plan
+
+T = TypeVar("T")
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+app = typer.Typer(
+    help="Make pictures on the best route this machine has. Alone: the MCP server on stdio.",
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+config_app = typer.Typer(help="Show, check and write the settings.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Settings file instead of the default one.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Format(Enum):
+    """The file formats, as the command line wants them."""
+
+    png: OutputFormat = "png"
+    webp: OutputFormat = "webp"
+    jpeg: OutputFormat = "jpeg"
+
+
+class _Given:
+    """What was said before the command."""
+
+    config: Path | None = None
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    ctx: typer.Context,
+    config_file: ConfigOption = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Make pictures on the best route this machine has."""
+    _Given.config = config_file
+    if version:
+        out.print(f"ziggie-image-mcp {__version__}")
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        anyio.run(serve_stdio, config_file)
+
+
+@app.command()
+def serve(
+    http: Annotated[bool, typer.Option("--http", help="Streamable HTTP instead of stdio.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8765,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name that clients use for this server; needed off loopback."),
+    ] = None,
+) -> None:
+    """Run the MCP server: stdio, or HTTP at http://HOST:PORT/mcp."""
+    if not http:
+        _run(partial(serve_stdio, _Given.config))
+        return
+    err.print(f"Serving MCP at http://{host}:{port}/mcp", markup=False)
+    allowed = tuple(allowed_host or ())
+    _run(partial(serve_http, _Given.config, host=host, port=port, allowed_hosts=allowed))
+
+
+@app.command()
+def generate(
+    prompt: str,
+    negative_prompt: Annotated[str, typer.Option("--negative", help="What to keep out.")] = "",
+    width: Annotated[int | None, typer.Option()] = None,
+    height: Annotated[int | None, typer.Option()] = None,
+    aspect_ratio: Annotated[str | None, typer.Option("--aspect", help="As 16:9.")] = None,
+    num_images: Annotated[int, typer.Option("--count", "-n")] = 1,
+    seed: Annotated[int | None, typer.Option()] = None,
+    steps: Annotated[int | None, typer.Option()] = None,
+    guidance_scale: Annotated[float | None, typer.Option("--guidance")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m")] = None,
+    provider: Annotated[str | None, typer.Option("--provider", "-p")] = None,
+    output_format: Annotated[Format | None, typer.Option("--format")] = None,
+    file_name: Annotated[str, typer.Option("--name", help="A hint for the file's name.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make pictures and print where they are and why on that route."""
+    request = ImageRequest(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        width=width,
+        height=height,
+        aspect_ratio=aspect_ratio,
+        num_images=num_images,
+        seed=seed,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        model=model,
+        provider=provider,
+        output_format=output_format.value if output_format else None,
+        file_name=file_name,
+    )
+
+    async def work(service: Service) -> dict[str, object]:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=err, transient=True) as bar:
+            task = bar.add_task("starting", total=1.0)
+
+            async def tell(fraction: float, message: str) -> None:
+                bar.update(task, completed=fraction, description=message)
+
+            return report.result_data(await service.generate(request, tell))
+
+    data = _with_service(work)
+    if as_json:
+        _print_json(data)
+        return
+    for image in cast(list[dict[str, object]], data["images"]):
+        out.print(image["path"], markup=False)
+    out.print(f"route: {data['provider']}/{data['model']}: {data['why']}", markup=False)
+    out.print(
+        f"time: {data['seconds']} s, cost: ${data['cost_usd']:g}, "
+        f"seed: {cast(list[dict[str, object]], data['images'])[0]['seed']}",
+        markup=False,
+    )
+    for note in cast(list[str], data.get("notes", [])):
+        out.print(f"note: {note}", markup=False)
+
+
+@app.command()
+def plan(
+    prompt: Annotated[str, typer.Argument()] = "a picture",
+    width: Annotated[int | None, typer.Option()] = None,
+    height: Annotated[int | None, typer.Option()] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m")] = None,
+    provider: Annotated[str | None, typer.Option("--provider", "-p")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which routes would be tried, and every reason against the others. Makes nothing."""
+    request = ImageRequest(
+        prompt=prompt, width=width, height=height, model=model, provider=provider
+    )
+
+    async def work(service: Service) -> Plan:
+        return await service.plan(request)
+
+    found = _with_service(work)
+    if as_json:
+        _print_json(report.plan_data(found))
+        return
+    routes = Table("", "route", "size", "seconds", "USD", "score", "why", title="Would be tried")
+    for place, c in enumerate(found.candidates, 1):
+        routes.add_row(
+            str(place),
+            f"{c.model.provider}/{c.model.id}",
+            f"{c.job.width}x{c.job.height}",
+            f"{c.seconds:.3g}",
+            f"{c.cost_micro_usd / 1e6:.4f}",
+            f"{c.score:.5f}",
+            c.why,
+        )
+    out.print(routes if found.candidates else "No route is open.")
+    if found.rejected:
+        others = Table("what", "code", "has", "needs", "fix", title="Left out")
+        for r in found.rejected:
+            what = r.provider + (f"/{r.model}" if r.model else "")
+            for x in r.reasons:
+                others.add_row(what, x.code, x.have, x.need, x.fix)
+        out.print(others)
+
+
+@app.command("models")
+def models_(
+    query: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
+    provider: Annotated[str, typer.Option("--provider", "-p")] = "",
+    usable: Annotated[bool, typer.Option("--usable", help="Only what would run now.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the models per provider, and why one would not run."""
+
+    async def work(service: Service) -> report.ModelReport:
+        return await report.models(service, provider=provider, query=query, usable_only=usable)
+
+    found = _with_service(work)
+    if as_json:
+        _print_json(found.model_dump())
+        return
+    table = Table("provider", "model", "usable", "seconds", "quality", "licence", "why not")
+    for row in found.models:
+        table.add_row(
+            row.provider,
+            row.id,
+            "yes" if row.usable else "no",
+            "" if row.expected_seconds is None else f"{row.expected_seconds:g}",
+            "" if row.quality is None else f"{row.quality:g}",
+            row.license,
+            "\n".join([*row.why_not, row.how_to_install] if row.why_not else []),
+        )
+    out.print(table)
+    for silent in found.unavailable:
+        out.print(f"{silent.provider}: {' '.join(silent.why_not)}", markup=False)
+
+
+@app.command()
+def hardware(as_json: JsonOption = False) -> None:
+    """Show this machine, the engines found, and what each mode would do."""
+    found = _with_service(report.machine)
+    if as_json:
+        _print_json(found.model_dump())
+        return
+    gpus = ", ".join(f"{g.name} ({g.vram_gb} GB)" for g in found.gpus) or "none found"
+    for label, value in (
+        ("system", f"{found.os}, {found.cpu or 'unknown CPU'}, {found.cpu_cores} cores"),
+        ("memory", f"{found.ram_free_gb} of {found.ram_gb} GB free"),
+        ("disk", f"{found.disk_free_gb} GB free at {found.picture_folder}"),
+        ("GPU", gpus),
+        ("tier", f"{found.tier}: {found.tier_means}"),
+    ):
+        out.print(f"{label:10} {value}", markup=False)
+    for engine in found.engines:
+        mark = "ok" if engine.running else "--"
+        out.print(f"{engine.provider:10} {mark} {engine.detail}", markup=False)
+    for name, choice in (
+        ("Use local generation", found.local),
+        ("Use a cloud API", found.cloud),
+        ("Automatic", found.automatic),
+    ):
+        mark = "x" if choice.possible else " "
+        out.print(f"[{mark}] {name}\n    {choice.text}", markup=False)
+    for note in found.notes:
+        out.print(f"note: {note}", markup=False)
+
+
+@app.command("doctor")
+def doctor_(
+    skip_picture: Annotated[
+        bool, typer.Option("--skip-picture", help="Do not run the tiny model as a self-test.")
+    ] = False,
+) -> None:
+    """Say what works, what does not, and the exact fix. Runs the tiny model as a self-test."""
+    house = House(_Given.config)
+
+    async def work() -> list[doctor.Finding]:
+        async with house:
+            return await doctor.examine(house.service, _Given.config, picture=not skip_picture)
+
+    findings = _run(work)
+    for finding in findings:
+        out.print(f"{finding.state.upper():5} {finding.what}", markup=False)
+        if finding.fix:
+            out.print(f"      fix: {finding.fix}", markup=False)
+    if any(f.state == "fail" for f in findings):
+        raise typer.Exit(1)
+
+
+@app.command("client-config")
+def client_config(
+    name: Annotated[str, typer.Argument(help=", ".join(clients.CLIENTS))],
+) -> None:
+    """Print what connects an MCP client to this server, and where it goes."""
+    command = [str(Path(sys.executable)), "-m", "ziggie_image_mcp"]
+    env = {config.ENV_FILE: str(_Given.config.absolute())} if _Given.config else {}
+    try:
+        snippet = clients.client_config(name, command, env)
+    except ImageError as e:
+        _fail(e)
+    err.print(f"{snippet.title}: {snippet.where}", markup=False)
+    out.print(snippet.text, markup=False)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of config.json."""
+    _print_json(config.json_schema())
+
+
+@config_app.command("path")
+def config_path() -> None:
+    """Print where config.json is looked for."""
+    out.print(str(config.find(_Given.config)), markup=False)
+
+
+@config_app.command("show")
+def config_show() -> None:
+    """Print the settings in force, after the environment's overrides."""
+    try:
+        _print_json(config.load(_Given.config).model_dump(by_alias=True, mode="json"))
+    except ImageError as e:
+        _fail(e)
+
+
+@config_app.command("init")
+def config_init() -> None:
+    """Write a config.json to start from, and its schema beside it. Never overwrites."""
+    path = config.find(_Given.config)
+    start = {"$schema": "./config.schema.json", "provider": "auto", "preference": "balanced"}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            json.dump(start, file, indent=2)
+        schema = json.dumps(config.json_schema(), indent=2)
+        (path.parent / "config.schema.json").write_text(schema, encoding="utf-8")
+    except FileExistsError:
+        err.print(f"{path} is there already; nothing was changed.", markup=False)
+        raise typer.Exit(1) from None
+    except OSError as e:
+        err.print(f"{path} cannot be written: {e.strerror or e}.", markup=False)
+        raise typer.Exit(1) from None
+    out.print(str(path), markup=False)
+
+
+def _print_json(data: object) -> None:
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + os.linesep)
+
+
+def _fail(error: ImageError) -> NoReturn:
+    err.print(f"[{error.code}] {error}", markup=False)
+    raise typer.Exit(1) from None
+
+
+def _run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run one use case; an anticipated error is a message and exit code 1."""
+    try:
+        return anyio.run(work)
+    except ImageError as e:
+        err.print(f"[{e.code}] {e}", markup=False)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        raise typer.Exit(130) from None
+
+
+def _with_service(work: Callable[[Service], Awaitable[T]]) -> T:
+    async def inside() -> T:
+        async with House(_Given.config) as house:
+            return await work(await house.service())
+
+    return _run(inside)

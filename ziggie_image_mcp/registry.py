@@ -1,0 +1,191 @@
+"""Find the providers, build those that the config allows, and ask them what they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+from pydantic import ValidationError
+
+from ziggie_image_mcp import catalogue
+from ziggie_image_mcp.config import Config, nearest
+from ziggie_image_mcp.errors import ConfigError, ProviderError
+from ziggie_image_mcp.provider import (
+    ENTRY_POINT_GROUP,
+    Provider,
+    ProviderContext,
+    ProviderType,
+)
+from ziggie_image_mcp.types import Model, Reason, Rejection, Survey
+
+SURVEY_SECONDS = 5.0
+"""What a provider may take to list its models."""
+
+_WORDS = ("auto", "local", "cloud")
+_OWN_KEYS = ("type", "enabled")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    name: str
+    kind: str
+    enabled: bool
+    named: bool
+    settings: Mapping[str, Any]
+
+
+def discover() -> dict[str, EntryPoint]:
+    """The provider types that are installed, built-in and third-party alike, by name."""
+    return {e.name: e for e in sorted(entry_points(group=ENTRY_POINT_GROUP))}
+
+
+def provider_type(entry: EntryPoint) -> ProviderType:
+    """Import the class that an entry point names."""
+    return cast(ProviderType, entry.load())
+
+
+class Registry:
+    """The configured providers. Built on first use; imports only what is switched on."""
+
+    def __init__(self, config: Config, data_dir: Path, extra: Iterable[Provider] = ()) -> None:
+        self._config = config
+        self._data_dir = data_dir
+        self._providers: dict[str, Provider] = {p.name: p for p in extra}
+        self._off: list[Rejection] = []
+        self._named: frozenset[str] = frozenset(self._providers)
+        self._built = bool(self._providers)
+
+    def providers(self) -> Mapping[str, Provider]:
+        """The providers by name.
+
+        Raises:
+            ConfigError: The config names an unknown provider, or a provider's section is wrong.
+        """
+        if not self._built:
+            self._build()
+            self._built = True
+        return self._providers
+
+    async def survey(self) -> Survey:
+        """Ask every provider at once what it has. One that fails is listed with its reason."""
+        providers = self.providers()
+        models: dict[str, tuple[Model, ...]] = {}
+        silent: dict[str, Rejection] = {}
+
+        async def ask(provider: Provider) -> None:
+            try:
+                with anyio.fail_after(SURVEY_SECONDS):
+                    found = await provider.models()
+                models[provider.name] = tuple(catalogue.enrich(m) for m in found)
+            except ProviderError as e:
+                silent[provider.name] = _silent(provider.name, e.code, str(e))
+            except TimeoutError:
+                said = f"no answer within {SURVEY_SECONDS:g} s"
+                silent[provider.name] = _silent(provider.name, "PROVIDER_TIMEOUT", said)
+
+        async with anyio.create_task_group() as group:
+            for provider in providers.values():
+                group.start_soon(ask, provider)
+        return Survey(
+            models=tuple(m for name in providers for m in models.get(name, ())),
+            rejected=(*self._off, *(silent[n] for n in providers if n in silent)),
+            configured=self._named,
+        )
+
+    async def aclose(self) -> None:
+        """Close every provider."""
+        for provider in self._providers.values():
+            await provider.aclose()
+
+    def _build(self) -> None:
+        known = discover()
+        types = {name: provider_type(entry) for name, entry in known.items()}
+        plans = list(_plans(self._config, types))
+        names = [*_WORDS, *(p.name for p in plans)]
+        if self._config.provider not in names:
+            raise ConfigError(
+                f"`provider`: {self._config.provider!r} is no provider."
+                f"{_meant(self._config.provider, names)} Known: {', '.join(names)}."
+            )
+        for one in plans:
+            if not one.enabled:
+                reason = Reason(
+                    code="DISABLED",
+                    have=f"providers.{one.name}.enabled: false",
+                    need="an enabled provider",
+                    fix="change it in config.json",
+                )
+                self._off.append(Rejection(provider=one.name, model=None, reasons=(reason,)))
+                continue
+            self._providers[one.name] = self._make(one, types[one.kind])
+        self._named = frozenset(p.name for p in plans if p.named and p.enabled)
+
+    def _make(self, one: _Plan, kind: ProviderType) -> Provider:
+        try:
+            settings = kind.Settings.model_validate(one.settings)
+        except ValidationError as e:
+            valid = [f.alias or n for n, f in kind.Settings.model_fields.items()]
+            lines: list[str] = []
+            for problem in e.errors(include_url=False):
+                key = ".".join(str(part) for part in problem["loc"])
+                if problem["type"] == "extra_forbidden":
+                    lines.append(f"unknown key `{key}`.{_meant(key, valid)}")
+                else:
+                    lines.append(f"`{key}`: {problem['msg']}")
+            raise ConfigError(f"providers.{one.name}: {'; '.join(lines)}") from e
+        api = self._config.api
+        context = ProviderContext(
+            data_dir=self._data_dir,
+            timeout=api.timeout / 1000 if api and api.timeout and api.type == one.kind else None,
+            gpu=self._config.hardware.gpu,
+            vram_optimization=self._config.hardware.vram_optimization,
+        )
+        return kind(one.name, settings, context)
+
+
+def _plans(config: Config, types: Mapping[str, ProviderType]) -> Iterable[_Plan]:
+    sections: dict[str, dict[str, Any]] = {n: dict(s) for n, s in config.providers.items()}
+    named = set(sections)
+    if config.api is not None:
+        if config.api.type not in types:
+            raise ConfigError(
+                f"`api.type`: {config.api.type!r} is no kind of provider."
+                f"{_meant(config.api.type, list(types))} Installed: {', '.join(types)}."
+            )
+        named.add(config.api.type)
+        section = sections.setdefault(config.api.type, {})
+        if config.api.url and "baseUrl" not in section and "base_url" not in section:
+            section["baseUrl"] = config.api.url
+    if config.provider not in _WORDS:
+        named.add(config.provider)
+    for name in dict.fromkeys((*types, *sections)):
+        section = sections.get(name, {})
+        kind = str(section.get("type", name))
+        if kind not in types:
+            raise ConfigError(
+                f"providers.{name}: {kind!r} is no kind of provider.{_meant(kind, list(types))} "
+                f'Installed: {", ".join(types)}. Say which with "type".'
+            )
+        if name not in named and not types[kind].automatic:
+            continue
+        yield _Plan(
+            name=name,
+            kind=kind,
+            enabled=bool(section.get("enabled", True)),
+            named=name in named,
+            settings={k: v for k, v in section.items() if k not in _OWN_KEYS},
+        )
+
+
+def _meant(word: str, known: list[str]) -> str:
+    near = nearest(word, known)
+    return f" Did you mean {near!r}?" if near else ""
+
+
+def _silent(provider: str, code: str, message: str) -> Rejection:
+    reason = Reason(code=code, have=message, need="an answer", fix="")
+    return Rejection(provider=provider, model=None, reasons=(reason,))

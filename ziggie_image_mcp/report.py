@@ -1,0 +1,316 @@
+"""Say in plain data what there is and what would be done: models, machine, plans, results."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from pydantic import BaseModel
+
+from ziggie_image_mcp import hardware, policy
+from ziggie_image_mcp.catalogue import plain
+from ziggie_image_mcp.service import Service
+from ziggie_image_mcp.types import (
+    Candidate,
+    Gpu,
+    ImageRequest,
+    Model,
+    Plan,
+    Rejection,
+    Result,
+)
+
+_TIERS = {
+    "cpu": "no GPU found: local generation is slow, minutes per picture for real models",
+    "below_minimum": "GPU under 8 GB: SD 1.5, and larger models with offloading",
+    "budget": "8 GB class: SD 1.5 and SDXL well, FLUX schnell with limits",
+    "recommended": "12-16 GB class: SDXL, SD 3.5 and FLUX.1 well",
+    "professional": "24 GB class or more: every model of the report",
+}
+_ANY = ImageRequest(prompt="a picture")
+
+
+class ModelRow(BaseModel):
+    """One model of one provider."""
+
+    id: str
+    provider: str
+    title: str
+    local: bool
+    usable: bool
+    why_not: list[str]
+    installed: bool
+    how_to_install: str
+    features: list[str]
+    native_size: str
+    max_side: int
+    usd_per_image: float | None
+    expected_seconds: float | None
+    quality: float | None
+    license: str
+    commercial_use: bool | None
+    demo: bool
+
+
+class Silent(BaseModel):
+    """A provider that has nothing to offer now."""
+
+    provider: str
+    why_not: list[str]
+
+
+class ModelReport(BaseModel):
+    """What list_models answers."""
+
+    models: list[ModelRow]
+    left_out: int
+    unavailable: list[Silent]
+
+
+class GpuRow(BaseModel):
+    """One GPU."""
+
+    name: str
+    vram_gb: float | None
+    vram_free_gb: float | None
+
+
+class Engine(BaseModel):
+    """One provider and its state."""
+
+    provider: str
+    running: bool
+    usable_models: int
+    detail: str
+
+
+class Choice(BaseModel):
+    """One of the three ways to make pictures here."""
+
+    possible: bool
+    route: str | None
+    expected_seconds: float | None
+    usd_per_image: float | None
+    text: str
+
+
+class HardwareReport(BaseModel):
+    """What check_hardware answers."""
+
+    os: str
+    cpu: str | None
+    cpu_cores: int | None
+    ram_gb: float | None
+    ram_free_gb: float | None
+    disk_free_gb: float | None
+    gpus: list[GpuRow]
+    tier: str
+    tier_means: str
+    engines: list[Engine]
+    local: Choice
+    cloud: Choice
+    automatic: Choice
+    picture_folder: str
+    notes: list[str]
+
+
+async def models(
+    service: Service, *, provider: str = "", query: str = "", usable_only: bool = False
+) -> ModelReport:
+    """List the models of all providers with what stands against each."""
+    context = await service.context(_ANY)
+    plan = policy.plan(context)
+    chances = {(c.model.provider, c.model.id): c for c in plan.candidates}
+    reasons = {(r.provider, r.model): r for r in plan.rejected}
+    rows: list[ModelRow] = []
+    for model in context.survey.models:
+        key = (model.provider, model.id)
+        if provider and provider != model.provider:
+            continue
+        names = (model.id, model.title, *model.aliases)
+        if query and not any(plain(query) in plain(n) for n in names):
+            continue
+        if usable_only and key not in chances:
+            continue
+        rows.append(_row(model, chances.get(key), reasons.get(key)))
+    return ModelReport(
+        models=rows,
+        left_out=len(context.survey.models) - len(rows),
+        unavailable=[
+            Silent(provider=r.provider, why_not=sentences(r))
+            for r in plan.rejected
+            if r.model is None and provider in ("", r.provider)
+        ],
+    )
+
+
+def _row(model: Model, chance: Candidate | None, rejection: Rejection | None) -> ModelRow:
+    return ModelRow(
+        id=model.id,
+        provider=model.provider,
+        title=model.title or model.id,
+        local=model.local,
+        usable=chance is not None,
+        why_not=sentences(rejection) if rejection else [],
+        installed=model.installed,
+        how_to_install=model.how_to_install,
+        features=sorted(model.features),
+        native_size=f"{model.native_width}x{model.native_height}",
+        max_side=model.max_side,
+        usd_per_image=None if model.price_micro_usd is None else model.price_micro_usd / 1e6,
+        expected_seconds=round(chance.seconds, 2) if chance else None,
+        quality=model.quality,
+        license=model.license,
+        commercial_use=model.commercial_use,
+        demo=model.demo,
+    )
+
+
+async def machine(service: Service) -> HardwareReport:
+    """Describe this machine, its engines, and what local, cloud and automatic mode would do."""
+    seen = await service.hardware()
+    tier = hardware.tier(seen)
+    plan = await service.plan(_ANY)
+    engines: list[Engine] = []
+    for name in service.registry.providers():
+        silent = [r for r in plan.rejected if r.provider == name and r.model is None]
+        usable = [c for c in plan.candidates if c.model.provider == name]
+        blocked = [r for r in plan.rejected if r.provider == name and r.model is not None]
+        detail = " ".join(s for r in silent for s in sentences(r))
+        if not detail:
+            detail = f"{len(usable)} usable of {len(usable) + len(blocked)} models"
+        engines.append(
+            Engine(provider=name, running=not silent, usable_models=len(usable), detail=detail)
+        )
+    return HardwareReport(
+        os=seen.os,
+        cpu=seen.cpu,
+        cpu_cores=seen.cpu_cores,
+        ram_gb=_gb(seen.ram_total),
+        ram_free_gb=_gb(seen.ram_available),
+        disk_free_gb=_gb(seen.disk_free),
+        gpus=[_gpu(g) for g in seen.gpus],
+        tier=tier,
+        tier_means=_TIERS[tier],
+        engines=engines,
+        local=await _choice(service, "local"),
+        cloud=await _choice(service, "cloud"),
+        automatic=_describe(plan, "automatic"),
+        picture_folder=str(service.store.root),
+        notes=list(seen.notes),
+    )
+
+
+async def _choice(service: Service, kind: str) -> Choice:
+    return _describe(await service.plan(ImageRequest(prompt="a picture", provider=kind)), kind)
+
+
+def _describe(plan: Plan, kind: str) -> Choice:
+    if plan.candidates:
+        best = plan.candidates[0]
+        usd = best.cost_micro_usd / 1e6
+        text = f"{best.model.provider}/{best.model.id}: about {best.seconds:.3g} s"
+        text += f" and ${usd:.4f} per picture" if usd else " per picture, free"
+        return Choice(
+            possible=True,
+            route=f"{best.model.provider}/{best.model.id}",
+            expected_seconds=round(best.seconds, 2),
+            usd_per_image=usd,
+            text=f"{text}; {best.why}",
+        )
+    text = {
+        "local": "Not possible now: no local engine runs and no local model is installed.",
+        "cloud": "Not possible: this version has no cloud providers yet.",
+        "automatic": "Not possible now: no route is open; list_models says why.",
+    }[kind]
+    return Choice(possible=False, route=None, expected_seconds=None, usd_per_image=None, text=text)
+
+
+def sentences(rejection: Rejection) -> list[str]:
+    """Each reason as one sentence."""
+    return [
+        f"{r.code}: needs {r.need}, have {r.have}." + (f" Fix: {r.fix}" if r.fix else "")
+        for r in rejection.reasons
+    ]
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """A plan for people and programs: what would be tried, and why not the rest."""
+    return {
+        "dry_run": True,
+        "candidates": [
+            {
+                "provider": c.model.provider,
+                "model": c.model.id,
+                "size": f"{c.job.width}x{c.job.height}",
+                "steps": c.job.steps,
+                "expected_seconds": round(c.seconds, 2),
+                "cost_usd": c.cost_micro_usd / 1e6,
+                "score": c.score,
+                "why": c.why,
+                **({"notes": list(c.notes)} if c.notes else {}),
+            }
+            for c in plan.candidates
+        ],
+        "rejected": [
+            {
+                "provider": r.provider,
+                "model": r.model,
+                "reasons": [
+                    {"code": x.code, "have": x.have, "need": x.need, "fix": x.fix}
+                    for x in r.reasons
+                ],
+            }
+            for r in plan.rejected
+        ],
+    }
+
+
+def result_data(result: Result) -> dict[str, Any]:
+    """A result for people and programs, without the pictures' bytes."""
+    job = result.job
+    requested = (
+        f"{result.requested_width}x{result.requested_height}" if result.requested_width else "auto"
+    )
+    data: dict[str, Any] = {
+        "images": [
+            {"id": i.id, "path": i.path, "seed": i.seed, "size": f"{i.width}x{i.height}"}
+            for i in result.images
+        ],
+        "provider": result.model.provider,
+        "model": result.model.id,
+        "requested_size": requested,
+        "steps": job.steps,
+        "guidance_scale": job.guidance_scale,
+        "seconds": round(result.seconds, 2),
+        "cost_usd": result.cost_micro_usd / 1e6,
+        "why": result.why,
+    }
+    if result.notes:
+        data["notes"] = list(result.notes)
+    if len(result.attempts) > 1:
+        data["attempts"] = [
+            {
+                "provider": a.provider,
+                "model": a.model,
+                "ok": a.ok,
+                "ms": a.milliseconds,
+                "error": f"{a.error_code}: {a.error}" if not a.ok else "",
+                "cost_usd": a.cost_micro_usd / 1e6,
+            }
+            for a in result.attempts
+        ]
+    return data
+
+
+def base64_text(data: bytes) -> str:
+    """Bytes as the protocol carries them."""
+    return base64.b64encode(data).decode()
+
+
+def _gb(size: int | None) -> float | None:
+    return None if size is None else round(size / 1e9, 1)
+
+
+def _gpu(gpu: Gpu) -> GpuRow:
+    return GpuRow(name=gpu.name, vram_gb=_gb(gpu.vram_total), vram_free_gb=_gb(gpu.vram_free))

@@ -1,0 +1,342 @@
+"""Speak MCP: arguments in, content out, errors in words that a model can act on."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, cast
+
+import anyio
+from mcp.server.auth.provider import TokenVerifier
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import (
+    Annotations,
+    CallToolResult,
+    ContentBlock,
+    ImageContent,
+    InputRequiredResult,
+    ResourceLink,
+    TextContent,
+    ToolAnnotations,
+)
+from pydantic import AnyUrl, Field, ValidationError
+
+from ziggie_image_mcp import __version__, report
+from ziggie_image_mcp.errors import ImageError, ImageNotFound
+from ziggie_image_mcp.report import HardwareReport, ModelReport
+from ziggie_image_mcp.service import Service
+from ziggie_image_mcp.store import PREVIEW_SIDE, media_type
+from ziggie_image_mcp.types import ImageRequest, OutputFormat, Preview, StoredImage
+
+META = "ziggie-image/result"
+HEARTBEAT_SECONDS = 4.0
+"""Clients give up on a silent call; the protocol's rule here is a word every five seconds."""
+PREVIEW_SIDE_MANY = 512
+
+INSTRUCTIONS = (
+    "Makes pictures on this machine's best route: local engines first, nothing is spent unasked. "
+    "Call generate_image with a prompt; leave model, provider and size out unless the user asks "
+    "for them, because each model has its own best size. The result shows a small preview and the "
+    "path of the full file. When it says NO_ROUTE, read the reasons: each has a fix. list_models "
+    "shows the models, check_hardware what this machine can do, view_image shows a stored picture "
+    "again. dry_run=true explains the route without making anything."
+)
+
+Open = Callable[[], Awaitable[Service]]
+"""Gives the service, built at the first call; raises ConfigError until the config is right."""
+
+
+class _Tool(Tool):
+    """A tool that refuses unknown arguments and words every anticipated error for the model."""
+
+    async def run(
+        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
+    ) -> Any:
+        try:
+            return await super().run(arguments, context, convert_result)
+        except ToolError as e:
+            if isinstance(e.__cause__, ImageError):
+                raise ToolError(f"[{e.__cause__.code}] {e.__cause__}") from e.__cause__
+            if isinstance(e.__cause__, ValidationError):
+                said = " ".join(_explain(e.__cause__, list(self.parameters["properties"])))
+                raise ToolError(f"[INVALID_ARGUMENT] {said}") from e.__cause__
+            raise
+
+
+def _tool(fn: Callable[..., Any], title: str, annotations: ToolAnnotations) -> _Tool:
+    tool = cast(_Tool, _Tool.from_function(fn, title=title, annotations=annotations))
+    arguments = tool.fn_metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    tool.parameters = _short(arguments.model_json_schema(by_alias=True))
+    if tool.fn_metadata.output_schema is not None:
+        tool.fn_metadata.output_schema = _short(tool.fn_metadata.output_schema)
+    return tool
+
+
+def _short(schema: object) -> Any:
+    """Leave out what costs the model's context and tells it nothing: titles, null branches."""
+    if isinstance(schema, list):
+        return [_short(part) for part in cast(list[object], schema)]
+    if not isinstance(schema, dict):
+        return schema
+    whole = cast(dict[str, object], schema)
+    short = {
+        key: _short(value)
+        for key, value in whole.items()
+        if not (key == "title" and isinstance(value, str))
+        and not (key == "default" and value is None)
+    }
+    branches: list[Any] = short.get("anyOf", [])
+    real: list[dict[str, Any]] = [b for b in branches if b != {"type": "null"}]
+    if len(real) != 1 or len(branches) != 2 or not isinstance(real[0].get("type"), str):
+        return short
+    del short["anyOf"]
+    one = real[0] | {"type": [real[0]["type"], "null"]}
+    if "enum" in one:
+        one["enum"] = [*one["enum"], None]
+    return one | short
+
+
+def _explain(error: ValidationError, known: list[str]) -> Iterable[str]:
+    for problem in error.errors(include_url=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            yield f"There is no argument {name!r}.{meant} Arguments: {', '.join(known)}."
+        elif problem["type"] == "missing":
+            yield f"The argument {name!r} is missing."
+        else:
+            given = json.dumps(problem["input"], default=str)[:80]
+            yield f"{name}={given}: {problem['msg']}."
+
+
+async def generate_image(
+    ctx: Context[Open],
+    prompt: Annotated[str, Field(description="What the picture shows.")],
+    negative_prompt: Annotated[str, Field(description="What to keep out.")] = "",
+    width: Annotated[
+        int | None, Field(ge=16, le=16384, description="Pixels; with height. Exact or refused.")
+    ] = None,
+    height: Annotated[int | None, Field(ge=16, le=16384)] = None,
+    aspect_ratio: Annotated[
+        str | None, Field(description='As "16:9", at the size that the model is best at.')
+    ] = None,
+    num_images: Annotated[int, Field(ge=1, le=16)] = 1,
+    seed: Annotated[
+        int | None, Field(ge=0, le=2**32 - 1, description="Same seed, same picture.")
+    ] = None,
+    steps: Annotated[int | None, Field(ge=1, le=500)] = None,
+    guidance_scale: Annotated[float | None, Field(ge=0, le=50)] = None,
+    model: Annotated[str | None, Field(description="Id or name from list_models.")] = None,
+    provider: Annotated[
+        str | None, Field(description="auto, local, cloud, or a name from list_models.")
+    ] = None,
+    output_format: OutputFormat | None = None,
+    file_name: Annotated[str, Field(description="A hint for the file's name, no path.")] = "",
+    dry_run: Annotated[
+        bool, Field(description="Only say which routes would be tried, and why not others.")
+    ] = False,
+) -> CallToolResult:
+    """Make one or more pictures from a text.
+
+    The best allowed route is chosen and the next one tried if it fails; the answer says why.
+    Returns JSON text, a small preview, and a link to the full file.
+    """
+    request = ImageRequest(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        width=width,
+        height=height,
+        aspect_ratio=aspect_ratio,
+        num_images=num_images,
+        seed=seed,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        model=model,
+        provider=provider,
+        output_format=output_format,
+        file_name=file_name,
+    )
+    service = await ctx.request_context.lifespan_context()
+    if dry_run:
+        data = report.plan_data(await service.plan(request))
+        return CallToolResult(content=[_text(data)], _meta={META: data})
+    async with _Reporter(ctx) as reporter:
+        result = await service.generate(request, reporter.report)
+    data = report.result_data(result)
+    content: list[ContentBlock] = [_text(data)]
+    side = PREVIEW_SIDE if len(result.images) == 1 else PREVIEW_SIDE_MANY
+    for image in result.images:
+        preview = await service.preview(image.id, side=side, share=len(result.images))
+        content.append(_image(preview))
+    content += [_link(image) for image in result.images]
+    return CallToolResult(content=content, _meta={META: data})
+
+
+async def list_models(
+    ctx: Context[Open],
+    provider: Annotated[str, Field(description="Only this provider.")] = "",
+    query: Annotated[str, Field(description="Only names that contain this.")] = "",
+    usable_only: Annotated[bool, Field(description="Only what would run now.")] = False,
+) -> ModelReport:
+    """List models per provider: what each can do, whether it fits this machine, and if not why."""
+    service = await ctx.request_context.lifespan_context()
+    return await report.models(service, provider=provider, query=query, usable_only=usable_only)
+
+
+async def check_hardware(ctx: Context[Open]) -> HardwareReport:
+    """Show GPU, memory, disk, engines, and what local, cloud and automatic mode would do."""
+    return await report.machine(await ctx.request_context.lifespan_context())
+
+
+async def view_image(
+    ctx: Context[Open],
+    image_id: Annotated[str, Field(description="An id from generate_image.")],
+    max_side: Annotated[int, Field(ge=32, le=1568, description="Pixels.")] = PREVIEW_SIDE,
+) -> CallToolResult:
+    """Look again at a stored picture."""
+    service = await ctx.request_context.lifespan_context()
+    preview, path = await service.view(image_id, max_side)
+    data = {"id": image_id, "path": path, "shown": f"{preview.width}x{preview.height}"}
+    return CallToolResult(content=[_text(data), _image(preview)], _meta={META: data})
+
+
+class _Server(MCPServer[Open]):
+    """MCPServer, but a picture's resource says what kind of picture it is."""
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Open, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        contents = await super().read_resource(uri, context)
+        if not isinstance(contents, InputRequiredResult):
+            contents = list(contents)
+            for item in contents:
+                if isinstance(item.content, bytes):
+                    item.mime_type = media_type(item.content)
+        return contents
+
+
+def make_server(
+    opener: Open, *, auth: AuthSettings | None = None, token_verifier: TokenVerifier | None = None
+) -> MCPServer[Open]:
+    """Build the server around a way to open the service; nothing is opened here."""
+    looking = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    making = ToolAnnotations(
+        read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True
+    )
+    server = _Server(
+        "ziggie-image-mcp",
+        title="Ziggie images",
+        instructions=INSTRUCTIONS,
+        version=__version__,
+        log_level="WARNING",
+        lifespan=_lifespan(opener),
+        auth=auth,
+        token_verifier=token_verifier,
+        tools=[
+            _tool(generate_image, "Generate image", making),
+            _tool(list_models, "List models", looking),
+            _tool(check_hardware, "Check hardware", looking),
+            _tool(view_image, "View image", looking),
+        ],
+    )
+
+    @server.resource(
+        "image://{image_id}",
+        name="image",
+        title="Picture",
+        description="A stored picture by its id.",
+        mime_type="image/png",
+    )
+    async def image(image_id: str, ctx: Context[Open]) -> bytes:  # pyright: ignore[reportUnusedFunction]
+        try:
+            return await (await ctx.request_context.lifespan_context()).read(image_id)
+        except ImageNotFound as e:
+            raise ResourceNotFoundError(str(e)) from e
+        except ImageError as e:
+            raise ResourceError(f"[{e.code}] {e}") from e
+
+    return server
+
+
+def _lifespan(opener: Open) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Open]) -> AsyncGenerator[Open]:
+        yield opener
+
+    return lifespan
+
+
+class _Reporter:
+    """Tell the client about progress, and at least every few seconds that the work goes on.
+
+    The protocol wants each value above the last, so a repeated word moves the bar by a hair.
+    """
+
+    def __init__(self, ctx: Context[Open]) -> None:
+        self._ctx = ctx
+        self._value = -1.0
+        self._message = "working"
+        self._group = anyio.create_task_group()
+
+    async def __aenter__(self) -> _Reporter:
+        await self._group.__aenter__()
+        self._group.start_soon(self._beat)
+        return self
+
+    async def __aexit__(self, *exc: Any) -> bool | None:
+        self._group.cancel_scope.cancel()
+        try:
+            return await self._group.__aexit__(*exc)
+        except BaseExceptionGroup as group:
+            # one failure is that failure: the work's own error, not a group around it
+            inner: Sequence[BaseException] = group.exceptions
+            if len(inner) == 1:
+                raise inner[0] from inner[0].__cause__
+            raise
+
+    async def report(self, fraction: float, message: str) -> None:
+        self._message = message
+        await self._send(fraction)
+
+    async def _beat(self) -> None:
+        while True:
+            await anyio.sleep(HEARTBEAT_SECONDS)
+            await self._send(self._value)
+
+    async def _send(self, fraction: float) -> None:
+        if fraction <= self._value:
+            fraction = self._value + (1.0 - self._value) * 0.001
+        self._value = fraction
+        await self._ctx.report_progress(fraction, 1.0, self._message)
+
+
+def _text(data: dict[str, Any]) -> TextContent:
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return TextContent(type="text", text=text)
+
+
+def _image(preview: Preview) -> ImageContent:
+    data = report.base64_text(preview.data)
+    return ImageContent(type="image", data=data, mime_type=preview.media_type)
+
+
+def _link(image: StoredImage) -> ResourceLink:
+    audience: list[Literal["user", "assistant"]] = ["user"]
+    return ResourceLink(
+        type="resource_link",
+        uri=f"image://{image.id}",
+        name=PurePath(image.path).name,
+        mime_type=image.media_type,
+        size=image.bytes,
+        annotations=Annotations(audience=audience),
+    )

@@ -1,0 +1,255 @@
+"""Carry one request through the house: survey, plan, try in order, keep, report."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+
+import anyio
+
+from ziggie_image_mcp import hardware, policy
+from ziggie_image_mcp.config import Config
+from ziggie_image_mcp.errors import GenerationFailed, InvalidOutput, NoRoute, ProviderError
+from ziggie_image_mcp.registry import Registry
+from ziggie_image_mcp.store import Store
+from ziggie_image_mcp.types import (
+    Attempt,
+    Candidate,
+    Generation,
+    Hardware,
+    ImageRequest,
+    Plan,
+    Preview,
+    Progress,
+    Recipe,
+    Result,
+    StoredImage,
+)
+
+MAX_ATTEMPTS = 3
+PROBE_SECONDS_FRESH = 10.0
+"""How long one look at the hardware serves."""
+
+Probe = Callable[[], Awaitable[Hardware]]
+
+
+async def silent(fraction: float, message: str) -> None:
+    """Report progress to nobody."""
+
+
+class Service:
+    """The use cases. The only place that knows their order."""
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        store: Store,
+        probe: Probe | None = None,
+    ) -> None:
+        self.config = config
+        self.registry = registry
+        self.store = store
+        self._probe: Probe = probe or partial(hardware.probe, store.root)
+        self._seen: tuple[float, Hardware] | None = None
+
+    async def hardware(self) -> Hardware:
+        """This machine, as of a few seconds ago at most."""
+        now = time.monotonic()
+        if self._seen is None or now - self._seen[0] > PROBE_SECONDS_FRESH:
+            self._seen = (now, await self._probe())
+        return self._seen[1]
+
+    async def context(self, request: ImageRequest) -> policy.Context:
+        """Everything that the decision about this request looks at."""
+        survey = await self.registry.survey()
+        machine = await self.hardware()
+        return policy.Context(
+            request=request,
+            survey=survey,
+            hardware=machine,
+            tier=hardware.tier(machine),
+            gpu_memory=hardware.gpu_memory(machine),
+            config=self.config,
+        )
+
+    async def plan(self, request: ImageRequest) -> Plan:
+        """Say what `generate` would do, and why. Nothing is made, loaded or spent.
+
+        Raises:
+            InvalidRequest: A field of the request cannot be honoured by anybody.
+            ConfigError: A provider's section of the config is wrong.
+        """
+        policy.check(request)
+        return policy.plan(await self.context(request))
+
+    async def generate(self, request: ImageRequest, progress: Progress = silent) -> Result:
+        """Make the pictures on the best route, the next one when that fails, and keep them.
+
+        Raises:
+            InvalidRequest: A field of the request cannot be honoured by anybody.
+            NoRoute: No model passed the filters; every reason is in the message.
+            ProviderError: A route failed in a way that forbids trying the next, or the pinned
+                provider failed.
+            GenerationFailed: All routes failed; the attempts are in the message.
+            StorageError: The pictures could not be written.
+        """
+        policy.check(request)
+        await anyio.to_thread.run_sync(self.store.check_writable)
+        await progress(0.0, "choosing a route")
+        context = await self.context(request)
+        plan = policy.plan(context)
+        if not plan.candidates:
+            raise NoRoute(plan.rejected, policy.hint(context))
+        seed = secrets.randbits(32) if request.seed is None else request.seed
+        attempts: list[Attempt] = []
+        routes = plan.candidates[:MAX_ATTEMPTS]
+        for candidate in routes:
+            candidate = replace(candidate, job=replace(candidate.job, seed=seed))
+            started = time.monotonic()
+            try:
+                generation, images = await self._attempt(candidate, request, progress)
+            except ProviderError as e:
+                attempts.append(_failed(candidate, e, started))
+                if not e.fallback or len(routes) == 1:
+                    raise
+                await progress(
+                    0.0, f"{candidate.model.provider} failed ({e.code}), trying the next"
+                )
+                continue
+            attempts.append(_succeeded(candidate, generation, started))
+            return _result(request, candidate, generation, images, attempts, started)
+        raise GenerationFailed(attempts, plan.rejected)
+
+    async def view(self, image_id: str, side: int) -> tuple[Preview, str]:
+        """A stored picture at a bounded size, and its path.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The file cannot be read.
+        """
+        path = await anyio.to_thread.run_sync(self.store.find, image_id)
+        return await self.preview(image_id, side=side), str(path)
+
+    async def preview(self, image_id: str, *, side: int, share: int = 1) -> Preview:
+        """A stored picture made small enough to show to a model."""
+        work = partial(self.store.preview, image_id, side=side, share=share)
+        return await anyio.to_thread.run_sync(work)
+
+    async def read(self, image_id: str) -> bytes:
+        """A stored picture's bytes, as a resource."""
+        data, _ = await anyio.to_thread.run_sync(self.store.read, image_id)
+        return data
+
+    async def _attempt(
+        self, candidate: Candidate, request: ImageRequest, progress: Progress
+    ) -> tuple[Generation, list[StoredImage]]:
+        model = candidate.model
+        provider = self.registry.providers()[model.provider]
+        furthest = 0.0
+
+        async def onward(fraction: float, message: str) -> None:
+            nonlocal furthest
+            if math.isfinite(fraction):
+                furthest = max(furthest, min(1.0, fraction))
+            await progress(0.02 + 0.95 * furthest, message)
+
+        await progress(0.02, f"{model.provider}: {model.id}")
+        generation = await provider.generate(candidate.job, model, onward)
+        if len(generation.images) != candidate.job.num_images:
+            raise InvalidOutput(
+                model.provider,
+                f"{model.provider} returned {len(generation.images)} pictures "
+                f"of {candidate.job.num_images}.",
+            )
+        await progress(0.98, "saving")
+        images: list[StoredImage] = []
+        for made in generation.images:
+            job = candidate.job
+            recipe = Recipe(
+                prompt=job.prompt,
+                negative_prompt=job.negative_prompt,
+                provider=model.provider,
+                model=model.id,
+                seed=made.seed,
+                steps=job.steps,
+                guidance_scale=job.guidance_scale,
+                width=job.width,
+                height=job.height,
+                extra={
+                    key: value
+                    for key, value in (("Sampler", job.sampler), ("Schedule type", job.scheduler))
+                    if value
+                },
+            )
+            save = partial(
+                self.store.save,
+                made.data,
+                recipe,
+                format=request.output_format,
+                hint=request.file_name,
+            )
+            images.append(await anyio.to_thread.run_sync(save))
+        return generation, images
+
+
+def _milliseconds(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
+
+
+def _failed(candidate: Candidate, error: ProviderError, started: float) -> Attempt:
+    return Attempt(
+        provider=candidate.model.provider,
+        model=candidate.model.id,
+        ok=False,
+        milliseconds=_milliseconds(started),
+        error_code=error.code,
+        error=str(error),
+    )
+
+
+def _succeeded(candidate: Candidate, generation: Generation, started: float) -> Attempt:
+    return Attempt(
+        provider=candidate.model.provider,
+        model=candidate.model.id,
+        ok=True,
+        milliseconds=_milliseconds(started),
+        cost_micro_usd=generation.cost_micro_usd,
+    )
+
+
+def _result(
+    request: ImageRequest,
+    candidate: Candidate,
+    generation: Generation,
+    images: list[StoredImage],
+    attempts: list[Attempt],
+    started: float,
+) -> Result:
+    notes = [*candidate.notes, *generation.notes]
+    sizes = {(i.width, i.height) for i in images}
+    if sizes != {(candidate.job.width, candidate.job.height)}:
+        delivered = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
+        wanted = f"{candidate.job.width}x{candidate.job.height}"
+        notes.append(f"delivered as {delivered}, not {wanted}")
+    why = candidate.why
+    lost = [a for a in attempts if not a.ok]
+    if lost:
+        failures = [f"{a.provider}/{a.model} failed ({a.error_code})" for a in lost]
+        why += f"; after {', '.join(failures)}"
+    return Result(
+        images=tuple(images),
+        model=candidate.model,
+        job=candidate.job,
+        requested_width=request.width,
+        requested_height=request.height,
+        why=why,
+        attempts=tuple(attempts),
+        notes=tuple(notes),
+        cost_micro_usd=sum(a.cost_micro_usd for a in attempts),
+        seconds=(time.monotonic() - started),
+    )

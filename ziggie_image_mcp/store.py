@@ -1,0 +1,324 @@
+"""Keep pictures on disk: check them, name them, write them whole or not at all, find them again."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+import secrets
+import tempfile
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ziggie_image_mcp.errors import ImageNotFound, InvalidOutput, StorageError
+from ziggie_image_mcp.types import OutputFormat, Preview, Recipe, StoredImage
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 80_000_000
+"""A larger picture is refused as damaged or hostile."""
+
+PREVIEW_SIDE = 768
+PREVIEW_BASE64 = 700_000
+"""Base64 characters of all previews in one result; Claude Desktop stops at 1 MiB for everything."""
+
+RESOURCE_BYTES = 7 * 1024 * 1024
+"""Raw bytes that one resource read may hold: TypeScript clients die at 10 MiB per line."""
+
+_SUFFIX: dict[OutputFormat, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+_MEDIA = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
+_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-[0-9a-f]{16}")
+_USER_COMMENT = 0x9286
+_EXIF_IFD = 0x8769
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
+
+
+class Store:
+    """The folder of pictures: one subfolder a day, a sidecar JSON beside each picture."""
+
+    def __init__(self, root: Path, *, format: OutputFormat = "png", metadata: bool = True) -> None:
+        self.root = root
+        self._format: OutputFormat = format
+        self._metadata = metadata
+
+    def check_writable(self) -> None:
+        """Find out before the work starts whether pictures can be kept.
+
+        Raises:
+            StorageError: Names the folder and what the system said.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as e:
+            raise StorageError(
+                f"The picture folder {self.root} cannot be written: {e.strerror or e}. "
+                "Make it writable, or set output.directory in config.json to another folder."
+            ) from e
+
+    def save(
+        self,
+        data: bytes,
+        recipe: Recipe,
+        *,
+        format: OutputFormat | None = None,
+        hint: str = "",
+        now: datetime | None = None,
+    ) -> StoredImage:
+        """Check a picture, write it with its recipe, and return where it is.
+
+        Raises:
+            InvalidOutput: The bytes are no usable picture.
+            StorageError: The folder cannot be written; nothing is left behind.
+        """
+        kind = format or self._format
+        with _opened(data, recipe.provider) as image:
+            _refuse_blank(image, recipe.provider)
+            encoded = _encode(image, kind, recipe if self._metadata else None)
+            width, height = image.size
+        now = now or datetime.now(UTC)
+        image_id = f"{now:%Y%m%d}-{secrets.token_hex(8)}"
+        folder = self.root / f"{now:%Y-%m-%d}"
+        stem = f"{slug(hint or recipe.prompt)}-{image_id}"
+        path = folder / (stem + _SUFFIX[kind])
+        sidecar = json.dumps(
+            {"id": image_id, "file": path.name, "made": now.isoformat(timespec="seconds")}
+            | (_facts(recipe) if self._metadata else {}),
+            ensure_ascii=False,
+            indent=1,
+        )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(path, encoded)
+            try:
+                _write(path.with_suffix(".json"), sidecar.encode())
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+        except OSError as e:
+            raise StorageError(
+                f"The picture was made but could not be written to {folder}: {e.strerror or e}."
+            ) from e
+        return StoredImage(
+            id=image_id,
+            path=str(path),
+            media_type=_MEDIA[path.suffix],
+            width=width,
+            height=height,
+            bytes=len(encoded),
+            seed=recipe.seed,
+        )
+
+    def find(self, image_id: str) -> Path:
+        """The file of a picture.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+        """
+        found = _ID.fullmatch(image_id.strip())
+        if found is not None:
+            folder = self.root / f"{found[1]}-{found[2]}-{found[3]}"
+            for suffix in _MEDIA:
+                for path in folder.glob(f"*-{image_id.strip()}{suffix}"):
+                    return path
+        raise ImageNotFound(
+            f"No picture has the id {image_id[:60]!r}. Ids look like 20261123-0123456789abcdef; "
+            "generate_image returns them."
+        )
+
+    def read(self, image_id: str) -> tuple[bytes, str]:
+        """A picture's bytes and media type, made smaller when over RESOURCE_BYTES.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The file cannot be read.
+        """
+        data = _read(self.find(image_id))
+        if len(data) <= RESOURCE_BYTES:
+            return data, media_type(data)
+        small = self._shrink(data, side=2048, base64_limit=RESOURCE_BYTES)
+        return small.data, small.media_type
+
+    def preview(self, image_id: str, *, side: int = PREVIEW_SIDE, share: int = 1) -> Preview:
+        """A picture made small enough to show to a model.
+
+        Args:
+            image_id: Which picture.
+            side: The longest side at most, pixels.
+            share: How many previews share one result's limit.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The file cannot be read.
+        """
+        data = _read(self.find(image_id))
+        return self._shrink(data, side=side, base64_limit=PREVIEW_BASE64 // max(1, share))
+
+    def _shrink(self, data: bytes, *, side: int, base64_limit: int) -> Preview:
+        from PIL import Image
+
+        with _opened(data, "store") as image:
+            while True:
+                small = image.copy()
+                small.thumbnail((side, side), Image.Resampling.LANCZOS)
+                alpha = "A" in small.getbands()
+                for quality in (88, 75, 60):
+                    out = io.BytesIO()
+                    if alpha:
+                        small.save(out, "WEBP", quality=quality)
+                    else:
+                        small.convert("RGB").save(out, "JPEG", quality=quality, subsampling=0)
+                    if len(base64.b64encode(out.getvalue())) <= base64_limit:
+                        media = "image/webp" if alpha else "image/jpeg"
+                        return Preview(
+                            data=out.getvalue(),
+                            media_type=media,
+                            width=small.width,
+                            height=small.height,
+                        )
+                side = side * 3 // 4
+
+
+def media_type(data: bytes) -> str:
+    """The media type by the first bytes; `application/octet-stream` for what is no picture."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return "application/octet-stream"
+
+
+def slug(text: str) -> str:
+    """A short file name out of any text: letters, digits and dashes, never a path."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower().encode("ascii", "ignore").decode())
+    name = words.strip("-")[:48].strip("-") or "picture"
+    return f"picture-{name}" if _RESERVED.fullmatch(name) else name
+
+
+def parameters(recipe: Recipe) -> str:
+    """The recipe in AUTOMATIC1111's one-text form, which most tools read."""
+    lines = [recipe.prompt]
+    if recipe.negative_prompt:
+        lines.append(f"Negative prompt: {recipe.negative_prompt}")
+    facts: list[str] = []
+    if recipe.steps is not None:
+        facts.append(f"Steps: {recipe.steps}")
+    if recipe.guidance_scale is not None:
+        facts.append(f"CFG scale: {recipe.guidance_scale:g}")
+    facts.append(f"Seed: {recipe.seed}")
+    facts.append(f"Size: {recipe.width}x{recipe.height}")
+    facts.append(f"Model: {recipe.model}")
+    facts += [f"{key}: {value}" for key, value in recipe.extra.items()]
+    return "\n".join([*lines, ", ".join(facts)])
+
+
+def _facts(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "prompt": recipe.prompt,
+        "negative_prompt": recipe.negative_prompt,
+        "provider": recipe.provider,
+        "model": recipe.model,
+        "seed": recipe.seed,
+        "steps": recipe.steps,
+        "guidance_scale": recipe.guidance_scale,
+        "width": recipe.width,
+        "height": recipe.height,
+        **recipe.extra,
+    }
+
+
+@contextmanager
+def _opened(data: bytes, provider: str) -> Generator[Image.Image]:
+    """The picture, decoded to its last pixel."""
+    from PIL import Image, UnidentifiedImageError
+
+    if media_type(data) == "application/octet-stream":
+        raise InvalidOutput(provider, f"{provider} returned {len(data)} bytes that are no picture.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise InvalidOutput(
+                        provider, f"{provider} returned {image.width}x{image.height} pixels."
+                    )
+                image.load()
+                yield image
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as e:
+        raise InvalidOutput(provider, f"{provider} returned a damaged picture.") from e
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
+        raise InvalidOutput(provider, f"{provider} returned too many pixels.") from e
+
+
+def _refuse_blank(image: Image.Image, provider: str) -> None:
+    highest = [band.histogram() for band in image.convert("RGBA").split()]
+    red, green, blue, alpha = (max(i for i, n in enumerate(h) if n) for h in highest)
+    if alpha == 0 or (red == green == blue == 0):
+        raise InvalidOutput(
+            provider,
+            f"{provider} returned a blank picture: the model overflowed or its filter blacked it.",
+        )
+
+
+def _encode(image: Image.Image, kind: OutputFormat, recipe: Recipe | None) -> bytes:
+    """Encode anew, so that nothing that the engine wrote into the file travels on."""
+    from PIL import Image, PngImagePlugin
+
+    mode = "RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB"
+    clean = image.convert(mode)
+    clean.info.clear()
+    out = io.BytesIO()
+    if kind == "png":
+        info = PngImagePlugin.PngInfo()
+        if recipe is not None:
+            info.add_itxt("parameters", parameters(recipe))  # pyright: ignore[reportUnknownMemberType]
+            facts = json.dumps(_facts(recipe), ensure_ascii=False)
+            info.add_itxt("ziggie-image", facts)  # pyright: ignore[reportUnknownMemberType]
+        clean.save(out, "PNG", pnginfo=info)
+        return out.getvalue()
+    exif = Image.Exif()
+    if recipe is not None:
+        text = parameters(recipe).encode("utf-16-be")
+        ifd = cast(dict[int, Any], exif.get_ifd(_EXIF_IFD))  # pyright: ignore[reportUnknownMemberType]
+        ifd[_USER_COMMENT] = b"UNICODE\0" + text
+    if kind == "webp":
+        clean.save(out, "WEBP", quality=92, exif=exif)
+    else:
+        if mode == "RGBA":
+            ground = Image.new("RGB", clean.size, "white")
+            ground.paste(clean, mask=clean.getchannel("A"))
+            clean = ground
+        clean.save(out, "JPEG", quality=93, subsampling=0, exif=exif)
+    return out.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise StorageError(f"{path} cannot be read: {e.strerror or e}.") from e

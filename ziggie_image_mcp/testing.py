@@ -1,0 +1,97 @@
+"""A provider that answers what a test tells it to, for our tests and for authors of providers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import anyio
+
+from ziggie_image_mcp.errors import ProviderError
+from ziggie_image_mcp.types import (
+    Feature,
+    GeneratedImage,
+    Generation,
+    Job,
+    Model,
+    Progress,
+)
+
+ALL_FEATURES: frozenset[Feature] = frozenset(
+    ("text_to_image", "negative_prompt", "seed", "steps", "guidance_scale")
+)
+
+
+def picture(width: int = 64, height: int = 64, colour: str = "teal") -> bytes:
+    """A plain PNG."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def model(provider: str = "fake", id: str = "model", **facts: object) -> Model:
+    """A model that is there and can do everything; facts override the defaults."""
+    values: dict[str, object] = {
+        "id": id,
+        "provider": provider,
+        "local": True,
+        "features": ALL_FEATURES,
+        "default_steps": 20,
+        "default_guidance": 5.0,
+        "seconds": 4.0,
+    }
+    return Model(**(values | facts))  # type: ignore[arg-type]
+
+
+class FakeProvider:
+    """Gives its answers in turn: bytes is a picture, an error is raised, None hangs.
+
+    When the answers are used up it draws plain pictures of the size asked for. `seen` holds the
+    jobs that it was given; `cancelled` counts the generations that were cancelled.
+    """
+
+    def __init__(
+        self,
+        name: str = "fake",
+        *,
+        models: Sequence[Model] | None = None,
+        answers: Sequence[bytes | ProviderError | None] = (),
+        down: ProviderError | None = None,
+    ) -> None:
+        self.name = name
+        self.seen: list[Job] = []
+        self.cancelled = 0
+        self.closed = 0
+        self._models = [model(name)] if models is None else list(models)
+        self._answers = list(answers)
+        self._down = down
+
+    async def models(self) -> Sequence[Model]:
+        """List the models it was given, or be down."""
+        if self._down is not None:
+            raise self._down
+        return self._models
+
+    async def generate(self, job: Job, model: Model, progress: Progress) -> Generation:
+        """Give the next answer."""
+        self.seen.append(job)
+        answer = self._answers.pop(0) if self._answers else picture(job.width, job.height)
+        await progress(0.5, "halfway")
+        if answer is None:
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
+                self.cancelled += 1
+                raise
+        if isinstance(answer, ProviderError):
+            raise answer
+        assert answer is not None
+        await progress(1.0, "done")
+        images = [GeneratedImage(data=answer, seed=job.seed + i) for i in range(job.num_images)]
+        return Generation(images=tuple(images))
+
+    async def aclose(self) -> None:
+        """Count the call."""
+        self.closed += 1
