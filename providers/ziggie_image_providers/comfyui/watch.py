@@ -1,0 +1,243 @@
+"""Watch one job until it ends: the socket shows how far it is, polling says what became of it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import anyio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from ziggie_image_mcp.errors import ProviderTimeout, ProviderUnavailable
+from ziggie_image_mcp.types import Progress
+from ziggie_image_providers.comfyui import failures, wire
+from ziggie_image_providers.comfyui.client import Client
+from ziggie_image_providers.comfyui.graph import SAMPLER
+
+Tell = Callable[[float, str], Awaitable[None]]
+"""Say how far one picture is: a share of 0 to 1, and a short sentence."""
+
+_STAGES = {
+    "model": (0.02, "loading the model"),
+    "clip": (0.04, "loading the text encoders"),
+    "vae": (0.05, "loading the VAE"),
+    "positive": (0.07, "reading the prompt"),
+    "negative": (0.08, "reading the prompt"),
+    SAMPLER: (0.1, "sampling"),
+    "decode": (0.92, "decoding"),
+    "save": (0.97, "saving"),
+}
+"""How far a picture is when a node of our graphs begins."""
+_SAMPLED = 0.9
+_ENDS = ("execution_success", "execution_error", "execution_interrupted")
+_OPEN_SECONDS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often the server is asked, seconds."""
+
+    first: float = 0.01
+    factor: float = 1.5
+    longest: float = 1.0
+    watched_first: float = 1.0
+    """The first pause while a socket tells us more anyway."""
+    watched_longest: float = 5.0
+    patience: float = 5.0
+    """How long a server may be silent in the middle of a job before it counts as dead."""
+
+
+class Meter:
+    """Turns what is told of one picture after another into a share of the whole that only grows."""
+
+    def __init__(self, progress: Progress, pictures: int) -> None:
+        self._progress = progress
+        self._pictures = pictures
+        self._done = 0
+        self._told = (0.0, "")
+
+    async def tell(self, share: float, sentence: str) -> None:
+        """Say how far the present picture is. What is no news is not passed on."""
+        whole = min(1.0, (self._done + share) / self._pictures)
+        if self._pictures > 1:
+            sentence = f"picture {self._done + 1} of {self._pictures}: {sentence}"
+        now = (max(whole, self._told[0]), sentence)
+        if now != self._told:
+            self._told = now
+            await self._progress(*now)
+
+    async def next(self) -> None:
+        """Count the present picture as done."""
+        await self.tell(1.0, "done")
+        self._done += 1
+
+
+class Socket:
+    """The websocket of one call of `generate`, open or not; events of other jobs are not seen."""
+
+    def __init__(self) -> None:
+        # A fresh id for each connection: the server drops the events of one that is used again.
+        self.client_id = str(uuid.uuid4())
+        self.connection: ClientConnection | None = None
+        self.note = ""
+        self._job = ""
+        self._ended = False
+        self._stage = (0.0, "")
+
+    @property
+    def watching(self) -> bool:
+        """Whether the end of the job will be seen here."""
+        return self.connection is not None and not self._ended
+
+    def follow(self, prompt_id: str) -> None:
+        """Look for the events of this job from now on."""
+        self._job, self._ended, self._stage = prompt_id, False, (0.0, "")
+
+    async def wait(self, seconds: float, tell: Tell) -> bool:
+        """Read events for some time; True at once when one gives reason to ask the server."""
+        until = anyio.current_time() + seconds
+        while (left := until - anyio.current_time()) > 0:
+            if not self.watching:
+                await anyio.sleep(left)
+                return False
+            before = self._stage
+            with anyio.move_on_after(left):
+                await self._receive()
+            if self._stage != before:
+                await tell(*self._stage)
+            if not self.watching:
+                return True
+        return False
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            with anyio.move_on_after(1, shield=True):
+                await connection.close()
+
+    async def _receive(self) -> None:
+        assert self.connection
+        try:
+            frame = await self.connection.recv()
+        except ConnectionClosed:
+            self.connection = None
+            self.note = "the websocket to ComfyUI broke, so progress was seen in part only"
+            return
+        if isinstance(frame, str):  # the others are previews
+            self._take(frame)
+
+    def _take(self, frame: str) -> None:
+        try:
+            event = json.loads(frame)
+        except ValueError:
+            return
+        if not isinstance(event, dict):
+            return
+        kind, data = (
+            cast(dict[str, Any], event).get("type"),
+            cast(dict[str, Any], event).get("data"),
+        )
+        if not isinstance(data, dict):
+            return
+        said = cast(dict[str, Any], data)
+        if said.get("prompt_id") != self._job:
+            return
+        node = said.get("node")
+        if kind in _ENDS or (kind == "executing" and node is None):
+            # Only `executing` without a node comes after the history is written; the others
+            # merely mean that it is worth asking.
+            self._ended = True
+        elif kind == "executing" and node in _STAGES:
+            self._stage = _STAGES[str(node)]
+        elif kind == "progress" and node == SAMPLER:
+            self._stage = _step(said.get("value"), said.get("max")) or self._stage
+
+
+def _step(value: object, total: object) -> tuple[float, str] | None:
+    if not isinstance(value, int | float) or not isinstance(total, int | float) or total <= 0:
+        return None
+    start = _STAGES[SAMPLER][0]
+    share = start + (_SAMPLED - start) * min(1.0, max(0.0, value / total))
+    return share, f"step {value:.0f} of {total:.0f}"
+
+
+@asynccontextmanager
+async def listening(client: Client) -> AsyncGenerator[Socket]:
+    """Open a websocket for as long as the block lasts; without one, all goes on by polling."""
+    socket = Socket()
+    try:
+        await _connect(socket, client)
+        yield socket
+    finally:
+        await socket.close()
+
+
+async def _connect(socket: Socket, client: Client) -> None:
+    try:
+        with anyio.fail_after(_OPEN_SECONDS):
+            connection = await _Once(
+                client.socket_url(socket.client_id),
+                ssl=client.socket_tls(),
+                additional_headers=client.headers,
+                proxy=None if client.loopback else True,
+                compression=None,
+                max_size=None,
+                ping_timeout=60,
+                close_timeout=0.5,
+                open_timeout=None,
+            )
+            socket.connection = connection
+            flags = {"supports_preview_metadata": True}
+            await connection.send(json.dumps({"type": "feature_flags", "data": flags}))
+            await connection.recv()  # the first word says that the server knows our id
+    except (OSError, TimeoutError, ValueError, ImportError, WebSocketException):
+        # ValueError, ImportError: a header or a proxy that the websocket library cannot use.
+        socket.note = "ComfyUI gave no websocket, so progress was not seen"
+        await socket.close()
+
+
+class _Once(connect):
+    """A connection that follows no redirects, as they would carry our headers elsewhere."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+async def follow(
+    client: Client, name: str, prompt_id: str, socket: Socket, tell: Tell, pace: Pace
+) -> wire.JobState:
+    """Wait until a job has ended, in whatever way.
+
+    Raises:
+        EngineCrashed: The server has gone, or no longer knows the job.
+    """
+    pause = pace.watched_first if socket.watching else pace.first
+    unknown, silent_since = 0, None
+    while True:
+        if await socket.wait(pause, tell):
+            pause = pace.first
+        try:
+            state = await client.state(prompt_id)
+        except (ProviderUnavailable, ProviderTimeout) as e:
+            silent_since = silent_since or anyio.current_time()
+            if anyio.current_time() - silent_since >= pace.patience:
+                raise failures.silent(name, client.url) from e
+        else:
+            silent_since = None
+            unknown = unknown + 1 if state is None else 0
+            if unknown == 2:
+                raise failures.lost(name)
+            if state is not None and state.status not in ("pending", "in_progress"):
+                return state
+            if state is not None and state.status == "pending":
+                await tell(0.0, "waiting in ComfyUI's queue")
+            elif socket.connection is None:
+                await tell(0.0, "ComfyUI is working")
+        longest = pace.watched_longest if socket.watching else pace.longest
+        pause = min(pause * pace.factor, longest)

@@ -1,0 +1,196 @@
+"""The shapes in which ComfyUI answers, as far as we read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+Status = Literal["pending", "in_progress", "completed", "failed", "cancelled"]
+
+
+class System(BaseModel):
+    """What `system_stats` says of the server."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    comfyui_version: str = ""
+
+
+class Device(BaseModel):
+    """One device of `system_stats`."""
+
+    name: str
+    type: str
+
+
+class SystemStats(BaseModel):
+    """The answer of `system_stats`."""
+
+    system: System
+    devices: list[Device]
+
+
+class Submitted(BaseModel):
+    """The good answer to a posted prompt."""
+
+    prompt_id: str
+    node_errors: dict[str, NodeErrors] = {}
+
+
+class Rejected(BaseModel):
+    """The bad answer to a posted prompt."""
+
+    error: ErrorBody
+    node_errors: dict[str, NodeErrors] = {}
+
+
+class ErrorBody(BaseModel):
+    """What is wrong with a prompt as a whole."""
+
+    type: str
+    message: str = ""
+    extra_info: dict[str, Any] = {}
+
+
+class NodeErrors(BaseModel):
+    """What is wrong with one node."""
+
+    class_type: str = ""
+    errors: list[NodeError] = []
+
+
+class NodeError(BaseModel):
+    """One thing that is wrong with one node."""
+
+    type: str
+    extra_info: dict[str, Any] = {}
+
+
+class ExecutionError(BaseModel):
+    """Why a job failed. Traceback and inputs are left unread: they hold paths and tensors."""
+
+    node_type: str = ""
+    exception_type: str = ""
+    exception_message: str = ""
+
+
+class Image(BaseModel):
+    """Where a finished picture lies on the server."""
+
+    filename: str
+    subfolder: str = ""
+    type: str = "output"
+
+
+class JobReply(BaseModel):
+    """The answer of `jobs/{id}`."""
+
+    status: Status
+    outputs: dict[str, Any] = {}
+    execution_error: ExecutionError | None = None
+
+
+class HistoryStatus(BaseModel):
+    """How a job of the history ended."""
+
+    status_str: str = ""
+    messages: list[tuple[str, dict[str, Any]]] = []
+
+
+class HistoryReply(BaseModel):
+    """One entry of `history`."""
+
+    outputs: dict[str, Any] = {}
+    status: HistoryStatus
+
+
+class Queue(BaseModel):
+    """The answer of `queue`: per job a list whose second item is its id."""
+
+    queue_running: list[list[Any]] = []
+    queue_pending: list[list[Any]] = []
+
+    def runs(self, prompt_id: str) -> bool:
+        """Tell whether this job is being worked on."""
+        return any(prompt_id in job[1:2] for job in self.queue_running)
+
+    def waits(self, prompt_id: str) -> bool:
+        """Tell whether this job waits for its turn."""
+        return any(prompt_id in job[1:2] for job in self.queue_pending)
+
+
+class FileFacts(BaseModel):
+    """One file of `experiment/models/{folder}`."""
+
+    name: str
+    size: int
+
+
+NAMES = TypeAdapter(tuple[str, ...])
+FILES = TypeAdapter(list[FileFacts])
+METADATA = TypeAdapter(dict[str, Any])
+HISTORY = TypeAdapter(dict[str, HistoryReply])
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobState:
+    """Where one job stands."""
+
+    status: Status
+    images: tuple[Image, ...] = ()
+    error: ExecutionError | None = None
+
+
+def from_job(reply: JobReply) -> JobState:
+    """Read the answer of `jobs/{id}`."""
+    images = tuple(_images(reply.outputs)) if reply.status == "completed" else ()
+    return JobState(status=reply.status, images=images, error=reply.execution_error)
+
+
+def from_history(entry: HistoryReply) -> JobState:
+    """Read one entry of `history`, which older servers have instead of `jobs`."""
+    if entry.status.status_str == "success":
+        return JobState(status="completed", images=tuple(_images(entry.outputs)))
+    for kind, data in reversed(entry.status.messages):
+        if kind == "execution_interrupted":
+            return JobState(status="cancelled")
+        if kind == "execution_error":
+            return JobState(status="failed", error=ExecutionError.model_validate(data))
+    return JobState(status="failed")
+
+
+def _images(outputs: Mapping[str, Any]) -> Iterator[Image]:
+    for node in outputs.values():
+        listed = cast(dict[str, Any], node).get("images") if isinstance(node, dict) else None
+        for item in cast(list[object], listed) if isinstance(listed, list) else []:
+            try:
+                yield Image.model_validate(item)
+            except ValidationError:
+                continue  # another kind of output that happens to bear this name
+
+
+def options(spec: object) -> tuple[str, ...]:
+    """Read the choices of one input, in either of the two ways ComfyUI writes them.
+
+    >>> options([["euler", "lcm"], {"tooltip": "."}]), options(["COMBO", {"options": ["a"]}])
+    (('euler', 'lcm'), ('a',))
+    """
+    parts = cast(list[object], spec) if isinstance(spec, list) else []
+    listed = parts[0] if parts else None
+    if listed == "COMBO" and len(parts) > 1 and isinstance(parts[1], dict):
+        listed = cast(dict[str, object], parts[1]).get("options")
+    return tuple(map(str, cast(list[object], listed))) if isinstance(listed, list) else ()
+
+
+def version(text: str) -> tuple[int, ...]:
+    """Read a version for comparing; an unreadable one counts as the oldest.
+
+    >>> version("0.3.56") < version("v0.33.0"), version("")
+    (True, ())
+    """
+    found = re.match(r"v?(\d+(?:\.\d+)*)", text.strip())
+    return tuple(int(part) for part in found[1].split(".")) if found else ()

@@ -1,0 +1,209 @@
+"""The turns at one device: one order at a time, one worker, asleep when there is nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+
+from ziggie_image_mcp.errors import (
+    ContentRefused,
+    DependencyMissing,
+    EngineCrashed,
+    InvalidOutput,
+    ModelMissing,
+    ModelUnusable,
+    OutOfMemory,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RequestRejected,
+)
+from ziggie_image_mcp.types import GeneratedImage, Progress
+from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers.process import Child, Ended, Frame
+
+PATIENCE = 1.0
+"""Seconds in which a worker must stop when asked to; then it is killed."""
+
+LOADING_SHARE = 0.05
+"""Share of the progress that is told when the model has been loaded."""
+
+ERRORS: Mapping[wire.Fault, type[ProviderError]] = {
+    "cancelled": EngineCrashed,
+    "dependency_missing": DependencyMissing,
+    "device_missing": ProviderUnavailable,
+    "rejected": RequestRejected,
+    "model_missing": ModelMissing,
+    "model_unusable": ModelUnusable,
+    "out_of_memory": OutOfMemory,
+    "crashed": EngineCrashed,
+    "invalid_output": InvalidOutput,
+    "refused": ContentRefused,
+}
+
+
+class Device:
+    """A device and the worker process that has it. Belongs to the event loop that first uses it."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        idle_seconds: float,
+        load_seconds: float,
+        step_seconds: float,
+        total_seconds: float | None,
+    ) -> None:
+        self._name = name
+        self._idle_seconds = idle_seconds
+        self._load_seconds = load_seconds
+        self._step_seconds = step_seconds
+        self._total_seconds = total_seconds
+        self._lock = asyncio.Lock()
+        self._child: Child | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._rest: asyncio.Task[None] | None = None
+        self.loaded: str | None = None
+        """Path of the model that the worker holds."""
+
+    async def run(self, order: wire.Order, progress: Progress) -> tuple[GeneratedImage, ...]:
+        """Run one order when its turn comes.
+
+        Raises:
+            ProviderError: A child of it that names what went wrong.
+        """
+        async with self._turn(progress):
+            child = await self._worker()
+            try:
+                with anyio.move_on_after(self._total_seconds):
+                    return await self._converse(child, order, progress)
+            except Ended as e:
+                raise self._crash(e) from e
+            raise ProviderTimeout(
+                self._name,
+                f"The pictures were not ready after {self._total_seconds:g} s (api.timeout): "
+                "raise the limit, or ask for less.",
+            )
+
+    async def aclose(self) -> None:
+        """End the worker. May be called twice."""
+        self._quiet_alarm()
+        child, self._child = self._child, None
+        self.loaded = None
+        if child is not None:
+            await child.stop(PATIENCE)
+        if self._rest is not None:
+            await asyncio.wait([self._rest])
+
+    @asynccontextmanager
+    async def _turn(self, progress: Progress) -> AsyncGenerator[None]:
+        if self._lock.locked():
+            await progress(0.0, "waiting for the device")
+        async with self._lock:
+            self._quiet_alarm()
+            try:
+                yield
+            finally:
+                try:
+                    if self._child is not None and self._child.busy:
+                        await self._child.interrupt(PATIENCE)
+                finally:
+                    self._tidy()
+
+    async def _worker(self) -> Child:
+        if self._child is None:
+            try:
+                self._child = await Child.start()
+            except OSError as e:
+                raise EngineCrashed(self._name, f"The worker could not be started: {e}") from e
+        return self._child
+
+    async def _converse(
+        self, child: Child, order: wire.Order, progress: Progress
+    ) -> tuple[GeneratedImage, ...]:
+        images: list[GeneratedImage] = []
+        limit = self._load_seconds
+        if self.loaded != order.path:
+            self.loaded = None
+            await progress(0.0, "loading the model")
+        await child.send(order)
+        while True:
+            frame = await self._next(child, limit)
+            limit = self._step_seconds
+            match frame.message:
+                case wire.Loaded():
+                    self.loaded = order.path
+                    await progress(LOADING_SHARE, "the model is loaded")
+                case wire.Step() as at:
+                    await progress(share(order, at), words(order, at))
+                case wire.Picture(seed=seed):
+                    images.append(GeneratedImage(data=frame.payload, seed=seed))
+                case wire.Done():
+                    await progress(1.0, "done")
+                    return tuple(images)
+                case wire.Failed(fault=fault, message=message):
+                    if fault == "out_of_memory":
+                        await child.stop(PATIENCE)  # a new process has no fragmented memory
+                    raise ERRORS[fault](self._name, message)
+                case wire.Order() | wire.Cancel():
+                    raise EngineCrashed(self._name, "The worker sent what only we may send.")
+
+    async def _next(self, child: Child, limit: float) -> Frame:
+        with anyio.move_on_after(limit):
+            return await child.receive()
+        raise ProviderTimeout(
+            self._name, f"The worker has said nothing for {limit:g} s and was stopped."
+        )
+
+    def _crash(self, end: Ended) -> ProviderError:
+        said = f": {end.last_words}" if end.last_words else "."
+        if end.returncode == -9 or "out of memory" in end.last_words.lower():
+            return OutOfMemory(
+                self._name,
+                f"The worker {end.manner}, as happens when memory runs out{said} "
+                "Use a smaller model or size, or close other programs.",
+            )
+        return EngineCrashed(
+            self._name, f"The worker {end.manner}{said} The next call starts a new one."
+        )
+
+    def _tidy(self) -> None:
+        """Forget a dead worker, or set the alarm for a living one."""
+        if self._child is None or not self._child.alive:
+            self._child = None
+            self.loaded = None
+            return
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.call_later(self._idle_seconds, self._go_to_rest)
+
+    def _quiet_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _go_to_rest(self) -> None:
+        self._rest = asyncio.get_running_loop().create_task(self._sleep())
+
+    async def _sleep(self) -> None:
+        if self._lock.locked():
+            return  # work came first, and sets the alarm again at its end
+        async with self._lock:
+            child, self._child = self._child, None
+            self.loaded = None
+            if child is not None:
+                await child.stop(PATIENCE)
+
+
+def share(order: wire.Order, at: wire.Step) -> float:
+    """Say how much of an order is done after a step."""
+    done = (at.picture + min(1.0, at.step / max(at.steps, 1))) / order.num_images
+    return LOADING_SHARE + (0.98 - LOADING_SHARE) * done
+
+
+def words(order: wire.Order, at: wire.Step) -> str:
+    """Say the same in a sentence."""
+    picture = f"picture {at.picture + 1} of {order.num_images}, " if order.num_images > 1 else ""
+    return f"{picture}step {at.step} of {at.steps}"

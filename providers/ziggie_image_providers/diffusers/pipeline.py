@@ -1,0 +1,241 @@
+"""Load and run pipelines with torch and diffusers. Only the worker process imports this.
+
+The paths for CUDA, MPS and XPU follow the documentation; no GPU has run them yet.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import inspect
+import io
+import warnings
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers.families import SAMPLERS
+from ziggie_image_providers.diffusers.faults import Problem
+
+torch: Any = importlib.import_module("torch")
+diffusers: Any = importlib.import_module("diffusers")
+transformers: Any = importlib.import_module("transformers")
+
+OnStep = Callable[[int, int], None]
+"""Called after every step with its number and the number of steps; raises to end it."""
+
+MARGIN = 1.15
+TILED_ABOVE = 1024 * 1024
+"""Pixels. The VAE's decoding sets the peak of memory; above this it works in tiles."""
+
+for library in (diffusers, transformers):
+    library.utils.logging.set_verbosity_error()
+    library.utils.logging.disable_progress_bar()
+
+
+class Held:
+    """The one pipeline in memory."""
+
+    def __init__(self) -> None:
+        self.key: tuple[object, ...] | None = None
+        self.pipe: Any = None
+        self.scheduler: Any = None
+
+    def drop(self) -> None:
+        """Free the memory."""
+        self.key = self.pipe = self.scheduler = None
+        gc.collect()
+        for name in ("cuda", "xpu", "mps"):
+            backend = getattr(torch, name, None)
+            if backend is not None and backend.is_available():
+                backend.empty_cache()
+
+
+_held = Held()
+
+
+def load(order: wire.Order) -> None:
+    """Bring the order's model into memory, in place of the one before."""
+    device = choose_device(order.device)
+    dtype = choose_dtype(order, device)
+    key = (order.path, _stamp(order), device, dtype, order.must_offload)
+    if _held.key == key:
+        return
+    _held.drop()
+    pipe = _read(order, dtype)
+    if order.may_offload and _too_big(order, device):
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.to(device)
+    pipe.set_progress_bar_config(disable=True)
+    _held.pipe, _held.scheduler, _held.key = pipe, getattr(pipe, "scheduler", None), key
+
+
+def picture(order: wire.Order, number: int, on_step: OnStep) -> bytes:
+    """Make one picture as PNG.
+
+    Raises:
+        Problem: The picture is blank, or a safety filter took it.
+    """
+    pipe = _held.pipe
+    _swap_scheduler(pipe, order.sampler)
+    _tile(pipe, order.width * order.height > TILED_ABOVE)
+    parameters = inspect.signature(type(pipe).__call__).parameters
+    given = arguments(order, number, parameters)
+    with _watched(pipe, parameters, order.steps, on_step) as extra, warnings.catch_warnings():
+        # What is no number becomes a black picture with nothing but this warning.
+        warnings.filterwarnings("error", message="invalid value", category=RuntimeWarning)
+        output = pipe(**given, **extra)
+    if any(getattr(output, "nsfw_content_detected", None) or ()):
+        raise Problem("refused", "The model's own safety checker refused the picture.")
+    image = output.images[0]
+    if all(low == high for low, high in _extrema(image)):
+        raise Problem(
+            "invalid_output", "The picture is of one colour: the model's weights may be damaged."
+        )
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def seed(order: wire.Order, number: int) -> int:
+    """Say which seed a picture of an order is made with."""
+    return (order.seed + number) % 2**32
+
+
+def arguments(
+    order: wire.Order, number: int, parameters: Mapping[str, inspect.Parameter]
+) -> dict[str, Any]:
+    """Say the order in the words of the pipeline.
+
+    Raises:
+        Problem: The pipeline has no such word.
+    """
+    asked: dict[str, Any] = {
+        "prompt": order.prompt,
+        "width": order.width,
+        "height": order.height,
+        # A generator of the CPU gives the same noise whatever the device.
+        "generator": torch.Generator("cpu").manual_seed(seed(order, number)),
+        "num_inference_steps": order.steps,
+        order.guidance_argument: order.guidance,
+        "negative_prompt": order.negative_prompt,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    missing = sorted(given.keys() - parameters.keys())
+    if missing:
+        raise Problem("rejected", f"{order.pipeline} takes no {', '.join(missing)}.")
+    return given
+
+
+def choose_device(wanted: str) -> str:
+    """Find the device to run on.
+
+    Raises:
+        Problem: The wanted one is not here.
+    """
+    here = [
+        name
+        for name in ("cuda", "mps", "xpu")
+        if getattr(torch, name, None) is not None and getattr(torch, name).is_available()
+    ]
+    if wanted == "auto":
+        return here[0] if here else "cpu"
+    kind, _, index = wanted.partition(":")
+    count = getattr(torch, kind).device_count() if kind in here else 0
+    if kind == "cpu" or (kind in here and (not index or int(index) < count)):
+        return wanted
+    raise Problem(
+        "device_missing",
+        f"torch sees no device {wanted!r} here, only {', '.join([*here, 'cpu'])}: "
+        "set hardware.gpu to one of these, or to auto.",
+    )
+
+
+def choose_dtype(order: wire.Order, device: str) -> Any:
+    """Find the number format: half precision on a GPU, and on a CPU where nothing else fits."""
+    if order.dtype != "auto":
+        return getattr(torch, order.dtype)
+    if device != "cpu":
+        wide = device.startswith("cuda") and not torch.cuda.is_bf16_supported(
+            including_emulation=False
+        )
+        return torch.float16 if wide else getattr(torch, order.half_precision)
+    available = importlib.import_module("psutil").virtual_memory().available
+    if order.weight_bytes is not None and order.weight_bytes * 2 * MARGIN > available:
+        return torch.bfloat16
+    return torch.float32
+
+
+def _stamp(order: wire.Order) -> int:
+    path = Path(order.path)
+    return (path if order.single_file else path / "model_index.json").stat().st_mtime_ns
+
+
+def _read(order: wire.Order, dtype: Any) -> Any:
+    if not order.single_file:
+        return diffusers.DiffusionPipeline.from_pretrained(
+            order.path, dtype=dtype, variant=order.variant, local_files_only=True
+        )
+    return getattr(diffusers, order.pipeline).from_single_file(
+        order.path, config=order.config_folder, torch_dtype=dtype, local_files_only=True
+    )
+
+
+def _too_big(order: wire.Order, device: str) -> bool:
+    if not device.startswith("cuda"):
+        return False
+    if order.must_offload or order.vram_bytes is None:
+        return order.must_offload
+    free, _ = torch.cuda.mem_get_info(device)
+    return bool(order.vram_bytes * MARGIN > free)
+
+
+def _swap_scheduler(pipe: Any, sampler: str | None) -> None:
+    if sampler is None:
+        if _held.scheduler is not None:
+            pipe.scheduler = _held.scheduler
+        return
+    name, settings = SAMPLERS[sampler]
+    pipe.scheduler = getattr(diffusers, name).from_config(_held.scheduler.config, **settings)
+
+
+def _tile(pipe: Any, tiled: bool) -> None:
+    vae: Any = getattr(pipe, "vae", None)
+    if vae is not None and hasattr(vae, "enable_tiling"):
+        vae.enable_tiling() if tiled else vae.disable_tiling()
+
+
+@contextmanager
+def _watched(
+    pipe: Any, parameters: Mapping[str, inspect.Parameter], steps: int | None, on_step: OnStep
+) -> Generator[dict[str, Any]]:
+    """Hear of every step: by the pipeline's callback, else by its scheduler."""
+    if "callback_on_step_end" in parameters:
+
+        def callback(pipe: Any, at: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
+            on_step(at + 1, int(getattr(pipe, "_num_timesteps", None) or steps or at + 1))
+            return values
+
+        yield {"callback_on_step_end": callback}
+        return
+    step, done = pipe.scheduler.step, 0
+
+    def counted(*values: Any, **named: Any) -> Any:
+        nonlocal done
+        result = step(*values, **named)
+        done += 1
+        on_step(done, max(done, steps or 0))
+        return result
+
+    pipe.scheduler.step = counted
+    try:
+        yield {}
+    finally:
+        del pipe.scheduler.step
+
+
+def _extrema(image: Any) -> list[tuple[int, int]]:
+    return list(image.convert("RGB").getextrema())

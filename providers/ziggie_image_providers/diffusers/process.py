@@ -1,0 +1,183 @@
+"""One worker process, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import anyio
+
+from ziggie_image_providers.diffusers import wire
+
+WORKER = "ziggie_image_providers.diffusers.worker"
+TAIL = 8192
+"""Bytes kept of what the worker last wrote to stderr."""
+
+
+class Ended(Exception):
+    """Raised when the worker is gone."""
+
+    def __init__(self, returncode: int, last_words: str) -> None:
+        super().__init__(f"ended with {returncode}")
+        self.returncode = returncode
+        self.last_words = last_words
+
+    @property
+    def manner(self) -> str:
+        """How it ended, in words."""
+        if self.returncode < 0:
+            try:
+                return f"was ended by {signal.Signals(-self.returncode).name}"
+            except ValueError:
+                return f"was ended by signal {-self.returncode}"
+        return f"ended with exit status {self.returncode}"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A message from the worker, and its payload."""
+
+    message: wire.Message
+    payload: bytes
+
+
+class Child:
+    """A worker process and the pipes to it. It belongs to the event loop that started it."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        orders: asyncio.StreamWriter,
+        answers: asyncio.StreamReader,
+        errors: asyncio.StreamReader,
+    ) -> None:
+        self._process = process
+        self._orders = orders
+        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._tail = b""
+        self._readers = (
+            asyncio.create_task(self._read(answers)),
+            asyncio.create_task(self._drain(errors)),
+        )
+        self.busy = False
+        """An order was sent, and its last message has not come."""
+        self.alive = True
+
+    @classmethod
+    async def start(cls) -> Child:
+        """Start a worker.
+
+        Raises:
+            OSError: The operating system would not.
+        """
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            WORKER,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment(os.environ),
+            # Ctrl-C in a terminal is for the server, which then ends the worker itself.
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        return cls(process, process.stdin, process.stdout, process.stderr)
+
+    async def send(self, message: wire.Message) -> None:
+        """Send one message; a broken pipe shows in `receive`."""
+        self.busy = self.busy or isinstance(message, wire.Order)
+        try:
+            self._orders.write(wire.encode(message))
+            await self._orders.drain()
+        except ConnectionError:
+            return  # `receive` raises Ended, which says more
+
+    async def receive(self) -> Frame:
+        """Wait for the next message. May be cancelled without losing one.
+
+        Raises:
+            Ended: The worker is gone.
+        """
+        frame = await self._frames.get()
+        if frame is None:
+            self._frames.put_nowait(None)  # whoever asks again hears the same
+            self.busy = False
+            await self.stop(0)
+            last = [line for line in self._tail.decode(errors="replace").splitlines() if line]
+            raise Ended(self._process.returncode or 0, last[-1].strip()[:300] if last else "")
+        if isinstance(frame.message, wire.Done | wire.Failed):
+            self.busy = False
+        return frame
+
+    async def interrupt(self, patience: float) -> None:
+        """Make the worker stop its order: ask, wait, then kill."""
+        try:
+            with anyio.move_on_after(patience, shield=True):
+                await self.send(wire.Cancel())
+                while self.busy:
+                    await self.receive()
+        except Ended:
+            return
+        finally:
+            if self.busy:
+                self.kill()
+        if not self.alive:
+            await self.stop(0)
+
+    async def stop(self, patience: float) -> None:
+        """End the process: a closed stdin asks, a kill insists. May be called again."""
+        self.alive = False
+        self._orders.close()
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(patience):
+                await self._process.wait()
+            self.kill()
+            await self._process.wait()
+            # A process that the worker left behind may hold the pipes open: do not wait for it.
+            await asyncio.wait(self._readers, timeout=1)
+            for reader in self._readers:
+                reader.cancel()
+
+    def kill(self) -> None:
+        """End the process now."""
+        self.alive = False
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def _read(self, answers: asyncio.StreamReader) -> None:
+        try:
+            await answers.readuntil(wire.HELLO)
+            while True:
+                header, payload = wire.LENGTHS.unpack(await answers.readexactly(wire.LENGTHS.size))
+                message = wire.decode(await answers.readexactly(header))
+                self._frames.put_nowait(Frame(message, await answers.readexactly(payload)))
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, OSError):
+            self.kill()  # an end, or something that is none of our words: both are the end
+        finally:
+            self._frames.put_nowait(None)
+
+    async def _drain(self, errors: asyncio.StreamReader) -> None:
+        while chunk := await errors.read(65536):
+            self._tail = (self._tail + chunk)[-TAIL:]
+
+
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """Say what the worker's environment is: this one, quiet and without the network."""
+    return {
+        **own,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "DIFFUSERS_VERBOSITY": "error",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUTF8": "1",
+    }

@@ -1,0 +1,31 @@
+"""This provider's section of config.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class Settings(BaseModel):
+    """What may be set; the keys are camelCase in the file."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
+    )
+
+    model_dirs: tuple[Path, ...] = ()
+    """Folders to look in for diffusers folders and single .safetensors files."""
+    use_hub_cache: bool = True
+    """List what the Hugging Face cache holds. Nothing is ever downloaded."""
+    device: str = Field(default="auto", pattern=r"^(auto|(cpu|cuda|mps|xpu)(:\d+)?)$")
+    """`auto` follows `hardware.gpu`."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    idle_seconds: float = Field(default=300, ge=0)
+    """After so long without work the worker ends and its memory is free."""
+    load_seconds: float = Field(default=900, gt=0)
+    """Limit for loading a model."""
+    step_seconds: float = Field(default=600, gt=0)
+    """Limit for one step, or one decoding."""

@@ -1,0 +1,90 @@
+"""Tell what a single .safetensors file holds by its tensors' names and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ziggie_image_providers.diffusers.weights import Part, part, shapes
+
+_PREFIX = "model.diffusion_model."
+_TEXT = ("cond_stage_model.", "conditioner.embedders.", "text_encoders.")
+_VAE = ("first_stage_model.", "vae.")
+
+Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model in one file."""
+
+    pipeline: str
+    family: str
+    parts: Mapping[str, Part]
+    distilled: bool = False
+    missing_parts: tuple[str, ...] = ()
+    """Components that it does not hold and a diffusers folder must lend."""
+
+
+def inspect(path: Path) -> Checkpoint | None:
+    """Look at one file; None when it is not a model that diffusers loads from a single file.
+
+    Raises:
+        Damaged: The file is cut off, or something else.
+        OSError: It cannot be read.
+    """
+    tensors = shapes(path)
+    names = {name.removeprefix(_PREFIX): shape for name, (_, shape) in tensors.items()}
+    kind = _kind(names)
+    if kind is None:
+        return None
+    pipeline, family = kind
+    denoiser = "unet" if family in ("sd1", "sd2", "sdxl") else "transformer"
+
+    text = {name: entry for name, entry in tensors.items() if name.startswith(_TEXT)}
+    vae = {name: entry for name, entry in tensors.items() if name.startswith(_VAE)}
+    rest = {n: e for n, e in tensors.items() if n not in text and n not in vae}
+    parts = {denoiser: part(rest.values())}
+    if text:
+        parts["text_encoder"] = part(text.values())
+    if vae:
+        parts["vae"] = part(vae.values())
+    return Checkpoint(
+        pipeline=pipeline,
+        family=family,
+        parts=parts,
+        distilled=family == "flux1" and "guidance_in.in_layer.weight" not in names,
+        missing_parts=tuple(name for name in ("text_encoder", "vae") if name not in parts),
+    )
+
+
+def _kind(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
+    """Name the pipeline class and family, by the keys that ComfyUI's detection uses."""
+    if "joint_blocks.0.context_block.attn.qkv.weight" in names:
+        return "StableDiffusion3Pipeline", "sd3"
+    if any(name.startswith("double_blocks.0.img_attn.norm.key_norm.") for name in names):
+        if "double_stream_modulation_img.lin.weight" in names:
+            return None  # FLUX.2 has no from_single_file
+        if any(name.startswith("distilled_guidance_layer.") for name in names):
+            return "ChromaPipeline", "chroma"
+        wide = names.get("img_in.weight", (0, 64))
+        return None if wide[-1] != 64 else ("FluxPipeline", "flux1")  # 384 is Fill: needs a picture
+    caption = names.get("cap_embedder.1.weight")
+    if caption is not None and "noise_refiner.0.attention.k_norm.weight" in names:
+        return ("ZImagePipeline", "z-image") if caption[0] == 3840 else None
+    return _unet(names)
+
+
+def _unet(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
+    first = names.get("input_blocks.0.0.weight")
+    if first is None or len(first) != 4 or first[1] != 4:
+        return None  # 9 channels are inpainting, 8 are instruct-pix2pix
+    widths = {shape[1] for name, shape in names.items() if name.endswith("attn2.to_k.weight")}
+    if widths == {2048}:
+        return "StableDiffusionXLPipeline", "sdxl"
+    if widths == {1024}:
+        return "StableDiffusionPipeline", "sd2"
+    if widths == {768}:
+        return "StableDiffusionPipeline", "sd1"
+    return None  # 1280 is the SDXL refiner

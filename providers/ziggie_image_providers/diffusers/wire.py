@@ -1,0 +1,130 @@
+"""What the provider and its worker say to each other, framed for a pipe.
+
+A frame is the length of its header (4 bytes), the length of its payload (8 bytes), the header
+(JSON) and the payload (a picture, or nothing). The worker begins with HELLO: what came before it
+was printed by somebody else.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+HELLO = b"\0ziggie-diffusers-1\n"
+LENGTHS = struct.Struct(">IQ")
+
+Fault = Literal[
+    "cancelled",
+    "dependency_missing",
+    "device_missing",
+    "rejected",
+    "model_missing",
+    "model_unusable",
+    "out_of_memory",
+    "crashed",
+    "invalid_output",
+    "refused",
+]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Order(_Message):
+    """Make these pictures with this model."""
+
+    kind: Literal["order"] = "order"
+    path: str
+    """A diffusers folder, or one .safetensors file."""
+    pipeline: str
+    """The diffusers class."""
+    single_file: bool = False
+    config_folder: str | None = None
+    """A diffusers folder that lends what a single file does not hold."""
+    variant: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    half_precision: Literal["float16", "bfloat16"] = "bfloat16"
+    weight_bytes: int | None = None
+    """All weights at 2 bytes each."""
+    vram_bytes: int | None = None
+    """GPU memory for everything at once."""
+    may_offload: bool = True
+    must_offload: bool = False
+    prompt: str
+    negative_prompt: str | None
+    """None where the class takes none."""
+    width: int
+    height: int
+    num_images: int
+    seed: int
+    steps: int | None
+    guidance: float | None
+    guidance_argument: Literal["guidance_scale", "true_cfg_scale"] = "guidance_scale"
+    sampler: str | None = None
+
+
+class Cancel(_Message):
+    """Stop the order that runs now."""
+
+    kind: Literal["cancel"] = "cancel"
+
+
+class Loaded(_Message):
+    """The model is in memory."""
+
+    kind: Literal["loaded"] = "loaded"
+
+
+class Step(_Message):
+    """So many steps of this picture are done."""
+
+    kind: Literal["step"] = "step"
+    picture: int
+    step: int
+    steps: int
+
+
+class Picture(_Message):
+    """One picture is done; its PNG is the payload."""
+
+    kind: Literal["picture"] = "picture"
+    seed: int
+
+
+class Done(_Message):
+    """The order is finished."""
+
+    kind: Literal["done"] = "done"
+
+
+class Failed(_Message):
+    """The order came to nothing."""
+
+    kind: Literal["failed"] = "failed"
+    fault: Fault
+    message: str
+
+
+Message = Annotated[
+    Order | Cancel | Loaded | Step | Picture | Done | Failed, Field(discriminator="kind")
+]
+_MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+
+
+def encode(message: Message, payload: bytes = b"") -> bytes:
+    """Make a frame."""
+    header = message.model_dump_json().encode()
+    return LENGTHS.pack(len(header), len(payload)) + header + payload
+
+
+def decode(header: bytes) -> Message:
+    """Read a frame's header.
+
+    Raises:
+        ValueError: It is none of the messages.
+    """
+    return _MESSAGE.validate_json(header)

@@ -1,0 +1,107 @@
+"""The worker process: take orders from stdin, run them, answer on stdout."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import warnings
+from typing import BinaryIO
+
+from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers.faults import Stopped, failed
+
+
+class Line:
+    """The connection to the provider. A thread reads, so that a cancel is heard during work."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source = source
+        self._sink = sink
+        self._cancelled = threading.Event()
+        self.orders: queue.SimpleQueue[wire.Order] = queue.SimpleQueue()
+
+    def open(self) -> None:
+        """Say hello and begin to listen."""
+        self._sink.write(wire.HELLO)
+        self._sink.flush()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def send(self, message: wire.Message, payload: bytes = b"") -> None:
+        """Answer."""
+        self._sink.write(wire.encode(message, payload))
+        self._sink.flush()
+
+    def check(self) -> None:
+        """Raise Stopped when the order was cancelled."""
+        if self._cancelled.is_set():
+            raise Stopped("The order was cancelled.")
+
+    def _listen(self) -> None:
+        try:
+            while len(start := self._source.read(wire.LENGTHS.size)) == wire.LENGTHS.size:
+                header, payload = wire.LENGTHS.unpack(start)
+                message = wire.decode(self._source.read(header))
+                self._source.read(payload)
+                if isinstance(message, wire.Order):
+                    self._cancelled.clear()
+                    self.orders.put(message)
+                elif isinstance(message, wire.Cancel):
+                    self._cancelled.set()
+        finally:
+            os._exit(0)  # nobody is left to work for, and the main thread may be deep in a kernel
+
+
+def take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Keep the real stdin and stdout for the wire; what others print goes to stderr."""
+    source = os.fdopen(os.dup(0), "rb")
+    sink = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return source, sink
+
+
+def work(line: Line, order: wire.Order) -> None:
+    """Run one order and tell how it went."""
+    try:
+        from ziggie_image_providers.diffusers import (
+            pipeline,  # imports torch and diffusers: seconds
+        )
+
+        pipeline.load(order)
+        line.check()
+    except (Exception, Stopped) as e:
+        line.send(failed(e, "load"))
+        return
+    line.send(wire.Loaded())
+    try:
+        for number in range(order.num_images):
+
+            def on_step(step: int, steps: int, number: int = number) -> None:
+                line.check()
+                line.send(wire.Step(picture=number, step=step, steps=steps))
+
+            png = pipeline.picture(order, number, on_step)
+            line.check()
+            line.send(wire.Picture(seed=pipeline.seed(order, number)), png)
+    except (Exception, Stopped) as e:
+        line.send(failed(e, "run"))
+        return
+    line.send(wire.Done())
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    line = Line(*take_over_pipes())
+    warnings.simplefilter("ignore")  # stderr is kept for the words before a crash
+    line.open()
+    while True:
+        work(line, line.orders.get())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Finding and building providers, and the words for a wrong section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ziggie_image_mcp.config import Config
+from ziggie_image_mcp.errors import ConfigError, ProviderUnavailable
+from ziggie_image_mcp.registry import Registry, discover
+from ziggie_image_mcp.testing import FakeProvider
+
+
+def registry(folder: Path, **config: Any) -> Registry:
+    return Registry(Config.model_validate(config), folder)
+
+
+def test_the_built_in_providers_come_through_the_entry_points() -> None:
+    assert {"comfyui", "diffusers"} <= set(discover())
+
+
+def test_without_config_the_automatic_providers_are_built(tmp_path: Path) -> None:
+    assert set(registry(tmp_path).providers()) == {"comfyui", "diffusers"}
+
+
+async def test_a_provider_that_is_switched_off_is_listed_with_the_reason(tmp_path: Path) -> None:
+    built = registry(
+        tmp_path, providers={"comfyui": {"enabled": False}, "diffusers": {"enabled": False}}
+    )
+
+    survey = await built.survey()
+
+    assert survey.models == ()
+    assert [(r.provider, r.reasons[0].code) for r in survey.rejected] == [
+        ("comfyui", "DISABLED"),
+        ("diffusers", "DISABLED"),
+    ]
+
+
+def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
+    built = registry(
+        tmp_path, providers={"attic": {"type": "comfyui", "baseUrl": "http://127.0.0.1:9999"}}
+    )
+
+    assert set(built.providers()) == {"comfyui", "diffusers", "attic"}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"providers": {"comfyui": {"base_ulr": "x"}}}, ["comfyui", "`base_ulr`", "'baseUrl'"]),
+        ({"providers": {"comfyu": {}}}, ["providers.comfyu", "'comfyui'", '"type"']),
+        ({"provider": "comfy-ui"}, ["`provider`", "'comfyui'"]),
+        ({"api": {"type": "fooocus"}}, ["`api.type`", "Installed: comfyui"]),
+    ],
+)
+def test_a_wrong_section_is_named(config: dict[str, Any], said: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        registry(tmp_path, **config).providers()
+
+    for part in said:
+        assert part in str(caught.value)
+
+
+async def test_the_reports_api_block_addresses_the_engine(tmp_path: Path) -> None:
+    built = registry(
+        tmp_path,
+        api={"type": "comfyui", "url": "http://127.0.0.1:9", "timeout": 5000},
+        providers={"diffusers": {"enabled": False}},
+    )
+
+    survey = await built.survey()
+
+    assert "comfyui" in survey.configured
+    assert "127.0.0.1:9" in survey.rejected[-1].reasons[0].have
+    await built.aclose()
+
+
+async def test_one_silent_provider_does_not_hide_the_others(tmp_path: Path) -> None:
+    down = FakeProvider("down", down=ProviderUnavailable("down", "not there"))
+    built = Registry(Config(), tmp_path, extra=[down, FakeProvider("up")])
+
+    survey = await built.survey()
+
+    assert [m.provider for m in survey.models] == ["up"]
+    assert survey.rejected[0].reasons[0].code == "PROVIDER_UNAVAILABLE"
