@@ -1,7 +1,6 @@
-"""Measure start-up: CPU seconds and resident memory until `initialize` is answered, beside a bare
-MCPServer.
+"""Measure start-up beside a bare MCPServer: CPU and memory until `initialize` is answered.
 
-    python benchmarks/startup.py [RUNS]
+python benchmarks/startup.py [RUNS]
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def start(command: list[str]) -> tuple[float, float]:
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in SERVERS}
-    for name, command in SERVERS.items():
+    for command in SERVERS.values():
         start(command)  # warm the disk
     for _ in range(runs):
         for name, command in SERVERS.items():

@@ -133,7 +133,7 @@ def test_a_mistake_is_named_with_its_key_and_file(
 
 
 def test_a_mistake_in_the_environment_names_the_variable() -> None:
-    with pytest.raises(ConfigError, match="ZIGGIE_IMAGE_PREFERNCE.*did you mean|Did you mean"):
+    with pytest.raises(ConfigError, match=r"ZIGGIE_IMAGE_PREFERNCE.*Did you mean `preference`"):
         config.load(None, {"ZIGGIE_IMAGE_PREFERNCE": "cost"})
 
 

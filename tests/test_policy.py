@@ -15,6 +15,7 @@ from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.policy import Context
 from ziggie_image_mcp.testing import ALL_FEATURES, model
 from ziggie_image_mcp.types import (
+    Feature,
     Hardware,
     ImageRequest,
     Model,
@@ -54,58 +55,61 @@ def ask(**changes: Any) -> ImageRequest:
     return replace(ImageRequest(prompt="a cat"), **changes)
 
 
-@pytest.mark.parametrize(
-    ("facts", "request_", "config", "code"),
-    [
-        ({}, ask(), {}, None),
-        ({}, ask(), {"enabled": False}, "DISABLED"),
-        ({}, ask(), {"models": {"mod*": {"enabled": False}}}, "DISABLED"),
-        ({}, ask(provider="cloud"), {}, "MODE_EXCLUDED"),
-        ({}, ask(), {"provider": "cloud"}, "MODE_EXCLUDED"),
-        ({"local": False}, ask(provider="local"), {}, "MODE_EXCLUDED"),
-        ({"local": False}, ask(provider="auto"), {}, None),
-        ({}, ask(provider="other"), {}, "NOT_PINNED"),
-        ({}, ask(provider="fake"), {}, None),
-        ({"local": False}, ask(), {"privacy": "local_only"}, "PRIVACY"),
-        ({}, ask(), {"privacy": "local_only"}, None),
-        ({}, ask(model="else"), {}, "OTHER_MODEL"),
-        ({}, ask(model="MODEL"), {}, None),
-        ({}, ask(model="fake/model"), {}, None),
-        ({"aliases": ("flux schnell",)}, ask(model="FLUX-Schnell"), {}, None),
-        ({}, ask(model="mine"), {"models": {"model": {"aliases": ["mine"]}}}, None),
-        ({}, ask(), {"defaultModel": "absent"}, None),
-        ({"installed": False}, ask(), {}, "NOT_INSTALLED"),
-        ({"features": frozenset({"text_to_image"})}, ask(), {}, None),
-        ({"features": frozenset({"text_to_image"})}, ask(seed=1), {}, "FEATURE_UNSUPPORTED"),
-        ({"features": frozenset({"text_to_image"})}, ask(steps=9), {}, "FEATURE_UNSUPPORTED"),
-        (
-            {"features": frozenset({"text_to_image"})},
-            ask(negative_prompt="dogs"),
-            {},
-            "FEATURE_UNSUPPORTED",
-        ),
-        ({"features": frozenset()}, ask(), {}, "FEATURE_UNSUPPORTED"),
-        ({}, ask(width=512, height=512), {}, None),
-        ({}, ask(width=4096, height=512), {}, "SIZE_UNSUPPORTED"),
-        ({}, ask(width=32, height=512), {}, "SIZE_UNSUPPORTED"),
-        ({"multiple_of": 16}, ask(width=520, height=512), {}, "SIZE_UNSUPPORTED"),
-        ({"max_images": 1}, ask(num_images=2), {}, "COUNT_UNSUPPORTED"),
-        ({"ram_bytes": 17 * GB}, ask(), {}, "MEMORY_INSUFFICIENT"),
-        ({"ram_bytes": 15 * GB}, ask(), {}, None),
-        ({"ram_bytes": 17 * GB, "remote": True}, ask(), {}, None),
-        ({"commercial_use": False}, ask(), {"commercialUse": True}, "LICENSE"),
-        ({"commercial_use": None}, ask(), {"commercialUse": True}, "LICENSE"),
-        ({"commercial_use": True}, ask(), {"commercialUse": True}, None),
-        (
-            {"commercial_use": False},
-            ask(),
-            {"commercialUse": True, "models": {"model": {"commercialUse": True}}},
-            None,
-        ),
-        ({"price_micro_usd": 3000}, ask(), {}, "PAID"),
-        ({"price_micro_usd": None}, ask(), {}, "PAID"),
-    ],
-)
+ONLY_TEXT: frozenset[Feature] = frozenset({"text_to_image"})
+NOTHING: frozenset[Feature] = frozenset()
+
+RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]] = [
+    ({}, ask(), {}, None),
+    ({}, ask(), {"enabled": False}, "DISABLED"),
+    ({}, ask(), {"models": {"mod*": {"enabled": False}}}, "DISABLED"),
+    ({}, ask(provider="cloud"), {}, "MODE_EXCLUDED"),
+    ({}, ask(), {"provider": "cloud"}, "MODE_EXCLUDED"),
+    ({"local": False}, ask(provider="local"), {}, "MODE_EXCLUDED"),
+    ({"local": False}, ask(provider="auto"), {}, None),
+    ({}, ask(provider="other"), {}, "NOT_PINNED"),
+    ({}, ask(provider="fake"), {}, None),
+    ({"local": False}, ask(), {"privacy": "local_only"}, "PRIVACY"),
+    ({}, ask(), {"privacy": "local_only"}, None),
+    ({}, ask(model="else"), {}, "OTHER_MODEL"),
+    ({}, ask(model="MODEL"), {}, None),
+    ({}, ask(model="fake/model"), {}, None),
+    ({"aliases": ("flux schnell",)}, ask(model="FLUX-Schnell"), {}, None),
+    ({}, ask(model="mine"), {"models": {"model": {"aliases": ["mine"]}}}, None),
+    ({}, ask(), {"defaultModel": "absent"}, None),
+    ({"installed": False}, ask(), {}, "NOT_INSTALLED"),
+    ({"features": ONLY_TEXT}, ask(), {}, None),
+    ({"features": ONLY_TEXT}, ask(seed=1), {}, "FEATURE_UNSUPPORTED"),
+    ({"features": ONLY_TEXT}, ask(steps=9), {}, "FEATURE_UNSUPPORTED"),
+    (
+        {"features": ONLY_TEXT},
+        ask(negative_prompt="dogs"),
+        {},
+        "FEATURE_UNSUPPORTED",
+    ),
+    ({"features": NOTHING}, ask(), {}, "FEATURE_UNSUPPORTED"),
+    ({}, ask(width=512, height=512), {}, None),
+    ({}, ask(width=4096, height=512), {}, "SIZE_UNSUPPORTED"),
+    ({}, ask(width=32, height=512), {}, "SIZE_UNSUPPORTED"),
+    ({"multiple_of": 16}, ask(width=520, height=512), {}, "SIZE_UNSUPPORTED"),
+    ({"max_images": 1}, ask(num_images=2), {}, "COUNT_UNSUPPORTED"),
+    ({"ram_bytes": 17 * GB}, ask(), {}, "MEMORY_INSUFFICIENT"),
+    ({"ram_bytes": 15 * GB}, ask(), {}, None),
+    ({"ram_bytes": 17 * GB, "remote": True}, ask(), {}, None),
+    ({"commercial_use": False}, ask(), {"commercialUse": True}, "LICENSE"),
+    ({"commercial_use": None}, ask(), {"commercialUse": True}, "LICENSE"),
+    ({"commercial_use": True}, ask(), {"commercialUse": True}, None),
+    (
+        {"commercial_use": False},
+        ask(),
+        {"commercialUse": True, "models": {"model": {"commercialUse": True}}},
+        None,
+    ),
+    ({"price_micro_usd": 3000}, ask(), {}, "PAID"),
+    ({"price_micro_usd": None}, ask(), {}, "PAID"),
+]
+
+
+@pytest.mark.parametrize(("facts", "request_", "config", "code"), RULE_TABLE)
 def test_each_rule_drops_what_it_should_and_nothing_else(
     facts: dict[str, Any], request_: ImageRequest, config: dict[str, Any], code: str | None
 ) -> None:
@@ -124,7 +128,7 @@ def test_memory_on_the_gpu_is_enough() -> None:
 
 def test_all_reasons_are_kept_not_only_the_first() -> None:
     request = ask(width=9000, height=512, seed=3)
-    bad = model(installed=False, features=frozenset({"text_to_image"}), price_micro_usd=None)
+    bad = model(installed=False, features=ONLY_TEXT, price_micro_usd=None)
 
     plan = policy.plan(context(bad, request=request))
 
@@ -153,9 +157,7 @@ def test_the_demo_model_serves_a_machine_with_nothing_else() -> None:
     alone = policy.plan(context(demo))
     beside = policy.plan(context(demo, real))
     named = policy.plan(context(demo, real, request=ask(model="tiny")))
-    engine_down = policy.plan(
-        context(demo, rejected=(down,), configured=frozenset({"comfyui"}))
-    )
+    engine_down = policy.plan(context(demo, rejected=(down,), configured=frozenset({"comfyui"})))
     not_looked_for = policy.plan(context(demo, rejected=(down,)))
 
     assert alone.candidates[0].model is demo
@@ -199,7 +201,7 @@ def test_the_preference_orders_the_candidates(preference: str, winner: str) -> N
             4,
             0.0,
         ),
-        ({"features": frozenset({"text_to_image"})}, ask(), {}, None, None),
+        ({"features": ONLY_TEXT}, ask(), {}, None, None),
     ],
 )
 def test_steps_and_guidance_come_from_the_nearest_source(
@@ -277,7 +279,9 @@ def test_what_nobody_can_honour_is_refused_by_name(changes: dict[str, Any], fiel
 
 
 def test_a_wrong_model_name_is_answered_with_near_ones() -> None:
-    ctx = context(model(id="sd_xl_base_1.0.safetensors", aliases=("sdxl",)), request=ask(model="sdlx"))
+    ctx = context(
+        model(id="sd_xl_base_1.0.safetensors", aliases=("sdxl",)), request=ask(model="sdlx")
+    )
 
     assert "sd_xl_base_1.0.safetensors" in policy.hint(ctx)
 

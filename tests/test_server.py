@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -49,7 +50,7 @@ async def test_a_picture_comes_as_text_preview_and_link_and_nothing_else(
     assert isinstance(link, ResourceLink)
     assert result.structured_content is None
     data = json.loads(text.text)
-    assert list(data)[0] == "images"
+    assert next(iter(data)) == "images"
     assert Path(data["images"][0]["path"]).is_file()
     assert data["images"][0]["seed"] == 3
     assert data["provider"] == "fake"
@@ -167,7 +168,7 @@ async def test_progress_rises_with_every_word(mode: Mode, tmp_path: Path) -> Non
         await session.call_tool("generate_image", {"prompt": "x"}, progress_callback=hear)
 
     assert len(values) >= 4
-    assert all(a < b for a, b in zip(values, values[1:], strict=False))
+    assert all(a < b for a, b in pairwise(values))
 
 
 @BOTH_ERAS
@@ -195,7 +196,9 @@ async def test_cancelling_the_call_cancels_the_engine(mode: Mode, tmp_path: Path
 
 
 async def test_a_dry_run_explains_and_makes_nothing(tmp_path: Path) -> None:
-    fake = FakeProvider(models=[model(), model(id="gone", installed=False, how_to_install="get it")])
+    fake = FakeProvider(
+        models=[model(), model(id="gone", installed=False, how_to_install="get it")]
+    )
     async with client(service(tmp_path, fake), "auto") as session:
         result = await session.call_tool("generate_image", {"prompt": "x", "dry_run": True})
 

@@ -28,12 +28,8 @@ from ziggie_image_mcp.types import ImageRequest
 ASK = ImageRequest(prompt="a cat")
 
 
-def two(first: FakeProvider, second: FakeProvider) -> tuple[FakeProvider, FakeProvider]:
-    return first, second
-
-
-def better(name: str, **facts: object) -> FakeProvider:
-    return FakeProvider(name, models=[model(name, quality=9.0, **facts)])
+def better(name: str, *answers: bytes | ProviderError) -> FakeProvider:
+    return FakeProvider(name, models=[model(name, quality=9.0)], answers=answers)
 
 
 async def test_a_picture_is_made_kept_and_explained(tmp_path: Path) -> None:
@@ -64,7 +60,7 @@ async def test_a_picture_is_made_kept_and_explained(tmp_path: Path) -> None:
 async def test_a_failed_route_is_followed_by_the_next_and_told(
     error: ProviderError, tmp_path: Path
 ) -> None:
-    first = FakeProvider("a", models=[model("a", quality=9.0)], answers=[error])
+    first = better("a", error)
     second = FakeProvider("b")
 
     result = await service(tmp_path, first, second).generate(ASK)
@@ -78,7 +74,7 @@ async def test_a_failed_route_is_followed_by_the_next_and_told(
 
 @pytest.mark.parametrize("data", [b"", b"<html>", picture(colour="black")])
 async def test_a_worthless_answer_counts_as_a_failure(data: bytes, tmp_path: Path) -> None:
-    first = FakeProvider("a", models=[model("a", quality=9.0)], answers=[data])
+    first = better("a", data)
     second = FakeProvider("b")
 
     result = await service(tmp_path, first, second).generate(ASK)
@@ -88,7 +84,7 @@ async def test_a_worthless_answer_counts_as_a_failure(data: bytes, tmp_path: Pat
 
 async def test_a_content_refusal_is_not_shopped_around(tmp_path: Path) -> None:
     refused = ContentRefused("a", "blocked")
-    first = FakeProvider("a", models=[model("a", quality=9.0)], answers=[refused])
+    first = better("a", refused)
     second = FakeProvider("b")
 
     with pytest.raises(ContentRefused):

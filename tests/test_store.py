@@ -52,7 +52,7 @@ def test_a_picture_is_kept_with_its_recipe(tmp_path: Path) -> None:
     assert path.parent == tmp_path / "2026-11-23"
     assert path.name == f"a-fox-na-ve-{saved.id}.png" or path.name.startswith("a-fox")
     with Image.open(path) as image:
-        text = image.text  # type: ignore[attr-defined]
+        text = dict(image.info)
     assert text["parameters"] == (
         "a fox, naïve ✨\nNegative prompt: dogs\n"
         "Steps: 20, CFG scale: 5, Seed: 7, Size: 64x64, Model: m"

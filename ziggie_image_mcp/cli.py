@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar, cast
@@ -41,14 +40,6 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings file instead of the default one.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class Format(Enum):
-    """The file formats, as the command line wants them."""
-
-    png: OutputFormat = "png"
-    webp: OutputFormat = "webp"
-    jpeg: OutputFormat = "jpeg"
 
 
 class _Given:
@@ -104,7 +95,7 @@ def generate(
     guidance_scale: Annotated[float | None, typer.Option("--guidance")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m")] = None,
     provider: Annotated[str | None, typer.Option("--provider", "-p")] = None,
-    output_format: Annotated[Format | None, typer.Option("--format")] = None,
+    output_format: Annotated[OutputFormat | None, typer.Option("--format")] = None,
     file_name: Annotated[str, typer.Option("--name", help="A hint for the file's name.")] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -121,7 +112,7 @@ def generate(
         guidance_scale=guidance_scale,
         model=model,
         provider=provider,
-        output_format=output_format.value if output_format else None,
+        output_format=output_format,
         file_name=file_name,
     )
 

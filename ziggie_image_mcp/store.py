@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ziggie_image_mcp.errors import ImageNotFound, InvalidOutput, StorageError
 from ziggie_image_mcp.types import OutputFormat, Preview, Recipe, StoredImage
@@ -281,15 +281,15 @@ def _encode(image: Image.Image, kind: OutputFormat, recipe: Recipe | None) -> by
     if kind == "png":
         info = PngImagePlugin.PngInfo()
         if recipe is not None:
-            info.add_itxt("parameters", parameters(recipe))  # pyright: ignore[reportUnknownMemberType]
+            info.add_itxt("parameters", parameters(recipe))
             facts = json.dumps(_facts(recipe), ensure_ascii=False)
-            info.add_itxt("ziggie-image", facts)  # pyright: ignore[reportUnknownMemberType]
+            info.add_itxt("ziggie-image", facts)
         clean.save(out, "PNG", pnginfo=info)
         return out.getvalue()
     exif = Image.Exif()
     if recipe is not None:
         text = parameters(recipe).encode("utf-16-be")
-        ifd = cast(dict[int, Any], exif.get_ifd(_EXIF_IFD))  # pyright: ignore[reportUnknownMemberType]
+        ifd = exif.get_ifd(_EXIF_IFD)
         ifd[_USER_COMMENT] = b"UNICODE\0" + text
     if kind == "webp":
         clean.save(out, "WEBP", quality=92, exif=exif)

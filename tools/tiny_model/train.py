@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
+import world
 from diffusers import (
     AutoencoderTiny,
     DDIMScheduler,
@@ -25,8 +26,6 @@ from diffusers import (
 )
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
-
-import world
 
 MAX_TOKENS = 32
 SEED = 20261123
@@ -58,7 +57,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def new_vae() -> AutoencoderTiny:
-    """Compress 64 x 64 x 3 to 16 x 16 x 4, without the norms that lose the colour of a flat picture."""
+    """Compress 64 x 64 x 3 to 16 x 16 x 4; norms would lose the colour of a flat picture."""
     return AutoencoderTiny(
         encoder_block_out_channels=(32, 32, 32),
         decoder_block_out_channels=(32, 32, 32),
@@ -125,12 +124,16 @@ def pictures(first: int, count: int) -> tuple[torch.Tensor, list[str]]:
 
 
 def pace(start: float, seconds: float, peak: float) -> tuple[float, bool]:
-    """Learning rate by elapsed time: warm up, hold, decay over the last third; and whether to end."""
+    """Learning rate by elapsed time (warm up, hold, decay over the last third), and the end."""
     done = (time.monotonic() - start) / seconds
     rate = peak * min(1.0, done / 0.01 + 0.02)
     if done > 0.67:
         rate *= max(0.02, (1 - done) / 0.33)
     return rate, done >= 1
+
+
+def say(start: float, text: str) -> None:
+    print(f"{time.monotonic() - start:6.0f} s  {text}", flush=True)
 
 
 def train_vae(work: Path, minutes: float) -> AutoencoderTiny:
@@ -160,7 +163,10 @@ def train_vae(work: Path, minutes: float) -> AutoencoderTiny:
         optimiser.step()
         if step % 200 == 0:
             psnr = 10 * math.log10(4 / error.item())
-            print(f"vae {step} psnr {psnr:.2f} dB lr {rate:.1e} {time.monotonic() - start:.0f} s", flush=True)
+            print(
+                f"vae {step} psnr {psnr:.2f} dB lr {rate:.1e} {time.monotonic() - start:.0f} s",
+                flush=True,
+            )
         step += 1
     vae.eval()
     torch.save(vae.state_dict(), file)
@@ -178,7 +184,10 @@ def encode(work: Path, vae: AutoencoderTiny, count: int) -> tuple[torch.Tensor, 
     captions: list[str] = []
     held_out, _ = pictures(50_000_000, 128)
     rebuilt = vae.decode(vae.encode(held_out).latents).sample.clamp(-1, 1)
-    print(f"vae held-out psnr {10 * math.log10(4 / F.mse_loss(rebuilt, held_out).item()):.2f} dB", flush=True)
+    print(
+        f"vae held-out psnr {10 * math.log10(4 / F.mse_loss(rebuilt, held_out).item()):.2f} dB",
+        flush=True,
+    )
     for first in range(0, count, 64):
         batch, texts = pictures(1_000_000 + first, 64)
         with torch.autocast("cpu", torch.bfloat16):
@@ -192,8 +201,13 @@ def encode(work: Path, vae: AutoencoderTiny, count: int) -> tuple[torch.Tensor, 
 
 
 def train_unet(
-    work: Path, words: PreTrainedTokenizerFast, latents: torch.Tensor, captions: list[str],
-    scale: float, minutes: float, batch_size: int,
+    work: Path,
+    words: PreTrainedTokenizerFast,
+    latents: torch.Tensor,
+    captions: list[str],
+    scale: float,
+    minutes: float,
+    batch_size: int,
 ) -> tuple[CLIPTextModel, UNet2DConditionModel]:
     torch.manual_seed(SEED)
     text, unet = new_text_encoder(words), new_unet().to(memory_format=torch.channels_last)
@@ -203,14 +217,18 @@ def train_unet(
     if file.exists():
         averaged.load_state_dict(torch.load(file))
         return averaged[0], averaged[1]
-    print(f"unet {sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M, "
-          f"text {sum(p.numel() for p in text.parameters()) / 1e6:.2f} M, "
-          f"{len(words)} words, scale {scale:.4f}", flush=True)
+    print(
+        f"unet {sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M, "
+        f"text {sum(p.numel() for p in text.parameters()) / 1e6:.2f} M, "
+        f"{len(words)} words, scale {scale:.4f}",
+        flush=True,
+    )
     optimiser = torch.optim.AdamW(both.parameters(), lr=1e-3, weight_decay=0.01, betas=(0.9, 0.99))
     scheduler = new_scheduler()
     alphas = scheduler.alphas_cumprod
-    tokens = words(captions, padding="max_length", max_length=MAX_TOKENS, truncation=True,
-                   return_tensors="pt")["input_ids"]
+    tokens = words(
+        captions, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
+    )["input_ids"]
     empty = words("", padding="max_length", max_length=MAX_TOKENS, return_tensors="pt")["input_ids"]
     random = torch.Generator().manual_seed(SEED)
     start, step, end, kept = time.monotonic(), 0, False, 0.0
@@ -253,13 +271,23 @@ def train_unet(
                 mine.lerp_(theirs, 1 - decay)
         kept = loss.item() if step == 0 else kept * 0.98 + loss.item() * 0.02
         if step % 100 == 0:
-            print(f"unet {step} loss {kept:.4f} lr {rate:.1e} {time.monotonic() - start:.0f} s", flush=True)
+            print(
+                f"unet {step} loss {kept:.4f} lr {rate:.1e} {time.monotonic() - start:.0f} s",
+                flush=True,
+            )
         step += 1
         if time.monotonic() - saved > 600:
             saved = time.monotonic()
-            torch.save({"both": both.state_dict(), "averaged": averaged.state_dict(),
-                        "optimiser": optimiser.state_dict(), "step": step,
-                        "elapsed": saved - start}, resume)
+            torch.save(
+                {
+                    "both": both.state_dict(),
+                    "averaged": averaged.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "step": step,
+                    "elapsed": saved - start,
+                },
+                resume,
+            )
     torch.save(averaged.state_dict(), file)
     return averaged[0], averaged[1]
 
@@ -284,8 +312,14 @@ def main() -> None:
         given.work, words, latents, captions, scale, given.unet_minutes, given.batch
     )
     pipeline = StableDiffusionPipeline(
-        vae=vae, text_encoder=text, tokenizer=words, unet=unet, scheduler=new_scheduler(),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        vae=vae,
+        text_encoder=text,
+        tokenizer=words,
+        unet=unet,
+        scheduler=new_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
     )
     pipeline.to(torch.float16)
     pipeline.save_pretrained(given.out)

@@ -362,7 +362,9 @@ def _house(pen: Pen, x: float, y: float, s: float, c: Colour, light: float) -> N
     if c == COLOURS["brown"]:
         roof = _shade((170, 50, 40), light)
     pen.rectangle((x - s * 0.5, y - s * 0.7, x + s * 0.5, y), fill=wall)
-    _polygon(pen, [(x - s * 0.64, y - s * 0.68), (x + s * 0.64, y - s * 0.68), (x, y - s * 1.2)], roof)
+    _polygon(
+        pen, [(x - s * 0.64, y - s * 0.68), (x + s * 0.64, y - s * 0.68), (x, y - s * 1.2)], roof
+    )
     window = (255, 225, 120) if light < 0.6 else _shade((190, 220, 240), light)
     pen.rectangle((x - s * 0.36, y - s * 0.5, x - s * 0.1, y - s * 0.27), fill=window)
     pen.rectangle((x + s * 0.1, y - s * 0.45, x + s * 0.36, y), fill=_shade((80, 50, 30), light))
@@ -388,7 +390,9 @@ def _cactus(pen: Pen, x: float, y: float, s: float, c: Colour, light: float) -> 
     for side in (-1, 1):
         ax = x + side * s * 0.4
         low = y - s * (0.5 if side < 0 else 0.4)
-        pen.rounded_rectangle((ax - w * 0.8, low - s * 0.42, ax + w * 0.8, low + w), w * 0.8, fill=green)
+        pen.rounded_rectangle(
+            (ax - w * 0.8, low - s * 0.42, ax + w * 0.8, low + w), w * 0.8, fill=green
+        )
         pen.rectangle((min(x, ax), low - w * 0.7, max(x, ax), low + w * 0.9), fill=green)
 
 
@@ -408,7 +412,10 @@ def _mountains(rng: random.Random, pen: Pen, horizon: float, light: float) -> No
         rock = _shade((110, 105, 125), light)
         _polygon(pen, [(x - half, horizon), (x + half, horizon), (x, top)], rock)
         cap = 0.3
-        left, right = (x - half * cap, top + height * _SIDE * cap), (x + half * cap, top + height * _SIDE * cap)
+        left, right = (
+            (x - half * cap, top + height * _SIDE * cap),
+            (x + half * cap, top + height * _SIDE * cap),
+        )
         _polygon(pen, [left, right, (x, top)], _shade((245, 248, 252), max(light, 0.6)))
 
 
@@ -471,7 +478,9 @@ def draw_landscape(rng: random.Random) -> tuple[Image.Image, str]:
                 x = (column * 0.27 + (row % 2) * 0.13) * _SIDE
                 pen.line((x, y, x + 0.1 * _SIDE, y), fill=_shade((110, 165, 225), light), width=2)
     place = _draw_thing(rng, pen, thing, horizon, light)
-    what = f"{place} {rng.choice(GROUND_WORDS[ground])}" if place else rng.choice(GROUND_NAMES[ground])
+    what = (
+        f"{place} {rng.choice(GROUND_WORDS[ground])}" if place else rng.choice(GROUND_NAMES[ground])
+    )
     parts = [what, rng.choice(SKY_WORDS[time])]
     if sky_words:
         parts.append(sky_words)
@@ -514,7 +523,9 @@ def _draw_thing(rng: random.Random, pen: Pen, thing: str, horizon: float, light:
             x, y = rng.uniform(0.04, 0.96) * _SIDE, horizon + rng.uniform(0.06, 0.33) * _SIDE
             for px, py in _around(x, y, 0.022 * _SIDE, 5):
                 _circle(pen, px, py, 0.017 * _SIDE, _shade(COLOURS[colour], max(light, 0.6)))
-            _circle(pen, x, y, 0.014 * _SIDE, (250, 225, 90) if colour != "yellow" else (150, 90, 30))
+            _circle(
+                pen, x, y, 0.014 * _SIDE, (250, 225, 90) if colour != "yellow" else (150, 90, 30)
+            )
         return f"{word} flowers"
     side = rng.choice(("", "", "left", "right"))
     x = {"": 0.5, "left": 0.25, "right": 0.75}[side] + rng.uniform(-0.03, 0.03)
