@@ -5,6 +5,8 @@ ImageError                      anything that a caller can act on
 ├── InvalidRequest              one field of the request cannot be honoured by anybody
 ├── NoRoute                     no model passed the filters; carries every reason
 ├── GenerationFailed            every route was tried; carries the attempts
+├── OverBudget                  a cap on spending would be passed
+├── ConsentRequired             money or privacy asks for a yes that was not given
 ├── StorageError                a picture could not be written or read
 │   └── ImageNotFound           no picture has this id
 └── ProviderError               one provider failed
@@ -19,7 +21,9 @@ ImageError                      anything that a caller can act on
     ├── OutOfMemory             the job did not fit
     ├── EngineCrashed           its process died or the job was lost
     ├── InvalidOutput           what came back is no usable picture
-    └── ContentRefused          its safety filter said no; never shopped around
+    ├── PaymentRequired         the account with it has no credit
+    ├── ContentRefused          its safety filter said no; never shopped around
+    └── OutcomeUnknown          a paid job was sent and nobody knows what became of it
 """
 
 from __future__ import annotations
@@ -90,6 +94,18 @@ class GenerationFailed(ImageError):
         super().__init__("\n".join(lines))
         self.attempts = tuple(attempts)
         self.rejected = tuple(rejected)
+
+
+class OverBudget(ImageError):
+    """Raised when a cap on spending would be passed. Nothing was sent."""
+
+    code = "OVER_BUDGET"
+
+
+class ConsentRequired(ImageError):
+    """Raised when a paid route needs a yes that was not given. Nothing was sent."""
+
+    code = "PAID_CONSENT_REQUIRED"
 
 
 class StorageError(ImageError):
@@ -189,4 +205,20 @@ class ContentRefused(ProviderError):
     """Raised when the provider's safety filter said no. The next provider is not asked."""
 
     code = "CONTENT_REFUSED"
+    fallback = False
+
+
+class PaymentRequired(ProviderError):
+    """Raised when the account with the provider has no credit left."""
+
+    code = "PAYMENT_REQUIRED"
+
+
+class OutcomeUnknown(ProviderError):
+    """Raised when a paid job was sent and nobody knows whether it was made and charged.
+
+    It is never sent again, and the money stays counted as spent until the provider tells.
+    """
+
+    code = "OUTCOME_UNKNOWN"
     fallback = False

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from ziggie_image_mcp.types import Generation, Job, Model, Progress
+from ziggie_image_mcp.types import Generation, Job, Model, Progress, Submission
 
 ENTRY_POINT_GROUP = "ziggie_image_mcp.providers"
+
+
+async def _no_secret(name: str) -> str | None:
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,9 @@ class ProviderContext:
     """The config's `hardware.gpu`: `auto`, `cpu`, or a device as `cuda:1`."""
     vram_optimization: bool = True
     """The config's `hardware.vramOptimization`."""
+    secret: Callable[[str], Awaitable[str | None]] = _no_secret
+    """Gives a key by its environment variable's name (OPENAI_API_KEY), from the environment, the
+    keyring or the key file; None when there is none. Never keep it in a message or a repr."""
 
 
 class Provider(Protocol):
@@ -59,6 +66,65 @@ class Provider(Protocol):
         ...
 
 
+@runtime_checkable
+class PaidProvider(Protocol):
+    """A backend that takes money. Its work is cut where a crash must not charge twice.
+
+    The service reserves the money, calls `submit` once, keeps the remote id, and then `collect`s,
+    also after a restart. An error that `submit` raises means that nothing was charged, except
+    OutcomeUnknown, which says that nobody knows. Neither method retries by itself.
+    """
+
+    name: str
+
+    async def models(self) -> Sequence[Model]:
+        """List the models with their prices. Asks nobody: the price table is data.
+
+        Raises:
+            ProviderError: The provider cannot be used; the message says why and what to do.
+        """
+        ...
+
+    async def submit(self, job: Job, model: Model, key: str) -> Submission:
+        """Send one job. `key` is unique to it: an idempotency key where the vendor takes one.
+
+        Raises:
+            OutcomeUnknown: The job was sent, and no answer came that tells what became of it.
+            ProviderError: Another child of it: the job was refused and not charged.
+        """
+        ...
+
+    async def collect(
+        self, remote_id: str, job: Job, model: Model, progress: Progress
+    ) -> Generation:
+        """Wait for a submitted job and fetch its pictures; `cost_micro_usd` is what it cost.
+
+        When cancelled it asks the vendor to stop, where the vendor can.
+
+        Raises:
+            OutcomeUnknown: The vendor no longer tells.
+            ProviderError: Another child of it: the job failed and was not charged.
+        """
+        ...
+
+    async def find(self, key: str) -> str | None:
+        """The remote id of the job sent under this key, for vendors that can look one up.
+
+        None when the vendor says that there is no such job, and so no charge.
+
+        Raises:
+            OutcomeUnknown: This vendor cannot look up, or does not answer.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections. May be called twice."""
+        ...
+
+
+AnyProvider = Provider | PaidProvider
+
+
 class ProviderType(Protocol):
     """The class that an entry point of the group ENTRY_POINT_GROUP names."""
 
@@ -71,6 +137,6 @@ class ProviderType(Protocol):
     automatic: ClassVar[bool]
     """True when it is tried without being named in the config: free, and on this machine."""
 
-    def __call__(self, name: str, settings: Any, context: ProviderContext) -> Provider:
+    def __call__(self, name: str, settings: Any, context: ProviderContext) -> AnyProvider:
         """Build one provider from its validated section."""
         ...

@@ -16,7 +16,7 @@ from ziggie_image_mcp.config import Config, nearest
 from ziggie_image_mcp.errors import ConfigError, ProviderError
 from ziggie_image_mcp.provider import (
     ENTRY_POINT_GROUP,
-    Provider,
+    AnyProvider,
     ProviderContext,
     ProviderType,
 )
@@ -51,15 +51,15 @@ def provider_type(entry: EntryPoint) -> ProviderType:
 class Registry:
     """The configured providers. Built on first use; imports only what is switched on."""
 
-    def __init__(self, config: Config, data_dir: Path, extra: Iterable[Provider] = ()) -> None:
+    def __init__(self, config: Config, data_dir: Path, extra: Iterable[AnyProvider] = ()) -> None:
         self._config = config
         self._data_dir = data_dir
-        self._providers: dict[str, Provider] = {p.name: p for p in extra}
+        self._providers: dict[str, AnyProvider] = {p.name: p for p in extra}
         self._off: list[Rejection] = []
         self._named: frozenset[str] = frozenset(self._providers)
         self._built = bool(self._providers)
 
-    def providers(self) -> Mapping[str, Provider]:
+    def providers(self) -> Mapping[str, AnyProvider]:
         """The providers by name.
 
         Raises:
@@ -76,7 +76,7 @@ class Registry:
         models: dict[str, tuple[Model, ...]] = {}
         silent: dict[str, Rejection] = {}
 
-        async def ask(provider: Provider) -> None:
+        async def ask(provider: AnyProvider) -> None:
             try:
                 with anyio.fail_after(SURVEY_SECONDS):
                     found = await provider.models()
@@ -124,7 +124,7 @@ class Registry:
             self._providers[one.name] = self._make(one, types[one.kind])
         self._named = frozenset(p.name for p in plans if p.named and p.enabled)
 
-    def _make(self, one: _Plan, kind: ProviderType) -> Provider:
+    def _make(self, one: _Plan, kind: ProviderType) -> AnyProvider:
         try:
             settings = kind.Settings.model_validate(one.settings)
         except ValidationError as e:

@@ -14,6 +14,7 @@ import anyio
 from ziggie_image_mcp import hardware, policy
 from ziggie_image_mcp.config import Config
 from ziggie_image_mcp.errors import GenerationFailed, InvalidOutput, NoRoute, ProviderError
+from ziggie_image_mcp.provider import PaidProvider
 from ziggie_image_mcp.registry import Registry
 from ziggie_image_mcp.store import Store
 from ziggie_image_mcp.types import (
@@ -159,6 +160,8 @@ class Service:
             await progress(0.02 + 0.95 * furthest, message)
 
         await progress(0.02, f"{model.provider}: {model.id}")
+        if isinstance(provider, PaidProvider):  # the rule `price` let it through: a bug
+            raise TypeError(f"{provider.name} takes money, and nothing here holds a budget")
         generation = await provider.generate(candidate.job, model, onward)
         if len(generation.images) != candidate.job.num_images:
             raise InvalidOutput(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 Feature = Literal[
@@ -212,6 +213,52 @@ class Generation:
     images: tuple[GeneratedImage, ...]
     notes: tuple[str, ...] = ()
     cost_micro_usd: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What a paid provider answers to a job: the pictures at once, or where they will be."""
+
+    remote_id: str = ""
+    """The vendor's own id; empty when the vendor has none."""
+    generation: Generation | None = None
+
+
+HoldState = Literal["reserved", "submitted", "settled", "released", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Money set aside for one attempt. Amounts in 1e-6 USD.
+
+    reserved -> submitted -> settled | unknown; reserved -> released. `unknown` counts as spent.
+    """
+
+    id: str
+    provider: str
+    model: str
+    images: int
+    estimate: int
+    actual: int | None
+    state: HoldState
+    remote_id: str
+    created: datetime
+    """UTC."""
+    owner: str
+    """The process that holds it, as host:pid:start."""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What is spent and held in the current day and month (UTC), 1e-6 USD."""
+
+    day: int = 0
+    month: int = 0
+    by_provider_day: Mapping[str, int] = field(default_factory=dict[str, int])
+    by_provider_month: Mapping[str, int] = field(default_factory=dict[str, int])
+    unknown: int = 0
+    """How many attempts ended without anybody knowing whether they were charged."""
 
 
 @dataclass(frozen=True, kw_only=True)
