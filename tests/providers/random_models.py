@@ -1,6 +1,6 @@
-"""Build pipelines of a few hundred kilobytes with random weights. Run as a program: it imports torch.
+"""Build pipelines of a few hundred kilobytes with random weights. A program: it imports torch.
 
-    python random_models.py FOLDER
+python random_models.py FOLDER
 """
 
 from __future__ import annotations

@@ -8,6 +8,9 @@ from ziggie_image_providers.diffusers.wire import Failed, Fault
 
 EXTRA = 'pip install "ziggie-image-mcp[local]"'
 
+LONGEST = 240
+"""Characters of somebody else's message."""
+
 _NO_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -43,14 +46,15 @@ def failed(error: BaseException, stage: Literal["load", "run"]) -> Failed:
     fault, advice = _name(error, stage)
     if isinstance(error, Problem | Stopped):
         return Failed(fault=fault, message=said)
-    what = f"{type(error).__name__}: {said.rstrip('.')}."
+    what = f"{type(error).__name__}: {said.rstrip(' .:')}."
     return Failed(fault=fault, message=f"{what} {advice}".strip())
 
 
 def first_line(error: BaseException) -> str:
     """Shorten a message to its first line, without numbers out of tensors."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].split("tensor(")[0][:300] if lines else type(error).__name__
+    line = lines[0].split("tensor(")[0] if lines else type(error).__name__
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
 
 
 def _name(error: BaseException, stage: Literal["load", "run"]) -> tuple[Fault, str]:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -14,6 +15,9 @@ import anyio
 from ziggie_image_providers.diffusers import wire
 
 WORKER = "ziggie_image_providers.diffusers.worker"
+LEAVE = 1.0
+"""Seconds in which a process that has closed its pipe must be gone."""
+
 TAIL = 8192
 """Bytes kept of what the worker last wrote to stderr."""
 
@@ -110,7 +114,7 @@ class Child:
         if frame is None:
             self._frames.put_nowait(None)  # whoever asks again hears the same
             self.busy = False
-            await self.stop(0)
+            await self.stop(LEAVE)
             last = [line for line in self._tail.decode(errors="replace").splitlines() if line]
             raise Ended(self._process.returncode or 0, last[-1].strip()[:300] if last else "")
         if isinstance(frame.message, wire.Done | wire.Failed):
@@ -130,7 +134,7 @@ class Child:
             if self.busy:
                 self.kill()
         if not self.alive:
-            await self.stop(0)
+            await self.stop(LEAVE)
 
     async def stop(self, patience: float) -> None:
         """End the process: a closed stdin asks, a kill insists. May be called again."""
@@ -149,8 +153,14 @@ class Child:
     def kill(self) -> None:
         """End the process now."""
         self.alive = False
-        if self._process.returncode is None:
+        if self._process.returncode is not None:
+            return
+        if sys.platform == "win32":
             self._process.kill()
+            return
+        # Not `Process.kill`: it polls first, and so takes the exit status away from asyncio.
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _read(self, answers: asyncio.StreamReader) -> None:
         try:
@@ -159,8 +169,10 @@ class Child:
                 header, payload = wire.LENGTHS.unpack(await answers.readexactly(wire.LENGTHS.size))
                 message = wire.decode(await answers.readexactly(header))
                 self._frames.put_nowait(Frame(message, await answers.readexactly(payload)))
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, OSError):
-            self.kill()  # an end, or something that is none of our words: both are the end
+        except (asyncio.IncompleteReadError, OSError):
+            pass  # the worker is gone, and `receive` says so
+        except (asyncio.LimitOverrunError, ValueError):
+            self.kill()  # these are none of our words
         finally:
             self._frames.put_nowait(None)
 

@@ -230,7 +230,10 @@ def _lends(donor: Path, checkpoint: Checkpoint) -> bool:
     index = _json(donor / "model_index.json")
     if index.get("_class_name") != checkpoint.pipeline:
         return False
-    if _family(donor, PIPELINES.get(checkpoint.pipeline)) != checkpoint.family:
+    text_width = _json(donor / "unet" / "config.json").get("cross_attention_dim")
+    if text_width != checkpoint.text_width:
+        return False
+    if _distilled(donor, index, checkpoint.pipeline) != checkpoint.distilled:
         return False
     if not all((donor / name).is_dir() for name in index if name.startswith("tokenizer")):
         return False

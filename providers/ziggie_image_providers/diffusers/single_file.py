@@ -23,6 +23,8 @@ class Checkpoint:
     family: str
     parts: Mapping[str, Part]
     distilled: bool = False
+    text_width: int | None = None
+    """Of the text encoder, where the UNet tells."""
     missing_parts: tuple[str, ...] = ()
     """Components that it does not hold and a diffusers folder must lend."""
 
@@ -54,6 +56,7 @@ def inspect(path: Path) -> Checkpoint | None:
         pipeline=pipeline,
         family=family,
         parts=parts,
+        text_width=next(iter(_widths(names)), None),
         distilled=family == "flux1" and "guidance_in.in_layer.weight" not in names,
         missing_parts=tuple(name for name in ("text_encoder", "vae") if name not in parts),
     )
@@ -80,7 +83,7 @@ def _unet(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
     first = names.get("input_blocks.0.0.weight")
     if first is None or len(first) != 4 or first[1] != 4:
         return None  # 9 channels are inpainting, 8 are instruct-pix2pix
-    widths = {shape[1] for name, shape in names.items() if name.endswith("attn2.to_k.weight")}
+    widths = _widths(names)
     if widths == {2048}:
         return "StableDiffusionXLPipeline", "sdxl"
     if widths == {1024}:
@@ -88,3 +91,7 @@ def _unet(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
     if widths == {768}:
         return "StableDiffusionPipeline", "sd1"
     return None  # 1280 is the SDXL refiner
+
+
+def _widths(names: Mapping[str, tuple[int, ...]]) -> set[int]:
+    return {shape[1] for name, shape in names.items() if name.endswith("attn2.to_k.weight")}

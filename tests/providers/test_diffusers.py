@@ -1,0 +1,562 @@
+"""The diffusers provider with its real worker, on pipelines with random weights."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil
+import pytest
+import pytest_asyncio
+
+from ziggie_image_mcp.errors import (
+    ContentRefused,
+    DependencyMissing,
+    EngineCrashed,
+    ImageError,
+    InvalidOutput,
+    ModelMissing,
+    ModelUnusable,
+    OutOfMemory,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RequestRejected,
+)
+from ziggie_image_mcp.provider import ProviderContext
+from ziggie_image_mcp.types import Job, Model
+from ziggie_image_providers.diffusers import Diffusers
+from ziggie_image_providers.diffusers.process import WORKER
+from ziggie_image_providers.diffusers.scan import TINY_FOLDER
+from ziggie_image_providers.diffusers.settings import Settings
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(name) is None for name in ("torch", "diffusers")),
+        reason='needs pip install "ziggie-image-mcp[local]"',
+    ),
+]
+
+BUILDER = Path(__file__).parent / "random_models.py"
+ENDLESS = {"steps": 500, "num_images": 16}
+
+needs_pidfd = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="waits for a process that is not its own to reap"
+)
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders with random models, built by a program so that torch stays out of this process."""
+    folder = tmp_path_factory.mktemp("zoo")
+    subprocess.run(
+        [sys.executable, str(BUILDER), str(folder)],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    return folder
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def provider(zoo: Path) -> AsyncGenerator[Diffusers]:
+    """One provider for most tests: its worker takes seconds to import torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        one = build(zoo)
+        yield one
+        await one.aclose()
+
+
+def build(zoo: Path, *, context: dict[str, Any] | None = None, **settings: Any) -> Diffusers:
+    return Diffusers(
+        "diffusers",
+        Settings.model_validate({"modelDirs": [str(zoo)], "useHubCache": False, **settings}),
+        ProviderContext(data_dir=zoo / "data", **(context or {})),
+    )
+
+
+async def model(provider: Diffusers, id: str) -> Model:
+    return next(one for one in await provider.models() if one.id == id)
+
+
+def job(**changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "prompt": "a red fox",
+        "negative_prompt": "",
+        "width": 64,
+        "height": 64,
+        "num_images": 1,
+        "seed": 7,
+        "steps": 3,
+        "guidance_scale": None,
+    }
+    return Job(**{**values, **changes})
+
+
+async def deaf(share: float, text: str) -> None:
+    """Take progress and do nothing."""
+
+
+async def pictures(provider: Diffusers, id: str, **changes: Any) -> list[bytes]:
+    result = await provider.generate(job(**changes), await model(provider, id), deaf)
+    return [image.data for image in result.images]
+
+
+def size(png: bytes) -> tuple[int, int]:
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+def workers() -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if WORKER in child.cmdline():
+                found.append(child)
+    return found
+
+
+async def end_of(pid: int) -> None:
+    """Wait until a process is gone, without reaping it."""
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        loop.add_reader(handle, gone.set)
+        try:
+            async with asyncio.timeout(20):
+                await gone.wait()
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
+
+
+def at_first_step(act: Callable[[], object]) -> Callable[[float, str], Awaitable[None]]:
+    async def progress(share: float, text: str) -> None:
+        if "step 1 " in text:
+            act()
+
+    return progress
+
+
+@pytest.mark.parametrize(("id", "width", "height"), [("sd1", 64, 128), ("flux", 64, 64)])
+async def test_a_picture_has_the_size_asked_for(
+    provider: Diffusers, id: str, width: int, height: int
+) -> None:
+    [png] = await pictures(provider, id, width=width, height=height)
+
+    assert size(png) == (width, height)
+
+
+async def test_the_same_seed_gives_identical_bytes_and_another_seed_others(
+    provider: Diffusers,
+) -> None:
+    [first] = await pictures(provider, "sd1")
+    [again] = await pictures(provider, "sd1")
+    [other] = await pictures(provider, "sd1", seed=8)
+
+    assert first == again
+    assert first != other
+
+
+async def test_picture_i_of_a_batch_is_the_one_of_seed_plus_i(provider: Diffusers) -> None:
+    sd1 = await model(provider, "sd1")
+
+    batch = await provider.generate(job(num_images=2, seed=2**32 - 1), sd1, deaf)
+
+    assert [image.seed for image in batch.images] == [2**32 - 1, 0]
+    assert [batch.images[1].data] == await pictures(provider, "sd1", seed=0)
+
+
+async def test_the_prompt_and_the_negative_prompt_reach_the_model(provider: Diffusers) -> None:
+    [plain] = await pictures(provider, "sd1")
+    [prompted] = await pictures(provider, "sd1", prompt="something else entirely")
+    [avoiding] = await pictures(provider, "sd1", negative_prompt="dogs")
+
+    assert len({plain, prompted, avoiding}) == 3
+
+
+async def test_guidance_and_steps_left_open_are_those_of_the_model(provider: Diffusers) -> None:
+    left_open = await pictures(provider, "sd1", steps=None)
+    given = await pictures(provider, "sd1", steps=30, guidance_scale=7.5)
+
+    assert left_open == given
+
+
+@pytest.mark.parametrize("id", ["sd1", "pixart"])
+async def test_progress_only_grows_and_ends_at_one(provider: Diffusers, id: str) -> None:
+    heard: list[tuple[float, str]] = []
+
+    async def progress(share: float, text: str) -> None:
+        heard.append((share, text))
+
+    await provider.generate(job(num_images=2), await model(provider, id), progress)
+
+    shares = [share for share, _ in heard]
+    assert shares == sorted(shares)
+    assert heard[-1] == (1.0, "done")
+    steps = [text for _, text in heard if "step" in text]
+    assert steps == [f"picture {p} of 2, step {s} of 3" for p in (1, 2) for s in (1, 2, 3)]
+
+
+async def test_a_sampler_changes_one_picture_and_not_the_next(provider: Diffusers) -> None:
+    before = await pictures(provider, "sd1")
+    names = ["euler_a", "DPM++ 2M", "dpmpp_2m_karras", "heun", "uni_pc", "lcm"]
+
+    drawn = [(await pictures(provider, "sd1", sampler=name))[0] for name in names]
+
+    assert len({*before, *drawn}) == 1 + len(names)
+    assert await pictures(provider, "sd1") == before
+
+
+@pytest.mark.parametrize(
+    ("id", "changes"),
+    [
+        ("sd1", {"sampler": "magic"}),
+        ("sd1", {"scheduler": "karras"}),
+        ("sd1", {"width": 65}),
+        ("flux", {"sampler": "euler"}),
+        ("flux", {"negative_prompt": "dogs"}),
+        ("flux", {"width": 72}),
+    ],
+)
+async def test_what_a_model_does_not_take_is_refused(
+    provider: Diffusers, id: str, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(RequestRejected):
+        await pictures(provider, id, **changes)
+
+
+async def test_a_single_file_gives_the_same_picture_as_its_folder(provider: Diffusers) -> None:
+    folder = await pictures(provider, "wide")
+
+    file = await pictures(provider, "single.safetensors")
+
+    assert file == folder
+
+
+async def test_an_absolute_path_is_a_model_too(zoo: Path, provider: Diffusers) -> None:
+    outside = Model(id=str(zoo / "sd1"), provider="diffusers", local=True)
+
+    result = await provider.generate(job(), outside, deaf)
+
+    assert [result.images[0].data] == await pictures(provider, "sd1")
+
+
+@pytest.mark.parametrize(
+    ("id", "error", "word"),
+    [
+        ("nan", InvalidOutput, "weights"),
+        ("prude", ContentRefused, "safety checker"),
+        ("damaged", ModelUnusable, "unet"),
+        ("incomplete", ModelMissing, "vae"),
+        ("strange", ModelUnusable, "NoSuchPipeline"),
+        ("garbled", ModelUnusable, "config.json"),
+    ],
+)
+async def test_a_bad_model_is_a_typed_error_and_harms_nothing(
+    provider: Diffusers, id: str, error: type[ImageError], word: str
+) -> None:
+    with pytest.raises(error, match=word) as caught:
+        await pictures(provider, id)
+
+    assert "\n" not in str(caught.value)
+    assert await pictures(provider, "sd1")
+
+
+@pytest.mark.parametrize(
+    ("id", "error"),
+    [
+        ("nothing", ModelMissing),
+        ("org/never-downloaded", ModelMissing),
+        ("/nowhere/at/all", ModelMissing),
+        (str(BUILDER), ModelUnusable),
+        (str(BUILDER.parent), ModelUnusable),
+    ],
+)
+async def test_what_is_no_model_is_a_typed_error(
+    provider: Diffusers, id: str, error: type[ImageError]
+) -> None:
+    with pytest.raises(error):
+        await provider.generate(job(), Model(id=id, provider="diffusers", local=True), deaf)
+
+
+@pytest.mark.skipif(
+    not (TINY_FOLDER / "model_index.json").is_file(), reason="the tiny model is not built yet"
+)
+async def test_the_built_in_model_makes_a_picture_and_says_what_it_is(provider: Diffusers) -> None:
+    tiny = await model(provider, "tiny")
+
+    result = await provider.generate(job(steps=None), tiny, deaf)
+
+    assert tiny.demo
+    assert tiny.installed
+    assert size(result.images[0].data) == (64, 64)
+    assert "demo model" in result.notes[0]
+
+
+async def test_a_device_that_is_not_here_is_named(zoo: Path) -> None:
+    provider = build(zoo, context={"gpu": "cuda:99"})
+    try:
+        with pytest.raises(ProviderUnavailable, match="cuda:99"):
+            await pictures(provider, "sd1")
+    finally:
+        await provider.aclose()
+
+
+async def test_cancelling_the_task_stops_the_worker_which_serves_the_next(
+    provider: Diffusers,
+) -> None:
+    sd1 = await model(provider, "sd1")
+    expected = await pictures(provider, "sd1")
+    [worker] = workers()
+    started = asyncio.Event()
+    task = asyncio.create_task(provider.generate(job(**ENDLESS), sd1, at_first_step(started.set)))
+    await started.wait()
+    clock = time.monotonic()
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert time.monotonic() - clock < 2
+    assert await pictures(provider, "sd1") == expected
+    assert workers() == [worker]
+
+
+async def test_cancelling_a_scope_of_anyio_stops_the_worker_which_serves_the_next(
+    provider: Diffusers,
+) -> None:
+    sd1 = await model(provider, "sd1")
+    await pictures(provider, "sd1")
+    [worker] = workers()
+
+    with anyio.move_on_after(60) as scope:
+        await provider.generate(job(**ENDLESS), sd1, at_first_step(scope.cancel))
+
+    assert scope.cancelled_caught
+    assert await pictures(provider, "sd1")
+    assert workers() == [worker]
+
+
+async def test_an_error_of_the_listener_stops_the_worker_too(provider: Diffusers) -> None:
+    async def progress(share: float, text: str) -> None:
+        if "step 1 " in text:
+            raise LookupError("the client is gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        await provider.generate(job(**ENDLESS), await model(provider, "sd1"), progress)
+
+    assert await pictures(provider, "sd1")
+
+
+async def test_the_second_caller_waits_and_is_told_so(provider: Diffusers) -> None:
+    sd1 = await model(provider, "sd1")
+    heard: list[str] = []
+    second: list[asyncio.Task[Any]] = []
+
+    async def progress(share: float, text: str) -> None:
+        heard.append(text)
+
+    def call_again() -> None:
+        second.append(asyncio.create_task(provider.generate(job(seed=1), sd1, progress)))
+
+    await provider.generate(job(num_images=2), sd1, at_first_step(call_again))
+    await asyncio.gather(*second)
+
+    assert heard[0] == "waiting for the device"
+    assert heard[-1] == "done"
+
+
+async def test_a_caller_that_gives_up_waiting_leaves_the_first_alone(provider: Diffusers) -> None:
+    sd1 = await model(provider, "sd1")
+    second: list[asyncio.Task[Any]] = []
+
+    async def impatient(share: float, text: str) -> None:
+        asyncio.get_running_loop().call_soon(second[0].cancel)
+
+    def call_again() -> None:
+        second.append(asyncio.create_task(provider.generate(job(), sd1, impatient)))
+
+    first = await provider.generate(job(num_images=2), sd1, at_first_step(call_again))
+
+    assert len(first.images) == 2
+    with pytest.raises(asyncio.CancelledError):
+        await second[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGKILL, OutOfMemory), (signal.SIGTERM, EngineCrashed)]
+)
+async def test_a_killed_worker_is_a_typed_error_and_the_next_call_works(
+    provider: Diffusers, number: signal.Signals, error: type[ImageError]
+) -> None:
+    await pictures(provider, "sd1")
+    [worker] = workers()
+
+    with pytest.raises(error, match=number.name):
+        await provider.generate(
+            job(**ENDLESS),
+            await model(provider, "sd1"),
+            at_first_step(lambda: worker.send_signal(number)),
+        )
+
+    assert await pictures(provider, "sd1")
+    assert workers() != [worker]
+
+
+async def test_a_worker_that_hears_nothing_is_killed_and_the_next_call_works(
+    provider: Diffusers,
+) -> None:
+    expected = await pictures(provider, "sd1")
+    [worker] = workers()
+    deaf_worker = asyncio.Event()
+
+    def stop_it() -> None:
+        worker.suspend()
+        deaf_worker.set()
+
+    task = asyncio.create_task(
+        provider.generate(job(**ENDLESS), await model(provider, "sd1"), at_first_step(stop_it))
+    )
+    await deaf_worker.wait()
+    clock = time.monotonic()
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert time.monotonic() - clock < 2
+    assert workers() == []
+    assert await pictures(provider, "sd1") == expected
+
+
+async def test_a_model_in_memory_says_so_until_the_provider_is_closed(provider: Diffusers) -> None:
+    await pictures(provider, "sd1")
+    loaded = (await model(provider, "sd1")).loaded
+
+    await provider.aclose()
+    await provider.aclose()
+
+    assert loaded
+    assert not (await model(provider, "sd1")).loaded
+    assert workers() == []
+
+
+@needs_pidfd
+async def test_prints_in_the_worker_do_not_break_the_wire_and_an_idle_worker_leaves(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, threading, time\n"
+        "def chatter():\n"
+        "    while True:\n"
+        "        os.write(1, b'native noise\\n')\n"
+        "        print('noise', flush=True)\n"
+        "        time.sleep(0.002)\n"
+        "threading.Thread(target=chatter, daemon=True).start()\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    provider = build(zoo, idleSeconds=0)
+    sd1 = await model(provider, "sd1")
+    known = {worker.pid for worker in workers()}
+    mine: list[int] = []
+
+    result = await provider.generate(
+        job(),
+        sd1,
+        at_first_step(lambda: mine.extend(w.pid for w in workers() if w.pid not in known)),
+    )
+    await end_of(mine[0])
+    await provider.aclose()
+
+    assert size(result.images[0].data) == (64, 64)
+    assert len(mine) == 1
+
+
+async def test_silence_past_the_limit_is_a_timeout(zoo: Path) -> None:
+    provider = build(zoo, loadSeconds=0.01)
+
+    with pytest.raises(ProviderTimeout, match=r"0\.01 s"):
+        await pictures(provider, "sd1")
+
+    await provider.aclose()
+
+
+async def test_the_servers_own_limit_is_kept(zoo: Path) -> None:
+    provider = build(zoo, context={"timeout": 0.01})
+
+    with pytest.raises(ProviderTimeout, match=r"api\.timeout"):
+        await pictures(provider, "sd1")
+
+    await provider.aclose()
+
+
+async def test_a_missing_package_is_named_with_its_extra(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    provider = build(zoo)
+
+    sd1 = await model(provider, "sd1")
+    with pytest.raises(DependencyMissing, match=r"torch.*ziggie-image-mcp\[local\]"):
+        await provider.generate(job(), sd1, deaf)
+
+    assert not sd1.installed
+    assert "ziggie-image-mcp[local]" in sd1.how_to_install
+
+
+@needs_pidfd
+async def test_the_parent_imports_nothing_heavy_and_takes_the_worker_with_it(zoo: Path) -> None:
+    script = f"""
+import asyncio, os, sys
+from pathlib import Path
+import psutil
+from ziggie_image_mcp.provider import ProviderContext
+from ziggie_image_mcp.types import Job
+from ziggie_image_providers.diffusers import Diffusers
+
+async def main():
+    settings = Diffusers.Settings(model_dirs=[{str(zoo)!r}], use_hub_cache=False)
+    provider = Diffusers("diffusers", settings, ProviderContext(data_dir=Path("data")))
+    [sd1] = [one for one in await provider.models() if one.id == "sd1"]
+    job = Job(prompt="x", negative_prompt="", width=64, height=64, num_images=1, seed=1,
+              steps=2, guidance_scale=None)
+    async def progress(share, text):
+        if text == "the model is loaded":
+            heavy = [name for name in ("torch", "diffusers", "transformers", "PIL", "numpy")
+                     if name in sys.modules]
+            print(psutil.Process().children()[0].pid, *heavy, flush=True)
+            os._exit(0)
+    await provider.generate(job, sd1, progress)
+
+asyncio.run(main())
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+    )
+
+    pid, *heavy = done.stdout.split()
+    assert heavy == []
+    await end_of(int(pid))

@@ -1,0 +1,489 @@
+"""What the diffusers provider finds on disk, and what it says of it."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from ziggie_image_mcp.provider import ProviderContext
+from ziggie_image_mcp.types import Model
+from ziggie_image_providers.diffusers import Diffusers
+from ziggie_image_providers.diffusers.listing import describe
+from ziggie_image_providers.diffusers.scan import Found, default_hub_cache, find, folder, locate
+from ziggie_image_providers.diffusers.settings import Settings
+from ziggie_image_providers.diffusers.single_file import inspect
+from ziggie_image_providers.diffusers.weights import Damaged, Part
+
+Tensors = Mapping[str, Sequence[int]]
+PARTS = ("unet", "text_encoder", "vae")
+
+
+def write(path: Path, tensors: Tensors, *, missing: int = 0) -> Path:
+    """Write a safetensors file of F16 without using the disk: its numbers are a hole."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in tensors.items():
+        size = 2
+        for side in shape:
+            size *= side
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    raw = json.dumps(header).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(raw)) + raw)
+        file.truncate(8 + len(raw) + end - missing)
+    return path
+
+
+def pipeline(
+    path: Path,
+    pipeline: str = "StableDiffusionPipeline",
+    *,
+    parts: Mapping[str, int] | None = None,
+    suffix: str = "",
+    **index: Any,
+) -> Path:
+    """Write a diffusers folder; `parts` says how many numbers each component has."""
+    sizes = parts or dict.fromkeys(PARTS, 1000)
+    listed = {name: ["diffusers", "Whatever"] for name in sizes}
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "model_index.json").write_text(
+        json.dumps(
+            {
+                "_class_name": pipeline,
+                **listed,
+                "scheduler": ["diffusers", "DDIMScheduler"],
+                "tokenizer": ["transformers", "CLIPTokenizer"],
+                "safety_checker": [None, None],
+                **index,
+            }
+        ),
+        encoding="utf-8",
+    )
+    (path / "tokenizer").mkdir(exist_ok=True)
+    for name, size in sizes.items():
+        write(path / name / f"model{suffix}.safetensors", {"weight": [size]})
+    return path
+
+
+def cached(cache: Path, repo: str, *, revision: str = "abc", **more: Any) -> Path:
+    """Write a repo into a Hub cache."""
+    base = cache / f"models--{repo.replace('/', '--')}"
+    (base / "refs").mkdir(parents=True, exist_ok=True)
+    (base / "refs" / "main").write_text(revision, encoding="utf-8")
+    return pipeline(base / "snapshots" / revision, **more)
+
+
+def found_in(base: Path, hub_cache: Path | None = None) -> dict[str, Found]:
+    found = find([base], hub_cache)
+    found.pop("tiny", None)
+    return found
+
+
+def said(found: Found | None) -> Model:
+    assert found is not None
+    return describe(found, provider="diffusers", missing=(), frugal=True, loaded=False)
+
+
+def test_folders_are_found_at_any_depth_and_their_parts_are_no_models(tmp_path: Path) -> None:
+    pipeline(tmp_path / "plain")
+    pipeline(tmp_path / "deep" / "er")
+    pipeline(tmp_path / ".hidden")
+    (tmp_path / "notes.txt").write_text("no model", encoding="utf-8")
+
+    assert set(found_in(tmp_path)) == {"plain", "deep/er"}
+
+
+def test_a_model_folder_may_itself_be_named(tmp_path: Path) -> None:
+    path = pipeline(tmp_path / "mine")
+
+    assert set(found_in(path)) == {"mine"}
+
+
+def test_a_folder_that_does_not_exist_holds_no_models(tmp_path: Path) -> None:
+    assert found_in(tmp_path / "nowhere") == {}
+
+
+def test_the_same_name_twice_makes_the_second_go_by_its_path(tmp_path: Path) -> None:
+    one, other = pipeline(tmp_path / "a" / "same"), pipeline(tmp_path / "b" / "same")
+
+    found = find([one.parent, other.parent, one.parent], None)
+    found.pop("tiny", None)
+
+    assert {id: model.path for id, model in found.items()} == {"same": one, str(other): other}
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "negative", "steps", "guidance", "multiple"),
+    [
+        ("StableDiffusionPipeline", "sd1", True, 30, 7.5, 8),
+        ("StableDiffusionXLPipeline", "sdxl", True, 30, 5.0, 8),
+        ("StableDiffusion3Pipeline", "sd3", True, 28, 3.5, 16),
+        ("FluxPipeline", "flux1", False, 28, 3.5, 16),
+        ("Flux2Pipeline", "flux2", False, 50, 4.0, 16),
+        ("Flux2KleinPipeline", "flux2", False, 50, 4.0, 16),
+        ("ZImagePipeline", "z-image", True, 50, 5.0, 16),
+        ("QwenImagePipeline", "qwen-image", True, 50, 4.0, 16),
+        ("PixArtSigmaPipeline", "pixart", True, 20, 4.5, 8),
+        ("HiDreamImagePipeline", "hidream", True, 50, 5.0, 16),
+        ("ChromaPipeline", "chroma", True, 40, 3.0, 16),
+        ("SanaPipeline", "sana", True, 20, 4.5, 32),
+        ("SanaSprintPipeline", "sana", False, 2, 4.5, 32),
+        ("KolorsPipeline", "kolors", True, 25, 6.5, 8),
+        ("Lumina2Pipeline", "lumina", True, 30, 4.0, 16),
+    ],
+)
+def test_the_class_tells_family_and_features(
+    tmp_path: Path,
+    name: str,
+    family: str,
+    negative: bool,
+    steps: int,
+    guidance: float,
+    multiple: int,
+) -> None:
+    model = said(folder(pipeline(tmp_path, name), "x"))
+
+    assert (model.family, model.default_steps, model.default_guidance) == (family, steps, guidance)
+    assert ("negative_prompt" in model.features) == negative
+    assert ("sampler" in model.features) == (family in ("sd1", "sdxl"))
+    assert model.multiple_of == multiple
+    assert model.native_width % multiple == 0
+
+
+def test_an_unknown_class_promises_little(tmp_path: Path) -> None:
+    model = said(folder(pipeline(tmp_path, "BrandNewImagePipeline"), "x"))
+
+    assert model.family is None
+    assert model.features == {"text_to_image", "seed"}
+    assert (model.default_steps, model.default_guidance) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["StableDiffusionXLImg2ImgPipeline", "FluxKontextPipeline", "WanPipeline", ""]
+)
+def test_what_does_not_make_pictures_from_text_is_not_listed(tmp_path: Path, name: str) -> None:
+    pipeline(tmp_path / "x", name)
+
+    assert found_in(tmp_path) == {}
+
+
+def test_a_unet_tells_its_native_size_and_stable_diffusion_2(tmp_path: Path) -> None:
+    path = pipeline(tmp_path)
+    config = {"sample_size": 96, "cross_attention_dim": 1024}
+    (path / "unet" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (path / "vae" / "config.json").write_text(
+        json.dumps({"block_out_channels": [1, 2, 3, 4]}), encoding="utf-8"
+    )
+
+    model = said(folder(path, "x"))
+
+    assert (model.family, model.native_width, model.native_height) == ("sd2", 768, 768)
+
+
+@pytest.mark.parametrize(
+    ("id", "name", "index", "config", "steps", "guidance"),
+    [
+        ("x", "FluxPipeline", {}, {"guidance_embeds": False}, 4, 0.0),
+        ("black-forest-labs/FLUX.1-schnell", "FluxPipeline", {}, {}, 4, 0.0),
+        ("x", "Flux2KleinPipeline", {"is_distilled": True}, {}, 4, 1.0),
+        ("Tongyi-MAI/Z-Image-Turbo", "ZImagePipeline", {}, {}, 9, 0.0),
+        ("stabilityai/sdxl-turbo", "StableDiffusionXLPipeline", {}, {}, 1, 0.0),
+        ("x/stable-diffusion-3.5-large-turbo", "StableDiffusion3Pipeline", {}, {}, 4, 0.0),
+    ],
+)
+def test_a_distilled_model_has_its_own_defaults_and_takes_no_guidance(
+    tmp_path: Path,
+    id: str,
+    name: str,
+    index: dict[str, Any],
+    config: dict[str, Any],
+    steps: int,
+    guidance: float,
+) -> None:
+    path = pipeline(tmp_path, name, parts={"transformer": 10, "vae": 10}, **index)
+    (path / "transformer" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    model = said(folder(path, id))
+
+    assert model.distilled
+    assert (model.default_steps, model.default_guidance) == (steps, guidance)
+    assert model.features.isdisjoint({"guidance_scale", "negative_prompt"})
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "full", "offload"),
+    [
+        (
+            "StableDiffusionPipeline",
+            {"unet": 860, "text_encoder": 123, "vae": 84},
+            3.5,
+            2.9,
+        ),
+        (
+            "StableDiffusionXLPipeline",
+            {"unet": 2567, "text_encoder": 123, "text_encoder_2": 695, "vae": 84},
+            11.3,
+            6.5,
+        ),
+        (
+            "FluxPipeline",
+            {"transformer": 11901, "text_encoder": 123, "text_encoder_2": 4894, "vae": 84},
+            36.6,
+            25.3,
+        ),
+        (
+            "QwenImagePipeline",
+            {"transformer": 20430, "text_encoder": 8290, "vae": 127},
+            61.4,
+            43.2,
+        ),
+    ],
+)
+def test_memory_follows_from_the_sizes(
+    name: str, parts: dict[str, int], full: float, offload: float
+) -> None:
+    millions = {
+        part: Part(parameters=size * 10**6, bytes=size * 2 * 10**6) for part, size in parts.items()
+    }
+    found = Found(id="x", path=Path("/x"), pipeline=name, family="x", parts=millions)
+
+    at_once = describe(found, provider="d", missing=(), frugal=False, loaded=False)
+    in_parts = describe(found, provider="d", missing=(), frugal=True, loaded=False)
+
+    assert at_once.vram_bytes == pytest.approx(full * 1e9, rel=0.05)
+    assert in_parts.vram_bytes == pytest.approx(offload * 1e9, rel=0.05)
+    assert in_parts.ram_bytes is not None
+    assert in_parts.ram_bytes > sum(part.bytes for part in millions.values())
+
+
+def test_single_precision_counts_as_half_because_it_is_loaded_so(tmp_path: Path) -> None:
+    raw = json.dumps({"w": {"dtype": "F32", "shape": [1000], "data_offsets": [0, 4000]}}).encode()
+    path = pipeline(tmp_path)
+    (path / "unet" / "model.safetensors").write_bytes(
+        struct.pack("<Q", len(raw)) + raw + bytes(4000)
+    )
+
+    found = folder(path, "x")
+
+    assert found is not None
+    assert {name: part.bytes for name, part in found.parts.items()} == dict.fromkeys(PARTS, 2000)
+
+
+def test_weights_that_exist_only_as_a_variant_are_loaded_as_one(tmp_path: Path) -> None:
+    plain = folder(pipeline(tmp_path / "plain"), "x")
+    half = folder(pipeline(tmp_path / "half", suffix=".fp16"), "x")
+    both = folder(pipeline(pipeline(tmp_path / "both"), suffix=".fp16"), "x")
+
+    assert plain is not None
+    assert half is not None
+    assert both is not None
+    assert (plain.variant, half.variant, both.variant) == (None, "fp16", None)
+    assert half.trouble is None
+    assert both.parts == plain.parts
+
+
+def test_a_cached_repo_is_listed_when_it_is_complete(tmp_path: Path) -> None:
+    cached(tmp_path, "org/whole")
+    broken = cached(tmp_path, "org/broken")
+    (broken / "vae" / "model.safetensors").unlink()
+    dangling = cached(tmp_path, "org/dangling") / "vae" / "model.safetensors"
+    dangling.unlink()
+    dangling.symlink_to(tmp_path / "blobs" / "not-there")
+    sharded = cached(tmp_path, "org/sharded") / "unet"
+    write(sharded / "model-00001-of-00002.safetensors", {"w": [5]})
+    (sharded / "model.safetensors").unlink()
+
+    assert set(found_in(tmp_path / "none", tmp_path)) == {"org/whole"}
+
+
+def test_a_cached_repo_is_taken_at_its_main_revision(tmp_path: Path) -> None:
+    old = cached(tmp_path, "org/model", revision="old")
+    new = cached(tmp_path, "org/model", revision="new")
+
+    found = found_in(tmp_path / "none", tmp_path)
+
+    assert old != new
+    assert found["org/model"].path == new
+    assert said(found["org/model"]).aliases == ("model", str(new))
+
+
+def test_the_licence_is_known_for_repos_and_for_nothing_else(tmp_path: Path) -> None:
+    cached(tmp_path, "black-forest-labs/FLUX.1-dev", pipeline="FluxPipeline")
+    pipeline(tmp_path / "dir" / "FLUX.1-dev", "FluxPipeline")
+
+    found = found_in(tmp_path / "dir", tmp_path)
+
+    assert said(found["black-forest-labs/FLUX.1-dev"]).commercial_use is False
+    assert said(found["FLUX.1-dev"]).commercial_use is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"HF_HUB_CACHE": "/a", "HF_HOME": "/b"}, "/a"),
+        ({"HF_HOME": "/b", "XDG_CACHE_HOME": "/c"}, "/b/hub"),
+        ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
+    ],
+)
+def test_the_hub_cache_is_where_the_environment_says(
+    environment: dict[str, str], expected: str
+) -> None:
+    assert default_hub_cache(environment) == Path(expected)
+
+
+UNET = {"input_blocks.0.0.weight": [320, 4, 3, 3]}
+CROSS = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+DOUBLE = {"double_blocks.0.img_attn.norm.key_norm.scale": [128], "img_in.weight": [3072, 64]}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "expected"),
+    [
+        ({**UNET, CROSS: [320, 768]}, ("StableDiffusionPipeline", "sd1")),
+        ({**UNET, CROSS: [320, 1024]}, ("StableDiffusionPipeline", "sd2")),
+        ({**UNET, CROSS: [640, 2048]}, ("StableDiffusionXLPipeline", "sdxl")),
+        (
+            {"joint_blocks.0.context_block.attn.qkv.weight": [9, 9]},
+            ("StableDiffusion3Pipeline", "sd3"),
+        ),
+        (DOUBLE, ("FluxPipeline", "flux1")),
+        ({**DOUBLE, "distilled_guidance_layer.norms.0.scale": [1]}, ("ChromaPipeline", "chroma")),
+        (
+            {
+                "cap_embedder.1.weight": [3840, 2560],
+                "noise_refiner.0.attention.k_norm.weight": [1],
+            },
+            ("ZImagePipeline", "z-image"),
+        ),
+        ({**DOUBLE, "double_stream_modulation_img.lin.weight": [1]}, None),
+        ({**DOUBLE, "img_in.weight": [3072, 384]}, None),
+        ({"input_blocks.0.0.weight": [320, 9, 3, 3], CROSS: [320, 768]}, None),
+        ({**UNET, CROSS: [384, 1280]}, None),
+        ({"lora_unet_down_blocks_0.lora_down.weight": [4, 320]}, None),
+        ({"encoder.conv_in.weight": [128, 3, 3, 3]}, None),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
+def test_a_single_file_is_known_by_its_tensors(
+    tmp_path: Path, tensors: Tensors, expected: tuple[str, str] | None, prefix: str
+) -> None:
+    path = write(tmp_path / "x.safetensors", {prefix + k: v for k, v in tensors.items()})
+
+    seen = inspect(path)
+
+    assert (seen and (seen.pipeline, seen.family)) == expected
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 4, b"<html>", struct.pack("<Q", 2**40), struct.pack("<Q", 2) + b"[]"]
+)
+def test_a_file_that_is_no_safetensors_is_damaged(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+
+    with pytest.raises(Damaged):
+        inspect(path)
+
+
+def checkpoint(path: Path, *, text: bool = True) -> Path:
+    names = {f"model.diffusion_model.{k}": v for k, v in {**UNET, CROSS: [320, 768]}.items()}
+    more = {"first_stage_model.w": [50]} | ({"cond_stage_model.w": [70]} if text else {})
+    return write(path, {**names, **more})
+
+
+def lender(path: Path, width: int) -> None:
+    pipeline(path)
+    (path / "unet" / "config.json").write_text(
+        json.dumps({"cross_attention_dim": width}), encoding="utf-8"
+    )
+
+
+def test_a_single_file_says_what_it_lacks(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "whole.safetensors")
+    checkpoint(tmp_path / "part.safetensors", text=False)
+    lender(tmp_path / "other", 1024)
+
+    found = found_in(tmp_path)
+
+    whole, part = said(found["whole.safetensors"]), said(found["part.safetensors"])
+    assert not whole.installed
+    assert "--exclude" in whole.how_to_install
+    assert not part.installed
+    assert "text_encoder" in part.how_to_install
+
+
+def test_a_folder_of_the_same_kind_lends_a_single_file_what_it_lacks(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "x.safetensors", text=False)
+    lender(tmp_path / "other", 1024)
+    lender(tmp_path / "same", 768)
+
+    model = found_in(tmp_path)["x.safetensors"]
+
+    assert model.config_folder == tmp_path / "same"
+    assert said(model).installed
+
+
+def test_a_cached_repo_without_weights_lends_its_settings(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "dir" / "x.safetensors")
+    snapshot = tmp_path / "hub" / "models--org--sd" / "snapshots" / "abc"
+    lender(snapshot, 768)
+    for name in PARTS:
+        (snapshot / name / "model.safetensors").unlink()
+
+    found = found_in(tmp_path / "dir", tmp_path / "hub")
+
+    assert found["x.safetensors"].config_folder == snapshot
+    assert set(found) == {"x.safetensors"}
+
+
+def test_a_cut_off_folder_is_listed_with_what_to_do(tmp_path: Path) -> None:
+    path = pipeline(tmp_path / "cut")
+    write(path / "vae" / "model.safetensors", {"w": [1000]}, missing=1)
+
+    model = said(found_in(tmp_path)["cut"])
+
+    assert not model.installed
+    assert "download cut again" in model.how_to_install
+
+
+def test_any_model_can_be_named_by_its_path(tmp_path: Path) -> None:
+    whole = pipeline(tmp_path / "whole")
+    file = checkpoint(tmp_path / "x.safetensors")
+
+    by_folder = locate(str(whole), [], None)
+    by_file = locate(str(file), [], None)
+
+    assert by_folder is not None
+    assert (by_folder.id, by_folder.trouble) == (str(whole), None)
+    assert by_file is not None
+    assert by_file.trouble is not None
+    assert locate(str(tmp_path / "nothing"), [], None) is None
+
+
+async def test_the_provider_lists_its_folders_and_the_cache_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline(tmp_path / "dir" / "mine")
+    cached(tmp_path / "hub", "org/repo")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    settings = Settings.model_validate({"modelDirs": [str(tmp_path / "dir")]})
+    provider = Diffusers("diffusers", settings, ProviderContext(data_dir=tmp_path))
+
+    listed = {model.id: model for model in await provider.models()}
+    listed.pop("tiny", None)
+
+    assert set(listed) == {"mine", "org/repo"}
+    assert all(model.local and not model.remote for model in listed.values())
+
+
+def test_a_setting_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValidationError, match="modelDir"):
+        Settings.model_validate({"modelDir": "/models"})

@@ -1,0 +1,183 @@
+"""What the diffusers provider and its worker say to each other, and what errors are called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from ziggie_image_mcp.errors import RequestRejected
+from ziggie_image_mcp.provider import ProviderContext
+from ziggie_image_mcp.types import Job
+from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers.families import sampler
+from ziggie_image_providers.diffusers.faults import Problem, Stopped, failed
+from ziggie_image_providers.diffusers.listing import describe
+from ziggie_image_providers.diffusers.orders import order
+from ziggie_image_providers.diffusers.process import environment
+from ziggie_image_providers.diffusers.scan import Found
+from ziggie_image_providers.diffusers.settings import Settings
+from ziggie_image_providers.diffusers.weights import Part
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as the one of torch."""
+
+
+@pytest.mark.parametrize(
+    ("error", "stage", "fault"),
+    [
+        (MemoryError(), "run", "out_of_memory"),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "run", "out_of_memory"),
+        (RuntimeError("MPS backend out of memory"), "run", "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "load", "out_of_memory"),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling"), "run", "out_of_memory"),
+        (ImportError("requires the sentencepiece library"), "load", "dependency_missing"),
+        (OSError("Error no file named model.safetensors found"), "load", "model_missing"),
+        (ValueError("x is neither a valid local path nor a repo id"), "load", "model_missing"),
+        (FileNotFoundError("x"), "load", "model_missing"),
+        (OSError("x is not a valid JSON file"), "load", "model_unusable"),
+        (KeyError("x"), "load", "model_unusable"),
+        (ValueError("`height` has to be divisible by 8"), "run", "rejected"),
+        (RuntimeWarning("invalid value encountered in cast"), "run", "invalid_output"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "run", "crashed"),
+        (Problem("refused", "no"), "run", "refused"),
+        (Stopped("stop"), "run", "cancelled"),
+    ],
+)
+def test_an_exception_gets_its_name(
+    error: BaseException, stage: Literal["load", "run"], fault: wire.Fault
+) -> None:
+    assert failed(error, stage).fault == fault
+
+
+def test_a_message_is_one_line_without_numbers_out_of_tensors() -> None:
+    error = RuntimeError("bad value tensor([[0.1, 0.2]])\nat line 3\n" + "x" * 1000)
+
+    assert failed(error, "run").message == "RuntimeError: bad value."
+
+
+def test_a_long_message_is_cut() -> None:
+    assert len(failed(RuntimeError("x" * 1000), "run").message) < 300
+
+
+def test_a_frame_says_how_long_it_is() -> None:
+    frame = wire.encode(wire.Picture(seed=3), b"png")
+
+    header, payload = wire.LENGTHS.unpack_from(frame)
+    start = wire.LENGTHS.size
+    assert wire.decode(frame[start : start + header]) == wire.Picture(seed=3)
+    assert frame[start + header :] == b"png"
+    assert payload == 3
+
+
+@pytest.mark.parametrize("header", [b"", b"[]", b'{"kind":"dance"}', b'{"kind":"done","x":1}'])
+def test_what_is_no_message_is_a_value_error(header: bytes) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        wire.decode(header)
+
+
+def test_the_worker_may_not_use_the_network() -> None:
+    assert environment({"PATH": "/bin"})["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("euler", "euler"),
+        ("Euler a", "euler_a"),
+        ("euler_ancestral", "euler_a"),
+        ("DPM++ 2M Karras", "dpmpp_2m_karras"),
+        ("uni-pc", "unipc"),
+        ("plms", None),
+    ],
+)
+def test_samplers_are_known_by_their_usual_spellings(spelling: str, name: str | None) -> None:
+    assert sampler(spelling) == name
+
+
+def say(pipeline: str, settings: Settings | None = None, gpu: str = "auto", **changes: Any) -> Any:
+    """Say a job to a model of this class, as the worker would read it."""
+    part = Part(parameters=10**9, bytes=2 * 10**9)
+    found = Found(
+        id="m", path=Path("/m"), pipeline=pipeline, family="f", parts={"transformer": part}
+    )
+    values: dict[str, Any] = {
+        "prompt": "a fox",
+        "negative_prompt": "",
+        "width": 1024,
+        "height": 512,
+        "num_images": 2,
+        "seed": 5,
+        "steps": None,
+        "guidance_scale": None,
+    }
+    told = order(
+        Job(**{**values, **changes}),
+        describe(found, provider="diffusers", missing=(), frugal=True, loaded=False),
+        found,
+        settings=settings or Settings(),
+        context=ProviderContext(data_dir=Path("/data"), gpu=gpu),
+    )
+    return json.loads(told.model_dump_json())
+
+
+def test_an_order_says_everything() -> None:
+    assert say("FluxPipeline") == {
+        "kind": "order",
+        "path": "/m",
+        "pipeline": "FluxPipeline",
+        "single_file": False,
+        "config_folder": None,
+        "variant": None,
+        "device": "auto",
+        "dtype": "auto",
+        "half_precision": "bfloat16",
+        "weight_bytes": 2_000_000_000,
+        "vram_bytes": 3_805_306_368,
+        "may_offload": True,
+        "must_offload": False,
+        "prompt": "a fox",
+        "negative_prompt": None,
+        "width": 1024,
+        "height": 512,
+        "num_images": 2,
+        "seed": 5,
+        "steps": 28,
+        "guidance": 3.5,
+        "guidance_argument": "guidance_scale",
+        "sampler": None,
+    }
+
+
+def test_qwen_needs_a_negative_prompt_for_any_guidance() -> None:
+    told = say("QwenImagePipeline")
+
+    assert (told["guidance_argument"], told["guidance"]) == ("true_cfg_scale", 4.0)
+    assert told["negative_prompt"] == " "
+
+
+def test_an_unknown_class_is_told_only_what_was_asked() -> None:
+    told = say("BrandNewPipeline")
+
+    assert (told["steps"], told["guidance"], told["negative_prompt"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("own", "gpu", "device"),
+    [
+        ("auto", "auto", "auto"),
+        ("auto", "auto-detect", "auto"),
+        ("auto", "cuda:1", "cuda:1"),
+        ("cpu", "cuda:1", "cpu"),
+    ],
+)
+def test_the_providers_device_goes_before_the_servers(own: str, gpu: str, device: str) -> None:
+    assert say("FluxPipeline", Settings(device=own), gpu)["device"] == device
+
+
+def test_a_size_that_the_class_would_change_in_silence_is_refused() -> None:
+    with pytest.raises(RequestRejected, match="multiples of 16"):
+        say("FluxPipeline", width=1000)
