@@ -10,6 +10,7 @@ import httpx2
 
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
+    PaymentRequired,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
@@ -71,6 +72,8 @@ def status_error(provider: str, response: httpx2.Response, detail: str = "") -> 
         return AuthenticationFailed(
             provider, f"{where} refused access (HTTP {status}); check the key or headers.{said}"
         )
+    if status == 402:
+        return PaymentRequired(provider, f"{where} wants the account topped up (HTTP 402).{said}")
     if status == 429:
         wait = retry_after(response)
         when = f"try again in {wait:.0f} s" if wait is not None else "try again later"

@@ -258,6 +258,8 @@ class FakeComfyUI:
                 if text[:1] == b"{":
                     self.first_frames.append(json.loads(text))
             writer.write(b"".join(protocol.data_to_send()))
+            if protocol.close_expected():
+                return
 
     def _say(self, client_id: str, kind: str, **data: object) -> None:
         if client_id in self._sockets:

@@ -16,12 +16,13 @@ from ziggie_image_mcp.errors import (
     ModelMissing,
     OutOfMemory,
     ProviderTimeout,
+    ProviderUnavailable,
 )
 from ziggie_image_mcp.provider import ProviderContext
 from ziggie_image_mcp.types import GeneratedImage, Generation, Job, Model
 from ziggie_image_providers.comfyui import ComfyUI
 from ziggie_image_providers.comfyui.settings import Settings
-from ziggie_image_providers.comfyui.watch import Pace
+from ziggie_image_providers.comfyui.watch import Meter, Pace
 
 SD1 = Model(id="v1-5-pruned.safetensors", provider="comfyui", local=True)
 QUICK = Pace(first=0.001, longest=0.01, watched_first=0.02, watched_longest=0.02, patience=0.05)
@@ -147,6 +148,28 @@ async def test_a_job_whose_end_is_announced_too_early_is_waited_for() -> None:
     assert made.images == (GeneratedImage(data=PNG, seed=7),)
 
 
+async def test_a_job_between_queue_and_history_is_not_given_up_at_once() -> None:
+    async with FakeComfyUI(has_jobs=False, lag=1) as server:
+        made, _ = await run(provider(server))
+
+    assert made.images == (GeneratedImage(data=PNG, seed=7),)
+
+
+async def test_what_is_told_never_goes_back() -> None:
+    told: list[float] = []
+
+    async def progress(share: float, sentence: str) -> None:
+        told.append(share)
+
+    meter = Meter(progress, 2)
+    for share in (0.1, 0.5, 0.2, 0.2, 0.6):
+        await meter.tell(share, f"at {share}")
+    await meter.next()
+    await meter.tell(0.0, "loading")
+
+    assert told == [0.05, 0.25, 0.25, 0.3, 0.5, 0.5]
+
+
 async def test_an_old_server_without_jobs_is_asked_for_its_history() -> None:
     async with FakeComfyUI(has_jobs=False, version="0.4.0") as server:
         made, _ = await run(provider(server))
@@ -182,7 +205,7 @@ async def test_a_job_that_the_server_no_longer_knows_is_lost(has_jobs: bool) -> 
 
 async def test_a_server_that_dies_with_the_job_is_not_posted_to_again() -> None:
     async with FakeComfyUI(ending="dies") as server:
-        with pytest.raises(Exception, match="answers at|broke the connection"):
+        with pytest.raises(ProviderUnavailable, match="broke the connection"):
             await run(provider(server))
 
     assert len(server.prompts) == 1
@@ -218,7 +241,7 @@ async def test_a_job_that_somebody_else_stopped_is_not_a_picture(has_jobs: bool)
 
 
 async def test_a_graph_of_which_a_part_was_refused_is_stopped() -> None:
-    error = {
+    error: dict[str, Any] = {
         "type": "value_not_in_list",
         "extra_info": {
             "input_name": "vae_name",
@@ -226,9 +249,9 @@ async def test_a_graph_of_which_a_part_was_refused_is_stopped() -> None:
             "received_value": "aex.safetensors",
         },
     }
-    refused = {"vae": {"class_type": "VAELoader", "errors": [error]}}
+    refused: dict[str, Any] = {"vae": {"class_type": "VAELoader", "errors": [error]}}
     async with FakeComfyUI(ending="hangs", node_errors=refused) as server:
-        with pytest.raises(ModelMissing, match="nearest: ae.safetensors"):
+        with pytest.raises(ModelMissing, match=r"nearest: ae\.safetensors"):
             await run(provider(server))
 
     assert list(server.states.values()) == ["cancelled"]
@@ -246,8 +269,14 @@ async def test_a_graph_of_which_a_part_was_refused_is_stopped() -> None:
 async def test_cancelling_stops_the_job_and_submits_no_more(server: FakeComfyUI) -> None:
     async with server:
         comfy = provider(server)
-        running = asyncio.create_task(comfy.generate(job(3), SD1, silence))
-        await server.posted.wait()
+        working = asyncio.Event()
+
+        async def progress(share: float, sentence: str) -> None:
+            if sentence.endswith(("step 2 of 4", "ComfyUI is working")):
+                working.set()
+
+        running = asyncio.create_task(comfy.generate(job(3), SD1, progress))
+        await working.wait()
         running.cancel()
         with anyio.fail_after(2), pytest.raises(asyncio.CancelledError):
             await running

@@ -5,6 +5,7 @@ import pytest
 
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
+    PaymentRequired,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
@@ -26,8 +27,9 @@ def answer(status: int, **headers: str) -> httpx2.Response:
     [
         (400, RequestRejected),
         (401, AuthenticationFailed),
-        (402, ProviderError),
+        (402, PaymentRequired),
         (403, AuthenticationFailed),
+        (418, ProviderError),
         (404, ProviderUnavailable),
         (408, ProviderTimeout),
         (413, RequestRejected),

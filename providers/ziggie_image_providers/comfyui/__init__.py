@@ -17,6 +17,7 @@ from ziggie_image_mcp.errors import (
     InvalidOutput,
     ModelMissing,
     ModelUnusable,
+    ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
     RequestRejected,
@@ -87,7 +88,7 @@ class ComfyUI:
 
     async def _generate(self, job: Job, model: Model, progress: Progress) -> Generation:
         entry = await self._entry(model)
-        await self._check_choices(job)
+        await self._check(job, entry.model)
         meter = watch.Meter(progress, job.num_images)
         images: list[GeneratedImage] = []
         try:
@@ -154,12 +155,18 @@ class ComfyUI:
             raise
         except (ProviderTimeout, ProviderUnavailable):
             # The answer was lost, perhaps not the job; it is looked for, never posted twice.
-            if await self._client.state(prompt_id) is None:
+            if not await self._knows(prompt_id):
                 raise
             queued_as = prompt_id
         if queued_as != prompt_id:  # a server before 0.3.44 chooses the id itself
             socket.follow(queued_as)
         return queued_as
+
+    async def _knows(self, prompt_id: str) -> bool:
+        try:
+            return await self._client.state(prompt_id) is not None
+        except ProviderError:
+            return False  # what went wrong first is raised
 
     async def _stop(self, prompt_id: str) -> None:
         with anyio.move_on_after(STOP_SECONDS / 2, shield=True):
@@ -181,7 +188,13 @@ class ComfyUI:
             raise ModelMissing(self.name, f"{model.id} lacks files: {entry.model.how_to_install}")
         return entry
 
-    async def _check_choices(self, job: Job) -> None:
+    async def _check(self, job: Job, model: Model) -> None:
+        if job.width % model.multiple_of or job.height % model.multiple_of:
+            raise RequestRejected(  # ComfyUI would cut it down in silence
+                self.name,
+                f"{model.id} makes sides in multiples of {model.multiple_of} px only,"
+                f" not {job.width}x{job.height}",
+            )
         for input, value in (("sampler_name", job.sampler), ("scheduler", job.scheduler)):
             known = await self._client.choices("KSampler", input) if value else ()
             if value and known and value not in known:

@@ -187,12 +187,10 @@ class Client:
             return wire.JobState(status="in_progress")
         if queue.waits(prompt_id):
             return wire.JobState(status="pending")
-        for _ in range(2):  # a job leaves the queue a moment before it enters the history
-            response = await self._send("GET", f"history/{prompt_id}")
-            entry = self._read(response, wire.HISTORY).get(prompt_id)
-            if entry is not None:
-                return wire.from_history(entry)
-        return None
+        # Only after the queue: a job that moves between the two looks is then seen in one.
+        response = await self._send("GET", f"history/{prompt_id}")
+        entry = self._read(response, wire.HISTORY).get(prompt_id)
+        return wire.from_history(entry) if entry else None
 
     async def _stop_by_queue(self, prompt_id: str) -> None:
         await self._send("POST", "queue", json={"delete": [prompt_id]})

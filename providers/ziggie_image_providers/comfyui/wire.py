@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -89,7 +89,7 @@ class Image(BaseModel):
 class JobReply(BaseModel):
     """The answer of `jobs/{id}`."""
 
-    status: Status
+    status: str
     outputs: dict[str, Any] = {}
     execution_error: ExecutionError | None = None
 
@@ -134,6 +134,7 @@ NAMES = TypeAdapter(tuple[str, ...])
 FILES = TypeAdapter(list[FileFacts])
 METADATA = TypeAdapter(dict[str, Any])
 HISTORY = TypeAdapter(dict[str, HistoryReply])
+_STATUSES: dict[str, Status] = {status: status for status in get_args(Status)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +149,8 @@ class JobState:
 def from_job(reply: JobReply) -> JobState:
     """Read the answer of `jobs/{id}`."""
     images = tuple(_images(reply.outputs)) if reply.status == "completed" else ()
-    return JobState(status=reply.status, images=images, error=reply.execution_error)
+    status = _STATUSES.get(reply.status, "in_progress")  # a word that we do not know is no end
+    return JobState(status=status, images=images, error=reply.execution_error)
 
 
 def from_history(entry: HistoryReply) -> JobState:
