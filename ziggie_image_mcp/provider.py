@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -128,13 +128,13 @@ AnyProvider = Provider | PaidProvider
 class ProviderType(Protocol):
     """The class that an entry point of the group ENTRY_POINT_GROUP names."""
 
-    Settings: ClassVar[type[BaseModel]]
+    Settings: type[BaseModel]
     """This provider's section of config.json; `extra="forbid"`."""
 
-    summary: ClassVar[str]
+    summary: str
     """What it is, in a few words, for list_models and the docs."""
 
-    automatic: ClassVar[bool]
+    automatic: bool
     """True when it is tried without being named in the config: free, and on this machine."""
 
     def __call__(self, name: str, settings: Any, context: ProviderContext) -> AnyProvider:

@@ -38,7 +38,7 @@ class ImageRequest:
     """As "16:9"; the model's own size is shaped to it. Not together with width and height."""
     num_images: int = 1
     seed: int | None = None
-    """0 to 2**32 - 1. Picture i of a batch is made with seed + i."""
+    """0 to 2**32 - 1. Picture i of a batch is made with seed + i, modulo 2**32."""
     steps: int | None = None
     guidance_scale: float | None = None
     sampler: str | None = None

@@ -94,7 +94,7 @@ class ComfyUI:
         try:
             async with watch.listening(self._client) as socket:
                 for i in range(job.num_images):
-                    seed = job.seed + i
+                    seed = (job.seed + i) % 2**32
                     for data in await self._picture(job, entry, seed, socket, meter):
                         images.append(GeneratedImage(data=data, seed=seed))
                     await meter.next()
