@@ -25,6 +25,7 @@ from ziggie_image_mcp.types import ImageRequest, OutputFormat, Plan
 T = TypeVar("T")
 
 out = Console(soft_wrap=True, highlight=False)
+tables = out if out.is_terminal else Console(width=150, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 app = typer.Typer(
@@ -168,7 +169,7 @@ def plan(
     if as_json:
         _print_json(report.plan_data(found))
         return
-    routes = Table("", "route", "size", "seconds", "USD", "score", "why", title="Would be tried")
+    routes = _table("", "route", "size", "seconds", "USD", "score", "why", title="Would be tried")
     for place, c in enumerate(found.candidates, 1):
         routes.add_row(
             str(place),
@@ -179,14 +180,17 @@ def plan(
             f"{c.score:.5f}",
             c.why,
         )
-    out.print(routes if found.candidates else "No route is open.")
+    if found.candidates:
+        tables.print(routes)
+    else:
+        out.print("No route is open.")
     if found.rejected:
-        others = Table("what", "code", "has", "needs", "fix", title="Left out")
+        others = _table("what", "code", "has", "needs", "fix", title="Left out")
         for r in found.rejected:
             what = r.provider + (f"/{r.model}" if r.model else "")
             for x in r.reasons:
                 others.add_row(what, x.code, x.have, x.need, x.fix)
-        out.print(others)
+        tables.print(others)
 
 
 @app.command("models")
@@ -205,7 +209,7 @@ def models_(
     if as_json:
         _print_json(found.model_dump())
         return
-    table = Table("provider", "model", "usable", "seconds", "quality", "licence", "why not")
+    table = _table("provider", "model", "usable", "seconds", "quality", "licence", "why not")
     for row in found.models:
         table.add_row(
             row.provider,
@@ -216,7 +220,7 @@ def models_(
             row.license,
             "\n".join([*row.why_not, row.how_to_install] if row.why_not else []),
         )
-    out.print(table)
+    tables.print(table)
     for silent in found.unavailable:
         out.print(f"{silent.provider}: {' '.join(silent.why_not)}", markup=False)
 
@@ -327,6 +331,14 @@ def config_init() -> None:
         err.print(f"{path} cannot be written: {e.strerror or e}.", markup=False)
         raise typer.Exit(1) from None
     out.print(str(path), markup=False)
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    """A table that folds long words rather than cut them."""
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _print_json(data: object) -> None:
