@@ -171,6 +171,32 @@ async def test_progress_rises_with_every_word(mode: Mode, tmp_path: Path) -> Non
     assert all(a < b for a, b in pairwise(values))
 
 
+async def test_a_silent_engine_still_gives_a_sign_of_life_every_five_seconds(
+    tmp_path: Path,
+) -> None:
+    heard: list[float] = []
+    enough = anyio.Event()
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        if message == "halfway":
+            heard.append(anyio.current_time())
+        if len(heard) == 3:
+            enough.set()
+
+    fake = FakeProvider(answers=[None])
+    async with client(service(tmp_path, fake), "auto") as session:
+        async with anyio.create_task_group() as group:
+
+            async def call() -> None:
+                await session.call_tool("generate_image", {"prompt": "x"}, progress_callback=hear)
+
+            group.start_soon(call)
+            await enough.wait()
+            group.cancel_scope.cancel()
+
+    assert all(b - a < 5 for a, b in pairwise(heard))
+
+
 @BOTH_ERAS
 async def test_cancelling_the_call_cancels_the_engine(mode: Mode, tmp_path: Path) -> None:
     fake = FakeProvider(answers=[None])

@@ -269,7 +269,7 @@ def train_unet(
         with torch.no_grad():
             for mine, theirs in zip(averaged.parameters(), both.parameters(), strict=True):
                 mine.lerp_(theirs, 1 - decay)
-        kept = loss.item() if step == 0 else kept * 0.98 + loss.item() * 0.02
+        kept = loss.item() if kept == 0.0 else kept * 0.98 + loss.item() * 0.02
         if step % 100 == 0:
             print(
                 f"unet {step} loss {kept:.4f} lr {rate:.1e} {time.monotonic() - start:.0f} s",
