@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ziggie_image_mcp.config import Config
-from ziggie_image_mcp.provider import Provider
+from ziggie_image_mcp.ledger import Ledger, caps_from
+from ziggie_image_mcp.paid import Cashier
+from ziggie_image_mcp.provider import AnyProvider
 from ziggie_image_mcp.registry import Registry
 from ziggie_image_mcp.server import Open
 from ziggie_image_mcp.service import Service
@@ -29,13 +31,14 @@ def machine(*gpus: Gpu) -> Hardware:
     )
 
 
-def service(folder: Path, *providers: Provider, gpu: bool = False, **config: Any) -> Service:
+def service(folder: Path, *providers: AnyProvider, gpu: bool = False, **config: Any) -> Service:
     async def probe() -> Hardware:
         return machine(RTX) if gpu else machine()
 
     settings = Config.model_validate(config)
     registry = Registry(settings, folder / "data", extra=providers)
-    return Service(settings, registry, Store(folder / "pictures"), probe)
+    cashier = Cashier(Ledger(folder / "ledger.sqlite3"), caps_from(settings.budget))
+    return Service(settings, registry, Store(folder / "pictures"), probe, cashier)
 
 
 def opener(made: Service) -> Open:

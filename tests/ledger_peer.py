@@ -20,10 +20,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -41,6 +43,16 @@ JOBS_A_DAY = 10
 DAY_CAP = 8 * PRICE
 MONTH_CAP = 150 * PRICE
 CAPS = Caps(per_day=DAY_CAP, per_month=MONTH_CAP)
+ENOUGH = 6
+"""Jobs that were sent by a process that died before it knew what became of them."""
+IMPORTED_BEFORE_FORKING = (
+    "anyio._backends._asyncio",
+    "psutil",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+    "ziggie_image_mcp.ledger_schema",
+)
 FOUND = "found-"
 """Begins the remote id of a job that the reaper found at the shop."""
 
@@ -51,11 +63,12 @@ class Run:
 
     crash: reserve, submit, pay and settle job after job, until killed.
     reserve: all at once, each task of each process one reservation under one cap.
+    open: every process opens the same new database.
     claim: every process submits the same holds, "0" to str(tasks - 1).
     post_hoc: the control for `reserve`: look at what is spent, pay, and write it down after.
     """
 
-    kind: Literal["crash", "reserve", "claim", "post_hoc"]
+    kind: Literal["crash", "open", "reserve", "claim", "post_hoc"]
     database: str
     charges: str
     """The shop's own log, one line a charge."""
@@ -65,6 +78,7 @@ class Run:
     cap: int = 0
     """Pictures a day."""
     kills: int = 0
+    """At least; more until the reapers met ENOUGH of what they are there for."""
     until_double: bool = False
     """Stop as soon as the shop has charged one job twice."""
     seed: int = 0
@@ -209,20 +223,44 @@ class Customer:
 # The workers
 
 
+class Shared:
+    """Two counters that all workers see. They race, and need not be exact."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 16)
+
+    @property
+    def job(self) -> int:
+        """How far the workers got."""
+        return int.from_bytes(self._memory[:8])
+
+    @job.setter
+    def job(self, value: int) -> None:
+        self._memory[:8] = value.to_bytes(8)
+
+    @property
+    def lost(self) -> int:
+        """How many sent holds of dead processes the reapers met."""
+        return int.from_bytes(self._memory[8:])
+
+    @lost.setter
+    def lost(self, value: int) -> None:
+        self._memory[8:] = value.to_bytes(8)
+
+
 async def work_until_killed(
-    run: Run, customer: Customer, progress: mmap.mmap, number: int, ready: int
+    run: Run, customer: Customer, shared: Shared, number: int, ready: int
 ) -> None:
     ledger = Ledger(run.database)
     if number % 4:  # a quarter is killed while it opens the database
         await ledger.open_holds()
     os.write(ready, b".")
-    await reap(ledger, run, customer)
-    job = max(0, int.from_bytes(progress[:8]) - 2 * run.processes)
+    await reap(ledger, run, customer, shared)
+    job = max(0, shared.job - 2 * run.processes)
     while True:
         await do(ledger, customer, job)
         job += 1
-        if job > int.from_bytes(progress[:8]):
-            progress[:8] = job.to_bytes(8)
+        shared.job = max(job, shared.job)
 
 
 async def do(ledger: Ledger, customer: Customer, job: int) -> None:
@@ -251,7 +289,7 @@ async def do(ledger: Ledger, customer: Customer, job: int) -> None:
         return
 
 
-async def reap(ledger: Ledger, run: Run, customer: Customer) -> None:
+async def reap(ledger: Ledger, run: Run, customer: Customer, shared: Shared) -> None:
     """Bring the holds of dead processes to an end."""
     for hold in await ledger.open_holds():
         if owner_alive(hold.owner):
@@ -259,13 +297,15 @@ async def reap(ledger: Ledger, run: Run, customer: Customer) -> None:
         try:
             if hold.state == "reserved":
                 await ledger.release(hold.id, "Its process died before it was sent.")
-            elif run.after_death == "unknown":
+                continue
+            if run.after_death == "unknown":
                 await ledger.unknown(hold.id, "Its process died after it was sent.")
             elif run.after_death == "look_up":
                 await look_up(ledger, customer, hold)
             else:
                 await customer.pay(hold.id, int(hold.id.partition(".")[0]))
                 await ledger.settle(hold.id, PRICE)
+            shared.lost += 1
         except IllegalMove:
             pass  # another worker took the hold, or reaped it, in the meantime
 
@@ -298,6 +338,9 @@ async def all_at_once(run: Run, customer: Customer, number: int) -> list[str]:
             now=START,
         )
 
+    async def open_new(task: int) -> None:
+        await ledger.holds()
+
     async def under_cap(task: int) -> None:
         hold_id = f"{number}-{task}"
         try:
@@ -320,7 +363,8 @@ async def all_at_once(run: Run, customer: Customer, number: int) -> list[str]:
         await ledger.settle(hold_id, PRICE)
         won.append(hold_id)
 
-    tasks: dict[str, Callable[[int], Awaitable[None]]] = {
+    tasks: dict[str, Callable[[int], Coroutine[Any, Any, None]]] = {
+        "open": open_new,
         "reserve": under_cap,
         "claim": claim,
         "post_hoc": post_hoc,
@@ -348,10 +392,10 @@ def fork(work: Callable[[], None]) -> int:
     os._exit(0)
 
 
-def start_worker(run: Run, customer: Customer, progress: mmap.mmap, number: int) -> int:
+def start_worker(run: Run, customer: Customer, shared: Shared, number: int) -> int:
     """A worker that has begun to work."""
     read, write = os.pipe()
-    job = partial(work_until_killed, run, customer, progress, number, write)
+    job = partial(work_until_killed, run, customer, shared, number, write)
     pid = fork(lambda: anyio.run(job))
     os.close(write)
     began = os.read(read, 1)
@@ -369,12 +413,13 @@ def kill(pid: int) -> None:
 def crash(run: Run, customer: Customer) -> Outcome:
     """Kill workers at random moments, then reap once in peace."""
     rng = random.Random(run.seed)
-    progress = mmap.mmap(-1, 8)
+    shared = Shared()
     workers: dict[int, float] = {}
     kills = started = 0
-    while kills < run.kills:
+    while kills < run.kills or shared.lost < ENOUGH or shared.job < 4 * JOBS_A_DAY:
+        assert kills < 10 * run.kills, "the kills never hit the moment between pay and settle"
         while len(workers) < run.processes:
-            pid = start_worker(run, customer, progress, started)
+            pid = start_worker(run, customer, shared, started)
             started += 1
             workers[pid] = time.monotonic() + rng.uniform(0.005, 0.12)
         pid = min(workers, key=lambda p: workers[p])
@@ -387,7 +432,7 @@ def crash(run: Run, customer: Customer) -> Outcome:
                 break
     for pid in workers:
         kill(pid)
-    last = fork(lambda: anyio.run(reap, Ledger(run.database), run, customer))
+    last = fork(lambda: anyio.run(reap, Ledger(run.database), run, customer, shared))
     _, status = os.waitpid(last, 0)
     assert status == 0, "the last reaper failed; see stderr"
     return Outcome(kills=kills + len(workers))
@@ -438,14 +483,9 @@ def perform(run: Run) -> Outcome:
 
 
 def main() -> None:
-    import anyio._backends._asyncio  # pyright: ignore[reportUnusedImport]
-    import psutil  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    import psycopg  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    import sqlalchemy.dialects.postgresql.psycopg
-    import sqlalchemy.dialects.sqlite.pysqlite  # noqa: F401  # pyright: ignore
-
-    import ziggie_image_mcp.ledger_schema  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
+    for name in IMPORTED_BEFORE_FORKING:
+        with suppress(ModuleNotFoundError):
+            import_module(name)
     for line in sys.stdin:
         try:
             outcome = perform(Run(**json.loads(line)))

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -49,6 +50,8 @@ def why_not() -> str:
     """Why no server can be started here; empty when one can."""
     if sys.platform == "win32":
         return "the test server needs Unix sockets"
+    if find_spec("psycopg") is None:
+        return "the Postgres driver (psycopg) is not installed"
     if binaries() is None:
         return "PostgreSQL's server (initdb, pg_ctl) is not installed"
     if os.geteuid() == 0 and not (shutil.which("setpriv") and _other_user()):

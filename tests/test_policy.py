@@ -58,6 +58,8 @@ def ask(**changes: Any) -> ImageRequest:
 ONLY_TEXT: frozenset[Feature] = frozenset({"text_to_image"})
 NOTHING: frozenset[Feature] = frozenset()
 
+WITHIN = {"allowPaidFallback": "withinBudget"}
+
 RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]] = [
     ({}, ask(), {}, None),
     ({}, ask(), {"enabled": False}, "DISABLED"),
@@ -104,8 +106,41 @@ RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]
         {"commercialUse": True, "models": {"model": {"commercialUse": True}}},
         None,
     ),
-    ({"price_micro_usd": 3000}, ask(), {}, "PAID"),
-    ({"price_micro_usd": None}, ask(), {}, "PAID"),
+    ({"price_micro_usd": None}, ask(allow_paid=True), {}, "PRICE_UNKNOWN"),
+    ({"price_micro_usd": 3000}, ask(), {}, "CONSENT_REQUIRED"),
+    ({"price_micro_usd": 3000}, ask(), {"allowPaidFallback": "never"}, "PAID_FORBIDDEN"),
+    ({"price_micro_usd": 3000}, ask(), {"allowPaidFallback": "withinBudget"}, "CONSENT_REQUIRED"),
+    ({"price_micro_usd": 3000}, ask(), WITHIN | {"budget": {"perDay": 1}}, None),
+    ({"price_micro_usd": 3000}, ask(), WITHIN | {"budget": {"perMonth": 1}}, None),
+    (
+        {"price_micro_usd": 3000},
+        ask(),
+        WITHIN | {"budget": {"perDay": 1, "confirmAbove": 0.001}},
+        "CONSENT_REQUIRED",
+    ),
+    ({"price_micro_usd": 3000}, ask(allow_paid=True), {}, None),
+    ({"price_micro_usd": 3000}, ask(allow_paid=True, max_cost_usd=0.002), {}, "OVER_MAX_COST"),
+    ({"price_micro_usd": 3000}, ask(allow_paid=True, max_cost_usd=0.003), {}, None),
+    (
+        {"price_micro_usd": 3000},
+        ask(allow_paid=True, max_cost_usd=0.005, num_images=2),
+        {},
+        "OVER_MAX_COST",
+    ),
+    (
+        {"price_micro_usd": 3000},
+        ask(allow_paid=True),
+        {"budget": {"perImage": 0.002}},
+        "OVER_BUDGET",
+    ),
+    ({"price_micro_usd": 3000}, ask(allow_paid=True), {"budget": {"perDay": 0.002}}, "OVER_BUDGET"),
+    ({"price_micro_usd": 3000}, ask(allow_paid=True), {"budget": {"perMonth": 0}}, "OVER_BUDGET"),
+    ({"quality": 7.0}, ask(quality="high"), {}, "QUALITY_BELOW_TIER"),
+    ({"quality": 9.0}, ask(quality="high"), {}, None),
+    ({}, ask(quality="high"), {}, "QUALITY_BELOW_TIER"),
+    ({}, ask(quality="standard"), {}, None),
+    ({"quality": 5.0}, ask(quality="standard"), {}, "QUALITY_BELOW_TIER"),
+    ({}, ask(quality="high"), {"models": {"model": {"quality": 9}}}, None),
 ]
 
 
@@ -132,7 +167,12 @@ def test_all_reasons_are_kept_not_only_the_first() -> None:
 
     plan = policy.plan(context(bad, request=request))
 
-    assert codes(plan) == {"NOT_INSTALLED", "FEATURE_UNSUPPORTED", "SIZE_UNSUPPORTED", "PAID"}
+    assert codes(plan) == {
+        "NOT_INSTALLED",
+        "FEATURE_UNSUPPORTED",
+        "SIZE_UNSUPPORTED",
+        "PRICE_UNKNOWN",
+    }
 
 
 def test_the_size_reason_says_which_size_would_do() -> None:
@@ -298,7 +338,7 @@ def test_local_only_never_lets_a_cloud_model_through(
 
     plan = policy.plan(context(*models, privacy="local_only", preference=preference))
 
-    assert all(c.model.local and c.cost_micro_usd == 0 for c in plan.candidates)
+    assert all(c.model.local for c in plan.candidates)
     assert len(plan.candidates) + len(plan.rejected) == len(models)
 
 

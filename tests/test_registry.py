@@ -21,8 +21,23 @@ def test_the_built_in_providers_come_through_the_entry_points() -> None:
     assert {"comfyui", "diffusers"} <= set(discover())
 
 
-def test_without_config_the_automatic_providers_are_built(tmp_path: Path) -> None:
-    assert set(registry(tmp_path).providers()) == {"comfyui", "diffusers"}
+async def test_without_config_the_automatic_providers_are_built(tmp_path: Path) -> None:
+    built = registry(tmp_path)
+
+    await built.open()
+
+    assert set(built.providers()) == {"comfyui", "diffusers"}
+
+
+async def test_a_provider_that_costs_money_is_built_when_there_is_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    built = registry(tmp_path)
+
+    await built.open()
+
+    assert set(built.providers()) == {"comfyui", "diffusers", "openai"}
 
 
 async def test_a_provider_that_is_switched_off_is_listed_with_the_reason(tmp_path: Path) -> None:
@@ -39,10 +54,12 @@ async def test_a_provider_that_is_switched_off_is_listed_with_the_reason(tmp_pat
     ]
 
 
-def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
+async def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
     built = registry(
         tmp_path, providers={"attic": {"type": "comfyui", "baseUrl": "http://127.0.0.1:9999"}}
     )
+
+    await built.open()
 
     assert set(built.providers()) == {"comfyui", "diffusers", "attic"}
 
@@ -56,9 +73,11 @@ def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
         ({"api": {"type": "fooocus"}}, ["`api.type`", "Installed: comfyui"]),
     ],
 )
-def test_a_wrong_section_is_named(config: dict[str, Any], said: list[str], tmp_path: Path) -> None:
+async def test_a_wrong_section_is_named(
+    config: dict[str, Any], said: list[str], tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError) as caught:
-        registry(tmp_path, **config).providers()
+        await registry(tmp_path, **config).open()
 
     for part in said:
         assert part in str(caught.value)

@@ -15,6 +15,8 @@ from mcp.server.mcpserver import MCPServer
 from ziggie_image_mcp import config
 from ziggie_image_mcp.config import ENV_TOKEN
 from ziggie_image_mcp.errors import ConfigError
+from ziggie_image_mcp.ledger import Ledger, caps_from, default_file
+from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.registry import Registry
 from ziggie_image_mcp.server import Open, make_server
 from ziggie_image_mcp.service import Service
@@ -43,7 +45,9 @@ class House:
         """
         async with self._lock:
             if self._service is None:
-                self._service = await anyio.to_thread.run_sync(self._build)
+                service = await anyio.to_thread.run_sync(self._build)
+                await service.registry.open()
+                self._service = service
         return self._service
 
     def _build(self) -> Service:
@@ -54,13 +58,14 @@ class House:
             metadata=settings.output.metadata,
         )
         registry = Registry(settings, config.data_dir())
-        registry.providers()
-        return Service(settings, registry, store)
+        ledger = Ledger(settings.database or default_file())
+        cashier = Cashier(ledger, caps_from(settings.budget))
+        return Service(settings, registry, store, cashier=cashier)
 
     async def aclose(self) -> None:
         """Close the providers, if any were built."""
         if self._service is not None:
-            await self._service.registry.aclose()
+            await self._service.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -88,9 +88,13 @@ class GenerationFailed(ImageError):
 
     code = "GENERATION_FAILED"
 
-    def __init__(self, attempts: Sequence[Attempt], rejected: Sequence[Rejection] = ()) -> None:
+    def __init__(
+        self, attempts: Sequence[Attempt], rejected: Sequence[Rejection] = (), hint: str = ""
+    ) -> None:
         lines = ["Every allowed route failed:"]
         lines += [f"- {a.provider}/{a.model}: {a.error_code}: {a.error}" for a in attempts]
+        if hint:
+            lines.append(hint)
         super().__init__("\n".join(lines))
         self.attempts = tuple(attempts)
         self.rejected = tuple(rejected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, cast
 import anyio
 from pydantic import ValidationError
 
-from ziggie_image_mcp import catalogue
+from ziggie_image_mcp import catalogue, keys
 from ziggie_image_mcp.config import Config, nearest
 from ziggie_image_mcp.errors import ConfigError, ProviderError
 from ziggie_image_mcp.provider import (
@@ -60,18 +60,23 @@ class Registry:
         self._built = bool(self._providers)
 
     def providers(self) -> Mapping[str, AnyProvider]:
-        """The providers by name.
+        """The providers by name, once `open` has built them."""
+        return self._providers
+
+    async def open(self) -> None:
+        """Build what the config allows: what it names, what is automatic, what has a key.
 
         Raises:
             ConfigError: The config names an unknown provider, or a provider's section is wrong.
         """
         if not self._built:
-            self._build()
+            types = await anyio.to_thread.run_sync(_types)
+            self._build(types, await _with_keys(types))
             self._built = True
-        return self._providers
 
     async def survey(self) -> Survey:
         """Ask every provider at once what it has. One that fails is listed with its reason."""
+        await self.open()
         providers = self.providers()
         models: dict[str, tuple[Model, ...]] = {}
         silent: dict[str, Rejection] = {}
@@ -101,10 +106,8 @@ class Registry:
         for provider in self._providers.values():
             await provider.aclose()
 
-    def _build(self) -> None:
-        known = discover()
-        types = {name: provider_type(entry) for name, entry in known.items()}
-        plans = list(_plans(self._config, types))
+    def _build(self, types: Mapping[str, ProviderType], with_key: Collection[str]) -> None:
+        plans = list(_plans(self._config, types, with_key))
         names = [*_WORDS, *(p.name for p in plans)]
         if self._config.provider not in names:
             raise ConfigError(
@@ -143,11 +146,32 @@ class Registry:
             timeout=api.timeout / 1000 if api and api.timeout and api.type == one.kind else None,
             gpu=self._config.hardware.gpu,
             vram_optimization=self._config.hardware.vram_optimization,
+            secret=keys.find,
         )
         return kind(one.name, settings, context)
 
 
-def _plans(config: Config, types: Mapping[str, ProviderType]) -> Iterable[_Plan]:
+def _types() -> dict[str, ProviderType]:
+    return {name: provider_type(entry) for name, entry in discover().items()}
+
+
+async def _with_keys(types: Mapping[str, ProviderType]) -> frozenset[str]:
+    """The provider types for which this user has a key."""
+    found: set[str] = set()
+
+    async def ask(name: str, variable: str) -> None:
+        if await keys.find(variable) is not None:
+            found.add(name)
+
+    async with anyio.create_task_group() as group:
+        for name, variable in keys.key_names(types).items():
+            group.start_soon(ask, name, variable)
+    return frozenset(found)
+
+
+def _plans(
+    config: Config, types: Mapping[str, ProviderType], with_key: Collection[str]
+) -> Iterable[_Plan]:
     sections: dict[str, dict[str, Any]] = {n: dict(s) for n, s in config.providers.items()}
     named = set(sections)
     if config.api is not None:
@@ -170,7 +194,7 @@ def _plans(config: Config, types: Mapping[str, ProviderType]) -> Iterable[_Plan]
                 f"providers.{name}: {kind!r} is no kind of provider.{_meant(kind, list(types))} "
                 f'Installed: {", ".join(types)}. Say which with "type".'
             )
-        if name not in named and not types[kind].automatic:
+        if name not in named and not types[kind].automatic and name not in with_key:
             continue
         yield _Plan(
             name=name,

@@ -13,7 +13,14 @@ import anyio
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel.helper_types import ReadResourceContents
-from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver import (
+    AcceptedElicitation,
+    Context,
+    Elicit,
+    ElicitationResult,
+    MCPServer,
+    Resolve,
+)
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import (
@@ -26,14 +33,14 @@ from mcp.types import (
     TextContent,
     ToolAnnotations,
 )
-from pydantic import AnyUrl, Field, ValidationError
+from pydantic import AnyUrl, BaseModel, Field, ValidationError
 
 from ziggie_image_mcp import __version__, report
 from ziggie_image_mcp.errors import ImageError, ImageNotFound
 from ziggie_image_mcp.report import HardwareReport, ModelReport
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.store import PREVIEW_SIDE, media_type
-from ziggie_image_mcp.types import ImageRequest, OutputFormat, Preview, StoredImage
+from ziggie_image_mcp.types import ImageRequest, OutputFormat, Preview, QualityTier, StoredImage
 
 META = "ziggie-image/result"
 HEARTBEAT_SECONDS = 4.0
@@ -119,8 +126,66 @@ def _explain(error: ValidationError, known: list[str]) -> Iterable[str]:
             yield f"{name}={given}: {problem['msg']}."
 
 
+class Spend(BaseModel):
+    """The answer to the question about money."""
+
+    agree: bool = Field(description="Spend up to this amount on this picture.")
+
+
+async def ask_to_spend(
+    ctx: Context[Open],
+    prompt: str,
+    negative_prompt: str,
+    width: int | None,
+    height: int | None,
+    aspect_ratio: str | None,
+    num_images: int,
+    seed: int | None,
+    steps: int | None,
+    guidance_scale: float | None,
+    model: str | None,
+    provider: str | None,
+    quality: QualityTier | None,
+    max_cost_usd: float | None,
+    allow_paid: bool,
+    dry_run: bool,
+) -> Spend | Elicit[Spend]:
+    """Ask the person before a call that only money can serve. No way to ask is a no."""
+    capabilities = ctx.client_capabilities
+    if dry_run or allow_paid or capabilities is None or capabilities.elicitation is None:
+        return Spend(agree=False)
+    request = ImageRequest(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        width=width,
+        height=height,
+        aspect_ratio=aspect_ratio,
+        num_images=num_images,
+        seed=seed,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        model=model,
+        provider=provider,
+        quality=quality,
+        max_cost_usd=max_cost_usd,
+    )
+    try:
+        quote = await (await ctx.request_context.lifespan_context()).quote(request)
+    except ImageError:
+        return Spend(agree=False)  # the call itself meets the same error and tells it
+    if quote is None:
+        return Spend(agree=False)
+    pictures = "1 picture" if quote.images == 1 else f"{quote.images} pictures"
+    return Elicit(
+        f"No free route can make this. Spend up to ${quote.micro_usd / 1e6:.4f} on {pictures} by "
+        f"{quote.provider}/{quote.model}? The prompt leaves this machine.",
+        Spend,
+    )
+
+
 async def generate_image(
     ctx: Context[Open],
+    consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend)],
     prompt: Annotated[str, Field(description="What the picture shows.")],
     negative_prompt: Annotated[str, Field(description="What to keep out.")] = "",
     width: Annotated[
@@ -140,6 +205,13 @@ async def generate_image(
     provider: Annotated[
         str | None, Field(description="auto, local, cloud, or a name from list_models.")
     ] = None,
+    quality: Annotated[QualityTier | None, Field(description="At least this good a model.")] = None,
+    max_cost_usd: Annotated[
+        float | None, Field(ge=0, description="Upper bound for the whole call.")
+    ] = None,
+    allow_paid: Annotated[
+        bool, Field(description="True only after the user agreed to pay.")
+    ] = False,
     output_format: OutputFormat | None = None,
     file_name: Annotated[str, Field(description="A hint for the file's name, no path.")] = "",
     dry_run: Annotated[
@@ -163,6 +235,9 @@ async def generate_image(
         guidance_scale=guidance_scale,
         model=model,
         provider=provider,
+        quality=quality,
+        max_cost_usd=max_cost_usd,
+        allow_paid=allow_paid,
         output_format=output_format,
         file_name=file_name,
     )
@@ -170,8 +245,9 @@ async def generate_image(
     if dry_run:
         data = report.plan_data(await service.plan(request))
         return CallToolResult(content=[_text(data)], _meta={META: data})
+    yes = isinstance(consent, AcceptedElicitation) and consent.data.agree
     async with _Reporter(ctx) as reporter:
-        result = await service.generate(request, reporter.report)
+        result = await service.generate(request, reporter.report, asked=yes)
     data = report.result_data(result)
     content: list[ContentBlock] = [_text(data)]
     side = PREVIEW_SIDE if len(result.images) == 1 else PREVIEW_SIDE_MANY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,22 +13,36 @@ import anyio
 
 from ziggie_image_mcp import hardware, policy
 from ziggie_image_mcp.config import Config
-from ziggie_image_mcp.errors import GenerationFailed, InvalidOutput, NoRoute, ProviderError
+from ziggie_image_mcp.errors import (
+    ConsentRequired,
+    GenerationFailed,
+    ImageError,
+    InvalidOutput,
+    NoRoute,
+    OverBudget,
+    ProviderError,
+)
+from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.provider import PaidProvider
 from ziggie_image_mcp.registry import Registry
+from ziggie_image_mcp.rules import Context, usd
 from ziggie_image_mcp.store import Store
 from ziggie_image_mcp.types import (
     Attempt,
     Candidate,
+    Consent,
     Generation,
     Hardware,
     ImageRequest,
     Plan,
     Preview,
     Progress,
+    Quote,
     Recipe,
     Result,
+    Spending,
     StoredImage,
+    Survey,
 )
 
 MAX_ATTEMPTS = 3
@@ -51,12 +65,15 @@ class Service:
         registry: Registry,
         store: Store,
         probe: Probe | None = None,
+        cashier: Cashier | None = None,
     ) -> None:
         self.config = config
         self.registry = registry
         self.store = store
         self._probe: Probe = probe or partial(hardware.probe, store.root)
         self._seen: tuple[float, Hardware] | None = None
+        self.cashier = cashier
+        self._reaped = False
 
     async def hardware(self) -> Hardware:
         """This machine, as of a few seconds ago at most."""
@@ -65,17 +82,23 @@ class Service:
             self._seen = (now, await self._probe())
         return self._seen[1]
 
-    async def context(self, request: ImageRequest) -> policy.Context:
-        """Everything that the decision about this request looks at."""
+    async def context(self, request: ImageRequest) -> Context:
+        """Everything that the decision about this request looks at.
+
+        Raises:
+            ConfigError: A provider's section of the config is wrong.
+            StorageError: There are paid models, and the ledger cannot be read.
+        """
         survey = await self.registry.survey()
         machine = await self.hardware()
-        return policy.Context(
+        return Context(
             request=request,
             survey=survey,
             hardware=machine,
             tier=hardware.tier(machine),
             gpu_memory=hardware.gpu_memory(machine),
             config=self.config,
+            spending=await self._spending(survey),
         )
 
     async def plan(self, request: ImageRequest) -> Plan:
@@ -88,12 +111,31 @@ class Service:
         policy.check(request)
         return policy.plan(await self.context(request))
 
-    async def generate(self, request: ImageRequest, progress: Progress = silent) -> Result:
+    async def quote(self, request: ImageRequest) -> Quote | None:
+        """The paid route that this request would take if a person said yes, when no other is open.
+
+        Raises:
+            InvalidRequest: A field of the request cannot be honoured by anybody.
+        """
+        policy.check(request)
+        return policy.quote(await self.context(request))
+
+    async def generate(
+        self,
+        request: ImageRequest,
+        progress: Progress = silent,
+        *,
+        asked: bool = False,
+    ) -> Result:
         """Make the pictures on the best route, the next one when that fails, and keep them.
+
+        With `asked`, a person said yes to what `quote` offers for this very request.
 
         Raises:
             InvalidRequest: A field of the request cannot be honoured by anybody.
             NoRoute: No model passed the filters; every reason is in the message.
+            ConsentRequired: Only a paid route is open, and nobody agreed to its price.
+            OverBudget: A cap would be passed.
             ProviderError: A route failed in a way that forbids trying the next, or the pinned
                 provider failed.
             GenerationFailed: All routes failed; the attempts are in the message.
@@ -103,28 +145,33 @@ class Service:
         await anyio.to_thread.run_sync(self.store.check_writable)
         await progress(0.0, "choosing a route")
         context = await self.context(request)
+        if asked:
+            context = replace(context, consent=_consent(policy.quote(context)))
         plan = policy.plan(context)
         if not plan.candidates:
-            raise NoRoute(plan.rejected, policy.hint(context))
+            raise _nothing_open(context, plan)
         seed = secrets.randbits(32) if request.seed is None else request.seed
         attempts: list[Attempt] = []
         routes = plan.candidates[:MAX_ATTEMPTS]
-        for candidate in routes:
-            candidate = replace(candidate, job=replace(candidate.job, seed=seed))
+        offer = _offer(_quote_after(context, routes))
+        for route in routes:
+            candidate = replace(route, job=replace(route.job, seed=seed))
             started = time.monotonic()
             try:
                 generation, images = await self._attempt(candidate, request, progress)
-            except ProviderError as e:
+            except (ProviderError, OverBudget) as e:
                 attempts.append(_failed(candidate, e, started))
-                if not e.fallback or len(routes) == 1:
+                if isinstance(e, ProviderError) and not e.fallback:
                     raise
-                await progress(
-                    0.0, f"{candidate.model.provider} failed ({e.code}), trying the next"
-                )
+                if route is not routes[-1]:
+                    said = f"{candidate.model.provider} failed ({e.code}), trying the next"
+                    await progress(0.0, said)
+                elif len(routes) == 1 and not offer:
+                    raise
                 continue
             attempts.append(_succeeded(candidate, generation, started))
             return _result(request, candidate, generation, images, attempts, started)
-        raise GenerationFailed(attempts, plan.rejected)
+        raise GenerationFailed(attempts, plan.rejected, offer)
 
     async def view(self, image_id: str, side: int) -> tuple[Preview, str]:
         """A stored picture at a bounded size, and its path.
@@ -146,6 +193,21 @@ class Service:
         data, _ = await anyio.to_thread.run_sync(self.store.read, image_id)
         return data
 
+    async def aclose(self) -> None:
+        """Close the providers and the ledger."""
+        await self.registry.aclose()
+        if self.cashier is not None:
+            await self.cashier.aclose()
+
+    async def _spending(self, survey: Survey) -> Spending:
+        """The ledger is opened only where somebody asks for money."""
+        if self.cashier is None or all(m.price_micro_usd == 0 for m in survey.models):
+            return Spending()
+        if not self._reaped:
+            await self.cashier.reap(self.registry.providers())
+            self._reaped = True
+        return await self.cashier.spending()
+
     async def _attempt(
         self, candidate: Candidate, request: ImageRequest, progress: Progress
     ) -> tuple[Generation, list[StoredImage]]:
@@ -160,9 +222,11 @@ class Service:
             await progress(0.02 + 0.95 * furthest, message)
 
         await progress(0.02, f"{model.provider}: {model.id}")
-        if isinstance(provider, PaidProvider):  # the rule `price` let it through: a bug
-            raise TypeError(f"{provider.name} takes money, and nothing here holds a budget")
-        generation = await provider.generate(candidate.job, model, onward)
+        if isinstance(provider, PaidProvider):
+            assert self.cashier is not None, "a paid provider needs a ledger"
+            generation = await self.cashier.run(provider, candidate, onward)
+        else:
+            generation = await provider.generate(candidate.job, model, onward)
         if len(generation.images) != candidate.job.num_images:
             raise InvalidOutput(
                 model.provider,
@@ -200,11 +264,42 @@ class Service:
         return generation, images
 
 
+def _consent(quote: Quote | None) -> Consent | None:
+    if quote is None:
+        return None
+    return Consent(provider=quote.provider, model=quote.model, micro_usd=quote.micro_usd)
+
+
+def _quote_after(context: Context, failed: Sequence[Candidate]) -> Quote | None:
+    """The paid route that is left when these have failed."""
+    gone = {(c.model.provider, c.model.id) for c in failed}
+    left = tuple(m for m in context.survey.models if (m.provider, m.id) not in gone)
+    return policy.quote(replace(context, survey=replace(context.survey, models=left)))
+
+
+def _offer(quote: Quote | None) -> str:
+    if quote is None:
+        return ""
+    return (
+        f"A paid route is open: {quote.provider}/{quote.model} for at most "
+        f"{usd(quote.micro_usd)}. Nothing was spent. Ask the user; after a yes call again with "
+        f"allow_paid=true and max_cost_usd={quote.micro_usd / 1e6:g}. To stop being asked, set a "
+        'budget and allowPaidFallback to "withinBudget" in config.json.'
+    )
+
+
+def _nothing_open(context: Context, plan: Plan) -> ImageError:
+    quote = policy.quote(context)
+    if quote is None:
+        return NoRoute(plan.rejected, policy.hint(context))
+    return ConsentRequired(f"No free route is open. {_offer(quote)}")
+
+
 def _milliseconds(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
 
 
-def _failed(candidate: Candidate, error: ProviderError, started: float) -> Attempt:
+def _failed(candidate: Candidate, error: ImageError, started: float) -> Attempt:
     return Attempt(
         provider=candidate.model.provider,
         model=candidate.model.id,

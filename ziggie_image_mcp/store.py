@@ -215,7 +215,8 @@ def parameters(recipe: Recipe) -> str:
         facts.append(f"Steps: {recipe.steps}")
     if recipe.guidance_scale is not None:
         facts.append(f"CFG scale: {recipe.guidance_scale:g}")
-    facts.append(f"Seed: {recipe.seed}")
+    if recipe.seed is not None:
+        facts.append(f"Seed: {recipe.seed}")
     facts.append(f"Size: {recipe.width}x{recipe.height}")
     facts.append(f"Model: {recipe.model}")
     facts += [f"{key}: {value}" for key, value in recipe.extra.items()]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import anyio
 
-from ziggie_image_mcp.errors import ProviderError
+from ziggie_image_mcp.errors import OutcomeUnknown, ProviderError
 from ziggie_image_mcp.types import (
     Feature,
     GeneratedImage,
@@ -15,6 +15,7 @@ from ziggie_image_mcp.types import (
     Job,
     Model,
     Progress,
+    Submission,
 )
 
 ALL_FEATURES: frozenset[Feature] = frozenset(
@@ -43,6 +44,70 @@ def model(provider: str = "fake", id: str = "model", **facts: object) -> Model:
         "seconds": 4.0,
     }
     return Model(**(values | facts))  # type: ignore[arg-type]
+
+
+class FakePaidProvider:
+    """Takes money for plain pictures. `charged` is its own log: what it charged under which key.
+
+    Answers in turn: an error is raised (OutcomeUnknown after charging), None hangs in `collect`.
+    """
+
+    def __init__(
+        self,
+        name: str = "paid",
+        *,
+        price: int = 40_000,
+        answers: Sequence[ProviderError | None] = (),
+        **facts: object,
+    ) -> None:
+        self.name = name
+        self.charged: dict[str, int] = {}
+        self.submitted: list[str] = []
+        self.cancelled = 0
+        self._jobs: dict[str, Job] = {}
+        self._answers = list(answers)
+        self._price = price
+        self._facts: dict[str, object] = {"local": False, "price_micro_usd": price} | facts
+
+    async def models(self) -> Sequence[Model]:
+        """List its one model."""
+        return [model(self.name, **self._facts)]
+
+    async def submit(self, job: Job, model: Model, key: str) -> Submission:
+        """Charge, unless the next answer is an error that says nothing was sent."""
+        self.submitted.append(key)
+        answer = self._answers.pop(0) if self._answers else picture()
+        if isinstance(answer, ProviderError) and not isinstance(answer, OutcomeUnknown):
+            raise answer
+        self.charged[key] = self._price * job.num_images
+        if isinstance(answer, OutcomeUnknown):
+            raise answer
+        self._jobs[key] = job
+        return Submission(remote_id="hang" if answer is None else key)
+
+    async def collect(
+        self, remote_id: str, job: Job, model: Model, progress: Progress
+    ) -> Generation:
+        """Give plain pictures, or hang."""
+        await progress(0.5, "halfway")
+        if remote_id == "hang":
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
+                self.cancelled += 1
+                raise
+        images = [
+            GeneratedImage(data=picture(job.width, job.height), seed=None)
+            for _ in range(job.num_images)
+        ]
+        return Generation(images=tuple(images), cost_micro_usd=self.charged[remote_id])
+
+    async def find(self, key: str) -> str | None:
+        """Look the job up in the log."""
+        return key if key in self.charged else None
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
 
 class FakeProvider:

@@ -19,6 +19,7 @@ Feature = Literal[
 """What a request may ask of a model. A model lists what it honours; nothing is dropped unsaid."""
 
 OutputFormat = Literal["png", "webp", "jpeg"]
+QualityTier = Literal["draft", "standard", "high"]
 
 Progress = Callable[[float, str], Awaitable[None]]
 """Tell the caller how far the work is: a share of 0 to 1, and a short sentence."""
@@ -46,6 +47,11 @@ class ImageRequest:
     model: str | None = None
     provider: str | None = None
     """`auto`, `local`, `cloud` or the name of one provider."""
+    quality: QualityTier | None = None
+    max_cost_usd: float | None = None
+    """Upper bound for the whole call, US dollars."""
+    allow_paid: bool = False
+    """The caller's yes to a paid route; the budget holds all the same."""
     output_format: OutputFormat | None = None
     file_name: str = ""
     """A hint for the file's name, never a path."""
@@ -203,7 +209,8 @@ class GeneratedImage:
     """A picture as a provider gave it: encoded bytes, not yet checked."""
 
     data: bytes
-    seed: int
+    seed: int | None
+    """None when the provider does not tell; such a picture cannot be made again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +266,25 @@ class Spending:
     by_provider_month: Mapping[str, int] = field(default_factory=dict[str, int])
     unknown: int = 0
     """How many attempts ended without anybody knowing whether they were charged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consent:
+    """A person's yes to one paid route, up to an amount in 1e-6 USD."""
+
+    provider: str
+    model: str
+    micro_usd: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """The paid route that a request would take if somebody said yes."""
+
+    provider: str
+    model: str
+    images: int
+    micro_usd: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +347,7 @@ class Recipe:
     negative_prompt: str
     provider: str
     model: str
-    seed: int
+    seed: int | None
     steps: int | None
     guidance_scale: float | None
     width: int

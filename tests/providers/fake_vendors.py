@@ -142,7 +142,7 @@ def prediction(status: str = "starting", url: str = "", **more: Any) -> dict[str
     return {
         "id": "gm3qorzdhgbfurvjtvhg6dckhu",
         "model": "black-forest-labs/flux-schnell",
-        "version": "hidden",
+        "version": "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa",
         "input": {"prompt": "a cat"},
         "logs": "",
         "output": None,
@@ -185,10 +185,10 @@ def problems(vendor: str, pointer: str, value: Any) -> list[str]:
     return found + [f"unknown key {key}" for key in value if key not in known]
 
 
-def _nullable(schema: Any) -> Any:
+def _nullable(schema: object) -> Any:
     """OpenAPI 3.0's `nullable`, which these specs still use, in JSON Schema's words."""
     if isinstance(schema, list):
-        return [_nullable(item) for item in cast(list[Any], schema)]
+        return [_nullable(item) for item in cast("list[object]", schema)]
     if not isinstance(schema, dict):
         return schema
     known = cast(dict[str, Any], schema)

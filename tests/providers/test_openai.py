@@ -317,6 +317,7 @@ ERRORS: list[tuple[int, Any, type[ProviderError]]] = [
     (429, openai_error("insufficient_quota", "insufficient_quota"), PaymentRequired),
     (429, openai_error(None, "insufficient_quota"), PaymentRequired),
     (408, {}, OutcomeUnknown),
+    (400, openai_error(None, said="not for sk-proj-****abcdef"), RequestRejected),
     (500, openai_error(None, "server_error", f"Sorry {KEY}"), OutcomeUnknown),
     (503, b"overloaded", OutcomeUnknown),
 ]
@@ -326,9 +327,11 @@ ERRORS: list[tuple[int, Any, type[ProviderError]]] = [
 async def test_a_refusal_becomes_the_error_that_says_who_must_act_and_is_sent_once(
     status: int, body: Any, error: type[ProviderError]
 ) -> None:
-    with FakeVendor(lambda seen: Answer(status=status, body=body)) as vendor:
-        with pytest.raises(ProviderError) as said:
-            await submit(provider(baseUrl=f"{vendor.url}/v1"))
+    with (
+        FakeVendor(lambda seen: Answer(status=status, body=body)) as vendor,
+        pytest.raises(ProviderError) as said,
+    ):
+        await submit(provider(baseUrl=f"{vendor.url}/v1"))
 
     assert type(said.value) is error
     assert vendor.asked == ["POST /v1/images/generations"]

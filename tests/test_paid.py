@@ -1,0 +1,278 @@
+"""Money through the MCP client: who is asked, what is held, and what a failure costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mcp import Client
+from mcp.client import ClientRequestContext
+from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
+
+from tests.house import opener, service
+from ziggie_image_mcp import errors
+from ziggie_image_mcp.errors import (
+    ContentRefused,
+    EngineCrashed,
+    ImageError,
+    OutcomeUnknown,
+    PaymentRequired,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+)
+from ziggie_image_mcp.server import make_server
+from ziggie_image_mcp.service import Service
+from ziggie_image_mcp.testing import FakePaidProvider, FakeProvider
+from ziggie_image_mcp.types import ImageRequest
+
+Mode = Literal["auto", "legacy"]
+BOTH_ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
+ASK = {"prompt": "a cat"}
+Answer = Literal["accept", "decline", "cancel", "none"]
+
+
+@asynccontextmanager
+async def client(
+    made: Service, mode: Mode, answer: Answer = "none", asked: list[str] | None = None
+) -> AsyncGenerator[Client]:
+    async def reply(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        if asked is not None:
+            asked.append(params.message)
+        if answer == "accept":
+            return ElicitResult(action="accept", content={"agree": True})
+        return ElicitResult(action="decline" if answer == "decline" else "cancel")
+
+    callback = None if answer == "none" else reply
+    async with Client(make_server(opener(made)), mode=mode, elicitation_callback=callback) as found:
+        yield found
+    await made.aclose()
+
+
+def said(result: CallToolResult) -> str:
+    assert isinstance(result.content[0], TextContent)
+    return result.content[0].text
+
+
+@BOTH_ERAS
+async def test_a_yes_pays_once_and_the_answer_tells_the_price(mode: Mode, tmp_path: Path) -> None:
+    paid, asked = FakePaidProvider(), list[str]()
+    made = service(tmp_path, paid)
+    async with client(made, mode, "accept", asked) as session:
+        result = await session.call_tool("generate_image", ASK)
+        holds = await made.cashier.ledger.holds() if made.cashier else []
+
+    assert not result.is_error, said(result)
+    assert json.loads(said(result))["cost_usd"] == 0.04
+    assert asked == [
+        "No free route can make this. Spend up to $0.0400 on 1 picture by paid/model? "
+        "The prompt leaves this machine."
+    ]
+    assert list(paid.charged.values()) == [40_000]
+    assert [(h.state, h.actual) for h in holds] == [("settled", 40_000)]
+    assert paid.submitted == [holds[0].id]
+
+
+@BOTH_ERAS
+@pytest.mark.parametrize("answer", ["decline", "cancel", "none"])
+async def test_anything_but_a_yes_is_a_no_that_names_price_and_argument(
+    answer: Answer, mode: Mode, tmp_path: Path
+) -> None:
+    paid = FakePaidProvider()
+    async with client(service(tmp_path, paid), mode, answer) as session:
+        result = await session.call_tool("generate_image", ASK)
+
+    assert result.is_error
+    for part in ("[PAID_CONSENT_REQUIRED]", "$0.0400", "allow_paid=true", "max_cost_usd=0.04"):
+        assert part in said(result)
+    assert paid.submitted == []
+
+
+async def test_nobody_is_asked_where_a_free_route_is_open(tmp_path: Path) -> None:
+    paid, asked = FakePaidProvider(quality=9.9), list[str]()
+    async with client(service(tmp_path, FakeProvider(), paid), "auto", "accept", asked) as session:
+        result = await session.call_tool("generate_image", ASK)
+
+    assert json.loads(said(result))["provider"] == "fake"
+    assert asked == []
+
+
+@BOTH_ERAS
+async def test_a_dry_run_shows_the_price_and_asks_nobody(mode: Mode, tmp_path: Path) -> None:
+    asked = list[str]()
+    made = service(tmp_path, FakePaidProvider())
+    async with client(made, mode, "accept", asked) as session:
+        result = await session.call_tool("generate_image", ASK | {"dry_run": True})
+
+    (reason,) = json.loads(said(result))["rejected"][0]["reasons"]
+    assert reason["code"] == "CONSENT_REQUIRED"
+    assert reason["have"] == "$0.0400"
+    assert "allow_paid=true" in reason["fix"]
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [EngineCrashed("fake", "gone"), ProviderUnavailable("fake", "down")],
+)
+async def test_a_failing_free_route_falls_back_to_money_only_with_consent(
+    error: ProviderError, tmp_path: Path
+) -> None:
+    paid = FakePaidProvider()
+    fake = FakeProvider(answers=[error, error])
+    async with client(service(tmp_path, fake, paid), "auto") as session:
+        without = await session.call_tool("generate_image", ASK)
+        with_it = await session.call_tool(
+            "generate_image", ASK | {"allow_paid": True, "max_cost_usd": 0.04}
+        )
+
+    assert without.is_error
+    assert "allow_paid=true" in said(without)
+    assert error.code in said(without)
+    data = json.loads(said(with_it))
+    assert [(a["provider"], a["ok"], a["cost_usd"]) for a in data["attempts"]] == [
+        ("fake", False, 0),
+        ("paid", True, 0.04),
+    ]
+
+
+async def test_within_a_budget_the_fallback_needs_no_question(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    fake = FakeProvider(answers=[EngineCrashed("fake", "gone")] * 9)
+    made = service(tmp_path, fake, paid, allowPaidFallback="withinBudget", budget={"perDay": 0.1})
+    async with client(made, "auto") as session:
+        results = [await session.call_tool("generate_image", ASK) for _ in range(3)]
+
+    assert [r.is_error for r in results] == [False, False, True]
+    assert sum(paid.charged.values()) == 80_000
+
+
+async def test_never_means_never(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid, allowPaidFallback="never")
+    async with client(made, "auto", "accept") as session:
+        result = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+
+    assert "PAID_FORBIDDEN" in said(result)
+    assert paid.submitted == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProviderUnavailable("paid", "outage"),
+        RateLimited("paid", "busy", 3.0),
+        PaymentRequired("paid", "no credit"),
+    ],
+)
+async def test_a_vendor_in_outage_falls_back_to_local_and_costs_nothing(
+    error: ProviderError, tmp_path: Path
+) -> None:
+    paid = FakePaidProvider(answers=[error], quality=9.9, seconds=0.1)
+    made = service(tmp_path, FakeProvider(), paid, preference="quality")
+    async with client(made, "auto") as session:
+        result = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+        holds = await made.cashier.ledger.holds() if made.cashier else []
+
+    data = json.loads(said(result))
+    assert [(a["provider"], a["ok"]) for a in data["attempts"]] == [("paid", False), ("fake", True)]
+    assert data["cost_usd"] == 0
+    assert [h.state for h in holds] == ["released"]
+
+
+async def test_an_unknown_outcome_stops_and_stays_counted(tmp_path: Path) -> None:
+    lost = OutcomeUnknown("paid", "the connection broke after the job was sent")
+    paid = FakePaidProvider(answers=[lost], quality=9.9, seconds=0.1)
+    made = service(tmp_path, FakeProvider(), paid, preference="quality")
+    async with client(made, "auto") as session:
+        result = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+        spending = await made.cashier.spending() if made.cashier else None
+
+    assert "[OUTCOME_UNKNOWN]" in said(result)
+    assert len(paid.submitted) == 1
+    assert spending is not None
+    assert (spending.day, spending.unknown) == (40_000, 1)
+
+
+async def test_a_refusal_by_a_vendor_is_not_shopped_around(tmp_path: Path) -> None:
+    refused = FakePaidProvider(answers=[ContentRefused("paid", "no")], quality=9.9, seconds=0.1)
+    other = FakePaidProvider("other")
+    made = service(tmp_path, refused, other, preference="quality")
+    async with client(made, "auto") as session:
+        result = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+
+    assert "[CONTENT_REFUSED]" in said(result)
+    assert other.submitted == []
+
+
+async def test_a_cancelled_paid_job_is_stopped_and_stays_counted(tmp_path: Path) -> None:
+    paid, started = FakePaidProvider(answers=[None]), anyio.Event()
+    made = service(tmp_path, paid)
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        if message == "halfway":
+            started.set()
+
+    async with client(made, "auto") as session:
+        async with anyio.create_task_group() as group:
+
+            async def call() -> None:
+                arguments = ASK | {"allow_paid": True}
+                await session.call_tool("generate_image", arguments, progress_callback=hear)
+
+            group.start_soon(call)
+            await started.wait()
+            group.cancel_scope.cancel()
+        holds = await made.cashier.ledger.holds() if made.cashier else []
+
+    assert paid.cancelled == 1
+    assert [h.state for h in holds] == ["unknown"]
+
+
+async def test_many_calls_at_once_never_pass_the_cap(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid, budget={"perDay": 0.4})
+    async with client(made, "auto") as session, anyio.create_task_group() as group:
+        for _ in range(24):
+            group.start_soon(session.call_tool, "generate_image", ASK | {"allow_paid": True})
+
+    assert sum(paid.charged.values()) == 400_000
+
+
+ERRORS: list[type[ProviderError]] = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ProviderError)
+]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(kinds=st.lists(st.sampled_from(ERRORS), min_size=1, max_size=4), allow=st.booleans())
+async def test_local_only_never_reaches_a_vendor_under_any_error(
+    kinds: list[type[ProviderError]], allow: bool, tmp_path: Path
+) -> None:
+    paid = FakePaidProvider()
+    failing: list[Any] = [
+        FakeProvider(f"local{i}", answers=[kind(f"local{i}", "failed")])
+        for i, kind in enumerate(kinds)
+    ]
+    made = service(tmp_path, *failing, paid, privacy="local_only")
+
+    try:
+        result = await made.generate(ImageRequest(prompt="a cat", allow_paid=allow))
+    except ImageError:
+        pass
+    else:
+        assert result.model.local
+    await made.aclose()
+
+    assert paid.submitted == []

@@ -1,0 +1,125 @@
+"""Carry one paid attempt so that no crash, cancellation or retry can charge twice."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import anyio
+
+from ziggie_image_mcp.errors import OutcomeUnknown, ProviderError
+from ziggie_image_mcp.ledger import Caps, Ledger, owner_alive, owner_id
+from ziggie_image_mcp.provider import AnyProvider, PaidProvider
+from ziggie_image_mcp.types import Candidate, Generation, Hold, Progress, Spending
+
+
+class Cashier:
+    """The only one who lets a paid job out: reserve, submit once, collect, settle."""
+
+    def __init__(self, ledger: Ledger, caps: Caps) -> None:
+        self.ledger = ledger
+        self._caps = caps
+
+    async def spending(self) -> Spending:
+        """What is spent and held today and this month.
+
+        Raises:
+            StorageError: The ledger cannot be read, so nothing may be spent.
+        """
+        return await self.ledger.spending(datetime.now(UTC))
+
+    async def run(
+        self, provider: PaidProvider, candidate: Candidate, progress: Progress
+    ) -> Generation:
+        """Make the pictures of one paid candidate.
+
+        Raises:
+            OverBudget: A cap would be passed; nothing was sent.
+            OutcomeUnknown: The job was sent and nobody knows what became of it; it counts as spent.
+            ProviderError: The job failed and was not charged.
+            StorageError: The ledger cannot be written; nothing was sent.
+        """
+        hold = await self.ledger.reserve(
+            f"hold-{secrets.token_hex(16)}",
+            provider=candidate.model.provider,
+            model=candidate.model.id,
+            images=candidate.job.num_images,
+            estimate=candidate.cost_micro_usd,
+            caps=self._caps,
+            owner=owner_id(),
+            now=datetime.now(UTC),
+        )
+        sent = False
+        try:
+            sent = await self.ledger.submit(hold.id)
+            generation = await self._send(provider, candidate, hold, progress)
+            with anyio.CancelScope(shield=True):
+                await self.ledger.settle(hold.id, generation.cost_micro_usd)
+            return generation
+        except OutcomeUnknown as e:
+            await self._close(hold, f"outcome unknown: {e}")
+            raise
+        except ProviderError as e:
+            await self._close(hold, f"{e.code}: {e}", not_charged=True)
+            raise
+        except BaseException as e:
+            # cancelled, or a bug: a job that went out may have been charged
+            await self._close(hold, f"interrupted ({type(e).__name__})", not_charged=not sent)
+            raise
+
+    async def reap(self, providers: Mapping[str, AnyProvider]) -> None:
+        """Close the holds of processes that died: what was not sent is released, the rest asked.
+
+        Raises:
+            StorageError: The ledger cannot be used.
+        """
+        for hold in await self.ledger.open_holds():
+            if owner_alive(hold.owner):
+                continue
+            if hold.state == "reserved":
+                await self.ledger.release(hold.id, "its process died before it was sent")
+                continue
+            try:
+                known = hold.remote_id or await _look_up(providers, hold)
+            except (OutcomeUnknown, ProviderError) as e:
+                await self.ledger.unknown(hold.id, f"its process died: {e}")
+                continue
+            if known is None:
+                note = "its process died; the provider has no such job"
+                await self.ledger.release(hold.id, note, not_charged=True)
+            else:
+                await self.ledger.remote(hold.id, known)
+                await self.ledger.settle(hold.id, hold.estimate)
+
+    async def aclose(self) -> None:
+        """Close the ledger."""
+        await self.ledger.aclose()
+
+    async def _send(
+        self, provider: PaidProvider, candidate: Candidate, hold: Hold, progress: Progress
+    ) -> Generation:
+        await progress(0.0, f"sent to {provider.name}")
+        submission = await provider.submit(candidate.job, candidate.model, hold.id)
+        if submission.remote_id:
+            with anyio.CancelScope(shield=True):
+                await self.ledger.remote(hold.id, submission.remote_id)
+        if submission.generation is not None:
+            return submission.generation
+        return await provider.collect(
+            submission.remote_id, candidate.job, candidate.model, progress
+        )
+
+    async def _close(self, hold: Hold, note: str, *, not_charged: bool = False) -> None:
+        with anyio.CancelScope(shield=True):
+            if not_charged:
+                await self.ledger.release(hold.id, note, not_charged=True)
+            else:
+                await self.ledger.unknown(hold.id, note)
+
+
+async def _look_up(providers: Mapping[str, AnyProvider], hold: Hold) -> str | None:
+    provider = providers.get(hold.provider)
+    if not isinstance(provider, PaidProvider):
+        raise OutcomeUnknown(hold.provider, f"{hold.provider} is no longer configured")
+    return await provider.find(hold.id)

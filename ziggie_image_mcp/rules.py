@@ -1,0 +1,326 @@
+"""The rules of the decision: each says why not, or None. All are asked, all answers kept."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ziggie_image_mcp.catalogue import plain
+from ziggie_image_mcp.config import Config, ModelSettings
+from ziggie_image_mcp.sizes import nearest_side
+from ziggie_image_mcp.types import (
+    Consent,
+    Hardware,
+    ImageRequest,
+    Model,
+    Reason,
+    Spending,
+    Survey,
+    Tier,
+)
+
+_TIERS = {"draft": 0.0, "standard": 6.0, "high": 8.5}
+"""The quality that a tier asks for, of 10."""
+
+NEUTRAL_QUALITY = 6.0
+"""Stands in for the quality of a model that nobody has judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """All that a rule may look at. One snapshot per decision."""
+
+    request: ImageRequest
+    survey: Survey
+    hardware: Hardware
+    tier: Tier
+    gpu_memory: int | None
+    """Bytes that one model can use on the best GPU now; None without one, or when unknown."""
+    config: Config
+    spending: Spending = field(default_factory=Spending)
+    consent: Consent | None = None
+    """What a person agreed to for this request."""
+
+
+Rule = Callable[[Model, Context], Reason | None]
+
+
+def matches(model: Model, wanted: str, config: Config) -> bool:
+    """Whether a model is the one that was asked for by id, `provider/id`, title or alias."""
+    names = {model.id, f"{model.provider}/{model.id}", model.title, *model.aliases}
+    names |= {re.split(r"[\\/]", model.id)[-1], *settings_of(model, config).aliases}
+    return plain(wanted) in {plain(n) for n in names if n}
+
+
+def settings_of(model: Model, config: Config) -> ModelSettings:
+    """What the config says of this model."""
+    for pattern, settings in config.models.items():
+        if fnmatch.fnmatchcase(model.id.lower(), pattern.lower()):
+            return settings
+    return ModelSettings()
+
+
+def quality_of(model: Model, config: Config) -> float | None:
+    """0 to 10, the user's own judgement first; None when nobody judged."""
+    own = settings_of(model, config).quality
+    return model.quality if own is None else own
+
+
+def enabled(model: Model, ctx: Context) -> Reason | None:
+    """Drop everything when pictures are switched off, and models that are."""
+    if not ctx.config.enabled:
+        return _reason("DISABLED", "enabled: false", "enabled: true", "set it in config.json")
+    if not settings_of(model, ctx.config).enabled:
+        have = f"models.{model.id}.enabled: false"
+        return _reason("DISABLED", have, "an enabled model", "change it in config.json")
+    return None
+
+
+def mode(model: Model, ctx: Context) -> Reason | None:
+    """Keep to the kind of route that request and config ask for."""
+    for where, wanted in (("provider", ctx.request.provider), ("config", ctx.config.provider)):
+        if wanted in (None, "auto", "local", "cloud", model.provider):
+            kind = "local" if model.local else "cloud"
+            if wanted in ("local", "cloud") and wanted != kind:
+                return _reason("MODE_EXCLUDED", f"a {kind} model", f"{wanted} only ({where})", "")
+            continue
+        need = f"provider {wanted} ({where})"
+        return _reason("NOT_PINNED", f"provider {model.provider}", need, "")
+    return None
+
+
+def privacy(model: Model, ctx: Context) -> Reason | None:
+    """Keep prompts on this machine when the user said so."""
+    if ctx.config.privacy == "local_only" and not model.local:
+        return _reason("PRIVACY", "a model off this machine", "privacy: local_only", "")
+    return None
+
+
+def name(model: Model, ctx: Context) -> Reason | None:
+    """Keep to the model that was asked for, by request or config."""
+    wanted = wanted_model(ctx)
+    if wanted is None or matches(model, wanted, ctx.config):
+        return None
+    return _reason("OTHER_MODEL", model.id, f"model {wanted}", "")
+
+
+def wanted_model(ctx: Context) -> str | None:
+    """The name of the model that request or config asks for, or None."""
+    if ctx.request.model is not None:
+        return ctx.request.model
+    default = ctx.config.default_model
+    if default and any(m.installed and matches(m, default, ctx.config) for m in ctx.survey.models):
+        return default
+    return None  # a default that is not here does not stand in the way of what is
+
+
+def installed(model: Model, ctx: Context) -> Reason | None:
+    """Drop models of which something is missing."""
+    if model.installed:
+        return None
+    return _reason("NOT_INSTALLED", "not installed", model.id, model.how_to_install)
+
+
+def demo(model: Model, ctx: Context) -> Reason | None:
+    """Use the demo model only by name, or on a machine with nothing else."""
+    if not model.demo or (ctx.request.model and matches(model, ctx.request.model, ctx.config)):
+        return None
+    real = [m for m in ctx.survey.models if not m.demo and m.installed]
+    if real:
+        have = f"{len(real)} real model{'s' if len(real) > 1 else ''}, as {real[0].id}"
+        return _reason("DEMO_ONLY", have, "no other model", f'ask for model "{model.id}"')
+    down = sorted({r.provider for r in ctx.survey.rejected} & ctx.survey.configured)
+    if down:
+        have = f"{', '.join(down)} configured but not answering"
+        return _reason("DEMO_ONLY", have, "no other provider", f'ask for model "{model.id}"')
+    return None
+
+
+def feature(model: Model, ctx: Context) -> Reason | None:
+    """Drop models that would ignore something that was asked for."""
+    asked = {
+        "text_to_image": True,
+        "negative_prompt": bool(ctx.request.negative_prompt.strip()),
+        "seed": ctx.request.seed is not None,
+        "steps": ctx.request.steps is not None,
+        "guidance_scale": ctx.request.guidance_scale is not None,
+        "sampler": ctx.request.sampler is not None,
+        "scheduler": ctx.request.scheduler is not None,
+    }
+    missing = [f for f, wanted in asked.items() if wanted and f not in model.features]
+    if not missing:
+        return None
+    fix = f"leave out {', '.join(missing)}" if "text_to_image" not in missing else ""
+    if model.how_to_install and not fix:
+        fix = model.how_to_install
+    return _reason("FEATURE_UNSUPPORTED", "no " + ", ".join(missing), ", ".join(missing), fix)
+
+
+def size(model: Model, ctx: Context) -> Reason | None:
+    """Drop models that cannot make a picture of exactly this size."""
+    w, h = ctx.request.width, ctx.request.height
+    if w is None or h is None:
+        return None
+    inside = model.min_side <= min(w, h) and max(w, h) <= model.max_side
+    step = model.multiple_of
+    if inside and w % step == 0 and h % step == 0:
+        return None
+    have = f"{model.min_side} to {model.max_side} px in steps of {step}"
+    near = [nearest_side(side, model) for side in (w, h)]
+    fix = f"ask for {near[0]}x{near[1]}, or leave out width and height"
+    return _reason("SIZE_UNSUPPORTED", have, f"{w}x{h}", fix)
+
+
+def count(model: Model, ctx: Context) -> Reason | None:
+    """Drop models that cannot make so many pictures in one call."""
+    if ctx.request.num_images <= model.max_images:
+        return None
+    have, need = f"at most {model.max_images}", f"num_images {ctx.request.num_images}"
+    return _reason("COUNT_UNSUPPORTED", have, need, "ask for fewer at a time")
+
+
+def memory(model: Model, ctx: Context) -> Reason | None:
+    """Drop models that do not fit this machine. An engine of its own does its own fitting."""
+    if model.remote or not model.local:
+        return None
+    fits_gpu = (
+        ctx.gpu_memory is not None
+        and model.vram_bytes is not None
+        and model.vram_bytes <= ctx.gpu_memory
+    )
+    if fits_gpu:
+        return None
+    ram = ctx.hardware.ram_available
+    if model.ram_bytes is None or ram is None or model.ram_bytes <= ram:
+        return None
+    have = f"{_gb(ram)} RAM free"
+    if ctx.gpu_memory is not None:
+        have = f"{_gb(ctx.gpu_memory)} GPU memory and {have}"
+    need = f"{_gb(model.vram_bytes)} GPU memory or {_gb(model.ram_bytes)} RAM"
+    return _reason("MEMORY_INSUFFICIENT", have, need, "close other programs, or use a smaller one")
+
+
+def licence(model: Model, ctx: Context) -> Reason | None:
+    """Drop models that the user may not use commercially, when they said that they do."""
+    allowed = settings_of(model, ctx.config).commercial_use
+    allowed = model.commercial_use if allowed is None else allowed
+    if not ctx.config.commercial_use or allowed:
+        return None
+    have = model.license or "a licence that could not be told"
+    fix = f"if you hold a licence, set models.{model.id}.commercialUse: true"
+    return _reason("LICENSE", have, "commercial use allowed", fix)
+
+
+def quality(model: Model, ctx: Context) -> Reason | None:
+    """Drop models below the quality that was asked for. One that nobody judged is no `high` one."""
+    wanted = ctx.request.quality
+    if wanted is None or model.demo:
+        return None
+    found = quality_of(model, ctx.config)
+    have = "quality unknown" if found is None else f"quality {found:g}"
+    if (found if found is not None else NEUTRAL_QUALITY) >= _TIERS[wanted]:
+        return None
+    fix = f"set models.{model.id}.quality, if you know better"
+    return _reason("QUALITY_BELOW_TIER", have, f"{wanted} ({_TIERS[wanted]:g} of 10)", fix)
+
+
+def price(model: Model, ctx: Context) -> Reason | None:
+    """Drop models whose price nobody knows: unknown is not zero."""
+    if model.price_micro_usd is not None:
+        return None
+    fix = f"set the price in providers.{model.provider}.models"
+    return _reason("PRICE_UNKNOWN", "no price", "a known price", fix)
+
+
+def max_cost(model: Model, ctx: Context) -> Reason | None:
+    """Keep to what the request may cost."""
+    cost, limit = cost_of(model, ctx.request), ctx.request.max_cost_usd
+    if not cost or limit is None or cost <= limit * 1e6:
+        return None
+    need = f"at most ${limit:g} (max_cost_usd)"
+    return _reason("OVER_MAX_COST", usd(cost), need, f"raise max_cost_usd to {cost / 1e6:g}")
+
+
+def budget(model: Model, ctx: Context) -> Reason | None:
+    """Keep to the caps of the config, counting what is spent, held and unknown."""
+    cost, caps = cost_of(model, ctx.request), ctx.config.budget
+    if not cost:
+        return None
+    each = cost // ctx.request.num_images
+    for key, limit, spent, wanted in (
+        ("perImage", caps.per_image, 0, each),
+        ("perDay", caps.per_day, ctx.spending.day, cost),
+        ("perMonth", caps.per_month, ctx.spending.month, cost),
+    ):
+        if limit is not None and spent + wanted > round(limit * 1e6):
+            have = f"{usd(wanted)} on top of {usd(spent)}" if spent else usd(wanted)
+            return _reason("OVER_BUDGET", have, f"within ${limit:g} (budget.{key})", "raise it")
+    return None
+
+
+def consent(model: Model, ctx: Context) -> Reason | None:
+    """Keep to free models until somebody said yes to this price."""
+    cost = cost_of(model, ctx.request)
+    if not cost:
+        return None
+    rule, caps = ctx.config.allow_paid_fallback, ctx.config.budget
+    if rule == "never":
+        fix = 'set allowPaidFallback to "ask" or "withinBudget" in config.json'
+        return _reason("PAID_FORBIDDEN", usd(cost), "allowPaidFallback is never", fix)
+    given = ctx.consent
+    if ctx.request.allow_paid or (
+        given is not None
+        and (given.provider, given.model) == (model.provider, model.id)
+        and cost <= given.micro_usd
+    ):
+        return None
+    capped = caps.per_day is not None or caps.per_month is not None
+    small = caps.confirm_above is None or cost <= round(caps.confirm_above * 1e6)
+    if rule == "withinBudget" and capped and small:
+        return None
+    fix = "call again with allow_paid=true to agree to this price"
+    if rule == "withinBudget" and not capped:
+        fix += ", or set budget.perDay or budget.perMonth: withinBudget needs a budget"
+    elif rule == "ask":
+        fix += ', or set a budget and allowPaidFallback to "withinBudget" in config.json'
+    return _reason("CONSENT_REQUIRED", usd(cost), "a yes to paying", fix)
+
+
+def cost_of(model: Model, request: ImageRequest) -> int:
+    """Upper bound for the whole request, 1e-6 USD; 0 where the price is unknown."""
+    return (model.price_micro_usd or 0) * request.num_images
+
+
+RULES: tuple[Rule, ...] = (
+    enabled,
+    mode,
+    privacy,
+    name,
+    installed,
+    demo,
+    feature,
+    size,
+    count,
+    memory,
+    licence,
+    quality,
+    price,
+    max_cost,
+    budget,
+    consent,
+)
+
+
+def _reason(code: str, have: str, need: str, fix: str) -> Reason:
+    return Reason(code=code, have=have, need=need, fix=fix)
+
+
+def _gb(size: int | None) -> str:
+    return "unknown" if size is None else f"{size / 1e9:.1f} GB"
+
+
+def usd(micro: int) -> str:
+    """1e-6 USD as people write it."""
+    return f"${micro / 1e6:.4f}"
