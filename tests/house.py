@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ziggie_image_mcp.config import Config
+from ziggie_image_mcp.config import Config, provider_budgets
 from ziggie_image_mcp.ledger import Ledger, caps_from
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.provider import AnyProvider
@@ -37,7 +37,9 @@ def service(folder: Path, *providers: AnyProvider, gpu: bool = False, **config: 
 
     settings = Config.model_validate(config)
     registry = Registry(settings, folder / "data", extra=providers)
-    cashier = Cashier(Ledger(folder / "ledger.sqlite3"), caps_from(settings.budget))
+    cashier = Cashier(
+        Ledger(folder / "ledger.sqlite3"), caps_from(settings.budget, provider_budgets(settings))
+    )
     return Service(settings, registry, Store(folder / "pictures"), probe, cashier)
 
 

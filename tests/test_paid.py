@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +30,7 @@ from ziggie_image_mcp.errors import (
     ProviderUnavailable,
     RateLimited,
 )
+from ziggie_image_mcp.ledger import Caps
 from ziggie_image_mcp.server import make_server
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.testing import FakePaidProvider, FakeProvider
@@ -244,6 +247,68 @@ async def test_many_calls_at_once_never_pass_the_cap(tmp_path: Path) -> None:
             group.start_soon(session.call_tool, "generate_image", ASK | {"allow_paid": True})
 
     assert sum(paid.charged.values()) == 400_000
+
+
+class Forgetful(FakePaidProvider):
+    """A vendor that cannot look a job up."""
+
+    async def find(self, key: str) -> str | None:
+        raise OutcomeUnknown(self.name, "this vendor cannot look up")
+
+
+@pytest.mark.parametrize(
+    ("vendor", "sent", "charged", "age", "state"),
+    [
+        (FakePaidProvider, False, False, 0, "released"),
+        (FakePaidProvider, True, True, 0, "settled"),
+        (FakePaidProvider, True, False, 1, "unknown"),
+        (FakePaidProvider, True, False, 11, "released"),
+        (Forgetful, True, True, 11, "unknown"),
+    ],
+)
+async def test_the_money_of_a_dead_process_is_sorted_out(
+    vendor: type[FakePaidProvider],
+    sent: bool,
+    charged: bool,
+    age: int,
+    state: str,
+    tmp_path: Path,
+) -> None:
+    paid = vendor()
+    made = service(tmp_path, paid)
+    assert made.cashier is not None
+    ledger = made.cashier.ledger
+    await ledger.reserve(
+        "hold-of-the-dead",
+        provider="paid",
+        model="model",
+        images=1,
+        estimate=40_000,
+        caps=Caps(),
+        owner=f"{socket.gethostname()}:999999999:1",
+        now=datetime.now(UTC) - timedelta(minutes=age),
+    )
+    if sent:
+        await ledger.submit("hold-of-the-dead")
+    if charged:
+        paid.charged["hold-of-the-dead"] = 40_000
+
+    await made.plan(ImageRequest(prompt="a cat"))
+
+    (hold,) = await ledger.holds()
+    assert hold.state == state
+    await made.aclose()
+
+
+async def test_one_providers_own_cap_holds_beside_the_common_one(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid, providers={"paid": {"budget": {"perDay": 0.05}}})
+    async with client(made, "auto") as session:
+        first = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+        second = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+
+    assert not first.is_error
+    assert "providers.paid.budget.perDay" in said(second)
 
 
 ERRORS: list[type[ProviderError]] = [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ziggie_image_mcp import policy
 from ziggie_image_mcp.config import Config
 from ziggie_image_mcp.errors import InvalidRequest
-from ziggie_image_mcp.policy import Context
+from ziggie_image_mcp.rules import Context
 from ziggie_image_mcp.testing import ALL_FEATURES, model
 from ziggie_image_mcp.types import (
     Feature,
@@ -71,6 +71,8 @@ RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]
     ({}, ask(provider="other"), {}, "NOT_PINNED"),
     ({}, ask(provider="fake"), {}, None),
     ({"local": False}, ask(), {"privacy": "local_only"}, "PRIVACY"),
+    ({"local": False}, ask(), {"privacy": "zero_retention"}, "PRIVACY"),
+    ({"local": False}, ask(), {"privacy": "no_training"}, "PRIVACY"),
     ({}, ask(), {"privacy": "local_only"}, None),
     ({}, ask(model="else"), {}, "OTHER_MODEL"),
     ({}, ask(model="MODEL"), {}, None),

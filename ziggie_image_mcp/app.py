@@ -59,7 +59,7 @@ class House:
         )
         registry = Registry(settings, config.data_dir())
         ledger = Ledger(settings.database or default_file())
-        cashier = Cashier(ledger, caps_from(settings.budget))
+        cashier = Cashier(ledger, caps_from(settings.budget, config.provider_budgets(settings)))
         return Service(settings, registry, store, cashier=cashier)
 
     async def aclose(self) -> None:

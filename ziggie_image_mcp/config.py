@@ -130,6 +130,23 @@ class Config(Section):
     )
 
 
+def provider_budgets(config: Config) -> dict[str, Budget]:
+    """The caps of single providers, from `providers.<name>.budget`.
+
+    Raises:
+        ConfigError: One of them makes no sense; the message names it.
+    """
+    found: dict[str, Budget] = {}
+    for name, section in config.providers.items():
+        if "budget" in section:
+            try:
+                found[name] = Budget.model_validate(section["budget"])
+            except ValidationError as e:
+                lines = list(_explain(e, {(): f"providers.{name}.budget"}))
+                raise ConfigError("\n".join(lines)) from e
+    return found
+
+
 def default_path() -> Path:
     """Where config.json stands when nothing else is said."""
     return Path(platformdirs.user_config_dir(APP, appauthor=False)) / "config.json"

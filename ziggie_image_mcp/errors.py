@@ -113,7 +113,7 @@ class ConsentRequired(ImageError):
 
 
 class StorageError(ImageError):
-    """Raised when a picture could not be written or read."""
+    """Raised when a picture, or the ledger, could not be written or read."""
 
     code = "STORAGE_FAILED"
 

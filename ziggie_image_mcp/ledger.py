@@ -72,12 +72,16 @@ class Caps:
     per_provider: Mapping[str, WindowCaps] = field(default_factory=dict[str, WindowCaps])
 
 
-def caps_from(budget: Budget) -> Caps:
-    """The config's dollars as caps."""
+def caps_from(budget: Budget, providers: Mapping[str, Budget] | None = None) -> Caps:
+    """The config's dollars as caps; `providers` has those of single providers."""
     return Caps(
         per_image=_micro(budget.per_image),
         per_day=_micro(budget.per_day),
         per_month=_micro(budget.per_month),
+        per_provider={
+            name: WindowCaps(per_day=_micro(own.per_day), per_month=_micro(own.per_month))
+            for name, own in (providers or {}).items()
+        },
     )
 
 

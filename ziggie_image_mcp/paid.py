@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 
@@ -12,6 +12,12 @@ from ziggie_image_mcp.errors import OutcomeUnknown, ProviderError
 from ziggie_image_mcp.ledger import Caps, Ledger, owner_alive, owner_id
 from ziggie_image_mcp.provider import AnyProvider, PaidProvider
 from ziggie_image_mcp.types import Candidate, Generation, Hold, Progress, Spending
+
+GRACE = timedelta(minutes=10)
+"""How long a job may still be on its way to a vendor that does not know it yet."""
+
+MEMORY = timedelta(days=30)
+"""How far back unknown outcomes are asked about again."""
 
 
 class Cashier:
@@ -74,23 +80,34 @@ class Cashier:
         Raises:
             StorageError: The ledger cannot be used.
         """
+        now = datetime.now(UTC)
         for hold in await self.ledger.open_holds():
             if owner_alive(hold.owner):
                 continue
             if hold.state == "reserved":
                 await self.ledger.release(hold.id, "its process died before it was sent")
-                continue
-            try:
-                known = hold.remote_id or await _look_up(providers, hold)
-            except (OutcomeUnknown, ProviderError) as e:
-                await self.ledger.unknown(hold.id, f"its process died: {e}")
-                continue
-            if known is None:
-                note = "its process died; the provider has no such job"
-                await self.ledger.release(hold.id, note, not_charged=True)
             else:
-                await self.ledger.remote(hold.id, known)
-                await self.ledger.settle(hold.id, hold.estimate)
+                await self._ask(hold, providers, now)
+        for hold in await self.ledger.holds(since=now - MEMORY, states=["unknown"]):
+            await self._ask(hold, providers, now)
+
+    async def _ask(self, hold: Hold, providers: Mapping[str, AnyProvider], now: datetime) -> None:
+        """Ask the provider what became of a job that nobody waits for any more."""
+        try:
+            remote_id = hold.remote_id or await _look_up(providers, hold)
+        except (OutcomeUnknown, ProviderError) as e:
+            if hold.state != "unknown":
+                await self.ledger.unknown(hold.id, f"nobody saw its end: {e}")
+            return
+        if remote_id is not None:
+            if not hold.remote_id:
+                await self.ledger.remote(hold.id, remote_id)
+            await self.ledger.settle(hold.id, hold.estimate)
+        elif now - hold.created > GRACE:
+            note = "nobody saw its end; the provider has no such job"
+            await self.ledger.release(hold.id, note, not_charged=True)
+        elif hold.state != "unknown":
+            await self.ledger.unknown(hold.id, "nobody saw its end; it may still be on its way")
 
     async def aclose(self) -> None:
         """Close the ledger."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ziggie_image_mcp.catalogue import plain
-from ziggie_image_mcp.config import Config, ModelSettings
+from ziggie_image_mcp.config import Budget, Config, ModelSettings, provider_budgets
 from ziggie_image_mcp.sizes import nearest_side
 from ziggie_image_mcp.types import (
     Consent,
@@ -93,9 +93,13 @@ def mode(model: Model, ctx: Context) -> Reason | None:
 
 def privacy(model: Model, ctx: Context) -> Reason | None:
     """Keep prompts on this machine when the user said so."""
-    if ctx.config.privacy == "local_only" and not model.local:
-        return _reason("PRIVACY", "a model off this machine", "privacy: local_only", "")
-    return None
+    wanted = ctx.config.privacy
+    if model.local or wanted == "any":
+        return None
+    have = "a model off this machine"
+    if wanted != "local_only":
+        have += ", and nothing is known of its training and retention"
+    return _reason("PRIVACY", have, f"privacy: {wanted}", "")
 
 
 def name(model: Model, ctx: Context) -> Reason | None:
@@ -249,14 +253,21 @@ def budget(model: Model, ctx: Context) -> Reason | None:
     if not cost:
         return None
     each = cost // ctx.request.num_images
+    own = provider_budgets(ctx.config).get(model.provider, Budget())
+    own_day = ctx.spending.by_provider_day.get(model.provider, 0)
+    own_month = ctx.spending.by_provider_month.get(model.provider, 0)
+    prefix = f"providers.{model.provider}."
     for key, limit, spent, wanted in (
-        ("perImage", caps.per_image, 0, each),
-        ("perDay", caps.per_day, ctx.spending.day, cost),
-        ("perMonth", caps.per_month, ctx.spending.month, cost),
+        ("budget.perImage", caps.per_image, 0, each),
+        ("budget.perDay", caps.per_day, ctx.spending.day, cost),
+        ("budget.perMonth", caps.per_month, ctx.spending.month, cost),
+        (prefix + "budget.perImage", own.per_image, 0, each),
+        (prefix + "budget.perDay", own.per_day, own_day, cost),
+        (prefix + "budget.perMonth", own.per_month, own_month, cost),
     ):
         if limit is not None and spent + wanted > round(limit * 1e6):
             have = f"{usd(wanted)} on top of {usd(spent)}" if spent else usd(wanted)
-            return _reason("OVER_BUDGET", have, f"within ${limit:g} (budget.{key})", "raise it")
+            return _reason("OVER_BUDGET", have, f"within ${limit:g} ({key})", f"raise {key}")
     return None
 
 

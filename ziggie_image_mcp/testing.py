@@ -71,7 +71,7 @@ class FakePaidProvider:
 
     async def models(self) -> Sequence[Model]:
         """List its one model."""
-        return [model(self.name, **self._facts)]
+        return [model(self.name, "model", **self._facts)]
 
     async def submit(self, job: Job, model: Model, key: str) -> Submission:
         """Charge, unless the next answer is an error that says nothing was sent."""

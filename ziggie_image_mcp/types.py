@@ -238,7 +238,8 @@ HoldState = Literal["reserved", "submitted", "settled", "released", "unknown"]
 class Hold:
     """Money set aside for one attempt. Amounts in 1e-6 USD.
 
-    reserved -> submitted -> settled | unknown; reserved -> released. `unknown` counts as spent.
+    reserved -> submitted -> settled | unknown; both may be released when nothing was charged, and
+    unknown may yet be settled or released. `unknown` counts as spent.
     """
 
     id: str

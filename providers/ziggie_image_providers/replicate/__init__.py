@@ -259,7 +259,8 @@ class Replicate:
             except download.Lost as e:
                 what = f"Replicate finished the job, but its pictures {e}"
                 raise failures.unknown(self.name, what, prediction.id) from e
-            images.append(GeneratedImage(data=data, seed=_seed(job, row)))
+            seed = _seed(job, row) if "seed" in row.inputs else None
+            images.append(GeneratedImage(data=data, seed=seed))
         counted = prediction.metrics.image_count if prediction.metrics else None
         return Generation(
             images=tuple(images),
