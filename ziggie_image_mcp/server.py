@@ -132,8 +132,7 @@ class Spend(BaseModel):
     agree: bool = Field(description="Spend up to this amount on this picture.")
 
 
-async def ask_to_spend(
-    ctx: Context[Open],
+def one_request(
     prompt: str,
     negative_prompt: str,
     width: int | None,
@@ -148,13 +147,11 @@ async def ask_to_spend(
     quality: QualityTier | None,
     max_cost_usd: float | None,
     allow_paid: bool,
-    dry_run: bool,
-) -> Spend | Elicit[Spend]:
-    """Ask the person before a call that only money can serve. No way to ask is a no."""
-    capabilities = ctx.client_capabilities
-    if dry_run or allow_paid or capabilities is None or capabilities.elicitation is None:
-        return Spend(agree=False)
-    request = ImageRequest(
+    output_format: OutputFormat | None,
+    file_name: str,
+) -> ImageRequest:
+    """The arguments of generate_image as one value."""
+    return ImageRequest(
         prompt=prompt,
         negative_prompt=negative_prompt,
         width=width,
@@ -168,7 +165,19 @@ async def ask_to_spend(
         provider=provider,
         quality=quality,
         max_cost_usd=max_cost_usd,
+        allow_paid=allow_paid,
+        output_format=output_format,
+        file_name=file_name,
     )
+
+
+async def ask_to_spend(
+    ctx: Context[Open], request: Annotated[ImageRequest, Resolve(one_request)], dry_run: bool
+) -> Spend | Elicit[Spend]:
+    """Ask the person before a call that only money can serve. No way to ask is a no."""
+    capabilities = ctx.client_capabilities
+    if dry_run or request.allow_paid or capabilities is None or capabilities.elicitation is None:
+        return Spend(agree=False)
     try:
         quote = await (await ctx.request_context.lifespan_context()).quote(request)
     except ImageError:
@@ -185,6 +194,7 @@ async def ask_to_spend(
 
 async def generate_image(
     ctx: Context[Open],
+    request: Annotated[ImageRequest, Resolve(one_request)],
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend)],
     prompt: Annotated[str, Field(description="What the picture shows.")],
     negative_prompt: Annotated[str, Field(description="What to keep out.")] = "",
@@ -223,24 +233,6 @@ async def generate_image(
     The best allowed route is chosen and the next one tried if it fails; the answer says why.
     Returns JSON text, a small preview, and a link to the full file.
     """
-    request = ImageRequest(
-        prompt=prompt,
-        negative_prompt=negative_prompt,
-        width=width,
-        height=height,
-        aspect_ratio=aspect_ratio,
-        num_images=num_images,
-        seed=seed,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        model=model,
-        provider=provider,
-        quality=quality,
-        max_cost_usd=max_cost_usd,
-        allow_paid=allow_paid,
-        output_format=output_format,
-        file_name=file_name,
-    )
     service = await ctx.request_context.lifespan_context()
     if dry_run:
         data = report.plan_data(await service.plan(request))
