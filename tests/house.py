@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ziggie_image_mcp.config import Config, provider_budgets
+from ziggie_image_mcp.experience import Experience
 from ziggie_image_mcp.ledger import Ledger, caps_from
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.provider import AnyProvider
@@ -40,7 +41,14 @@ def service(folder: Path, *providers: AnyProvider, gpu: bool = False, **config: 
     cashier = Cashier(
         Ledger(folder / "ledger.sqlite3"), caps_from(settings.budget, provider_budgets(settings))
     )
-    return Service(settings, registry, Store(folder / "pictures"), probe, cashier)
+    return Service(
+        settings,
+        registry,
+        Store(folder / "pictures"),
+        probe,
+        cashier,
+        Experience(folder / "experience.sqlite3"),
+    )
 
 
 def opener(made: Service) -> Open:

@@ -15,6 +15,8 @@ from mcp.server.mcpserver import MCPServer
 from ziggie_image_mcp import config
 from ziggie_image_mcp.config import ENV_TOKEN
 from ziggie_image_mcp.errors import ConfigError
+from ziggie_image_mcp.experience import Experience
+from ziggie_image_mcp.experience import default_file as experience_file
 from ziggie_image_mcp.ledger import Ledger, caps_from, default_file
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.registry import Registry
@@ -59,8 +61,9 @@ class House:
         )
         registry = Registry(settings, config.data_dir())
         ledger = Ledger(settings.database or default_file())
+        memory = settings.database or experience_file()
         cashier = Cashier(ledger, caps_from(settings.budget, config.provider_budgets(settings)))
-        return Service(settings, registry, store, cashier=cashier)
+        return Service(settings, registry, store, cashier=cashier, experience=Experience(memory))
 
     async def aclose(self) -> None:
         """Close the providers, if any were built."""

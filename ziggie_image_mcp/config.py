@@ -115,6 +115,9 @@ class Config(Section):
     commercial_use: bool = Field(
         default=False, description="True leaves out models whose licence forbids commercial use."
     )
+    cache: bool = Field(
+        default=True, description="The same request with the same seed gives the stored picture."
+    )
     output: Output = Output()
     database: str | None = Field(
         default=None, description="SQLAlchemy URL; by default an SQLite file."

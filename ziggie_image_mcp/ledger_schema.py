@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -85,7 +85,7 @@ class Holds:
         """The holds made at or after `since` and in one of `states`, newest first."""
         query = sa.select(_holds).order_by(_holds.c.created.desc(), _holds.c.id.desc())
         if since is not None:
-            query = query.where(_holds.c.created >= (since - _EPOCH) // _MICROSECOND)
+            query = query.where(_holds.c.created >= stamp(since))
         if states is not None:
             query = query.where(_holds.c.state.in_(states))
         return [_hold(row) for row in self._connection.execute(query).mappings()]
@@ -155,7 +155,7 @@ def _row(hold: Hold) -> dict[str, Any]:
         "actual": hold.actual,
         "state": hold.state,
         "remote_id": hold.remote_id,
-        "created": (hold.created - _EPOCH) // _MICROSECOND,
+        "created": stamp(hold.created),
         "day": f"{hold.created:%Y-%m-%d}",
         "month": f"{hold.created:%Y-%m}",
         "owner": hold.owner,
@@ -166,7 +166,18 @@ def _row(hold: Hold) -> dict[str, Any]:
 def _hold(row: Mapping[Any, Any]) -> Hold:
     values: dict[str, Any] = {str(key): value for key, value in row.items()}
     del values["day"], values["month"]
-    return Hold(**(values | {"created": _EPOCH + values["created"] * _MICROSECOND}))
+    values["created"] = moment(values["created"])
+    return Hold(**values)
+
+
+def stamp(moment: datetime) -> int:
+    """A moment as the tables hold it: microseconds since 1970, UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(stamp: int) -> datetime:
+    """The moment that a table holds, in UTC."""
+    return _EPOCH + stamp * _MICROSECOND
 
 
 def open_engine(database: str | Path, lock_timeout: float) -> sa.Engine:
@@ -176,6 +187,17 @@ def open_engine(database: str | Path, lock_timeout: float) -> sa.Engine:
         ConfigError: The URL makes no sense, or its driver is not installed.
         StorageError: The tables were made by a newer version of this program.
     """
+    return connect(database, lock_timeout, _prepare)
+
+
+def connect(
+    database: str | Path, lock_timeout: float, prepare: Callable[[sa.Connection], None]
+) -> sa.Engine:
+    """Connect, and prepare the database in a transaction of its own.
+
+    Raises:
+        ConfigError: The URL makes no sense, or its driver is not installed.
+    """
     url = _url(database)
     sqlite = url.drivername == "sqlite"
     engine = _sqlite(Path(str(url.database)), lock_timeout) if sqlite else _postgres(url)
@@ -183,7 +205,7 @@ def open_engine(database: str | Path, lock_timeout: float) -> sa.Engine:
         _set_up_postgres_sessions(engine, lock_timeout)
     try:
         with engine.begin() as connection:
-            _prepare(connection)
+            prepare(connection)
     except BaseException:
         engine.dispose()
         raise
@@ -212,8 +234,10 @@ def name(database: str | Path) -> str:
 
 
 @contextmanager
-def storage_errors(database: str | Path) -> Generator[None]:
+def storage_errors(database: str | Path, what: str = "ledger") -> Generator[None]:
     """Turn what a database or a disk can do to us into StorageError.
+
+    `what` is what messages call the thing that the database holds.
 
     Raises:
         StorageError: Says what happened to which database, and what to do.
@@ -225,7 +249,7 @@ def storage_errors(database: str | Path) -> Generator[None]:
     except (exc.DBAPIError, exc.TimeoutError, sqlite3.Error, OSError) as e:
         said = str(getattr(e, "orig", None) or e).strip().partition("\n")[0].rstrip(".")
         raise StorageError(
-            f"The ledger {name(database)} cannot be used: {said}. {_fix(database, said)}"
+            f"The {what} {name(database)} cannot be used: {said}. {_fix(database, said)}"
         ) from e
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from ziggie_image_mcp import sizes
 from ziggie_image_mcp.catalogue import plain, prior_seconds
 from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.experience import bucket, learnt_seconds
 from ziggie_image_mcp.rules import (
     NEUTRAL_QUALITY,
     RULES,
@@ -95,7 +96,19 @@ def check(request: ImageRequest) -> None:
 
 
 def plan(ctx: Context) -> Plan:
-    """Order the models that passed every rule; keep every reason against the others."""
+    """Order the models that passed every rule; keep every reason against the others.
+
+    Only health may fail open, and only for what is free: where a pause alone stands against every
+    route, the free ones are tried all the same.
+    """
+    strict = _plan(ctx)
+    if strict.candidates or not ctx.trust_breakers:
+        return strict
+    lenient = _plan(replace(ctx, trust_breakers=False))
+    return lenient if lenient.candidates else strict
+
+
+def _plan(ctx: Context) -> Plan:
     candidates: list[Candidate] = []
     rejected = list(ctx.survey.rejected)
     for model in ctx.survey.models:
@@ -155,9 +168,16 @@ def expected_seconds(model: Model, job: Job, tier: Tier) -> float:
     return base * work * job.num_images
 
 
+def _learnt_seconds(model: Model, job: Job, ctx: Context) -> float | None:
+    """Seconds for the whole job, from this machine's own runs of about this size."""
+    alike = bucket(job.width, job.height, job.steps)
+    each = learnt_seconds(ctx.experience, model.provider, model.id, alike)
+    return None if each is None else each * job.num_images
+
+
 def _candidate(model: Model, ctx: Context) -> Candidate:
     job, notes = _job(model, ctx)
-    seconds = expected_seconds(model, job, ctx.tier)
+    seconds = _learnt_seconds(model, job, ctx) or expected_seconds(model, job, ctx.tier)
     cost = cost_of(model, ctx.request)
     value, quality_value = _WEIGHTS[ctx.config.preference]
     judged = quality_of(model, ctx.config)

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 
 from ziggie_image_mcp import hardware, policy
 from ziggie_image_mcp.catalogue import plain
+from ziggie_image_mcp.experience import is_open
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.types import (
+    Breaker,
     Candidate,
     Gpu,
     ImageRequest,
@@ -107,6 +109,10 @@ class HardwareReport(BaseModel):
     tier: str
     tier_means: str
     engines: list[Engine]
+    paused: list[str]
+    spent_today_usd: float
+    spent_this_month_usd: float
+    unknown_charges: int
     local: Choice
     cloud: Choice
     automatic: Choice
@@ -170,7 +176,8 @@ async def machine(service: Service) -> HardwareReport:
     """Describe this machine, its engines, and what local, cloud and automatic mode would do."""
     seen = await service.hardware()
     tier = hardware.tier(seen)
-    plan = await service.plan(_ANY)
+    context = await service.context(_ANY)
+    plan = policy.plan(context)
     engines: list[Engine] = []
     for name in service.registry.providers():
         silent = [r for r in plan.rejected if r.provider == name and r.model is None]
@@ -193,6 +200,10 @@ async def machine(service: Service) -> HardwareReport:
         tier=tier,
         tier_means=_TIERS[tier],
         engines=engines,
+        paused=[_pause(b) for b in context.experience.breakers.values() if is_open(b, context.now)],
+        spent_today_usd=context.spending.day / 1e6,
+        spent_this_month_usd=context.spending.month / 1e6,
+        unknown_charges=context.spending.unknown,
         local=await _choice(service, "local"),
         cloud=await _choice(service, "cloud"),
         automatic=_describe(plan, "automatic"),
@@ -201,8 +212,15 @@ async def machine(service: Service) -> HardwareReport:
     )
 
 
+def _pause(breaker: Breaker) -> str:
+    until = f"{breaker.open_until:%H:%M:%S} UTC" if breaker.open_until else "now"
+    return f"{breaker.provider}/{breaker.model} until {until}: {breaker.code}: {breaker.reason}"
+
+
 async def _choice(service: Service, kind: str) -> Choice:
-    return _describe(await service.plan(ImageRequest(prompt="a picture", provider=kind)), kind)
+    """What this mode would do; a paid route counts as open, since a yes opens it."""
+    request = ImageRequest(prompt="a picture", provider=kind, allow_paid=True)
+    return _describe(await service.plan(request), kind)
 
 
 def _describe(plan: Plan, kind: str) -> Choice:
@@ -220,7 +238,7 @@ def _describe(plan: Plan, kind: str) -> Choice:
         )
     text = {
         "local": "Not possible now: no local engine runs and no local model is installed.",
-        "cloud": "Not possible: this version has no cloud providers yet.",
+        "cloud": "Not possible now: no paid provider is open; `keys set` adds one.",
         "automatic": "Not possible now: no route is open; list_models says why.",
     }[kind]
     return Choice(possible=False, route=None, expected_seconds=None, usd_per_image=None, text=text)

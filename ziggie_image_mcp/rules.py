@@ -6,9 +6,11 @@ import fnmatch
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from ziggie_image_mcp.catalogue import plain
 from ziggie_image_mcp.config import Budget, Config, ModelSettings, provider_budgets
+from ziggie_image_mcp.experience import open_breaker
 from ziggie_image_mcp.sizes import nearest_side
 from ziggie_image_mcp.types import (
     Consent,
@@ -16,6 +18,7 @@ from ziggie_image_mcp.types import (
     ImageRequest,
     Model,
     Reason,
+    Snapshot,
     Spending,
     Survey,
     Tier,
@@ -42,6 +45,11 @@ class Context:
     spending: Spending = field(default_factory=Spending)
     consent: Consent | None = None
     """What a person agreed to for this request."""
+    experience: Snapshot = field(default_factory=Snapshot)
+    """Speeds and breakers, learnt from earlier calls."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    trust_breakers: bool = True
+    """False where every free route is paused: then a paused one is better than none."""
 
 
 Rule = Callable[[Model, Context], Reason | None]
@@ -230,6 +238,19 @@ def quality(model: Model, ctx: Context) -> Reason | None:
     return _reason("QUALITY_BELOW_TIER", have, f"{wanted} ({_TIERS[wanted]:g} of 10)", fix)
 
 
+def breaker(model: Model, ctx: Context) -> Reason | None:
+    """Leave models alone for a while that failed again and again, or asked us to wait."""
+    found = open_breaker(ctx.experience, model.provider, model.id, ctx.now)
+    if found is None or found.open_until is None:
+        return None
+    if model.price_micro_usd == 0 and not ctx.trust_breakers:
+        return None
+    code = "RATE_LIMITED" if found.code == "RATE_LIMITED" else "CIRCUIT_OPEN"
+    wait = max(1, round((found.open_until - ctx.now).total_seconds()))
+    have = f"paused for {wait} s more after {found.code}: {found.reason}"
+    return _reason(code, have, "a healthy provider", f"try again in {wait} s")
+
+
 def price(model: Model, ctx: Context) -> Reason | None:
     """Drop models whose price nobody knows: unknown is not zero."""
     if model.price_micro_usd is not None:
@@ -317,6 +338,7 @@ RULES: tuple[Rule, ...] = (
     memory,
     licence,
     quality,
+    breaker,
     price,
     max_cost,
     budget,

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
 import anyio
@@ -21,7 +22,9 @@ from ziggie_image_mcp.errors import (
     NoRoute,
     OverBudget,
     ProviderError,
+    StorageError,
 )
+from ziggie_image_mcp.experience import Experience, bucket, cache_key
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.provider import PaidProvider
 from ziggie_image_mcp.registry import Registry
@@ -40,6 +43,7 @@ from ziggie_image_mcp.types import (
     Quote,
     Recipe,
     Result,
+    Snapshot,
     Spending,
     StoredImage,
     Survey,
@@ -66,6 +70,7 @@ class Service:
         store: Store,
         probe: Probe | None = None,
         cashier: Cashier | None = None,
+        experience: Experience | None = None,
     ) -> None:
         self.config = config
         self.registry = registry
@@ -73,6 +78,9 @@ class Service:
         self._probe: Probe = probe or partial(hardware.probe, store.root)
         self._seen: tuple[float, Hardware] | None = None
         self.cashier = cashier
+        self.experience = experience
+        self._warm: dict[str, str] = {}
+        """The model that each provider ran last: its next run loads nothing."""
         self._reaped = False
 
     async def hardware(self) -> Hardware:
@@ -99,6 +107,7 @@ class Service:
             gpu_memory=hardware.gpu_memory(machine),
             config=self.config,
             spending=await self._spending(survey),
+            experience=await self.experience.snapshot() if self.experience else Snapshot(),
         )
 
     async def plan(self, request: ImageRequest) -> Plan:
@@ -150,6 +159,9 @@ class Service:
         plan = policy.plan(context)
         if not plan.candidates:
             raise _nothing_open(context, plan)
+        stored = await self._cached(request, plan.candidates[0])
+        if stored is not None:
+            return stored
         seed = secrets.randbits(32) if request.seed is None else request.seed
         attempts: list[Attempt] = []
         routes = plan.candidates[:MAX_ATTEMPTS]
@@ -161,6 +173,10 @@ class Service:
                 generation, images = await self._attempt(candidate, request, progress)
             except (ProviderError, OverBudget) as e:
                 attempts.append(_failed(candidate, e, started))
+                if self.experience is not None:
+                    model = candidate.model
+                    now = datetime.now(UTC)
+                    await self.experience.failed(model.provider, model.id, e, now)
                 if isinstance(e, ProviderError) and not e.fallback:
                     raise
                 if route is not routes[-1]:
@@ -170,6 +186,7 @@ class Service:
                     raise
                 continue
             attempts.append(_succeeded(candidate, generation, started))
+            await self._learn(request, candidate, images, time.monotonic() - started)
             return _result(request, candidate, generation, images, attempts, started)
         raise GenerationFailed(attempts, plan.rejected, offer)
 
@@ -198,6 +215,55 @@ class Service:
         await self.registry.aclose()
         if self.cashier is not None:
             await self.cashier.aclose()
+        if self.experience is not None:
+            await self.experience.aclose()
+
+    async def _learn(
+        self, request: ImageRequest, candidate: Candidate, images: list[StoredImage], took: float
+    ) -> None:
+        """Keep what this success teaches. A run that loaded its model first teaches no speed."""
+        if self.experience is None:
+            return
+        model, job, now = candidate.model, candidate.job, datetime.now(UTC)
+        warm = model.loaded or self._warm.get(model.provider) == model.id or not model.local
+        self._warm[model.provider] = model.id
+        if warm:
+            await self.experience.succeeded(
+                model.provider,
+                model.id,
+                bucket=bucket(job.width, job.height, job.steps),
+                seconds_per_image=took / job.num_images,
+                now=now,
+            )
+        if request.seed is not None and self.config.cache:
+            key = self._key(request, candidate)
+            await self.experience.remember(key, [i.id for i in images], now)
+
+    def _key(self, request: ImageRequest, candidate: Candidate) -> str:
+        model = candidate.model
+        form = request.output_format or self.config.output.format
+        return cache_key(candidate.job, model, form, f"{model.vram_bytes}/{model.ram_bytes}")
+
+    async def _cached(self, request: ImageRequest, candidate: Candidate) -> Result | None:
+        """The stored pictures of this very request, where its seed was given and they are there."""
+        if request.seed is None or self.experience is None or not self.config.cache:
+            return None
+        key = self._key(request, candidate)
+        started = time.monotonic()
+        images: list[StoredImage] = []
+        for i, image_id in enumerate(await self.experience.cached(key) or ()):
+            seed = (request.seed + i) % 2**32
+            try:
+                find = partial(self.store.stored, image_id, seed)
+                images.append(await anyio.to_thread.run_sync(find))
+            except (StorageError, InvalidOutput):  # gone: it is made anew
+                await self.experience.forget(key)
+                return None
+        if not images:
+            return None
+        why = "the stored picture of this very request and seed; nothing was made or charged"
+        known = replace(candidate, why=why, notes=())
+        return _result(request, known, Generation(images=()), images, [], started)
 
     async def _spending(self, survey: Survey) -> Spending:
         """The ledger is opened only where somebody asks for money."""

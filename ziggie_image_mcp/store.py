@@ -134,6 +134,28 @@ class Store:
             "generate_image returns them."
         )
 
+    def stored(self, image_id: str, seed: int | None) -> StoredImage:
+        """What is known of a stored picture.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The file cannot be read.
+            InvalidOutput: The file is no longer a picture.
+        """
+        path = self.find(image_id)
+        data = _read(path)
+        with _opened(data, "store") as image:
+            width, height = image.size
+        return StoredImage(
+            id=image_id,
+            path=str(path),
+            media_type=_MEDIA[path.suffix],
+            width=width,
+            height=height,
+            bytes=len(data),
+            seed=seed,
+        )
+
     def read(self, image_id: str) -> tuple[bytes, str]:
         """A picture's bytes and media type, made smaller when over RESOURCE_BYTES.
 

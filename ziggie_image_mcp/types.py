@@ -270,6 +270,49 @@ class Spending:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Breaker:
+    """What stands against a model now. One that is closed and has no failures is not kept."""
+
+    provider: str
+    model: str
+    """"*" for the whole provider."""
+    failures: int = 0
+    """Since the last success."""
+    opens: int = 0
+    """How often failures opened it since the last success."""
+    open_until: datetime | None = None
+    """In the past where it is half-open; None where it never opened."""
+    code: str = ""
+    """Of the error that opened it, or of the latest where it is closed."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """What one picture of a bucket takes: the mean of the logarithms, the newest weighing most."""
+
+    provider: str
+    model: str
+    bucket: str
+    seconds: float
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What was learnt, at one moment. Plain data, for the policy to look at."""
+
+    breakers: Mapping[tuple[str, str], Breaker] = field(
+        default_factory=dict[tuple[str, str], Breaker]
+    )
+    """By provider and model."""
+    latencies: Mapping[tuple[str, str, str], Latency] = field(
+        default_factory=dict[tuple[str, str, str], Latency]
+    )
+    """By provider, model and bucket."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Consent:
     """A person's yes to one paid route, up to an amount in 1e-6 USD."""
 
