@@ -56,6 +56,7 @@ def _entry(row: dict[str, Any]) -> Entry:
     )
 
 
+@functools.lru_cache(maxsize=20_000)
 def plain(name: str) -> str:
     """A name without case, extension and punctuation, so that spellings meet.
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ziggie_image_mcp import __version__, clients, config, doctor, report
+from ziggie_image_mcp import __version__, cli_money, clients, config, doctor, report
 from ziggie_image_mcp.app import House, serve_http, serve_stdio
 from ziggie_image_mcp.errors import ImageError
 from ziggie_image_mcp.service import Service
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Show, check and write the settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(cli_money.app)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings file instead of the default one.")

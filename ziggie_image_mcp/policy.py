@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
+from typing import NamedTuple
 
 from ziggie_image_mcp import sizes
 from ziggie_image_mcp.catalogue import plain, prior_seconds
@@ -19,6 +20,7 @@ from ziggie_image_mcp.rules import (
     NEUTRAL_QUALITY,
     RULES,
     Context,
+    asked_features,
     cost_of,
     matches,
     quality_of,
@@ -108,19 +110,38 @@ def plan(ctx: Context) -> Plan:
     return lenient if lenient.candidates else strict
 
 
+class _Weighed(NamedTuple):
+    """A model that passed every rule, in the order of the fields: the least comes first."""
+
+    score: float
+    cold: bool
+    provider: str
+    id: str
+    model: Model
+    job: Job
+    notes: list[str]
+    seconds: float
+
+
 def _plan(ctx: Context) -> Plan:
-    candidates: list[Candidate] = []
+    ctx = replace(ctx, wanted=wanted_model(ctx), asked=asked_features(ctx.request))
+    weighed: list[_Weighed] = []
     rejected = list(ctx.survey.rejected)
     for model in ctx.survey.models:
-        reasons = tuple(r for rule in RULES if (r := rule(model, ctx)) is not None)
+        reasons = [r for rule in RULES if (r := rule(model, ctx)) is not None]
         if reasons:
-            rejected.append(Rejection(provider=model.provider, model=model.id, reasons=reasons))
+            rejected.append(
+                Rejection(provider=model.provider, model=model.id, reasons=tuple(reasons))
+            )
         else:
-            candidates.append(_candidate(model, ctx))
-    candidates.sort(key=lambda c: (c.score, not c.model.loaded, c.model.provider, c.model.id))
+            weighed.append(_weigh(model, ctx))
+    weighed.sort(key=itemgetter(0, 1, 2, 3))
+    rejected.sort(key=lambda r: (len(r.reasons), r.provider, r.model or ""))
     return Plan(
-        candidates=tuple(_say_why(candidates, ctx)),
-        rejected=tuple(sorted(rejected, key=lambda r: (len(r.reasons), r.provider, r.model or ""))),
+        candidates=tuple(
+            _candidate(w, place, len(weighed), ctx) for place, w in enumerate(weighed)
+        ),
+        rejected=tuple(rejected),
     )
 
 
@@ -170,57 +191,59 @@ def expected_seconds(model: Model, job: Job, tier: Tier) -> float:
 
 def _learnt_seconds(model: Model, job: Job, ctx: Context) -> float | None:
     """Seconds for the whole job, from this machine's own runs of about this size."""
+    if not ctx.experience.latencies:
+        return None
     alike = bucket(job.width, job.height, job.steps)
     each = learnt_seconds(ctx.experience, model.provider, model.id, alike)
     return None if each is None else each * job.num_images
 
 
-def _candidate(model: Model, ctx: Context) -> Candidate:
+def _weigh(model: Model, ctx: Context) -> _Weighed:
     job, notes = _job(model, ctx)
     seconds = _learnt_seconds(model, job, ctx) or expected_seconds(model, job, ctx.tier)
-    cost = cost_of(model, ctx.request)
     value, quality_value = _WEIGHTS[ctx.config.preference]
     judged = quality_of(model, ctx.config)
     points = NEUTRAL_QUALITY if judged is None else judged
-    score = cost / 1e6 + value * seconds - quality_value * points
-    return Candidate(
-        model=model,
-        job=job,
-        score=round(score, 9),
-        cost_micro_usd=cost,
-        seconds=seconds,
-        why="",
-        notes=tuple(notes),
+    score = cost_of(model, ctx.request) / 1e6 + value * seconds - quality_value * points
+    return _Weighed(
+        round(score, 9), not model.loaded, model.provider, model.id, model, job, notes, seconds
     )
 
 
-def _say_why(candidates: Sequence[Candidate], ctx: Context) -> list[Candidate]:
-    said: list[Candidate] = []
-    for place, candidate in enumerate(candidates):
-        model = candidate.model
-        facts = ["local" if model.local else "cloud"]
-        facts.append(
-            f"at most {usd(candidate.cost_micro_usd)}" if candidate.cost_micro_usd else "free"
-        )
-        facts += [f"about {candidate.seconds:.3g} s expected"]
-        if model.quality is not None:
-            facts.append(f"quality {model.quality:g}/10")
-        if model.demo:
-            lead = "the built-in demo model, because no other model is installed or running"
-            if ctx.request.model:
-                lead = "the built-in demo model, as asked"
-        elif ctx.request.provider == model.provider or ctx.config.provider == model.provider:
-            lead = f"best of provider {model.provider}, as asked"
-        elif wanted_model(ctx) is not None:
-            lead = f"model {wanted_model(ctx)}, as asked"
-        elif len(candidates) == 1:
-            lead = "the only model that can"
-        elif place == 0:
-            lead = f"best of {len(candidates)} by preference {ctx.config.preference!r}"
-        else:
-            lead = f"fallback {place}"
-        said.append(replace(candidate, why=f"{lead} ({', '.join(facts)})"))
-    return said
+def _candidate(weighed: _Weighed, place: int, count: int, ctx: Context) -> Candidate:
+    model, cost = weighed.model, cost_of(weighed.model, ctx.request)
+    facts = [
+        "local" if model.local else "cloud",
+        f"at most {usd(cost)}" if cost else "free",
+        f"about {weighed.seconds:.3g} s expected",
+    ]
+    if model.quality is not None:
+        facts.append(f"quality {model.quality:g}/10")
+    return Candidate(
+        model=model,
+        job=weighed.job,
+        score=weighed.score,
+        cost_micro_usd=cost,
+        seconds=weighed.seconds,
+        why=f"{_lead(model, place, count, ctx)} ({', '.join(facts)})",
+        notes=tuple(weighed.notes),
+    )
+
+
+def _lead(model: Model, place: int, count: int, ctx: Context) -> str:
+    if model.demo and ctx.request.model:
+        return "the built-in demo model, as asked"
+    if model.demo:
+        return "the built-in demo model, because no other model is installed or running"
+    if model.provider in (ctx.request.provider, ctx.config.provider):
+        return f"best of provider {model.provider}, as asked"
+    if ctx.wanted is not None:
+        return f"model {ctx.wanted}, as asked"
+    if count == 1:
+        return "the only model that can"
+    if place == 0:
+        return f"best of {count} by preference {ctx.config.preference!r}"
+    return f"fallback {place}"
 
 
 def _job(model: Model, ctx: Context) -> tuple[Job, list[str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
-from ziggie_image_mcp import hardware, policy
+from ziggie_image_mcp import advice, hardware, policy
 from ziggie_image_mcp.catalogue import plain
 from ziggie_image_mcp.experience import is_open
 from ziggie_image_mcp.service import Service
@@ -113,6 +114,7 @@ class HardwareReport(BaseModel):
     spent_today_usd: float
     spent_this_month_usd: float
     unknown_charges: int
+    advice: str
     local: Choice
     cloud: Choice
     automatic: Choice
@@ -204,12 +206,22 @@ async def machine(service: Service) -> HardwareReport:
         spent_today_usd=context.spending.day / 1e6,
         spent_this_month_usd=context.spending.month / 1e6,
         unknown_charges=context.spending.unknown,
+        advice=await _advice(service) if context.spending.month else "",
         local=await _choice(service, "local"),
         cloud=await _choice(service, "cloud"),
         automatic=_describe(plan, "automatic"),
         picture_folder=str(service.store.root),
         notes=list(seen.notes),
     )
+
+
+async def _advice(service: Service) -> str:
+    """When a GPU would pay at this user's own use. Said, never used to decide."""
+    if service.cashier is None:
+        return ""
+    now = datetime.now(UTC)
+    holds = await service.cashier.ledger.holds(now - timedelta(days=advice.LOOK_BACK_DAYS))
+    return advice.advise(advice.usage(holds, now)).text
 
 
 def _pause(breaker: Breaker) -> str:

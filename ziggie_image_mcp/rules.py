@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ziggie_image_mcp.catalogue import plain
-from ziggie_image_mcp.config import Budget, Config, ModelSettings, provider_budgets
+from ziggie_image_mcp.config import Budget, Config, ModelSettings
 from ziggie_image_mcp.experience import open_breaker
 from ziggie_image_mcp.sizes import nearest_side
 from ziggie_image_mcp.types import (
     Consent,
+    Feature,
     Hardware,
     ImageRequest,
     Model,
@@ -26,6 +27,9 @@ from ziggie_image_mcp.types import (
 
 _TIERS = {"draft": 0.0, "standard": 6.0, "high": 8.5}
 """The quality that a tier asks for, of 10."""
+
+_NOT_SET = ModelSettings()
+_NO_BUDGET = Budget()
 
 NEUTRAL_QUALITY = 6.0
 """Stands in for the quality of a model that nobody has judged."""
@@ -48,6 +52,12 @@ class Context:
     experience: Snapshot = field(default_factory=Snapshot)
     """Speeds and breakers, learnt from earlier calls."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    own_budgets: Mapping[str, Budget] = field(default_factory=dict[str, Budget])
+    """The caps of single providers."""
+    wanted: str | None = None
+    """The model that request or config asks for; `plan` fills it in."""
+    asked: frozenset[Feature] = frozenset()
+    """What the request asks of a model; `plan` fills it in."""
     trust_breakers: bool = True
     """False where every free route is paused: then a paused one is better than none."""
 
@@ -64,10 +74,12 @@ def matches(model: Model, wanted: str, config: Config) -> bool:
 
 def settings_of(model: Model, config: Config) -> ModelSettings:
     """What the config says of this model."""
+    if not config.models:
+        return _NOT_SET
     for pattern, settings in config.models.items():
         if fnmatch.fnmatchcase(model.id.lower(), pattern.lower()):
             return settings
-    return ModelSettings()
+    return _NOT_SET
 
 
 def quality_of(model: Model, config: Config) -> float | None:
@@ -112,10 +124,9 @@ def privacy(model: Model, ctx: Context) -> Reason | None:
 
 def name(model: Model, ctx: Context) -> Reason | None:
     """Keep to the model that was asked for, by request or config."""
-    wanted = wanted_model(ctx)
-    if wanted is None or matches(model, wanted, ctx.config):
+    if ctx.wanted is None or matches(model, ctx.wanted, ctx.config):
         return None
-    return _reason("OTHER_MODEL", model.id, f"model {wanted}", "")
+    return _reason("OTHER_MODEL", model.id, f"model {ctx.wanted}", "")
 
 
 def wanted_model(ctx: Context) -> str | None:
@@ -150,23 +161,27 @@ def demo(model: Model, ctx: Context) -> Reason | None:
     return None
 
 
+def asked_features(request: ImageRequest) -> frozenset[Feature]:
+    """What a model must honour to serve this request."""
+    asked: dict[Feature, bool] = {
+        "text_to_image": True,
+        "negative_prompt": bool(request.negative_prompt.strip()),
+        "seed": request.seed is not None,
+        "steps": request.steps is not None,
+        "guidance_scale": request.guidance_scale is not None,
+        "sampler": request.sampler is not None,
+        "scheduler": request.scheduler is not None,
+    }
+    return frozenset(feature for feature, wanted in asked.items() if wanted)
+
+
 def feature(model: Model, ctx: Context) -> Reason | None:
     """Drop models that would ignore something that was asked for."""
-    asked = {
-        "text_to_image": True,
-        "negative_prompt": bool(ctx.request.negative_prompt.strip()),
-        "seed": ctx.request.seed is not None,
-        "steps": ctx.request.steps is not None,
-        "guidance_scale": ctx.request.guidance_scale is not None,
-        "sampler": ctx.request.sampler is not None,
-        "scheduler": ctx.request.scheduler is not None,
-    }
-    missing = [f for f, wanted in asked.items() if wanted and f not in model.features]
-    if not missing:
+    if ctx.asked <= model.features:
         return None
+    missing = sorted(ctx.asked - model.features)
     fix = f"leave out {', '.join(missing)}" if "text_to_image" not in missing else ""
-    if model.how_to_install and not fix:
-        fix = model.how_to_install
+    fix = fix or model.how_to_install
     return _reason("FEATURE_UNSUPPORTED", "no " + ", ".join(missing), ", ".join(missing), fix)
 
 
@@ -240,6 +255,8 @@ def quality(model: Model, ctx: Context) -> Reason | None:
 
 def breaker(model: Model, ctx: Context) -> Reason | None:
     """Leave models alone for a while that failed again and again, or asked us to wait."""
+    if not ctx.experience.breakers:
+        return None
     found = open_breaker(ctx.experience, model.provider, model.id, ctx.now)
     if found is None or found.open_until is None:
         return None
@@ -274,7 +291,7 @@ def budget(model: Model, ctx: Context) -> Reason | None:
     if not cost:
         return None
     each = cost // ctx.request.num_images
-    own = provider_budgets(ctx.config).get(model.provider, Budget())
+    own = ctx.own_budgets.get(model.provider, _NO_BUDGET)
     own_day = ctx.spending.by_provider_day.get(model.provider, 0)
     own_month = ctx.spending.by_provider_month.get(model.provider, 0)
     prefix = f"providers.{model.provider}."

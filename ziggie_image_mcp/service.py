@@ -13,7 +13,7 @@ from functools import partial
 import anyio
 
 from ziggie_image_mcp import hardware, policy
-from ziggie_image_mcp.config import Config
+from ziggie_image_mcp.config import Config, provider_budgets
 from ziggie_image_mcp.errors import (
     ConsentRequired,
     GenerationFailed,
@@ -79,6 +79,7 @@ class Service:
         self._seen: tuple[float, Hardware] | None = None
         self.cashier = cashier
         self.experience = experience
+        self._own_budgets = provider_budgets(config)
         self._warm: dict[str, str] = {}
         """The model that each provider ran last: its next run loads nothing."""
         self._reaped = False
@@ -106,6 +107,7 @@ class Service:
             tier=hardware.tier(machine),
             gpu_memory=hardware.gpu_memory(machine),
             config=self.config,
+            own_budgets=self._own_budgets,
             spending=await self._spending(survey),
             experience=await self.experience.snapshot() if self.experience else Snapshot(),
         )
