@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -58,6 +59,8 @@ def ask(**changes: Any) -> ImageRequest:
 ONLY_TEXT: frozenset[Feature] = frozenset({"text_to_image"})
 NOTHING: frozenset[Feature] = frozenset()
 
+OLD = datetime.now(UTC).date() - timedelta(days=400)
+NEW = datetime.now(UTC).date()
 WITHIN = {"allowPaidFallback": "withinBudget"}
 
 RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]] = [
@@ -110,6 +113,12 @@ RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]
     ),
     ({"price_micro_usd": None}, ask(allow_paid=True), {}, "PRICE_UNKNOWN"),
     ({"price_micro_usd": 3000}, ask(), {}, "CONSENT_REQUIRED"),
+    ({"price_micro_usd": 1, "price_as_of": OLD}, ask(allow_paid=True), {}, "PRICE_STALE"),
+    ({"price_micro_usd": 1, "price_as_of": NEW}, ask(allow_paid=True), {}, None),
+    ({"price_as_of": OLD}, ask(), {}, None),
+    ({"seconds": 100.0}, ask(), {"deadline": 99}, "DEADLINE"),
+    ({"seconds": 100.0}, ask(), {"deadline": 101}, None),
+    ({"seconds": 100.0}, ask(num_images=2), {"deadline": 150}, "DEADLINE"),
     ({"price_micro_usd": 3000}, ask(), {"allowPaidFallback": "never"}, "PAID_FORBIDDEN"),
     ({"price_micro_usd": 3000}, ask(), {"allowPaidFallback": "withinBudget"}, "CONSENT_REQUIRED"),
     ({"price_micro_usd": 3000}, ask(), WITHIN | {"budget": {"perDay": 1}}, None),
@@ -154,6 +163,13 @@ def test_each_rule_drops_what_it_should_and_nothing_else(
 
     assert codes(plan) == ({code} if code else set())
     assert bool(plan.candidates) == (code is None)
+
+
+def test_a_full_disk_stands_against_every_route() -> None:
+    ctx = context(model())
+    full = replace(ctx, hardware=replace(ctx.hardware, disk_free=10_000_000))
+
+    assert codes(policy.plan(full)) == {"DISK_INSUFFICIENT"}
 
 
 def test_memory_on_the_gpu_is_enough() -> None:

@@ -177,6 +177,17 @@ async def test_cancelling_the_request_cancels_the_engine(tmp_path: Path) -> None
     assert fake.cancelled == 1
 
 
+async def test_one_deadline_holds_for_all_attempts_together(tmp_path: Path) -> None:
+    hanging = FakeProvider("a", models=[model("a", quality=9.0, seconds=0.1)], answers=[None])
+    other = FakeProvider("b", models=[model("b", seconds=0.1)])
+
+    with pytest.raises(GenerationFailed, match=r"PROVIDER_TIMEOUT.*1 s"):
+        await service(tmp_path, hanging, other, deadline=1).generate(ASK)
+
+    assert hanging.cancelled == 1
+    assert other.seen == []
+
+
 async def test_plan_and_generate_choose_the_same_route(tmp_path: Path) -> None:
     fakes = [FakeProvider("a"), better("b"), FakeProvider("c")]
     house = service(tmp_path, *fakes)

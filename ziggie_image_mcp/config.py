@@ -115,6 +115,9 @@ class Config(Section):
     commercial_use: bool = Field(
         default=False, description="True leaves out models whose licence forbids commercial use."
     )
+    deadline: int = Field(
+        default=3600, ge=1, description="Seconds that one call may take, all its attempts together."
+    )
     cache: bool = Field(
         default=True, description="The same request with the same seed gives the stored picture."
     )

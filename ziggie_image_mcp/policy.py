@@ -35,6 +35,7 @@ from ziggie_image_mcp.types import (
     Model,
     Plan,
     Quote,
+    Reason,
     Rejection,
     Tier,
 )
@@ -133,8 +134,12 @@ def _plan(ctx: Context) -> Plan:
             rejected.append(
                 Rejection(provider=model.provider, model=model.id, reasons=tuple(reasons))
             )
+            continue
+        one = _weigh(model, ctx)
+        if one.seconds <= ctx.config.deadline:
+            weighed.append(one)
         else:
-            weighed.append(_weigh(model, ctx))
+            rejected.append(_too_slow(one, ctx.config.deadline))
     weighed.sort(key=itemgetter(0, 1, 2, 3))
     rejected.sort(key=lambda r: (len(r.reasons), r.provider, r.model or ""))
     return Plan(
@@ -208,6 +213,16 @@ def _weigh(model: Model, ctx: Context) -> _Weighed:
     return _Weighed(
         round(score, 9), not model.loaded, model.provider, model.id, model, job, notes, seconds
     )
+
+
+def _too_slow(weighed: _Weighed, deadline: int) -> Rejection:
+    reason = Reason(
+        code="DEADLINE",
+        have=f"about {weighed.seconds:.0f} s expected",
+        need=f"at most {deadline} s (deadline)",
+        fix="ask for fewer steps, pictures or pixels, or raise deadline in config.json",
+    )
+    return Rejection(provider=weighed.provider, model=weighed.id, reasons=(reason,))
 
 
 def _candidate(weighed: _Weighed, place: int, count: int, ctx: Context) -> Candidate:

@@ -28,6 +28,12 @@ from ziggie_image_mcp.types import (
 _TIERS = {"draft": 0.0, "standard": 6.0, "high": 8.5}
 """The quality that a tier asks for, of 10."""
 
+PRICE_DAYS = 365
+"""Prices fall and rise; one of last year is a guess."""
+
+DISK_BYTES = 200_000_000
+"""Room for the pictures of one call, with some to spare."""
+
 _NOT_SET = ModelSettings()
 _NO_BUDGET = Budget()
 
@@ -229,6 +235,16 @@ def memory(model: Model, ctx: Context) -> Reason | None:
     return _reason("MEMORY_INSUFFICIENT", have, need, "close other programs, or use a smaller one")
 
 
+def disk(model: Model, ctx: Context) -> Reason | None:
+    """Drop everything when the disk has no room for a picture."""
+    free = ctx.hardware.disk_free
+    if free is None or free >= DISK_BYTES:
+        return None
+    need = f"{DISK_BYTES / 1e6:.0f} MB"
+    fix = "free some room, or set output.directory to another disk"
+    return _reason("DISK_INSUFFICIENT", f"{free / 1e6:.0f} MB free", need, fix)
+
+
 def licence(model: Model, ctx: Context) -> Reason | None:
     """Drop models that the user may not use commercially, when they said that they do."""
     allowed = settings_of(model, ctx.config).commercial_use
@@ -274,6 +290,18 @@ def price(model: Model, ctx: Context) -> Reason | None:
         return None
     fix = f"set the price in providers.{model.provider}.models"
     return _reason("PRICE_UNKNOWN", "no price", "a known price", fix)
+
+
+def price_age(model: Model, ctx: Context) -> Reason | None:
+    """Drop models whose price was read too long ago to be believed."""
+    if not model.price_micro_usd or model.price_as_of is None:
+        return None
+    days = (ctx.now.date() - model.price_as_of).days
+    if days <= PRICE_DAYS:
+        return None
+    fix = f"set the price in providers.{model.provider}.models"
+    have = f"a price of {model.price_as_of:%Y-%m-%d}"
+    return _reason("PRICE_STALE", have, f"one of the last {PRICE_DAYS} days", fix)
 
 
 def max_cost(model: Model, ctx: Context) -> Reason | None:
@@ -353,10 +381,12 @@ RULES: tuple[Rule, ...] = (
     size,
     count,
     memory,
+    disk,
     licence,
     quality,
     breaker,
     price,
+    price_age,
     max_cost,
     budget,
     consent,

@@ -22,6 +22,7 @@ from ziggie_image_mcp.errors import (
     NoRoute,
     OverBudget,
     ProviderError,
+    ProviderTimeout,
     StorageError,
 )
 from ziggie_image_mcp.experience import Experience, bucket, cache_key
@@ -167,12 +168,19 @@ class Service:
         seed = secrets.randbits(32) if request.seed is None else request.seed
         attempts: list[Attempt] = []
         routes = plan.candidates[:MAX_ATTEMPTS]
+        deadline = time.monotonic() + self.config.deadline
         offer = _offer(_quote_after(context, routes))
         for route in routes:
             candidate = replace(route, job=replace(route.job, seed=seed))
             started = time.monotonic()
             try:
-                generation, images = await self._attempt(candidate, request, progress)
+                with anyio.fail_after(deadline - time.monotonic()):
+                    generation, images = await self._attempt(candidate, request, progress)
+            except TimeoutError:
+                said = f"the whole call took longer than {self.config.deadline} s (deadline)"
+                late = ProviderTimeout(candidate.model.provider, said)
+                attempts.append(_failed(candidate, late, started))
+                break
             except (ProviderError, OverBudget) as e:
                 attempts.append(_failed(candidate, e, started))
                 if self.experience is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 Feature = Literal[
@@ -116,6 +116,8 @@ class Model:
     commercial_use: bool | None = None
     price_micro_usd: int | None = 0
     """Upper bound for one picture at native size, 1e-6 USD; None when unknown."""
+    price_as_of: date | None = None
+    """When the price was read; None for free models and for prices that the user set."""
     seconds: float | None = None
     """Expected for one picture at native size and default steps, when the provider knows."""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,8 @@ def test_settings_that_make_no_sense_are_refused_without_showing_them(
 def test_every_price_says_where_and_when_it_was_read() -> None:
     for row in table().values():
         assert row.source
-        assert row.as_of >= "2026-11-23"
+        assert row.as_of is not None
+        assert row.as_of >= date(2026, 11, 23)
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,7 @@ class OpenAI:
             license=row.license,
             commercial_use=row.commercial_use,
             price_micro_usd=price,
+            price_as_of=row.as_of,
         )
 
     async def _key(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from datetime import date
 from importlib import resources
 from typing import Literal
 
@@ -47,7 +48,7 @@ class Row(Section):
     tokens: TokenPrices | None = None
     """What the vendor really charges by, when its answer tells how many tokens it took."""
     source: str = ""
-    as_of: str = ""
+    as_of: date | None = None
     """The day on which the prices were read."""
     native_width: int = Field(default=1024, ge=16)
     native_height: int = Field(default=1024, ge=16)
@@ -102,5 +103,7 @@ def rows(settings: Settings) -> dict[str, Row]:
     merged = dict(table())
     for id, own in settings.models.items():
         changes = {name: getattr(own, name) for name in own.model_fields_set}
+        if "price_usd" in changes:  # the user's own price has no age
+            changes.setdefault("as_of", None)
         merged[id] = merged.get(id, Row()).model_copy(update=changes)
     return merged

@@ -166,6 +166,7 @@ class Replicate:
             license=row.license,
             commercial_use=row.commercial_use,
             price_micro_usd=None if row.price_usd is None else math.ceil(row.price_usd * 1e6),
+            price_as_of=row.as_of,
         )
 
     async def _token(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from datetime import date
 from importlib import resources
 from typing import Literal
 
@@ -38,7 +39,7 @@ class Row(Section):
     price_usd: float | None = Field(default=None, ge=0)
     """For one picture."""
     source: str = ""
-    as_of: str = ""
+    as_of: date | None = None
     """The day on which the price was read."""
     inputs: dict[Wish, str] = {}
     """Our word to the name of the model's input; what is not here the model does not take."""
@@ -107,5 +108,7 @@ def rows(settings: Settings) -> dict[str, Row]:
     merged = dict(table())
     for id, own in settings.models.items():
         changes = {name: getattr(own, name) for name in own.model_fields_set}
+        if "price_usd" in changes:  # the user's own price has no age
+            changes.setdefault("as_of", None)
         merged[id] = merged.get(id, Row()).model_copy(update=changes)
     return merged
