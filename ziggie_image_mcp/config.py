@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -134,6 +135,11 @@ class Config(Section):
         default_factory=dict[str, ModelSettings],
         description="Settings by model id; * and ? match.",
     )
+
+
+def micro_usd(dollars: float) -> int:
+    """US dollars as 1e-6 USD, rounded down: a cap is never widened by rounding."""
+    return int(Decimal(str(dollars)).scaleb(6))
 
 
 def provider_budgets(config: Config) -> dict[str, Budget]:

@@ -20,14 +20,13 @@ import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from ziggie_image_mcp.config import Budget, data_dir
+from ziggie_image_mcp.config import Budget, data_dir, micro_usd
 from ziggie_image_mcp.errors import OverBudget
 from ziggie_image_mcp.types import Hold, HoldState, Spending
 
@@ -75,11 +74,11 @@ class Caps:
 def caps_from(budget: Budget, providers: Mapping[str, Budget] | None = None) -> Caps:
     """The config's dollars as caps; `providers` has those of single providers."""
     return Caps(
-        per_image=_micro(budget.per_image),
-        per_day=_micro(budget.per_day),
-        per_month=_micro(budget.per_month),
+        per_image=_cap(budget.per_image),
+        per_day=_cap(budget.per_day),
+        per_month=_cap(budget.per_month),
         per_provider={
-            name: WindowCaps(per_day=_micro(own.per_day), per_month=_micro(own.per_month))
+            name: WindowCaps(per_day=_cap(own.per_day), per_month=_cap(own.per_month))
             for name, own in (providers or {}).items()
         },
     )
@@ -336,9 +335,8 @@ def usd(micro: int) -> str:
     return f"${whole}.{cents:02}" + (f"{rest:04}".rstrip("0") if rest else "")
 
 
-def _micro(dollars: float | None) -> int | None:
-    """Whole micro-dollars, rounded down: a cap is never widened by a rounding."""
-    return None if dollars is None else int(Decimal(str(dollars)) * 1_000_000)
+def _cap(dollars: float | None) -> int | None:
+    return None if dollars is None else micro_usd(dollars)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -401,7 +399,7 @@ def _check_caps(hold: Hold, caps: Caps, sums: Sequence[Sums]) -> None:
 def _check_cap(
     setting: str, cap: int | None, window: str, spent: int, held: int, need: int
 ) -> None:
-    if cap is not None and spent + held + need > cap:
+    if cap is not None and need > 0 and spent + held + need > cap:
         raise OverBudget(
             f"{setting} is {usd(cap)}: {usd(spent)} spent and {usd(held)} held {window}, and this "
             f"needs {usd(need)}. Choose a cheaper model, wait, or raise {setting} in config.json."

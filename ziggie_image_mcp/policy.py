@@ -122,6 +122,8 @@ class _Weighed(NamedTuple):
     job: Job
     notes: list[str]
     seconds: float
+    timed: bool
+    """False where the seconds are a guess: a guess rules nothing out."""
 
 
 def _plan(ctx: Context) -> Plan:
@@ -136,7 +138,7 @@ def _plan(ctx: Context) -> Plan:
             )
             continue
         one = _weigh(model, ctx)
-        if one.seconds <= ctx.config.deadline:
+        if one.seconds <= ctx.config.deadline or not one.timed:
             weighed.append(one)
         else:
             rejected.append(_too_slow(one, ctx.config.deadline))
@@ -205,13 +207,23 @@ def _learnt_seconds(model: Model, job: Job, ctx: Context) -> float | None:
 
 def _weigh(model: Model, ctx: Context) -> _Weighed:
     job, notes = _job(model, ctx)
-    seconds = _learnt_seconds(model, job, ctx) or expected_seconds(model, job, ctx.tier)
+    learnt = _learnt_seconds(model, job, ctx)
+    seconds = learnt or expected_seconds(model, job, ctx.tier)
+    timed = learnt is not None or model.seconds is not None
     value, quality_value = _WEIGHTS[ctx.config.preference]
     judged = quality_of(model, ctx.config)
     points = NEUTRAL_QUALITY if judged is None else judged
     score = cost_of(model, ctx.request) / 1e6 + value * seconds - quality_value * points
     return _Weighed(
-        round(score, 9), not model.loaded, model.provider, model.id, model, job, notes, seconds
+        score=round(score, 9),
+        cold=not model.loaded,
+        provider=model.provider,
+        id=model.id,
+        model=model,
+        job=job,
+        notes=notes,
+        seconds=seconds,
+        timed=timed,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ziggie_image_mcp.catalogue import plain
-from ziggie_image_mcp.config import Budget, Config, ModelSettings
+from ziggie_image_mcp.config import Budget, Config, ModelSettings, micro_usd
 from ziggie_image_mcp.experience import open_breaker
 from ziggie_image_mcp.sizes import nearest_side
 from ziggie_image_mcp.types import (
@@ -307,10 +307,10 @@ def price_age(model: Model, ctx: Context) -> Reason | None:
 def max_cost(model: Model, ctx: Context) -> Reason | None:
     """Keep to what the request may cost."""
     cost, limit = cost_of(model, ctx.request), ctx.request.max_cost_usd
-    if not cost or limit is None or cost <= limit * 1e6:
+    if not cost or limit is None or cost <= micro_usd(limit):
         return None
     need = f"at most ${limit:g} (max_cost_usd)"
-    return _reason("OVER_MAX_COST", usd(cost), need, f"raise max_cost_usd to {cost / 1e6:g}")
+    return _reason("OVER_MAX_COST", usd(cost), need, f"raise max_cost_usd to {dollars(cost)}")
 
 
 def budget(model: Model, ctx: Context) -> Reason | None:
@@ -331,7 +331,7 @@ def budget(model: Model, ctx: Context) -> Reason | None:
         (prefix + "budget.perDay", own.per_day, own_day, cost),
         (prefix + "budget.perMonth", own.per_month, own_month, cost),
     ):
-        if limit is not None and spent + wanted > round(limit * 1e6):
+        if limit is not None and spent + wanted > micro_usd(limit):
             have = f"{usd(wanted)} on top of {usd(spent)}" if spent else usd(wanted)
             return _reason("OVER_BUDGET", have, f"within ${limit:g} ({key})", f"raise {key}")
     return None
@@ -354,7 +354,7 @@ def consent(model: Model, ctx: Context) -> Reason | None:
     ):
         return None
     capped = caps.per_day is not None or caps.per_month is not None
-    small = caps.confirm_above is None or cost <= round(caps.confirm_above * 1e6)
+    small = caps.confirm_above is None or cost <= micro_usd(caps.confirm_above)
     if rule == "withinBudget" and capped and small:
         return None
     fix = "call again with allow_paid=true to agree to this price"
@@ -399,6 +399,11 @@ def _reason(code: str, have: str, need: str, fix: str) -> Reason:
 
 def _gb(size: int | None) -> str:
     return "unknown" if size is None else f"{size / 1e9:.1f} GB"
+
+
+def dollars(micro: int) -> str:
+    """1e-6 USD as an argument: every digit, and no more."""
+    return f"{micro / 1e6:.6f}".rstrip("0").rstrip(".")
 
 
 def usd(micro: int) -> str:

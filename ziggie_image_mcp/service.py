@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -15,21 +15,25 @@ import anyio
 from ziggie_image_mcp import hardware, policy
 from ziggie_image_mcp.config import Config, provider_budgets
 from ziggie_image_mcp.errors import (
+    AuthenticationFailed,
     ConsentRequired,
+    DependencyMissing,
     GenerationFailed,
     ImageError,
     InvalidOutput,
     NoRoute,
     OverBudget,
+    PaymentRequired,
     ProviderError,
     ProviderTimeout,
+    ProviderUnavailable,
     StorageError,
 )
 from ziggie_image_mcp.experience import Experience, bucket, cache_key
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.provider import PaidProvider
 from ziggie_image_mcp.registry import Registry
-from ziggie_image_mcp.rules import Context, usd
+from ziggie_image_mcp.rules import Context, dollars, usd
 from ziggie_image_mcp.store import Store
 from ziggie_image_mcp.types import (
     Attempt,
@@ -59,6 +63,20 @@ Probe = Callable[[], Awaitable[Hardware]]
 
 async def silent(fraction: float, message: str) -> None:
     """Report progress to nobody."""
+
+
+WHOLE_PROVIDER = (ProviderUnavailable, AuthenticationFailed, PaymentRequired, DependencyMissing)
+"""These say that no other model of the same provider would do better."""
+
+_MONEY = frozenset(("CONSENT_REQUIRED", "OVER_BUDGET", "OVER_MAX_COST", "PAID_FORBIDDEN"))
+"""Reasons that stand only against paying."""
+
+
+@dataclass
+class _Bill:
+    """What an attempt has cost so far, 1e-6 USD: known also when its pictures are unusable."""
+
+    micro_usd: int = 0
 
 
 class Service:
@@ -166,39 +184,41 @@ class Service:
         if stored is not None:
             return stored
         seed = secrets.randbits(32) if request.seed is None else request.seed
-        attempts: list[Attempt] = []
-        routes = plan.candidates[:MAX_ATTEMPTS]
         deadline = time.monotonic() + self.config.deadline
-        offer = _offer(_quote_after(context, routes))
-        for route in routes:
+        attempts: list[Attempt] = []
+        out_of_reach: set[str] = set()
+        for route in plan.candidates:
+            if route.model.provider in out_of_reach:
+                continue
+            if len(attempts) == MAX_ATTEMPTS:
+                break
             candidate = replace(route, job=replace(route.job, seed=seed))
+            bill = _Bill()
             started = time.monotonic()
             try:
-                with anyio.fail_after(deadline - time.monotonic()):
-                    generation, images = await self._attempt(candidate, request, progress)
+                with anyio.fail_after(deadline - started):
+                    generation, images = await self._attempt(candidate, request, progress, bill)
             except TimeoutError:
                 said = f"the whole call took longer than {self.config.deadline} s (deadline)"
                 late = ProviderTimeout(candidate.model.provider, said)
-                attempts.append(_failed(candidate, late, started))
+                attempts.append(_failed(candidate, late, bill, started))
                 break
             except (ProviderError, OverBudget) as e:
-                attempts.append(_failed(candidate, e, started))
-                if self.experience is not None:
-                    model = candidate.model
-                    now = datetime.now(UTC)
-                    await self.experience.failed(model.provider, model.id, e, now)
+                attempts.append(_failed(candidate, e, bill, started))
+                await self._learn_failure(candidate, e)
                 if isinstance(e, ProviderError) and not e.fallback:
                     raise
-                if route is not routes[-1]:
-                    said = f"{candidate.model.provider} failed ({e.code}), trying the next"
-                    await progress(0.0, said)
-                elif len(routes) == 1 and not offer:
+                if isinstance(e, WHOLE_PROVIDER):
+                    out_of_reach.add(candidate.model.provider)
+                money = _left_for_money(context, plan, attempts)
+                if len(plan.candidates) == 1 and not money:
                     raise
+                await progress(0.0, f"{candidate.model.provider} failed ({e.code})")
                 continue
-            attempts.append(_succeeded(candidate, generation, started))
+            attempts.append(_succeeded(candidate, bill, started))
             await self._learn(request, candidate, images, time.monotonic() - started)
             return _result(request, candidate, generation, images, attempts, started)
-        raise GenerationFailed(attempts, plan.rejected, offer)
+        raise GenerationFailed(attempts, plan.rejected, _left_for_money(context, plan, attempts))
 
     async def view(self, image_id: str, side: int) -> tuple[Preview, str]:
         """A stored picture at a bounded size, and its path.
@@ -227,6 +247,11 @@ class Service:
             await self.cashier.aclose()
         if self.experience is not None:
             await self.experience.aclose()
+
+    async def _learn_failure(self, candidate: Candidate, error: ImageError) -> None:
+        if self.experience is not None:
+            model, now = candidate.model, datetime.now(UTC)
+            await self.experience.failed(model.provider, model.id, error, now)
 
     async def _learn(
         self, request: ImageRequest, candidate: Candidate, images: list[StoredImage], took: float
@@ -285,7 +310,7 @@ class Service:
         return await self.cashier.spending()
 
     async def _attempt(
-        self, candidate: Candidate, request: ImageRequest, progress: Progress
+        self, candidate: Candidate, request: ImageRequest, progress: Progress, bill: _Bill
     ) -> tuple[Generation, list[StoredImage]]:
         model = candidate.model
         provider = self.registry.providers()[model.provider]
@@ -303,12 +328,14 @@ class Service:
             generation = await self.cashier.run(provider, candidate, onward)
         else:
             generation = await provider.generate(candidate.job, model, onward)
-        if len(generation.images) != candidate.job.num_images:
-            raise InvalidOutput(
-                model.provider,
-                f"{model.provider} returned {len(generation.images)} pictures "
-                f"of {candidate.job.num_images}.",
-            )
+        bill.micro_usd = generation.cost_micro_usd
+        count, wanted = len(generation.images), candidate.job.num_images
+        if not 1 <= count <= wanted:
+            said = f"{model.provider} returned {count} pictures of {wanted}."
+            raise InvalidOutput(model.provider, said)
+        if count < wanted:
+            few = f"{count} of {wanted} pictures were made"
+            generation = replace(generation, notes=(few, *generation.notes))
         await progress(0.98, "saving")
         images: list[StoredImage] = []
         for made in generation.images:
@@ -346,11 +373,21 @@ def _consent(quote: Quote | None) -> Consent | None:
     return Consent(provider=quote.provider, model=quote.model, micro_usd=quote.micro_usd)
 
 
-def _quote_after(context: Context, failed: Sequence[Candidate]) -> Quote | None:
-    """The paid route that is left when these have failed."""
-    gone = {(c.model.provider, c.model.id) for c in failed}
+def _left_for_money(context: Context, plan: Plan, attempts: Sequence[Attempt]) -> str:
+    """What money could still do when these attempts have failed: an offer, or what forbids it."""
+    gone = {(a.provider, a.model) for a in attempts}
     left = tuple(m for m in context.survey.models if (m.provider, m.id) not in gone)
-    return policy.quote(replace(context, survey=replace(context.survey, models=left)))
+    paid = tuple(m for m in left if m.price_micro_usd != 0)
+    offer = _offer(policy.quote(replace(context, survey=replace(context.survey, models=paid))))
+    if offer:
+        return offer
+    barred = [
+        f"- {r.provider}/{r.model}: {x.code}: needs {x.need}, have {x.have}. Fix: {x.fix}"
+        for r in plan.rejected
+        if all(x.code in _MONEY for x in r.reasons)
+        for x in r.reasons
+    ]
+    return "\n".join(["Left out for money:", *barred[:6]]) if barred else ""
 
 
 def _offer(quote: Quote | None) -> str:
@@ -359,7 +396,7 @@ def _offer(quote: Quote | None) -> str:
     return (
         f"A paid route is open: {quote.provider}/{quote.model} for at most "
         f"{usd(quote.micro_usd)}. Nothing was spent. Ask the user; after a yes call again with "
-        f"allow_paid=true and max_cost_usd={quote.micro_usd / 1e6:g}. To stop being asked, set a "
+        f"allow_paid=true and max_cost_usd={dollars(quote.micro_usd)}. To stop being asked, set a "
         'budget and allowPaidFallback to "withinBudget" in config.json.'
     )
 
@@ -375,7 +412,7 @@ def _milliseconds(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
 
 
-def _failed(candidate: Candidate, error: ImageError, started: float) -> Attempt:
+def _failed(candidate: Candidate, error: ImageError, bill: _Bill, started: float) -> Attempt:
     return Attempt(
         provider=candidate.model.provider,
         model=candidate.model.id,
@@ -383,16 +420,17 @@ def _failed(candidate: Candidate, error: ImageError, started: float) -> Attempt:
         milliseconds=_milliseconds(started),
         error_code=error.code,
         error=str(error),
+        cost_micro_usd=bill.micro_usd,
     )
 
 
-def _succeeded(candidate: Candidate, generation: Generation, started: float) -> Attempt:
+def _succeeded(candidate: Candidate, bill: _Bill, started: float) -> Attempt:
     return Attempt(
         provider=candidate.model.provider,
         model=candidate.model.id,
         ok=True,
         milliseconds=_milliseconds(started),
-        cost_micro_usd=generation.cost_micro_usd,
+        cost_micro_usd=bill.micro_usd,
     )
 
 

@@ -34,7 +34,9 @@ SIDE, GAP, TEXT = 128, 6, 34
 
 
 def main() -> None:
-    pipeline = StableDiffusionPipeline.from_pretrained(sys.argv[1], local_files_only=True)
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        sys.argv[1], dtype=torch.float32, local_files_only=True
+    )
     pipeline.set_progress_bar_config(disable=True)
     cell_width, cell_height = 2 * SIDE + GAP, 2 * SIDE + GAP + TEXT
     sheet = Image.new("RGB", (4 * (cell_width + 2 * GAP), 4 * (cell_height + 2 * GAP)), "white")

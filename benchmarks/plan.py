@@ -1,0 +1,100 @@
+"""Measure how long the decision takes among many models, without providers and without a disk.
+
+python benchmarks/plan.py [MODELS] [RUNS]
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+from ziggie_image_mcp import catalogue, policy
+from ziggie_image_mcp.config import Config, provider_budgets
+from ziggie_image_mcp.rules import Context
+from ziggie_image_mcp.types import Feature, Hardware, ImageRequest, Model, Spending, Survey
+
+GOAL_MS = 5.0
+ALL: frozenset[Feature] = frozenset(
+    ("text_to_image", "negative_prompt", "seed", "steps", "guidance_scale")
+)
+NAMES = (
+    "sd_xl_base_1.0.safetensors",
+    "v1-5-pruned-emaonly.safetensors",
+    "flux1-schnell.safetensors",
+    "flux1-dev-fp8.safetensors",
+    "dreamshaper_8.safetensors",
+    "stabilityai/stable-diffusion-3.5-large",
+    "juggernautXL_v9.safetensors",
+    "a-model-that-nobody-knows",
+)
+CASES: dict[str, tuple[ImageRequest, dict[str, Any]]] = {
+    "nothing said": (ImageRequest(prompt="a cat"), {}),
+    "all allowed, money too": (ImageRequest(prompt="a cat", allow_paid=True), {}),
+    "a model asked for": (ImageRequest(prompt="a cat", model="flux schnell"), {}),
+    "everything left out": (ImageRequest(prompt="a cat", width=72, height=9000, seed=1), {}),
+    "a default model, settings and budgets": (
+        ImageRequest(prompt="a cat", allow_paid=True),
+        {
+            "defaultModel": "model-999",
+            "models": {"dream*": {"quality": 9}, "*xl*": {"steps": 30}},
+            "budget": {"perDay": 5, "perMonth": 50},
+            "providers": {"cloud": {"budget": {"perDay": 1}}},
+        },
+    ),
+}
+
+
+def models(count: int) -> tuple[Model, ...]:
+    """Models as a survey gives them: half known by name, a third of them in the cloud."""
+    made: list[Model] = []
+    for i in range(count):
+        cloud = i % 3 == 0
+        found = Model(
+            id=f"folder-{i}/{NAMES[i % len(NAMES)]}" if i % 2 else f"model-{i}",
+            provider="cloud" if cloud else f"local-{i % 2}",
+            local=not cloud,
+            remote=not cloud,
+            features=ALL,
+            price_micro_usd=3_000 + i if cloud else 0,
+            title=f"Model {i}",
+        )
+        made.append(catalogue.enrich(found))
+    return tuple(made)
+
+
+def milliseconds(ctx: Context, runs: int) -> float:
+    """CPU time of one decision, the median."""
+    taken: list[float] = []
+    for _ in range(runs):
+        before = time.process_time_ns()
+        policy.plan(ctx)
+        taken.append((time.process_time_ns() - before) / 1e6)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+    runs = int(sys.argv[2]) if len(sys.argv) > 2 else 21
+    ctx = Context(
+        request=ImageRequest(prompt="a cat"),
+        survey=Survey(models=models(count)),
+        hardware=Hardware(os="Linux", machine="x86_64", ram_available=24 * 10**9),
+        tier="cpu",
+        gpu_memory=None,
+        config=Config(),
+        spending=Spending(day=10_000, month=20_000),
+    )
+    print(f"CPU ms of one decision among {count} models (median of {runs}; goal {GOAL_MS:g})")
+    for name, (request, values) in CASES.items():
+        config = Config.model_validate(values)
+        asked = replace(ctx, request=request, config=config, own_budgets=provider_budgets(config))
+        policy.plan(asked)  # warm the caches
+        took = milliseconds(asked, runs)
+        print(f"{name:40} {took:8.2f}  {'ok' if took <= GOAL_MS else 'OVER'}")
+
+
+if __name__ == "__main__":
+    main()
