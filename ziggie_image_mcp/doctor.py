@@ -165,7 +165,7 @@ async def _self_test(service: Service, survey: Survey) -> Finding:
         fix = demo.how_to_install if demo else ""
         return Finding(state="warn", what="self-test skipped: no tiny model can run", fix=fix)
     request = ImageRequest(
-        prompt=SELF_TEST, model=demo.id, provider=demo.provider, seed=1, file_name="self-test"
+        prompt=SELF_TEST, model=demo.id, provider=demo.provider, file_name="self-test"
     )
     policy.check(request)
     try:
