@@ -531,10 +531,6 @@ async def test_paid_pictures_are_kept_where_the_vendor_made_fewer_than_asked(
     assert orders(vendor) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="service.generate pays the next vendor model without counting what the last one cost",
-)
 async def test_the_whole_call_keeps_to_its_limit_also_after_a_paid_picture_was_unusable(
     tmp_path: Path,
 ) -> None:
@@ -548,10 +544,6 @@ async def test_the_whole_call_keeps_to_its_limit_also_after_a_paid_picture_was_u
     assert 0 < sum(hold.actual or 0 for hold in await holds(tmp_path)) <= 20_000
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="service._offer says that nothing was spent, whatever the bill",
-)
 async def test_an_offer_after_a_paid_picture_was_unusable_does_not_say_that_nothing_was_spent(
     tmp_path: Path,
 ) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 import anyio
 
 from ziggie_image_mcp import hardware, policy
-from ziggie_image_mcp.config import Config, provider_budgets
+from ziggie_image_mcp.config import Config, micro_usd, provider_budgets
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     ConsentRequired,
@@ -186,12 +186,15 @@ class Service:
         seed = secrets.randbits(32) if request.seed is None else request.seed
         deadline = time.monotonic() + self.config.deadline
         attempts: list[Attempt] = []
+        limit = None if request.max_cost_usd is None else micro_usd(request.max_cost_usd)
         out_of_reach: set[str] = set()
         for route in plan.candidates:
             if route.model.provider in out_of_reach:
                 continue
             if len(attempts) == MAX_ATTEMPTS:
                 break
+            if limit is not None and _spent(attempts) + route.cost_micro_usd > limit:
+                continue  # max_cost_usd is for the whole call, also for what was paid in vain
             candidate = replace(route, job=replace(route.job, seed=seed))
             bill = _Bill()
             started = time.monotonic()
@@ -378,7 +381,8 @@ def _left_for_money(context: Context, plan: Plan, attempts: Sequence[Attempt]) -
     gone = {(a.provider, a.model) for a in attempts}
     left = tuple(m for m in context.survey.models if (m.provider, m.id) not in gone)
     paid = tuple(m for m in left if m.price_micro_usd != 0)
-    offer = _offer(policy.quote(replace(context, survey=replace(context.survey, models=paid))))
+    quote = policy.quote(replace(context, survey=replace(context.survey, models=paid)))
+    offer = _offer(quote, _spent(attempts))
     if offer:
         return offer
     barred = [
@@ -390,12 +394,17 @@ def _left_for_money(context: Context, plan: Plan, attempts: Sequence[Attempt]) -
     return "\n".join(["Left out for money:", *barred[:6]]) if barred else ""
 
 
-def _offer(quote: Quote | None) -> str:
+def _spent(attempts: Sequence[Attempt]) -> int:
+    return sum(a.cost_micro_usd for a in attempts)
+
+
+def _offer(quote: Quote | None, spent: int = 0) -> str:
     if quote is None:
         return ""
+    so_far = f"{usd(spent)} was spent on what failed" if spent else "Nothing was spent"
     return (
         f"A paid route is open: {quote.provider}/{quote.model} for at most "
-        f"{usd(quote.micro_usd)}. Nothing was spent. Ask the user; after a yes call again with "
+        f"{usd(quote.micro_usd)}. {so_far}. Ask the user; after a yes call again with "
         f"allow_paid=true and max_cost_usd={dollars(quote.micro_usd)}. To stop being asked, set a "
         'budget and allowPaidFallback to "withinBudget" in config.json.'
     )
@@ -462,6 +471,6 @@ def _result(
         why=why,
         attempts=tuple(attempts),
         notes=tuple(notes),
-        cost_micro_usd=sum(a.cost_micro_usd for a in attempts),
+        cost_micro_usd=_spent(attempts),
         seconds=(time.monotonic() - started),
     )
