@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +65,15 @@ def test_cancelling_mid_run_stops_the_model_and_frees_it(
         wire.hello()
         wire.send({"id": 1, "method": "tools/call", "params": params})
         until_it_steps(wire)
-        started = time.monotonic()
         wire.send({"method": "notifications/cancelled", "params": {"requestId": 1}})
         after = wire.call(2, "generate_image", {"prompt": "a red star on a black background"})
-        took = time.monotonic() - started
-        answered = [json.loads(line).get("id") for line in wire.lines]
+        heard = [json.loads(line) for line in wire.lines]
         code = wire.end()
 
     assert not after["result"].get("isError"), text(after)
-    assert 1 not in answered
-    assert took < 20  # 500 steps alone would take longer; the next picture waits for the stop
+    assert 1 not in [message.get("id") for message in heard]
+    progress = [m["params"]["progress"] for m in heard if "progress" in m.get("params", {})]
+    assert max(progress) < 0.9  # it did not go on to the end behind the caller's back
     assert code == 0
     assert len(list((tmp_path / "pictures").rglob("*.png"))) == 1
 
