@@ -67,6 +67,7 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", stem).strip("-")
 
 
+@functools.lru_cache(maxsize=20_000)
 def recognise(model_id: str) -> Entry | None:
     """The row that a file name, folder or Hub id belongs to, or None."""
     name = plain(re.split(r"[\\/]", model_id.rstrip("/\\"))[-1])

@@ -105,7 +105,7 @@ def plan(ctx: Context) -> Plan:
     route, the free ones are tried all the same.
     """
     strict = _plan(ctx)
-    if strict.candidates or not ctx.trust_breakers:
+    if strict.candidates or not ctx.trust_breakers or not ctx.experience.breakers:
         return strict
     lenient = _plan(replace(ctx, trust_breakers=False))
     return lenient if lenient.candidates else strict

@@ -414,7 +414,9 @@ def _nothing_open(context: Context, plan: Plan) -> ImageError:
     quote = policy.quote(context)
     if quote is None:
         return NoRoute(plan.rejected, policy.hint(context))
-    return ConsentRequired(f"No free route is open. {_offer(quote)}")
+    free = [r for r in plan.rejected if not all(x.code in _MONEY for x in r.reasons)]
+    closed = f"\nThe others: {NoRoute(free)}" if free else ""
+    return ConsentRequired(f"No free route is open. {_offer(quote)}{closed}")
 
 
 def _milliseconds(started: float) -> int:
