@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from ziggie_image_mcp import advice, hardware, policy
 from ziggie_image_mcp.catalogue import plain
 from ziggie_image_mcp.experience import is_open
+from ziggie_image_mcp.rules import Context
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.types import (
     Breaker,
@@ -207,8 +209,8 @@ async def machine(service: Service) -> HardwareReport:
         spent_this_month_usd=context.spending.month / 1e6,
         unknown_charges=context.spending.unknown,
         advice=await _advice(service) if context.spending.month else "",
-        local=await _choice(service, "local"),
-        cloud=await _choice(service, "cloud"),
+        local=_choice(context, "local"),
+        cloud=_choice(context, "cloud"),
         automatic=_describe(plan, "automatic"),
         picture_folder=str(service.store.root),
         notes=list(seen.notes),
@@ -229,10 +231,10 @@ def _pause(breaker: Breaker) -> str:
     return f"{breaker.provider}/{breaker.model} until {until}: {breaker.code}: {breaker.reason}"
 
 
-async def _choice(service: Service, kind: str) -> Choice:
+def _choice(context: Context, kind: str) -> Choice:
     """What this mode would do; a paid route counts as open, since a yes opens it."""
     request = ImageRequest(prompt="a picture", provider=kind, allow_paid=True)
-    return _describe(await service.plan(request), kind)
+    return _describe(policy.plan(replace(context, request=request)), kind)
 
 
 def _describe(plan: Plan, kind: str) -> Choice:

@@ -18,6 +18,16 @@ from ziggie_image_mcp.errors import (
     RequestRejected,
 )
 
+NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+)
+"""Failures before a request went out: a paid job that met one of these was not charged."""
+
 
 def public_url(url: str | httpx2.URL) -> str:
     """Write an address without user, password, query and fragment, fit for a message.

@@ -47,14 +47,6 @@ MAX_ANSWER_BYTES = 400 * 2**20
 """Ten pictures of 30 MB as base64, with room."""
 
 _FEATURES: frozenset[Feature] = frozenset(("text_to_image",))
-_NOT_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.ProxyError,
-    httpx2.UnsupportedProtocol,
-    httpx2.LocalProtocolError,
-)
 _NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 _REFUSED = ("moderation_blocked", "content_policy_violation")
 
@@ -232,7 +224,7 @@ class OpenAI:
                     "POST", url, json=body, headers={k: v for k, v in headers.items() if v}
                 ) as response:
                     content = await self._read(response)
-        except _NOT_SENT as e:
+        except _http.NOT_SENT as e:
             raise _http.transport_error(self.name, e, url) from e
         except TimeoutError as e:
             raise self._unknown(f"did not answer within {self._seconds:g} s") from e

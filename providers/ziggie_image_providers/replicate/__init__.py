@@ -42,15 +42,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0
 SIDE_TOLERANCE = 0.06
 """How far a side may be from the one that was asked for, where a model takes only shapes."""
 
-_NOT_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.ProxyError,
-    httpx2.UnsupportedProtocol,
-    httpx2.LocalProtocolError,
-)
-
 
 class Replicate:
     """Replicate: a prediction is ordered, asked after, and its pictures fetched."""
@@ -92,7 +83,7 @@ class Replicate:
             made = await self._client.create(model.id, inputs, token)
         except Refused as e:
             raise failures.refused(self.name, model.id, e.answer, token) from e
-        except _NOT_SENT as e:
+        except _http.NOT_SENT as e:
             raise _http.transport_error(self.name, e, self._client.base_url) from e
         except httpx2.RequestError as e:
             what = f"Replicate did not answer the order ({type(e).__name__})"
