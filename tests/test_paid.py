@@ -21,6 +21,7 @@ from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, TextCon
 from tests.house import opener, service
 from ziggie_image_mcp import errors
 from ziggie_image_mcp.errors import (
+    ConsentRequired,
     ContentRefused,
     EngineCrashed,
     ImageError,
@@ -30,7 +31,7 @@ from ziggie_image_mcp.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from ziggie_image_mcp.ledger import Caps
+from ziggie_image_mcp.ledger import Caps, owner_id
 from ziggie_image_mcp.server import make_server
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.testing import FakePaidProvider, FakeProvider
@@ -96,6 +97,82 @@ async def test_anything_but_a_yes_is_a_no_that_names_price_and_argument(
     for part in ("[PAID_CONSENT_REQUIRED]", "$0.0400", "allow_paid=true", "max_cost_usd=0.04"):
         assert part in said(result)
     assert paid.submitted == []
+
+
+async def test_the_amount_is_set_aside_while_the_question_is_open(tmp_path: Path) -> None:
+    made = service(tmp_path, FakePaidProvider(), budget={"perDay": 0.05})
+    request = ImageRequest(prompt="a cat")
+
+    offer, again = await made.ask(request), await made.ask(request)
+    other = await made.ask(ImageRequest(prompt="a dog"))
+
+    assert offer is not None
+    assert offer == again
+    assert other is None, "the day's budget is set aside for the first question"
+    assert made.cashier is not None
+    assert [(h.id, h.state) for h in await made.cashier.ledger.holds()] == [
+        (offer.hold, "reserved")
+    ]
+    await made.aclose()
+
+
+async def test_one_yes_pays_for_one_call_only(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid)
+    request = ImageRequest(prompt="a cat")
+    offer = await made.ask(request)
+
+    await made.generate(request, yes=offer)
+    with pytest.raises(ConsentRequired, match="already used"):
+        await made.generate(request, yes=offer)
+
+    assert list(paid.charged.values()) == [40_000]
+    await made.aclose()
+
+
+async def test_a_no_gives_back_what_was_set_aside(tmp_path: Path) -> None:
+    made = service(tmp_path, FakePaidProvider())
+    async with client(made, "auto", "decline") as session:
+        await session.call_tool("generate_image", ASK)
+        holds = await made.cashier.ledger.holds() if made.cashier else []
+
+    assert [(h.state, h.note) for h in holds] == [("released", "the answer was no")]
+
+
+async def test_a_yes_that_was_not_needed_gives_its_money_back(tmp_path: Path) -> None:
+    made = service(tmp_path, FakeProvider(), FakePaidProvider(), provider="paid")
+    request = ImageRequest(prompt="a cat")
+    offer = await made.ask(request)
+    made.config = made.config.model_copy(update={"provider": "auto"})
+
+    result = await made.generate(request, yes=offer)
+
+    assert result.model.provider == "fake"
+    assert made.cashier is not None
+    assert [h.state for h in await made.cashier.ledger.holds()] == ["released"]
+    await made.aclose()
+
+
+async def test_a_question_that_nobody_answers_holds_no_money_for_ever(tmp_path: Path) -> None:
+    made = service(tmp_path, FakePaidProvider())
+    cashier = made.cashier
+    assert cashier is not None
+    await cashier.ledger.reserve(
+        "ask-old-1",
+        provider="paid",
+        model="model",
+        images=1,
+        estimate=40_000,
+        caps=Caps(),
+        owner=owner_id(),
+        now=datetime.now(UTC) - timedelta(minutes=11),
+    )
+
+    await made.ask(ImageRequest(prompt="a cat"))
+
+    old = next(h for h in await cashier.ledger.holds() if h.id == "ask-old-1")
+    assert (old.state, old.note) == ("released", "nobody answered in time")
+    await made.aclose()
 
 
 async def test_nobody_is_asked_where_a_free_route_is_open(tmp_path: Path) -> None:

@@ -371,7 +371,8 @@ async def planned(made: Service, world: World) -> Plan | InvalidRequest:
 
 async def outcome(made: Service, world: World) -> Result | ImageError:
     try:
-        return await made.generate(world.request, asked=world.asked)
+        yes = await made.ask(world.request) if world.asked else None
+        return await made.generate(world.request, yes=yes)
     except ImageError as e:
         return e
 

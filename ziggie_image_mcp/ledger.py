@@ -163,6 +163,14 @@ class Ledger:
 
         return await self._write(work)
 
+    async def take(self, hold_id: str, new_id: str, *, owner: str) -> bool:
+        """Make a reserved hold the caller's own, under a new id: True for exactly one caller.
+
+        Raises:
+            StorageError: The database cannot be used.
+        """
+        return await self._write(lambda holds: holds.rename(hold_id, new_id, owner))
+
     async def remote(self, hold_id: str, remote_id: str) -> Hold:
         """Keep the provider's id of the job.
 
@@ -236,8 +244,10 @@ class Ledger:
             lambda holds: _move(holds, hold_id, "unknown", ("submitted",), note)
         )
 
-    async def spending(self, now: datetime) -> Spending:
+    async def spending(self, now: datetime, without: Collection[str] = ()) -> Spending:
         """What is spent and held in the UTC day and month of `now`; unknown ones of all times.
+
+        The holds named by `without` do not count: those that the asker would use himself.
 
         Raises:
             StorageError: The database cannot be used.
@@ -245,7 +255,7 @@ class Ledger:
         moment = _utc(now)
 
         def work(holds: Holds) -> Spending:
-            sums = holds.sums(moment)
+            sums = holds.sums(moment, without)
             days = {s.provider: s.spent_day + s.held_day for s in sums}
             months = {s.provider: s.spent_month + s.held_month for s in sums}
             return Spending(

@@ -109,13 +109,22 @@ class Holds:
         )
         return claimed.rowcount == 1
 
+    def rename(self, hold_id: str, new_id: str, owner: str) -> bool:
+        """Give a reserved hold another id and owner; False when no reserved hold has this id."""
+        renamed = self._connection.execute(
+            _holds.update()
+            .where(_holds.c.id == hold_id, _holds.c.state == "reserved")
+            .values(id=new_id, owner=owner)
+        )
+        return renamed.rowcount == 1
+
     def change(self, hold: Hold, **values: Any) -> Hold:
         """Set some columns of a hold."""
         self._connection.execute(_holds.update().where(_holds.c.id == hold.id).values(**values))
         return replace(hold, **values)
 
-    def sums(self, moment: datetime) -> list[Sums]:
-        """What each provider cost. A hold belongs to the day on which it was made."""
+    def sums(self, moment: datetime, without: Collection[str] = ()) -> list[Sums]:
+        """What each provider cost, these holds left out. A hold counts on the day it was made."""
         state, estimate = _holds.c.state, _holds.c.estimate
         spent = sa.case(
             (state == "settled", _holds.c.actual), (state == "unknown", estimate), else_=0
@@ -130,7 +139,7 @@ class Holds:
                 sa.func.sum(spent),
                 sa.func.sum(held),
             )
-            .where(_holds.c.month == f"{moment:%Y-%m}")
+            .where(_holds.c.month == f"{moment:%Y-%m}", _holds.c.id.not_in(without))
             .group_by(_holds.c.provider)
         )
         return [

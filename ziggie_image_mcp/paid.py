@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
 
 from ziggie_image_mcp.errors import OutcomeUnknown, ProviderError
-from ziggie_image_mcp.ledger import Caps, Ledger, owner_alive, owner_id
+from ziggie_image_mcp.ledger import (
+    Caps,
+    IllegalMove,
+    Ledger,
+    NoSuchHold,
+    owner_alive,
+    owner_id,
+)
 from ziggie_image_mcp.provider import AnyProvider, PaidProvider
-from ziggie_image_mcp.types import Candidate, Generation, Hold, Progress, Spending
+from ziggie_image_mcp.types import Candidate, Generation, Hold, Progress, Quote, Spending
 
 GRACE = timedelta(minutes=10)
 """How long a job may still be on its way to a vendor that does not know it yet."""
+
+PATIENCE = timedelta(minutes=10)
+"""How long money stays set aside for a question that nobody answers."""
+
+QUESTION = "ask-"
+"""How the ids of holds begin that wait for a person's answer."""
 
 MEMORY = timedelta(days=30)
 """How far back unknown outcomes are asked about again."""
@@ -27,18 +42,90 @@ class Cashier:
         self.ledger = ledger
         self._caps = caps
 
-    async def spending(self) -> Spending:
-        """What is spent and held today and this month.
+    async def spending(self, without: Collection[str] = ()) -> Spending:
+        """What is spent and held today and this month, these holds left out.
 
         Raises:
             StorageError: The ledger cannot be read, so nothing may be spent.
         """
-        return await self.ledger.spending(datetime.now(UTC))
+        return await self.ledger.spending(datetime.now(UTC), without)
+
+    async def questions(self, key: str) -> list[Hold]:
+        """The holds of the open questions under this key. Those not answered in time are let go.
+
+        Raises:
+            StorageError: The ledger cannot be used.
+        """
+        found: list[Hold] = []
+        now = datetime.now(UTC)
+        for hold in await self.ledger.holds(states=["reserved"]):
+            if not hold.id.startswith(QUESTION):
+                continue
+            if now - hold.created > PATIENCE:
+                await self._let_go(hold.id, "nobody answered in time")
+            elif hold.id.startswith(f"{QUESTION}{key}-"):
+                found.append(hold)
+        return found
+
+    async def ask(self, key: str, quote: Quote, questions: Sequence[Hold]) -> Quote:
+        """Set the amount aside while a person is asked; an open question about it is used again.
+
+        Raises:
+            OverBudget: A cap would be passed; nothing was set aside.
+            StorageError: The ledger cannot be used.
+        """
+        same: Hold | None = None
+        for hold in questions:
+            facts = (hold.provider, hold.model, hold.images, hold.estimate)
+            if same is None and facts == (
+                quote.provider,
+                quote.model,
+                quote.images,
+                quote.micro_usd,
+            ):
+                same = hold
+            else:
+                await self._let_go(hold.id, "the price or the route changed")
+        if same is None:
+            same = await self.ledger.reserve(
+                f"{QUESTION}{key}-{secrets.token_hex(8)}",
+                provider=quote.provider,
+                model=quote.model,
+                images=quote.images,
+                estimate=quote.micro_usd,
+                caps=self._caps,
+                owner=owner_id(),
+                now=datetime.now(UTC),
+            )
+        return replace(quote, hold=same.id)
+
+    async def answered(self, quote: Quote) -> str | None:
+        """The yes to a question makes its hold the caller's, once; None when it is no longer there.
+
+        Raises:
+            StorageError: The ledger cannot be used.
+        """
+        own = f"hold-{secrets.token_hex(16)}"
+        taken = await self.ledger.take(quote.hold, own, owner=owner_id())
+        return own if taken else None
+
+    async def let_go(self, hold_id: str, note: str) -> None:
+        """Give back what was set aside, unless it was used."""
+        with anyio.CancelScope(shield=True):
+            await self._let_go(hold_id, note)
+
+    async def _let_go(self, hold_id: str, note: str) -> None:
+        with suppress(IllegalMove, NoSuchHold):  # answered or used in the meantime
+            await self.ledger.release(hold_id, note)
 
     async def run(
-        self, provider: PaidProvider, candidate: Candidate, progress: Progress
+        self,
+        provider: PaidProvider,
+        candidate: Candidate,
+        progress: Progress,
+        hold_id: str | None = None,
     ) -> Generation:
-        """Make the pictures of one paid candidate.
+        """Make the pictures of one paid candidate, on money already set aside where `hold_id` says.
 
         Raises:
             OverBudget: A cap would be passed; nothing was sent.
@@ -47,7 +134,7 @@ class Cashier:
             StorageError: The ledger cannot be written; nothing was sent.
         """
         hold = await self.ledger.reserve(
-            f"hold-{secrets.token_hex(16)}",
+            hold_id or f"hold-{secrets.token_hex(16)}",
             provider=candidate.model.provider,
             model=candidate.model.id,
             images=candidate.job.num_images,
@@ -58,7 +145,7 @@ class Cashier:
         )
         sent = False
         try:
-            sent = await self.ledger.submit(hold.id)
+            sent = await self.ledger.submit(hold.id, owner=owner_id())
             generation = await self._send(provider, candidate, hold, progress)
             with anyio.CancelScope(shield=True):
                 await self.ledger.settle(hold.id, generation.cost_micro_usd)

@@ -179,7 +179,7 @@ async def ask_to_spend(
     if dry_run or request.allow_paid or capabilities is None or capabilities.elicitation is None:
         return Spend(agree=False)
     try:
-        quote = await (await ctx.request_context.lifespan_context()).quote(request)
+        quote = await (await ctx.request_context.lifespan_context()).ask(request)
     except ImageError:
         return Spend(agree=False)  # the call itself meets the same error and tells it
     if quote is None:
@@ -237,9 +237,12 @@ async def generate_image(
     if dry_run:
         data = report.plan_data(await service.plan(request))
         return CallToolResult(content=[_text(data)], _meta={META: data})
-    yes = isinstance(consent, AcceptedElicitation) and consent.data.agree
+    agreed = isinstance(consent, AcceptedElicitation) and consent.data.agree
+    offer = await service.ask(request) if agreed else None
+    if not agreed:
+        await service.unask(request)
     async with _Reporter(ctx) as reporter:
-        result = await service.generate(request, reporter.report, asked=yes)
+        result = await service.generate(request, reporter.report, yes=offer)
     data = report.result_data(result)
     content: list[ContentBlock] = [_text(data)]
     side = PREVIEW_SIDE if len(result.images) == 1 else PREVIEW_SIDE_MANY

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 import anyio
 
-from ziggie_image_mcp import hardware, policy
+from ziggie_image_mcp import hardware, outcome, policy
 from ziggie_image_mcp.config import Config, micro_usd, provider_budgets
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
@@ -21,7 +22,6 @@ from ziggie_image_mcp.errors import (
     GenerationFailed,
     ImageError,
     InvalidOutput,
-    NoRoute,
     OverBudget,
     PaymentRequired,
     ProviderError,
@@ -30,10 +30,11 @@ from ziggie_image_mcp.errors import (
     StorageError,
 )
 from ziggie_image_mcp.experience import Experience, bucket, cache_key
+from ziggie_image_mcp.outcome import Bill
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.provider import PaidProvider
 from ziggie_image_mcp.registry import Registry
-from ziggie_image_mcp.rules import Context, dollars, usd
+from ziggie_image_mcp.rules import Context, usd
 from ziggie_image_mcp.store import Store
 from ziggie_image_mcp.types import (
     Attempt,
@@ -68,16 +69,6 @@ async def silent(fraction: float, message: str) -> None:
 WHOLE_PROVIDER = (ProviderUnavailable, AuthenticationFailed, PaymentRequired, DependencyMissing)
 """These say that no other model of the same provider would do better."""
 
-_MONEY = frozenset(("CONSENT_REQUIRED", "OVER_BUDGET", "OVER_MAX_COST", "PAID_FORBIDDEN"))
-"""Reasons that stand only against paying."""
-
-
-@dataclass
-class _Bill:
-    """What an attempt has cost so far, 1e-6 USD: known also when its pictures are unusable."""
-
-    micro_usd: int = 0
-
 
 class Service:
     """The use cases. The only place that knows their order."""
@@ -102,6 +93,8 @@ class Service:
         self._warm: dict[str, str] = {}
         """The model that each provider ran last: its next run loads nothing."""
         self._reaped = False
+        self._asked: set[str] = set()
+        """Fingerprints of the requests about which a person was asked."""
 
     async def hardware(self) -> Hardware:
         """This machine, as of a few seconds ago at most."""
@@ -110,8 +103,10 @@ class Service:
             self._seen = (now, await self._probe())
         return self._seen[1]
 
-    async def context(self, request: ImageRequest) -> Context:
+    async def context(self, request: ImageRequest, own: Collection[str] = ()) -> Context:
         """Everything that the decision about this request looks at.
+
+        The holds named by `own` are this request's: they do not stand in its way.
 
         Raises:
             ConfigError: A provider's section of the config is wrong.
@@ -127,7 +122,7 @@ class Service:
             gpu_memory=hardware.gpu_memory(machine),
             config=self.config,
             own_budgets=self._own_budgets,
-            spending=await self._spending(survey),
+            spending=await self._spending(survey, own),
             experience=await self.experience.snapshot() if self.experience else Snapshot(),
         )
 
@@ -150,16 +145,48 @@ class Service:
         policy.check(request)
         return policy.quote(await self.context(request))
 
+    async def ask(self, request: ImageRequest) -> Quote | None:
+        """What `quote` says, with its amount set aside until the answer comes, or ten minutes.
+
+        The same question again finds the same hold, so a client may send its call twice.
+
+        Raises:
+            InvalidRequest: A field of the request cannot be honoured by anybody.
+            StorageError: The ledger cannot be used.
+        """
+        policy.check(request)
+        context = await self.context(request)
+        if self.cashier is None or not _has_paid(context.survey):
+            return None
+        key = _fingerprint(request)
+        questions = await self.cashier.questions(key)
+        if questions:
+            spending = await self.cashier.spending([q.id for q in questions])
+            context = replace(context, spending=spending)
+        quote = policy.quote(context)
+        if quote is None:
+            return None
+        self._asked.add(key)
+        return await self.cashier.ask(key, quote, questions)
+
+    async def unask(self, request: ImageRequest) -> None:
+        """The answer was no: what was set aside for the question is given back."""
+        key = _fingerprint(request)
+        if self.cashier is not None and key in self._asked:
+            self._asked.discard(key)
+            for hold in await self.cashier.questions(key):
+                await self.cashier.let_go(hold.id, "the answer was no")
+
     async def generate(
         self,
         request: ImageRequest,
         progress: Progress = silent,
         *,
-        asked: bool = False,
+        yes: Quote | None = None,
     ) -> Result:
         """Make the pictures on the best route, the next one when that fails, and keep them.
 
-        With `asked`, a person said yes to what `quote` offers for this very request.
+        With `yes`, a person agreed to what `ask` offered for this very request.
 
         Raises:
             InvalidRequest: A field of the request cannot be honoured by anybody.
@@ -174,12 +201,27 @@ class Service:
         policy.check(request)
         await anyio.to_thread.run_sync(self.store.check_writable)
         await progress(0.0, "choosing a route")
-        context = await self.context(request)
-        if asked:
-            context = replace(context, consent=_consent(policy.quote(context)))
+        if yes is None or self.cashier is None:
+            return await self._make(request, progress, None)
+        hold = await self.cashier.answered(yes)
+        if hold is None:
+            raise ConsentRequired(
+                f"The offer of {yes.provider}/{yes.model} for {usd(yes.micro_usd)} was already "
+                "used, or was open too long. Nothing was spent. Call again to be asked again."
+            )
+        try:
+            return await self._make(request, progress, replace(yes, hold=hold))
+        finally:
+            await self.cashier.let_go(hold, "it was not needed")
+
+    async def _make(self, request: ImageRequest, progress: Progress, yes: Quote | None) -> Result:
+        context = await self.context(request, own=[yes.hold] if yes else ())
+        if yes is not None:
+            agreed = Consent(provider=yes.provider, model=yes.model, micro_usd=yes.micro_usd)
+            context = replace(context, consent=agreed)
         plan = policy.plan(context)
         if not plan.candidates:
-            raise _nothing_open(context, plan)
+            raise outcome.nothing_open(context, plan)
         stored = await self._cached(request, plan.candidates[0])
         if stored is not None:
             return stored
@@ -193,35 +235,38 @@ class Service:
                 continue
             if len(attempts) == MAX_ATTEMPTS:
                 break
-            if limit is not None and _spent(attempts) + route.cost_micro_usd > limit:
+            if limit is not None and outcome.spent(attempts) + route.cost_micro_usd > limit:
                 continue  # max_cost_usd is for the whole call, also for what was paid in vain
             candidate = replace(route, job=replace(route.job, seed=seed))
-            bill = _Bill()
+            bill = Bill()
             started = time.monotonic()
             try:
                 with anyio.fail_after(deadline - started):
-                    generation, images = await self._attempt(candidate, request, progress, bill)
+                    hold = _hold_for(candidate, yes)
+                    made = self._attempt(candidate, request, progress, bill, hold)
+                    generation, images = await made
             except TimeoutError:
                 said = f"the whole call took longer than {self.config.deadline} s (deadline)"
                 late = ProviderTimeout(candidate.model.provider, said)
-                attempts.append(_failed(candidate, late, bill, started))
+                attempts.append(outcome.failed(candidate, late, bill, started))
                 break
             except (ProviderError, OverBudget) as e:
-                attempts.append(_failed(candidate, e, bill, started))
+                attempts.append(outcome.failed(candidate, e, bill, started))
                 await self._learn_failure(candidate, e)
                 if isinstance(e, ProviderError) and not e.fallback:
                     raise
                 if isinstance(e, WHOLE_PROVIDER):
                     out_of_reach.add(candidate.model.provider)
-                money = _left_for_money(context, plan, attempts)
+                money = outcome.left_for_money(context, plan, attempts)
                 if len(plan.candidates) == 1 and not money:
                     raise
                 await progress(0.0, f"{candidate.model.provider} failed ({e.code})")
                 continue
-            attempts.append(_succeeded(candidate, bill, started))
+            attempts.append(outcome.succeeded(candidate, bill, started))
             await self._learn(request, candidate, images, time.monotonic() - started)
-            return _result(request, candidate, generation, images, attempts, started)
-        raise GenerationFailed(attempts, plan.rejected, _left_for_money(context, plan, attempts))
+            return outcome.result(request, candidate, generation, images, attempts, started)
+        money = outcome.left_for_money(context, plan, attempts)
+        raise GenerationFailed(attempts, plan.rejected, money)
 
     async def view(self, image_id: str, side: int) -> tuple[Preview, str]:
         """A stored picture at a bounded size, and its path.
@@ -301,19 +346,24 @@ class Service:
             return None
         why = "the stored picture of this very request and seed; nothing was made or charged"
         known = replace(candidate, why=why, notes=())
-        return _result(request, known, Generation(images=()), images, [], started)
+        return outcome.result(request, known, Generation(images=()), images, [], started)
 
-    async def _spending(self, survey: Survey) -> Spending:
+    async def _spending(self, survey: Survey, own: Collection[str]) -> Spending:
         """The ledger is opened only where somebody asks for money."""
-        if self.cashier is None or all(m.price_micro_usd == 0 for m in survey.models):
+        if self.cashier is None or not _has_paid(survey):
             return Spending()
         if not self._reaped:
             await self.cashier.reap(self.registry.providers())
             self._reaped = True
-        return await self.cashier.spending()
+        return await self.cashier.spending(own)
 
     async def _attempt(
-        self, candidate: Candidate, request: ImageRequest, progress: Progress, bill: _Bill
+        self,
+        candidate: Candidate,
+        request: ImageRequest,
+        progress: Progress,
+        bill: Bill,
+        hold: str | None,
     ) -> tuple[Generation, list[StoredImage]]:
         model = candidate.model
         provider = self.registry.providers()[model.provider]
@@ -328,7 +378,7 @@ class Service:
         await progress(0.02, f"{model.provider}: {model.id}")
         if isinstance(provider, PaidProvider):
             assert self.cashier is not None, "a paid provider needs a ledger"
-            generation = await self.cashier.run(provider, candidate, onward)
+            generation = await self.cashier.run(provider, candidate, onward, hold)
         else:
             generation = await provider.generate(candidate.job, model, onward)
         bill.micro_usd = generation.cost_micro_usd
@@ -370,109 +420,17 @@ class Service:
         return generation, images
 
 
-def _consent(quote: Quote | None) -> Consent | None:
-    if quote is None:
+def _fingerprint(request: ImageRequest) -> str:
+    return hashlib.sha256(repr(request).encode()).hexdigest()[:24]
+
+
+def _has_paid(survey: Survey) -> bool:
+    return any(m.price_micro_usd != 0 for m in survey.models)
+
+
+def _hold_for(candidate: Candidate, yes: Quote | None) -> str | None:
+    """The money set aside when a person said yes to this very route at this very price."""
+    model, cost = candidate.model, candidate.cost_micro_usd
+    if yes is None or (yes.provider, yes.model, yes.micro_usd) != (model.provider, model.id, cost):
         return None
-    return Consent(provider=quote.provider, model=quote.model, micro_usd=quote.micro_usd)
-
-
-def _left_for_money(context: Context, plan: Plan, attempts: Sequence[Attempt]) -> str:
-    """What money could still do when these attempts have failed: an offer, or what forbids it."""
-    gone = {(a.provider, a.model) for a in attempts}
-    left = tuple(m for m in context.survey.models if (m.provider, m.id) not in gone)
-    paid = tuple(m for m in left if m.price_micro_usd != 0)
-    quote = policy.quote(replace(context, survey=replace(context.survey, models=paid)))
-    offer = _offer(quote, _spent(attempts))
-    if offer:
-        return offer
-    barred = [
-        f"- {r.provider}/{r.model}: {x.code}: needs {x.need}, have {x.have}. Fix: {x.fix}"
-        for r in plan.rejected
-        if all(x.code in _MONEY for x in r.reasons)
-        for x in r.reasons
-    ]
-    return "\n".join(["Left out for money:", *barred[:6]]) if barred else ""
-
-
-def _spent(attempts: Sequence[Attempt]) -> int:
-    return sum(a.cost_micro_usd for a in attempts)
-
-
-def _offer(quote: Quote | None, spent: int = 0) -> str:
-    if quote is None:
-        return ""
-    so_far = f"{usd(spent)} was spent on what failed" if spent else "Nothing was spent"
-    return (
-        f"A paid route is open: {quote.provider}/{quote.model} for at most "
-        f"{usd(quote.micro_usd)}. {so_far}. Ask the user; after a yes call again with "
-        f"allow_paid=true and max_cost_usd={dollars(quote.micro_usd)}. To stop being asked, set a "
-        'budget and allowPaidFallback to "withinBudget" in config.json.'
-    )
-
-
-def _nothing_open(context: Context, plan: Plan) -> ImageError:
-    quote = policy.quote(context)
-    if quote is None:
-        return NoRoute(plan.rejected, policy.hint(context))
-    free = [r for r in plan.rejected if not all(x.code in _MONEY for x in r.reasons)]
-    closed = f"\nThe others: {NoRoute(free)}" if free else ""
-    return ConsentRequired(f"No free route is open. {_offer(quote)}{closed}")
-
-
-def _milliseconds(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)
-
-
-def _failed(candidate: Candidate, error: ImageError, bill: _Bill, started: float) -> Attempt:
-    return Attempt(
-        provider=candidate.model.provider,
-        model=candidate.model.id,
-        ok=False,
-        milliseconds=_milliseconds(started),
-        error_code=error.code,
-        error=str(error),
-        cost_micro_usd=bill.micro_usd,
-    )
-
-
-def _succeeded(candidate: Candidate, bill: _Bill, started: float) -> Attempt:
-    return Attempt(
-        provider=candidate.model.provider,
-        model=candidate.model.id,
-        ok=True,
-        milliseconds=_milliseconds(started),
-        cost_micro_usd=bill.micro_usd,
-    )
-
-
-def _result(
-    request: ImageRequest,
-    candidate: Candidate,
-    generation: Generation,
-    images: list[StoredImage],
-    attempts: list[Attempt],
-    started: float,
-) -> Result:
-    notes = [*candidate.notes, *generation.notes]
-    sizes = {(i.width, i.height) for i in images}
-    if sizes != {(candidate.job.width, candidate.job.height)}:
-        delivered = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
-        wanted = f"{candidate.job.width}x{candidate.job.height}"
-        notes.append(f"delivered as {delivered}, not {wanted}")
-    why = candidate.why
-    lost = [a for a in attempts if not a.ok]
-    if lost:
-        failures = [f"{a.provider}/{a.model} failed ({a.error_code})" for a in lost]
-        why += f"; after {', '.join(failures)}"
-    return Result(
-        images=tuple(images),
-        model=candidate.model,
-        job=candidate.job,
-        requested_width=request.width,
-        requested_height=request.height,
-        why=why,
-        attempts=tuple(attempts),
-        notes=tuple(notes),
-        cost_micro_usd=_spent(attempts),
-        seconds=(time.monotonic() - started),
-    )
+    return yes.hold

@@ -331,6 +331,8 @@ class Quote:
     model: str
     images: int
     micro_usd: int
+    hold: str = ""
+    """The hold that sets this amount aside while the question is open; empty where none does."""
 
 
 @dataclass(frozen=True, kw_only=True)
