@@ -35,7 +35,8 @@ from ziggie_image_mcp.errors import (
     RateLimited,
 )
 from ziggie_image_mcp.ledger import Caps
-from ziggie_image_mcp.service import MAX_ATTEMPTS, WHOLE_PROVIDER, Service
+from ziggie_image_mcp.maker import MAX_ATTEMPTS, WHOLE_PROVIDER
+from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.testing import ALL_FEATURES, FakePaidProvider, FakeProvider, model
 from ziggie_image_mcp.types import (
     Candidate,

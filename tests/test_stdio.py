@@ -35,6 +35,8 @@ def test_each_version_of_the_handshake_era_is_spoken(version: str) -> None:
         "list_models",
         "check_hardware",
         "view_image",
+        "get_job",
+        "cancel_job",
     ]
     assert code == 0
 
@@ -46,7 +48,7 @@ def test_the_modern_era_is_spoken_without_a_handshake() -> None:
         code = wire.end()
 
     assert "2026-07-28" in found["result"]["supportedVersions"]
-    assert len(tools["result"]["tools"]) == 4
+    assert len(tools["result"]["tools"]) == 6
     assert code == 0
 
 

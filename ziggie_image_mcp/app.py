@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import anyio
+import anyio.to_thread
 from mcp.server.auth.provider import AccessToken
 from mcp.server.mcpserver import MCPServer
 
-from ziggie_image_mcp import config
-from ziggie_image_mcp.config import ENV_TOKEN
-from ziggie_image_mcp.errors import ConfigError
+from ziggie_image_mcp import config, slots
+from ziggie_image_mcp.config import ENV_TOKEN, ENV_TOKENS
+from ziggie_image_mcp.errors import ConfigError, ImageError
 from ziggie_image_mcp.experience import Experience
 from ziggie_image_mcp.experience import default_file as experience_file
 from ziggie_image_mcp.ledger import Ledger, caps_from, default_file
+from ziggie_image_mcp.office import Office
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.registry import Registry
 from ziggie_image_mcp.server import Open, make_server
@@ -25,6 +29,10 @@ from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.store import Store
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+WATCH_AFTER_SECONDS = 3.0
+WATCH_SECONDS = 4.0
+"""How often an idle server looks whether another one died."""
+LEAVE_SECONDS = 3.0
 _BODY_BYTES = 4 * 1024 * 1024
 
 
@@ -55,7 +63,7 @@ class House:
     def _build(self) -> Service:
         settings = config.load(self._file)
         store = Store(
-            config.output_dir(settings),
+            config.output_dir(settings),  # type: ignore[arg-type]
             format=settings.output.format,
             metadata=settings.output.metadata,
         )
@@ -63,7 +71,36 @@ class House:
         ledger = Ledger(settings.database or default_file())
         memory = settings.database or experience_file()
         cashier = Cashier(ledger, caps_from(settings.budget, config.provider_budgets(settings)))
-        return Service(settings, registry, store, cashier=cashier, experience=Experience(memory))
+        made = Service(settings, registry, store, cashier=cashier, experience=Experience(memory))
+        made.office = Office(settings.database, config.data_dir(), made.maker.make)
+        return made
+
+    async def watch(self) -> None:
+        """Take up the jobs that dead processes of this machine left.
+
+        It looks at the names of files only, as long as there is none.
+        """
+        await anyio.sleep(WATCH_AFTER_SECONDS)
+        while True:
+            if any(await anyio.to_thread.run_sync(slots.all_orphans, config.data_dir())):
+                with suppress(ImageError):  # a wrong config is told by every call
+                    office = (await self.service()).office
+                    if office is not None and await office.orphans():
+                        await office.open()
+            await anyio.sleep(WATCH_SECONDS)
+
+    async def leave(self) -> None:
+        """End the process at once where it has jobs in hand, as a crash would.
+
+        What they are doing is recorded, and the next process takes them up; to unwind them would
+        be to cancel them.
+        """
+        service = self._service
+        if service is not None and service.office is not None and service.office.busy:
+            with anyio.move_on_after(LEAVE_SECONDS):
+                await service.registry.aclose()  # the children that hold GPUs
+            sys.stdout.flush()
+            os._exit(0)
 
     async def aclose(self) -> None:
         """Close the providers, if any were built."""
@@ -80,8 +117,11 @@ class House:
 
 async def serve_stdio(config_file: Path | None = None) -> None:
     """Speak MCP on stdin and stdout until stdin ends."""
-    async with House(config_file) as house:
+    async with House(config_file) as house, anyio.create_task_group() as group:
+        group.start_soon(house.watch)
         await make_server(house.service).run_stdio_async()
+        await house.leave()
+        group.cancel_scope.cancel()
 
 
 async def serve_http(
@@ -101,9 +141,9 @@ async def serve_http(
     """
     from mcp.server.transport_security import TransportSecuritySettings
 
-    token = os.environ.get(ENV_TOKEN, "")
-    if host not in LOOPBACK and not (token and allowed_hosts):
-        lacking = [] if token else [f"a token in the environment variable {ENV_TOKEN}"]
+    tokens = _tokens()
+    if host not in LOOPBACK and not (tokens and allowed_hosts):
+        lacking = [] if tokens else [f"a token in the environment variable {ENV_TOKEN}"]
         lacking += [] if allowed_hosts else ["--allowed-host with the name that clients use"]
         raise ConfigError(
             f"--host {host} can be reached from other machines, so it needs "
@@ -119,17 +159,22 @@ async def serve_http(
             for suffix in ("", ":*")
         ],
     )
-    async with House(config_file) as house:
-        server = _guarded(house.service, token, host, port) if token else make_server(house.service)
+    async with House(config_file) as house, anyio.create_task_group() as group:
+        group.start_soon(house.watch)
+        server = (
+            _guarded(house.service, tokens, host, port) if tokens else make_server(house.service)
+        )
         await server.run_streamable_http_async(
             host=host,
             port=port,
             max_request_body_size=_BODY_BYTES,
             transport_security=security,
         )
+        await house.leave()
+        group.cancel_scope.cancel()
 
 
-def _guarded(opener: Open, token: str, host: str, port: int) -> MCPServer[Open]:
+def _guarded(opener: Open, tokens: Mapping[str, str], host: str, port: int) -> MCPServer[Open]:
     from mcp.server.auth.settings import AuthSettings
     from pydantic import AnyHttpUrl
 
@@ -138,16 +183,33 @@ def _guarded(opener: Open, token: str, host: str, port: int) -> MCPServer[Open]:
     auth = AuthSettings(
         issuer_url=url, resource_server_url=url, required_scopes=[], validate_token_resource=False
     )
-    return make_server(opener, auth=auth, token_verifier=_OneToken(token))
+    return make_server(opener, auth=auth, token_verifier=_Tokens(tokens))
 
 
-class _OneToken:
-    """Accept one token that the user chose."""
+def _tokens() -> dict[str, str]:
+    """Who may call, by name: ZIGGIE_IMAGE_TOKEN is the owner's, ZIGGIE_IMAGE_TOKENS others'."""
+    owner = os.environ.get(ENV_TOKEN, "")
+    found = {"owner": owner} if owner else {}
+    for part in filter(None, os.environ.get(ENV_TOKENS, "").split(",")):
+        name, colon, token = part.strip().partition(":")
+        if not (name and colon and token) or name in found:
+            raise ConfigError(
+                f"{ENV_TOKENS} must be as alice:SECRET,bob:OTHER with each name once; the part "
+                f"named {name[:20]!r} is not."
+            )
+        found[name] = token
+    return found
 
-    def __init__(self, token: str) -> None:
-        self._token = token.encode()
+
+class _Tokens:
+    """Accept the tokens that the user chose. Each name sees its own jobs only."""
+
+    def __init__(self, tokens: Mapping[str, str]) -> None:
+        self._tokens = tokens
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        if not hmac.compare_digest(token.encode(), self._token):
-            return None
-        return AccessToken(token=token, client_id="owner", scopes=[], expires_at=None)
+        found = None
+        for name, known in self._tokens.items():
+            if hmac.compare_digest(token.encode(), known.encode()):
+                found = AccessToken(token=token, client_id=name, scopes=[], expires_at=None)
+        return found

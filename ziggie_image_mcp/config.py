@@ -23,6 +23,8 @@ ENV_FILE = "ZIGGIE_IMAGE_CONFIG"
 """Names the config file; ENV_PREFIX followed by a key overrides that key."""
 ENV_TOKEN = "ZIGGIE_IMAGE_TOKEN"  # noqa: S105 - the name of a variable
 """The bearer token of the HTTP server: a secret, so never in config.json."""
+ENV_TOKENS = "ZIGGIE_IMAGE_TOKENS"
+"""More tokens, each of another caller who sees his own jobs only: alice:SECRET,bob:OTHER."""
 
 Preference = Literal["cost", "speed", "quality", "balanced"]
 Privacy = Literal["any", "no_training", "zero_retention", "local_only"]
@@ -80,7 +82,9 @@ class Output(Section):
     """Where and how pictures are kept."""
 
     directory: str | None = Field(
-        default=None, description="Folder; by default in the user's Pictures."
+        default=None,
+        description="Folder, or an fsspec URL as s3://bucket/prefix; by default in the user's "
+        "Pictures.",
     )
     format: OutputFormat = "png"
     metadata: bool = Field(default=True, description="Write prompt and settings into the file.")
@@ -118,6 +122,9 @@ class Config(Section):
     )
     deadline: int = Field(
         default=3600, ge=1, description="Seconds that one call may take, all its attempts together."
+    )
+    queue_limit: int = Field(
+        default=100, ge=1, description="Jobs that may wait for one device; more are refused."
     )
     cache: bool = Field(
         default=True, description="The same request with the same seed gives the stored picture."
@@ -169,8 +176,10 @@ def data_dir() -> Path:
     return Path(platformdirs.user_data_dir(APP, appauthor=False))
 
 
-def output_dir(config: Config) -> Path:
-    """The folder for pictures."""
+def output_dir(config: Config) -> Path | str:
+    """The folder for pictures; text where it is a URL."""
+    if config.output.directory and "://" in config.output.directory:
+        return config.output.directory
     if config.output.directory:
         return Path(config.output.directory).expanduser().absolute()
     return Path(platformdirs.user_pictures_dir()) / APP

@@ -9,6 +9,7 @@ ImageError                      anything that a caller can act on
 ├── ConsentRequired             money or privacy asks for a yes that was not given
 ├── StorageError                a picture could not be written or read
 │   └── ImageNotFound           no picture has this id
+├── JobNotFound                 no job has this id
 └── ProviderError               one provider failed
     ├── ProviderUnavailable     it does not answer, or not as itself
     ├── ProviderTimeout         it answered too late
@@ -124,6 +125,15 @@ class ImageNotFound(StorageError):
     code = "IMAGE_NOT_FOUND"
 
 
+class JobNotFound(ImageError):
+    """Raised when no job has this id."""
+
+    code = "JOB_NOT_FOUND"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id[:80]!r}. generate_image returns job ids.")
+
+
 class ProviderError(ImageError):
     """Raised by a provider. `fallback` says whether the next route may be tried."""
 
@@ -226,3 +236,22 @@ class OutcomeUnknown(ProviderError):
 
     code = "OUTCOME_UNKNOWN"
     fallback = False
+
+
+def revive(
+    code: str, message: str, provider: str = "", attempts: Sequence[Attempt] = ()
+) -> ImageError:
+    """The error that had this code and message, from a record: without its other fields."""
+    kinds: list[type[ImageError]] = [ImageError]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+    kind = next((k for k in kinds if k.code == code), ImageError)
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    if isinstance(error, ProviderError):
+        error.provider = provider
+    if isinstance(error, RateLimited):
+        error.retry_after = None
+    if isinstance(error, GenerationFailed):
+        error.attempts, error.rejected = tuple(attempts), ()
+    return error

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import anyio
 
@@ -22,6 +23,8 @@ from ziggie_image_mcp.ledger import (
 from ziggie_image_mcp.provider import AnyProvider, PaidProvider
 from ziggie_image_mcp.types import Candidate, Generation, Hold, Progress, Quote, Spending
 
+T = TypeVar("T")
+
 GRACE = timedelta(minutes=10)
 """How long a job may still be on its way to a vendor that does not know it yet."""
 
@@ -30,6 +33,9 @@ PATIENCE = timedelta(minutes=10)
 
 QUESTION = "ask-"
 """How the ids of holds begin that wait for a person's answer."""
+
+JOBS = ("job-", "batch-")
+"""How the ids of durable jobs begin, and so those of their holds."""
 
 MEMORY = timedelta(days=30)
 """How far back unknown outcomes are asked about again."""
@@ -99,15 +105,13 @@ class Cashier:
             )
         return replace(quote, hold=same.id)
 
-    async def answered(self, quote: Quote) -> str | None:
-        """The yes to a question makes its hold the caller's, once; None when it is no longer there.
+    async def answered(self, quote: Quote, own: str) -> bool:
+        """The yes to a question makes its hold the caller's, once, under the id `own`.
 
         Raises:
             StorageError: The ledger cannot be used.
         """
-        own = f"hold-{secrets.token_hex(16)}"
-        taken = await self.ledger.take(quote.hold, own, owner=owner_id())
-        return own if taken else None
+        return await self.ledger.take(quote.hold, own, owner=owner_id())
 
     async def let_go(self, hold_id: str, note: str) -> None:
         """Give back what was set aside, unless it was used."""
@@ -123,33 +127,37 @@ class Cashier:
         provider: PaidProvider,
         candidate: Candidate,
         progress: Progress,
-        hold_id: str | None = None,
-    ) -> Generation:
-        """Make the pictures of one paid candidate, on money already set aside where `hold_id` says.
+        hold_id: str,
+        keep: Callable[[Generation], Awaitable[T]],
+        kept: Callable[[], Awaitable[T | None]],
+    ) -> T:
+        """Make the pictures of one paid candidate under this hold, `keep` them, then settle.
+
+        Called again with the same hold, after a crash, it goes on where the record of the money
+        ends, and never sends a job twice. `keep` must bear to be called again with the same
+        pictures; `kept` gives what it kept before the crash.
 
         Raises:
             OverBudget: A cap would be passed; nothing was sent.
             OutcomeUnknown: The job was sent and nobody knows what became of it; it counts as spent.
-            ProviderError: The job failed and was not charged.
+            ProviderError: The job failed and was not charged, or `keep` found no usable picture.
             StorageError: The ledger cannot be written; nothing was sent.
         """
-        hold = await self.ledger.reserve(
-            hold_id or f"hold-{secrets.token_hex(16)}",
-            provider=candidate.model.provider,
-            model=candidate.model.id,
-            images=candidate.job.num_images,
-            estimate=candidate.cost_micro_usd,
-            caps=self._caps,
-            owner=owner_id(),
-            now=datetime.now(UTC),
-        )
-        sent = False
+        hold = await self._reserve(candidate, hold_id)
+        while hold.state == "released":  # an earlier try under this id cost nothing
+            hold_id += "+"
+            hold = await self._reserve(candidate, hold_id)
+        sent = hold.state != "reserved"
         try:
-            sent = await self.ledger.submit(hold.id, owner=owner_id())
-            generation = await self._send(provider, candidate, hold, progress)
-            with anyio.CancelScope(shield=True):
-                await self.ledger.settle(hold.id, generation.cost_micro_usd)
-            return generation
+            if sent:
+                known = await kept()
+                if known is not None:
+                    await self._settle(hold, hold.estimate)
+                    return known
+                generation = await self._resume(provider, candidate, hold, progress)
+            else:
+                sent = await self.ledger.submit(hold.id, owner=owner_id())
+                generation = await self._send(provider, candidate, hold, progress)
         except OutcomeUnknown as e:
             await self._close(hold, f"outcome unknown: {e}")
             raise
@@ -160,6 +168,35 @@ class Cashier:
             # cancelled, or a bug: a job that went out may have been charged
             await self._close(hold, f"interrupted ({type(e).__name__})", not_charged=not sent)
             raise
+        try:
+            return await keep(generation)
+        finally:
+            await self._settle(hold, generation.cost_micro_usd)
+
+    async def _reserve(self, candidate: Candidate, hold_id: str) -> Hold:
+        return await self.ledger.reserve(
+            hold_id,
+            provider=candidate.model.provider,
+            model=candidate.model.id,
+            images=candidate.job.num_images,
+            estimate=candidate.cost_micro_usd,
+            caps=self._caps,
+            owner=owner_id(),
+            now=datetime.now(UTC),
+        )
+
+    async def _resume(
+        self, provider: PaidProvider, candidate: Candidate, hold: Hold, progress: Progress
+    ) -> Generation:
+        """Collect a job that another process sent before it died."""
+        await progress(0.0, f"looking for the job at {provider.name}")
+        remote_id = hold.remote_id or await provider.find(hold.id)
+        if remote_id is None:
+            said = "it was about to be sent when its process died, and may still be on its way"
+            raise OutcomeUnknown(provider.name, said)
+        if not hold.remote_id:
+            await self.ledger.remote(hold.id, remote_id)
+        return await provider.collect(remote_id, candidate.job, candidate.model, progress)
 
     async def reap(self, providers: Mapping[str, AnyProvider]) -> None:
         """Close the holds of processes that died: what was not sent is released, the rest asked.
@@ -169,7 +206,7 @@ class Cashier:
         """
         now = datetime.now(UTC)
         for hold in await self.ledger.open_holds():
-            if owner_alive(hold.owner):
+            if owner_alive(hold.owner) or _its_job_returns(hold, now):
                 continue
             if hold.state == "reserved":
                 await self.ledger.release(hold.id, "its process died before it was sent")
@@ -214,12 +251,24 @@ class Cashier:
             submission.remote_id, candidate.job, candidate.model, progress
         )
 
+    async def _settle(self, hold: Hold, actual: int) -> None:
+        with anyio.CancelScope(shield=True):
+            if hold.state != "settled":
+                await self.ledger.settle(hold.id, actual)
+
     async def _close(self, hold: Hold, note: str, *, not_charged: bool = False) -> None:
+        if hold.state == "settled":  # by whoever found it after a crash
+            return
         with anyio.CancelScope(shield=True):
             if not_charged:
                 await self.ledger.release(hold.id, note, not_charged=True)
             else:
                 await self.ledger.unknown(hold.id, note)
+
+
+def _its_job_returns(hold: Hold, now: datetime) -> bool:
+    """Whether a durable job holds it, which another process will take up where it was left."""
+    return hold.id.startswith(JOBS) and now - hold.created <= GRACE
 
 
 async def _look_up(providers: Mapping[str, AnyProvider], hold: Hold) -> str | None:

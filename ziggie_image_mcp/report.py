@@ -19,6 +19,7 @@ from ziggie_image_mcp.types import (
     Candidate,
     Gpu,
     ImageRequest,
+    JobView,
     Model,
     Plan,
     Rejection,
@@ -332,6 +333,29 @@ def result_data(result: Result) -> dict[str, Any]:
             }
             for a in result.attempts
         ]
+    return data
+
+
+def made_data(view: JobView) -> dict[str, Any]:
+    """What a job made: one result as itself, several as a list."""
+    assert view.made is not None
+    results = [result_data(result) for result in view.made.results]
+    data: dict[str, Any] = results[0] if len(results) == 1 else {"results": results}
+    if view.made.failures:
+        data["failures"] = [f"{f.code}: {f.message}" for f in view.made.failures]
+    if view.id:
+        data["job_id"] = view.id
+    return data
+
+
+def job_data(view: JobView) -> dict[str, Any]:
+    """How far a job is, and what to do next."""
+    data: dict[str, Any] = {"job_id": view.id, "status": view.status}
+    if view.made is None:
+        data |= {"progress": round(view.fraction, 3), "doing": view.message}
+        data["next"] = "get_job waits for the pictures; cancel_job stops it"
+    elif view.made.failures:
+        data["reason"] = f"{view.made.failures[0].code}: {view.made.failures[0].message}"
     return data
 
 

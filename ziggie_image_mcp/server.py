@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal, cast
 
 import anyio
+from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel.helper_types import ReadResourceContents
@@ -37,23 +38,33 @@ from pydantic import AnyUrl, BaseModel, Field, ValidationError
 
 from ziggie_image_mcp import __version__, report
 from ziggie_image_mcp.errors import ImageError, ImageNotFound
+from ziggie_image_mcp.maker import revived
 from ziggie_image_mcp.report import HardwareReport, ModelReport
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.store import PREVIEW_SIDE, media_type
-from ziggie_image_mcp.types import ImageRequest, OutputFormat, Preview, QualityTier, StoredImage
+from ziggie_image_mcp.types import (
+    ImageRequest,
+    JobView,
+    OutputFormat,
+    Preview,
+    QualityTier,
+    StoredImage,
+)
 
 META = "ziggie-image/result"
 HEARTBEAT_SECONDS = 4.0
 """Clients give up on a silent call; the protocol's rule here is a word every five seconds."""
 PREVIEW_SIDE_MANY = 512
+WAIT_SECONDS = 45.0
+"""Clients give up on a call after 60 seconds."""
 
 INSTRUCTIONS = (
     "Makes pictures on this machine's best route: local engines first, nothing is spent unasked. "
     "Call generate_image with a prompt; leave model, provider and size out unless the user asks "
-    "for them, because each model has its own best size. The result shows a small preview and the "
-    "path of the full file. When it says NO_ROUTE, read the reasons: each has a fix. list_models "
-    "shows the models, check_hardware what this machine can do, view_image shows a stored picture "
-    "again. dry_run=true explains the route without making anything."
+    "for them. The result shows a small preview and the path of the full file; a job_id instead "
+    "means that it is still being made: call get_job. When it says NO_ROUTE, read the reasons: "
+    "each has a fix. list_models shows the models, check_hardware what this machine can do, "
+    "view_image a stored picture again. dry_run=true explains the route without making anything."
 )
 
 Open = Callable[[], Awaitable[Service]]
@@ -227,6 +238,12 @@ async def generate_image(
     dry_run: Annotated[
         bool, Field(description="Only say which routes would be tried, and why not others.")
     ] = False,
+    wait_seconds: Annotated[
+        float, Field(ge=0, le=3600, description="Then the answer is a job_id for get_job.")
+    ] = WAIT_SECONDS,
+    request_id: Annotated[
+        str, Field(max_length=200, description="Repeats with the same id get the first job.")
+    ] = "",
 ) -> CallToolResult:
     """Make one or more pictures from a text.
 
@@ -241,15 +258,65 @@ async def generate_image(
     offer = await service.ask(request) if agreed else None
     if not agreed:
         await service.unask(request)
+    caller = _caller()
     async with _Reporter(ctx) as reporter:
-        result = await service.generate(request, reporter.report, yes=offer)
-    data = report.result_data(result)
+        view = await service.start(
+            [request],
+            yes=offer,
+            caller=caller or "",
+            request_id=request_id,
+            progress=reporter.report,
+        )
+        try:
+            if not view.ended:
+                view = await service.job(view.id, wait_seconds, reporter.report, caller)
+        except anyio.get_cancelled_exc_class():
+            if not request_id:  # with one, the client means to ask again
+                with anyio.CancelScope(shield=True):
+                    await service.cancel(view.id, caller)
+            raise
+    return await _answer(service, view)
+
+
+async def get_job(
+    ctx: Context[Open],
+    job_id: str,
+    wait_seconds: Annotated[float, Field(ge=0, le=3600)] = WAIT_SECONDS,
+) -> CallToolResult:
+    """Wait for a job of generate_image and return its pictures."""
+    service = await ctx.request_context.lifespan_context()
+    async with _Reporter(ctx) as reporter:
+        view = await service.job(job_id, wait_seconds, reporter.report, _caller())
+    return await _answer(service, view)
+
+
+async def cancel_job(ctx: Context[Open], job_id: str) -> CallToolResult:
+    """Stop a job, also while its picture is being made."""
+    service = await ctx.request_context.lifespan_context()
+    data = report.job_data(await service.cancel(job_id, _caller()))
+    return CallToolResult(content=[_text(data)], _meta={META: data})
+
+
+def _caller() -> str | None:
+    """Whose jobs a call may see; None on this machine's own pipe, and where no token is asked."""
+    token = get_access_token()
+    return None if token is None else token.client_id
+
+
+async def _answer(service: Service, view: JobView) -> CallToolResult:
+    """The pictures of a job, or how far it is."""
+    if view.made is None:
+        data = report.job_data(view)
+        return CallToolResult(content=[_text(data)], _meta={META: data})
+    if not view.made.results:
+        raise revived(view.made.failures[0])
+    data = report.made_data(view)
     content: list[ContentBlock] = [_text(data)]
-    side = PREVIEW_SIDE if len(result.images) == 1 else PREVIEW_SIDE_MANY
-    for image in result.images:
-        preview = await service.preview(image.id, side=side, share=len(result.images))
-        content.append(_image(preview))
-    content += [_link(image) for image in result.images]
+    images = [image for result in view.made.results for image in result.images]
+    side = PREVIEW_SIDE if len(images) == 1 else PREVIEW_SIDE_MANY
+    for image in images:
+        content.append(_image(await service.preview(image.id, side=side, share=len(images))))
+    content += [_link(image) for image in images]
     return CallToolResult(content=content, _meta={META: data})
 
 
@@ -304,6 +371,9 @@ def make_server(
     making = ToolAnnotations(
         read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True
     )
+    stopping = ToolAnnotations(
+        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
+    )
     server = _Server(
         "ziggie-image-mcp",
         title="Ziggie images",
@@ -318,6 +388,8 @@ def make_server(
             _tool(list_models, "List models", looking),
             _tool(check_hardware, "Check hardware", looking),
             _tool(view_image, "View image", looking),
+            _tool(get_job, "Get job", looking),
+            _tool(cancel_job, "Cancel job", stopping),
         ],
     )
 

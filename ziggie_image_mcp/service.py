@@ -6,56 +6,43 @@ import hashlib
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 
 from ziggie_image_mcp import hardware, outcome, policy
-from ziggie_image_mcp.config import Config, micro_usd, provider_budgets
-from ziggie_image_mcp.errors import (
-    AuthenticationFailed,
-    ConsentRequired,
-    DependencyMissing,
-    GenerationFailed,
-    ImageError,
-    InvalidOutput,
-    OverBudget,
-    PaymentRequired,
-    ProviderError,
-    ProviderTimeout,
-    ProviderUnavailable,
-    StorageError,
-)
-from ziggie_image_mcp.experience import Experience, bucket, cache_key
-from ziggie_image_mcp.outcome import Bill
+from ziggie_image_mcp.config import Config, provider_budgets
+from ziggie_image_mcp.errors import ConsentRequired, JobNotFound
+from ziggie_image_mcp.experience import Experience
+from ziggie_image_mcp.maker import Maker, Unrecorded, revived, stricter, terms, worth_trying
 from ziggie_image_mcp.paid import Cashier
-from ziggie_image_mcp.provider import PaidProvider
 from ziggie_image_mcp.registry import Registry
 from ziggie_image_mcp.rules import Context, usd
 from ziggie_image_mcp.store import Store
 from ziggie_image_mcp.types import (
-    Attempt,
-    Candidate,
-    Consent,
-    Generation,
     Hardware,
     ImageRequest,
+    JobView,
+    Made,
+    Order,
     Plan,
     Preview,
     Progress,
     Quote,
-    Recipe,
     Result,
     Snapshot,
     Spending,
-    StoredImage,
     Survey,
+    Terms,
 )
 
-MAX_ATTEMPTS = 3
+if TYPE_CHECKING:
+    from ziggie_image_mcp.office import Office
+
 PROBE_SECONDS_FRESH = 10.0
 """How long one look at the hardware serves."""
 
@@ -64,10 +51,6 @@ Probe = Callable[[], Awaitable[Hardware]]
 
 async def silent(fraction: float, message: str) -> None:
     """Report progress to nobody."""
-
-
-WHOLE_PROVIDER = (ProviderUnavailable, AuthenticationFailed, PaymentRequired, DependencyMissing)
-"""These say that no other model of the same provider would do better."""
 
 
 class Service:
@@ -90,8 +73,9 @@ class Service:
         self.cashier = cashier
         self.experience = experience
         self._own_budgets = provider_budgets(config)
-        self._warm: dict[str, str] = {}
-        """The model that each provider ran last: its next run loads nothing."""
+        self.maker = Maker(config, registry, store, cashier, experience, self.context)
+        self.office: Office | None = None
+        """Keeps jobs durable; without one they end with the process."""
         self._reaped = False
         self._asked: set[str] = set()
         """Fingerprints of the requests about which a person was asked."""
@@ -103,10 +87,13 @@ class Service:
             self._seen = (now, await self._probe())
         return self._seen[1]
 
-    async def context(self, request: ImageRequest, own: Collection[str] = ()) -> Context:
+    async def context(
+        self, request: ImageRequest, own: Collection[str] = (), accepted: Terms | None = None
+    ) -> Context:
         """Everything that the decision about this request looks at.
 
-        The holds named by `own` are this request's: they do not stand in its way.
+        The holds named by `own` are this request's: they do not stand in its way. The `accepted`
+        terms hold where they are stricter than those of the config.
 
         Raises:
             ConfigError: A provider's section of the config is wrong.
@@ -120,10 +107,10 @@ class Service:
             hardware=machine,
             tier=hardware.tier(machine),
             gpu_memory=hardware.gpu_memory(machine),
-            config=self.config,
+            config=stricter(self.config, accepted) if accepted else self.config,
             own_budgets=self._own_budgets,
             spending=await self._spending(survey, own),
-            experience=await self.experience.snapshot() if self.experience else Snapshot(),
+            experience=await self._learnt(),
         )
 
     async def plan(self, request: ImageRequest) -> Plan:
@@ -158,7 +145,7 @@ class Service:
         context = await self.context(request)
         if self.cashier is None or not _has_paid(context.survey):
             return None
-        key = _fingerprint(request)
+        key = fingerprint([request])
         questions = await self.cashier.questions(key)
         if questions:
             spending = await self.cashier.spending([q.id for q in questions])
@@ -171,7 +158,7 @@ class Service:
 
     async def unask(self, request: ImageRequest) -> None:
         """The answer was no: what was set aside for the question is given back."""
-        key = _fingerprint(request)
+        key = fingerprint([request])
         if self.cashier is not None and key in self._asked:
             self._asked.discard(key)
             for hold in await self.cashier.questions(key):
@@ -186,7 +173,8 @@ class Service:
     ) -> Result:
         """Make the pictures on the best route, the next one when that fails, and keep them.
 
-        With `yes`, a person agreed to what `ask` offered for this very request.
+        With `yes`, a person agreed to what `ask` offered for this very request. When cancelled,
+        the work is stopped.
 
         Raises:
             InvalidRequest: A field of the request cannot be honoured by anybody.
@@ -198,75 +186,130 @@ class Service:
             GenerationFailed: All routes failed; the attempts are in the message.
             StorageError: The pictures could not be written.
         """
-        policy.check(request)
-        await anyio.to_thread.run_sync(self.store.check_writable)
-        await progress(0.0, "choosing a route")
-        if yes is None or self.cashier is None:
-            return await self._make(request, progress, None)
-        hold = await self.cashier.answered(yes)
-        if hold is None:
-            raise ConsentRequired(
-                f"The offer of {yes.provider}/{yes.model} for {usd(yes.micro_usd)} was already "
-                "used, or was open too long. Nothing was spent. Call again to be asked again."
-            )
+        view = await self.start([request], yes=yes, progress=progress)
         try:
-            return await self._make(request, progress, replace(yes, hold=hold))
-        finally:
-            await self.cashier.let_go(hold, "it was not needed")
+            while not view.ended:
+                view = await self.job(view.id, math.inf, progress)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self.cancel(view.id)
+            raise
+        assert view.made is not None
+        if view.made.failures:
+            raise revived(view.made.failures[0])
+        return view.made.results[0]
 
-    async def _make(self, request: ImageRequest, progress: Progress, yes: Quote | None) -> Result:
-        context = await self.context(request, own=[yes.hold] if yes else ())
-        if yes is not None:
-            agreed = Consent(provider=yes.provider, model=yes.model, micro_usd=yes.micro_usd)
-            context = replace(context, consent=agreed)
-        plan = policy.plan(context)
-        if not plan.candidates:
-            raise outcome.nothing_open(context, plan)
-        stored = await self._cached(request, plan.candidates[0])
-        if stored is not None:
-            return stored
-        seed = secrets.randbits(32) if request.seed is None else request.seed
-        deadline = time.monotonic() + self.config.deadline
-        attempts: list[Attempt] = []
-        limit = None if request.max_cost_usd is None else micro_usd(request.max_cost_usd)
-        out_of_reach: set[str] = set()
-        for route in plan.candidates:
-            if route.model.provider in out_of_reach:
-                continue
-            if len(attempts) == MAX_ATTEMPTS:
-                break
-            if limit is not None and outcome.spent(attempts) + route.cost_micro_usd > limit:
-                continue  # max_cost_usd is for the whole call, also for what was paid in vain
-            candidate = replace(route, job=replace(route.job, seed=seed))
-            bill = Bill()
-            started = time.monotonic()
-            try:
-                with anyio.fail_after(deadline - started):
-                    hold = _hold_for(candidate, yes)
-                    made = self._attempt(candidate, request, progress, bill, hold)
-                    generation, images = await made
-            except TimeoutError:
-                said = f"the whole call took longer than {self.config.deadline} s (deadline)"
-                late = ProviderTimeout(candidate.model.provider, said)
-                attempts.append(outcome.failed(candidate, late, bill, started))
-                break
-            except (ProviderError, OverBudget) as e:
-                attempts.append(outcome.failed(candidate, e, bill, started))
-                await self._learn_failure(candidate, e)
-                if isinstance(e, ProviderError) and not e.fallback:
-                    raise
-                if isinstance(e, WHOLE_PROVIDER):
-                    out_of_reach.add(candidate.model.provider)
-                money = outcome.left_for_money(context, plan, attempts)
-                if len(plan.candidates) == 1 and not money:
-                    raise
-                await progress(0.0, f"{candidate.model.provider} failed ({e.code})")
-                continue
-            attempts.append(outcome.succeeded(candidate, bill, started))
-            await self._learn(request, candidate, images, time.monotonic() - started)
-            return outcome.result(request, candidate, generation, images, attempts, started)
-        money = outcome.left_for_money(context, plan, attempts)
-        raise GenerationFailed(attempts, plan.rejected, money)
+    async def start(
+        self,
+        requests: Sequence[ImageRequest],
+        *,
+        yes: Quote | None = None,
+        caller: str = "",
+        request_id: str = "",
+        progress: Progress = silent,
+    ) -> JobView:
+        """Take requests on as one job. What nobody could make is refused here, before it is one.
+
+        The same `request_id` of the same caller gives the job that it began the first time. What
+        was made before comes back at once; a job that no database keeps comes back when it ended.
+
+        Raises:
+            InvalidRequest: A field of a request cannot be honoured by anybody, or the request_id
+                belongs to another request.
+            NoRoute, ConsentRequired: As `generate` tells.
+            StorageError: The pictures or the job could not be kept.
+        """
+        for request in requests:
+            policy.check(request)
+        await anyio.to_thread.run_sync(self.store.check_writable)
+        job_id = new_id(caller)
+        if request_id and self.office is not None:
+            key = fingerprint(requests)
+            job_id = await self.office.request(caller, request_id, key, job_id)
+            known = await self.office.get(job_id)
+            if known is not None:
+                return known
+        await progress(0.0, "choosing a route")
+        if yes is not None and self.cashier is not None:
+            own = f"{job_id}.yes-{secrets.token_hex(4)}"
+            if not await self.cashier.answered(yes, own):
+                raise ConsentRequired(
+                    f"The offer of {yes.provider}/{yes.model} for {usd(yes.micro_usd)} was already "
+                    "used, or was open too long. Nothing was spent. Call again to be asked again."
+                )
+            yes = replace(yes, hold=own)
+        try:
+            return await self._accept(job_id, requests, yes, request_id, progress)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                if yes is not None and self.cashier is not None:
+                    await self.cashier.let_go(yes.hold, "it was not needed")
+            raise
+
+    async def _accept(
+        self,
+        job_id: str,
+        requests: Sequence[ImageRequest],
+        yes: Quote | None,
+        request_id: str,
+        progress: Progress,
+    ) -> JobView:
+        now = datetime.now(UTC)
+        order = Order(
+            id=job_id,
+            requests=tuple(requests),
+            terms=terms(self.config),
+            accepted=now,
+            until=now + timedelta(seconds=self.config.deadline),
+            yes=yes,
+        )
+        for request in requests:
+            context = await self.maker.agreed(order, request)
+            plan = policy.plan(context)
+            if not plan.candidates:
+                raise outcome.nothing_open(context, plan)
+            if len(requests) == 1:
+                stored = await self.maker.cached(request, plan.candidates[0])
+                if stored is not None and not request_id:
+                    if yes is not None and self.cashier is not None:
+                        await self.cashier.let_go(yes.hold, "it was not needed")
+                    return JobView(id="", status="done", made=Made(results=(stored,)))
+                order = replace(order, routes=worth_trying(plan))
+        if self.office is None:
+            made = await self.maker.make(order, Unrecorded(progress))
+            return JobView(id="", status="done", fraction=1.0, made=made)
+        await self.office.submit(order)
+        return JobView(id=job_id, status="queued")
+
+    async def job(
+        self, job_id: str, seconds: float, progress: Progress = silent, caller: str | None = None
+    ) -> JobView:
+        """What is known of a job when it has ended, or after so many seconds.
+
+        Raises:
+            JobNotFound: No job has this id, or it is another caller's.
+            StorageError: The jobs' database cannot be used.
+        """
+        view = None
+        if self.office is not None and belongs(job_id, caller):
+            view = await self.office.wait(job_id, seconds, progress)
+        if view is None:
+            raise JobNotFound(job_id)
+        return view
+
+    async def cancel(self, job_id: str, caller: str | None = None) -> JobView:
+        """Stop a job wherever it is.
+
+        Raises:
+            JobNotFound: No job has this id, or it is another caller's.
+            StorageError: The jobs' database cannot be used.
+        """
+        view = None
+        if self.office is not None and belongs(job_id, caller):
+            view = await self.office.cancel(job_id)
+        if view is None:
+            raise JobNotFound(job_id)
+        return view
 
     async def view(self, image_id: str, side: int) -> tuple[Preview, str]:
         """A stored picture at a bounded size, and its path.
@@ -289,64 +332,18 @@ class Service:
         return data
 
     async def aclose(self) -> None:
-        """Close the providers and the ledger."""
+        """Close the jobs, the providers and the ledger."""
+        if self.office is not None:
+            await self.office.aclose()
         await self.registry.aclose()
         if self.cashier is not None:
             await self.cashier.aclose()
         if self.experience is not None:
             await self.experience.aclose()
 
-    async def _learn_failure(self, candidate: Candidate, error: ImageError) -> None:
-        if self.experience is not None:
-            model, now = candidate.model, datetime.now(UTC)
-            await self.experience.failed(model.provider, model.id, error, now)
-
-    async def _learn(
-        self, request: ImageRequest, candidate: Candidate, images: list[StoredImage], took: float
-    ) -> None:
-        """Keep what this success teaches. A run that loaded its model first teaches no speed."""
-        if self.experience is None:
-            return
-        model, job, now = candidate.model, candidate.job, datetime.now(UTC)
-        warm = model.loaded or self._warm.get(model.provider) == model.id or not model.local
-        self._warm[model.provider] = model.id
-        if warm:
-            await self.experience.succeeded(
-                model.provider,
-                model.id,
-                bucket=bucket(job.width, job.height, job.steps),
-                seconds_per_image=took / job.num_images,
-                now=now,
-            )
-        if request.seed is not None and self.config.cache:
-            key = self._key(request, candidate)
-            await self.experience.remember(key, [i.id for i in images], now)
-
-    def _key(self, request: ImageRequest, candidate: Candidate) -> str:
-        model = candidate.model
-        form = request.output_format or self.config.output.format
-        return cache_key(candidate.job, model, form, f"{model.vram_bytes}/{model.ram_bytes}")
-
-    async def _cached(self, request: ImageRequest, candidate: Candidate) -> Result | None:
-        """The stored pictures of this very request, where its seed was given and they are there."""
-        if request.seed is None or self.experience is None or not self.config.cache:
-            return None
-        key = self._key(request, candidate)
-        started = time.monotonic()
-        images: list[StoredImage] = []
-        for i, image_id in enumerate(await self.experience.cached(key) or ()):
-            seed = (request.seed + i) % 2**32
-            try:
-                find = partial(self.store.stored, image_id, seed)
-                images.append(await anyio.to_thread.run_sync(find))
-            except (StorageError, InvalidOutput):  # gone: it is made anew
-                await self.experience.forget(key)
-                return None
-        if not images:
-            return None
-        why = "the stored picture of this very request and seed; nothing was made or charged"
-        known = replace(candidate, why=why, notes=())
-        return outcome.result(request, known, Generation(images=()), images, [], started)
+    async def _learnt(self) -> Snapshot:
+        found = await self.experience.snapshot() if self.experience else Snapshot()
+        return replace(found, lines=await self.office.lines()) if self.office else found
 
     async def _spending(self, survey: Survey, own: Collection[str]) -> Spending:
         """The ledger is opened only where somebody asks for money."""
@@ -357,80 +354,25 @@ class Service:
             self._reaped = True
         return await self.cashier.spending(own)
 
-    async def _attempt(
-        self,
-        candidate: Candidate,
-        request: ImageRequest,
-        progress: Progress,
-        bill: Bill,
-        hold: str | None,
-    ) -> tuple[Generation, list[StoredImage]]:
-        model = candidate.model
-        provider = self.registry.providers()[model.provider]
-        furthest = 0.0
 
-        async def onward(fraction: float, message: str) -> None:
-            nonlocal furthest
-            if math.isfinite(fraction):
-                furthest = max(furthest, min(1.0, fraction))
-            await progress(0.02 + 0.95 * furthest, message)
-
-        await progress(0.02, f"{model.provider}: {model.id}")
-        if isinstance(provider, PaidProvider):
-            assert self.cashier is not None, "a paid provider needs a ledger"
-            generation = await self.cashier.run(provider, candidate, onward, hold)
-        else:
-            generation = await provider.generate(candidate.job, model, onward)
-        bill.micro_usd = generation.cost_micro_usd
-        count, wanted = len(generation.images), candidate.job.num_images
-        if not 1 <= count <= wanted:
-            said = f"{model.provider} returned {count} pictures of {wanted}."
-            raise InvalidOutput(model.provider, said)
-        if count < wanted:
-            few = f"{count} of {wanted} pictures were made"
-            generation = replace(generation, notes=(few, *generation.notes))
-        await progress(0.98, "saving")
-        images: list[StoredImage] = []
-        for made in generation.images:
-            job = candidate.job
-            recipe = Recipe(
-                prompt=job.prompt,
-                negative_prompt=job.negative_prompt,
-                provider=model.provider,
-                model=model.id,
-                seed=made.seed,
-                steps=job.steps,
-                guidance_scale=job.guidance_scale,
-                width=job.width,
-                height=job.height,
-                extra={
-                    key: value
-                    for key, value in (("Sampler", job.sampler), ("Schedule type", job.scheduler))
-                    if value
-                },
-            )
-            save = partial(
-                self.store.save,
-                made.data,
-                recipe,
-                format=request.output_format,
-                hint=request.file_name,
-            )
-            images.append(await anyio.to_thread.run_sync(save))
-        return generation, images
+def fingerprint(requests: Sequence[ImageRequest]) -> str:
+    """The same for the same requests."""
+    return hashlib.sha256(repr(tuple(requests)).encode()).hexdigest()[:24]
 
 
-def _fingerprint(request: ImageRequest) -> str:
-    return hashlib.sha256(repr(request).encode()).hexdigest()[:24]
+def new_id(caller: str) -> str:
+    """A job's id that nobody can guess; it tells to which caller it belongs."""
+    return f"job-{_mark(caller)}-{secrets.token_hex(16)}"
+
+
+def belongs(job_id: str, caller: str | None) -> bool:
+    """Whether this caller may see the job. None is the machine's owner, who may see all."""
+    return caller is None or job_id.startswith(f"job-{_mark(caller)}-")
+
+
+def _mark(caller: str) -> str:
+    return hashlib.sha256(caller.encode()).hexdigest()[:8]
 
 
 def _has_paid(survey: Survey) -> bool:
     return any(m.price_micro_usd != 0 for m in survey.models)
-
-
-def _hold_for(candidate: Candidate, yes: Quote | None) -> str | None:
-    """The money set aside when a person said yes to this very route at this very price."""
-    model, cost = candidate.model, candidate.cost_micro_usd
-    if yes is None or (yes.provider, yes.model, yes.micro_usd) != (model.provider, model.id, cost):
-        return None
-    return yes.hold

@@ -72,8 +72,11 @@ class Store:
         format: OutputFormat | None = None,
         hint: str = "",
         now: datetime | None = None,
+        image_id: str | None = None,
     ) -> StoredImage:
         """Check a picture, write it with its recipe, and return where it is.
+
+        With an `image_id` given, saving again replaces the file.
 
         Raises:
             InvalidOutput: The bytes are no usable picture.
@@ -85,8 +88,9 @@ class Store:
             encoded = _encode(image, kind, recipe if self._metadata else None)
             width, height = image.size
         now = now or datetime.now(UTC)
-        image_id = f"{now:%Y%m%d}-{secrets.token_hex(8)}"
-        folder = self.root / f"{now:%Y-%m-%d}"
+        image_id = image_id or f"{now:%Y%m%d}-{secrets.token_hex(8)}"
+        day = image_id[:8]
+        folder = self.root / f"{day[:4]}-{day[4:6]}-{day[6:]}"
         stem = f"{slug(hint or recipe.prompt)}-{image_id}"
         path = folder / (stem + _SUFFIX[kind])
         sidecar = json.dumps(

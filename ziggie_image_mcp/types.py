@@ -108,6 +108,9 @@ class Model:
     vram_bytes: int | None = None
     """GPU memory that the cheapest supported way of running it needs; None when unknown."""
     ram_bytes: int | None = None
+    device: str = ""
+    """What runs one job at a time, as `cuda:0` or an engine's URL: jobs of one device wait for each
+    other. Empty where any number may run at once (cloud)."""
     remote: bool = False
     """True when another process (an engine's server) holds the weights and does its own fitting."""
     quality: float | None = None
@@ -301,6 +304,19 @@ class Latency:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Line:
+    """Who waits for one device, at one moment."""
+
+    device: str
+    running: int = 0
+    waiting: int = 0
+    seconds: float = 0.0
+    """Expected until a newcomer's turn."""
+    model: str = ""
+    """The model that the device ran last; empty when unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """What was learnt, at one moment. Plain data, for the policy to look at."""
 
@@ -312,6 +328,8 @@ class Snapshot:
         default_factory=dict[tuple[str, str, str], Latency]
     )
     """By provider, model and bucket."""
+    lines: Mapping[str, Line] = field(default_factory=dict[str, Line])
+    """By device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,6 +393,71 @@ class Result:
     notes: tuple[str, ...]
     cost_micro_usd: int
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What the config said when an order was accepted. Whoever runs it keeps to these too."""
+
+    privacy: str
+    commercial_use: bool
+    provider: str
+    allow_paid_fallback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """All that a job is made of. Plain data: another process may take it up."""
+
+    id: str
+    requests: tuple[ImageRequest, ...]
+    terms: Terms
+    accepted: datetime
+    until: datetime | None = None
+    """The deadline, UTC; None where it may wait without end."""
+    routes: tuple[Candidate, ...] = ()
+    """As chosen for the one request when it was accepted; empty: chosen when it runs."""
+    yes: Quote | None = None
+    """What a person agreed to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """An error, as it is recorded."""
+
+    code: str
+    message: str
+    provider: str = ""
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What became of an order: a result or a failure per request."""
+
+    results: tuple[Result, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+
+JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "unknown"]
+"""`unknown`: a paid job was sent, and nobody knows what became of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobView:
+    """What is known of a job at one moment."""
+
+    id: str
+    status: JobStatus
+    fraction: float = 0.0
+    message: str = ""
+    made: Made | None = None
+    """When it has ended."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.made is not None
 
 
 @dataclass(frozen=True, kw_only=True)

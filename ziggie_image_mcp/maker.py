@@ -1,0 +1,506 @@
+"""Make what an order asks for: the routes in order, each try a step that is recorded once."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Protocol, get_args
+
+import anyio
+
+from ziggie_image_mcp import outcome, policy
+from ziggie_image_mcp.config import Config, Privacy, micro_usd
+from ziggie_image_mcp.errors import (
+    AuthenticationFailed,
+    DependencyMissing,
+    GenerationFailed,
+    ImageError,
+    InvalidOutput,
+    OverBudget,
+    PaymentRequired,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    StorageError,
+    revive,
+)
+from ziggie_image_mcp.experience import Experience, bucket, cache_key
+from ziggie_image_mcp.outcome import Bill
+from ziggie_image_mcp.paid import Cashier
+from ziggie_image_mcp.provider import PaidProvider
+from ziggie_image_mcp.registry import Registry
+from ziggie_image_mcp.rules import Context
+from ziggie_image_mcp.store import Store
+from ziggie_image_mcp.types import (
+    Attempt,
+    Candidate,
+    Consent,
+    Failure,
+    Generation,
+    ImageRequest,
+    Made,
+    Order,
+    Plan,
+    Progress,
+    Quote,
+    Recipe,
+    Result,
+    StoredImage,
+    Terms,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from pydantic import TypeAdapter
+
+MAX_ATTEMPTS = 3
+
+WHOLE_PROVIDER = (ProviderUnavailable, AuthenticationFailed, PaymentRequired, DependencyMissing)
+"""These say that no other model of the same provider would do better."""
+
+_ALLOWED: tuple[str, ...] = ("never", "ask", "withinBudget")
+_PRIVATE: tuple[str, ...] = get_args(Privacy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    routes: tuple[Candidate, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Try:
+    attempt: Attempt
+    images: tuple[StoredImage, ...] = ()
+    notes: tuple[str, ...] = ()
+    failure: Failure | None = None
+    late: bool = False
+    """The deadline came first."""
+
+
+class Desk(Protocol):
+    """What a job lends to the work on it."""
+
+    async def step(self, name: str, work: Callable[[], Awaitable[str]]) -> str:
+        """Do this once: after a restart the recorded text is given instead."""
+        ...
+
+    def turn(self, candidate: Candidate) -> AbstractAsyncContextManager[None]:
+        """Wait for the candidate's device, and keep it for the time of the block."""
+        ...
+
+    async def progress(self, fraction: float, message: str) -> None:
+        """Tell whoever waits."""
+        ...
+
+
+class Unrecorded:
+    """The desk of work that no database keeps: nothing survives, nobody else waits."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._tell = progress
+
+    async def step(self, name: str, work: Callable[[], Awaitable[str]]) -> str:
+        """Do it."""
+        return await work()
+
+    @asynccontextmanager
+    async def turn(self, candidate: Candidate) -> AsyncGenerator[None]:
+        """Go at once."""
+        yield
+
+    async def progress(self, fraction: float, message: str) -> None:
+        """Tell the caller."""
+        await self._tell(fraction, message)
+
+
+Look = Callable[[ImageRequest, Collection[str], Terms], Awaitable[Context]]
+"""Gives all that a decision looks at, under terms at least as strict as these."""
+
+
+class Maker:
+    """Carries orders out, in whatever process."""
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        store: Store,
+        cashier: Cashier | None,
+        experience: Experience | None,
+        look: Look,
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._store = store
+        self._cashier = cashier
+        self._experience = experience
+        self._look = look
+        self._warm: dict[str, str] = {}
+        """The model that each provider ran last: its next run loads nothing."""
+
+    async def make(self, order: Order, desk: Desk) -> Made:
+        """Carry out every request of an order. What fails is told, and the rest goes on."""
+        results: list[Result] = []
+        failures: list[Failure] = []
+        for index in range(len(order.requests)):
+            try:
+                spent = sum(r.cost_micro_usd for r in results)
+                results.append(await self._one(order, desk, index, spent))
+            except ImageError as e:
+                failures.append(_failure(e))
+        if order.yes is not None and self._cashier is not None:
+            await self._cashier.let_go(order.yes.hold, "it was not needed")
+        return Made(results=tuple(results), failures=tuple(failures))
+
+    async def _one(self, order: Order, desk: Desk, index: int, spent: int) -> Result:
+        """Carry out one request of an order, of which `spent` micro-dollars are used up."""
+        request, started = order.requests[index], time.monotonic()
+        work = partial(self._choose, order, index)
+        choice = _adapter(_Choice).validate_json(await desk.step(f"plan-{index}", work))
+        if choice.failure is not None:
+            raise revived(choice.failure)
+        limit = None if request.max_cost_usd is None else micro_usd(request.max_cost_usd) - spent
+        attempts: list[Attempt] = []
+        out_of_reach: set[str] = set()
+        for route in choice.routes:
+            if route.model.provider in out_of_reach or len(attempts) == MAX_ATTEMPTS:
+                continue
+            if limit is not None and outcome.spent(attempts) + route.cost_micro_usd > limit:
+                continue  # max_cost_usd is for the whole call, also for what was paid in vain
+            tried = await self._in_time(order, desk, index, len(attempts), route)
+            attempts.append(tried.attempt)
+            if tried.failure is None:
+                made = Generation(images=(), notes=tried.notes)
+                return outcome.result(request, route, made, list(tried.images), attempts, started)
+            error = revived(tried.failure)
+            if isinstance(error, ProviderError) and not error.fallback:
+                raise error
+            if not isinstance(error, ProviderError | OverBudget):
+                raise error
+            if tried.late:
+                break
+            if isinstance(error, WHOLE_PROVIDER):
+                out_of_reach.add(route.model.provider)
+            if len(choice.routes) == 1:
+                _, money = await self._left(order, request, attempts)
+                if not money:
+                    raise error
+            await desk.progress(0.0, f"{route.model.provider} failed ({error.code})")
+        plan, money = await self._left(order, request, attempts)
+        raise GenerationFailed(attempts, plan.rejected, money)
+
+    async def cached(self, request: ImageRequest, candidate: Candidate) -> Result | None:
+        """The stored pictures of this very request, where its seed was given and they are there."""
+        if request.seed is None or self._experience is None or not self._config.cache:
+            return None
+        key = self._key(request, candidate)
+        started = time.monotonic()
+        images: list[StoredImage] = []
+        for i, image_id in enumerate(await self._experience.cached(key) or ()):
+            seed = (request.seed + i) % 2**32
+            try:
+                find = partial(self._store.stored, image_id, seed)
+                images.append(await anyio.to_thread.run_sync(find))
+            except (StorageError, InvalidOutput):  # gone: it is made anew
+                await self._experience.forget(key)
+                return None
+        if not images:
+            return None
+        why = "the stored picture of this very request and seed; nothing was made or charged"
+        known = replace(candidate, why=why, notes=())
+        return outcome.result(request, known, Generation(images=()), images, [], started)
+
+    async def _choose(self, order: Order, index: int) -> str:
+        request = order.requests[index]
+        try:
+            routes = order.routes
+            if not routes or order.terms != terms(self._config):
+                context = await self.agreed(order, request)
+                plan = policy.plan(context)
+                if not plan.candidates:
+                    raise outcome.nothing_open(context, plan)
+                routes = worth_trying(plan)
+        except ImageError as e:
+            return dump(_Choice(failure=_failure(e)))
+        seed = secrets.randbits(32) if request.seed is None else request.seed
+        chosen = tuple(replace(r, job=replace(r.job, seed=seed)) for r in routes)
+        return dump(_Choice(routes=chosen))
+
+    async def agreed(self, order: Order, request: ImageRequest) -> Context:
+        """Everything that a decision looks at, with what a person agreed to."""
+        yes = order.yes
+        context = await self._look(request, [yes.hold] if yes else (), order.terms)
+        if yes is None:
+            return context
+        agreed = Consent(provider=yes.provider, model=yes.model, micro_usd=yes.micro_usd)
+        return replace(context, consent=agreed)
+
+    async def _left(
+        self, order: Order, request: ImageRequest, attempts: Sequence[Attempt]
+    ) -> tuple[Plan, str]:
+        """Why the others were left out, and what money could still do."""
+        context = await self.agreed(order, request)
+        plan = policy.plan(context)
+        return plan, outcome.left_for_money(context, plan, attempts)
+
+    async def _in_time(
+        self, order: Order, desk: Desk, index: int, number: int, route: Candidate
+    ) -> _Try:
+        """One try, or the word that the deadline came first."""
+        started, bill = time.monotonic(), Bill()
+        left = math.inf
+        if order.until is not None:
+            left = (order.until - datetime.now(UTC)).total_seconds()
+        try:
+            with anyio.fail_after(left):
+                async with desk.turn(route):
+                    work = partial(self._try, order, desk, index, number, route, bill)
+                    name = f"try-{index}-{number}"
+                    tried: _Try = _adapter(_Try).validate_json(await desk.step(name, work))
+                    return tried
+        except TimeoutError:
+            said = f"the whole call took longer than {self._config.deadline} s (deadline)"
+            late = ProviderTimeout(route.model.provider, said)
+            attempt = outcome.failed(route, late, bill, started)
+            return _Try(attempt=attempt, failure=_failure(late), late=True)
+
+    async def _try(
+        self,
+        order: Order,
+        desk: Desk,
+        index: int,
+        number: int,
+        route: Candidate,
+        bill: Bill,
+    ) -> str:
+        request, started = order.requests[index], time.monotonic()
+        name = f"{order.id}.{index}.{number}"
+        try:
+            generation, images = await self._attempt(order, desk, name, request, route, bill)
+        except ImageError as e:
+            await self._learn_failure(route, e)
+            attempt = outcome.failed(route, e, bill, started)
+            return dump(_Try(attempt=attempt, failure=_failure(e)))
+        await self._learn(request, route, images, time.monotonic() - started)
+        attempt = outcome.succeeded(route, bill, started)
+        return dump(_Try(attempt=attempt, images=tuple(images), notes=generation.notes))
+
+    async def _attempt(
+        self,
+        order: Order,
+        desk: Desk,
+        name: str,
+        request: ImageRequest,
+        route: Candidate,
+        bill: Bill,
+    ) -> tuple[Generation, list[StoredImage]]:
+        model = route.model
+        provider = self._registry.providers().get(model.provider)
+        if provider is None:
+            said = f"{model.provider} is not configured where the job runs"
+            raise ProviderUnavailable(model.provider, said)
+        furthest = 0.0
+
+        async def onward(fraction: float, message: str) -> None:
+            nonlocal furthest
+            if math.isfinite(fraction):
+                furthest = max(furthest, min(1.0, fraction))
+            await desk.progress(0.02 + 0.95 * furthest, message)
+
+        async def keep(generation: Generation) -> tuple[Generation, list[StoredImage]]:
+            bill.micro_usd = generation.cost_micro_usd
+            await desk.progress(0.98, "saving")
+            return await self._keep(generation, name, order.accepted.date(), request, route)
+
+        await desk.progress(0.02, f"{model.provider}: {model.id}")
+        if not isinstance(provider, PaidProvider):
+            return await keep(await provider.generate(route.job, model, onward))
+        assert self._cashier is not None, "a paid provider needs a ledger"
+
+        async def kept() -> tuple[Generation, list[StoredImage]] | None:
+            images = await self._kept(name, order.accepted.date(), route)
+            if images is None:
+                return None
+            bill.micro_usd = route.cost_micro_usd
+            return Generation(images=(), cost_micro_usd=route.cost_micro_usd), images
+
+        hold = _hold_for(route, order.yes) or name
+        return await self._cashier.run(provider, route, onward, hold, keep, kept)
+
+    async def _keep(
+        self, generation: Generation, name: str, day: date, request: ImageRequest, route: Candidate
+    ) -> tuple[Generation, list[StoredImage]]:
+        model, job = route.model, route.job
+        count, wanted = len(generation.images), job.num_images
+        if not 1 <= count <= wanted:
+            said = f"{model.provider} returned {count} pictures of {wanted}."
+            raise InvalidOutput(model.provider, said)
+        if count < wanted:
+            few = f"{count} of {wanted} pictures were made"
+            generation = replace(generation, notes=(few, *generation.notes))
+        images: list[StoredImage] = []
+        for i, made in enumerate(generation.images):
+            extra = {"Sampler": job.sampler, "Schedule type": job.scheduler}
+            recipe = Recipe(
+                prompt=job.prompt,
+                negative_prompt=job.negative_prompt,
+                provider=model.provider,
+                model=model.id,
+                seed=made.seed,
+                steps=job.steps,
+                guidance_scale=job.guidance_scale,
+                width=job.width,
+                height=job.height,
+                extra={key: value for key, value in extra.items() if value},
+            )
+            save = partial(
+                self._store.save,
+                made.data,
+                recipe,
+                format=request.output_format,
+                hint=request.file_name,
+                image_id=_image_id(name, i, day),
+            )
+            images.append(await anyio.to_thread.run_sync(save))
+        return generation, images
+
+    async def _kept(self, name: str, day: date, route: Candidate) -> list[StoredImage] | None:
+        """The pictures that an earlier process saved for this try, when all are there."""
+        images: list[StoredImage] = []
+        for i in range(route.job.num_images):
+            seed = (route.job.seed + i) % 2**32 if "seed" in route.model.features else None
+            try:
+                find = partial(self._store.stored, _image_id(name, i, day), seed)
+                images.append(await anyio.to_thread.run_sync(find))
+            except (StorageError, InvalidOutput):
+                return None
+        return images
+
+    async def _learn_failure(self, candidate: Candidate, error: ImageError) -> None:
+        if self._experience is not None:
+            model, now = candidate.model, datetime.now(UTC)
+            await self._experience.failed(model.provider, model.id, error, now)
+
+    async def _learn(
+        self, request: ImageRequest, candidate: Candidate, images: list[StoredImage], took: float
+    ) -> None:
+        """Keep what this success teaches. A run that loaded its model first teaches no speed."""
+        if self._experience is None:
+            return
+        model, job, now = candidate.model, candidate.job, datetime.now(UTC)
+        warm = model.loaded or self._warm.get(model.provider) == model.id or not model.local
+        self._warm[model.provider] = model.id
+        if warm:
+            await self._experience.succeeded(
+                model.provider,
+                model.id,
+                bucket=bucket(job.width, job.height, job.steps),
+                seconds_per_image=took / job.num_images,
+                now=now,
+            )
+        if request.seed is not None and self._config.cache:
+            key = self._key(request, candidate)
+            await self._experience.remember(key, [i.id for i in images], now)
+
+    def _key(self, request: ImageRequest, candidate: Candidate) -> str:
+        model = candidate.model
+        form = request.output_format or self._config.output.format
+        return cache_key(candidate.job, model, form, f"{model.vram_bytes}/{model.ram_bytes}")
+
+
+def terms(config: Config) -> Terms:
+    """What this config demands of every order."""
+    return Terms(
+        privacy=config.privacy,
+        commercial_use=config.commercial_use,
+        provider=config.provider,
+        allow_paid_fallback=config.allow_paid_fallback,
+    )
+
+
+def stricter(config: Config, accepted: Terms) -> Config:
+    """This config, with the stricter of its own terms and those of the order."""
+    own = terms(config)
+    if own == accepted:
+        return config
+    return config.model_copy(
+        update={
+            "privacy": max(own.privacy, accepted.privacy, key=_PRIVATE.index),
+            "commercial_use": own.commercial_use or accepted.commercial_use,
+            "provider": own.provider if own.provider != "auto" else accepted.provider,
+            "allow_paid_fallback": min(
+                own.allow_paid_fallback, accepted.allow_paid_fallback, key=_ALLOWED.index
+            ),
+        }
+    )
+
+
+def worth_trying(plan: Plan) -> tuple[Candidate, ...]:
+    """The candidates that an order can come to: no more of a provider than there are attempts."""
+    seen: dict[str, int] = {}
+    found: list[Candidate] = []
+    for candidate in plan.candidates:
+        name = candidate.model.provider
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] <= MAX_ATTEMPTS:
+            found.append(candidate)
+    return tuple(found)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def dump(value: Order | Made | _Choice | _Try) -> str:
+    """As JSON text, for a record."""
+    kind: Any = type(value)
+    return _adapter(kind).dump_json(value).decode()
+
+
+def order_of(text: str) -> Order:
+    """The order out of its record."""
+    order: Order = _adapter(Order).validate_json(text)
+    return order
+
+
+def made_of(text: str) -> Made:
+    """The outcome out of its record."""
+    made: Made = _adapter(Made).validate_json(text)
+    return made
+
+
+def _failure(error: ImageError) -> Failure:
+    provider = error.provider if isinstance(error, ProviderError) else ""
+    attempts = error.attempts if isinstance(error, GenerationFailed) else ()
+    return Failure(code=error.code, message=str(error), provider=provider, attempts=attempts)
+
+
+def revived(failure: Failure) -> ImageError:
+    """The error again, to be raised."""
+    return revive(failure.code, failure.message, failure.provider, failure.attempts)
+
+
+def _image_id(name: str, index: int, day: date) -> str:
+    """The same for the same picture of the same try, in whatever process: saved twice is once."""
+    token = hashlib.sha256(f"{name}.{index}".encode()).hexdigest()[:16]
+    return f"{day:%Y%m%d}-{token}"
+
+
+def _hold_for(candidate: Candidate, yes: Quote | None) -> str | None:
+    """The money set aside when a person said yes to this very route at this very price."""
+    model, cost = candidate.model, candidate.cost_micro_usd
+    if yes is None or (yes.provider, yes.model, yes.micro_usd) != (model.provider, model.id, cost):
+        return None
+    return yes.hold
