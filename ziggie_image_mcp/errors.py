@@ -10,6 +10,8 @@ ImageError                      anything that a caller can act on
 ├── StorageError                a picture could not be written or read
 │   └── ImageNotFound           no picture has this id
 ├── JobNotFound                 no job has this id
+├── JobCancelled                somebody cancelled the job
+├── JobLost                     it cannot be finished, again and again
 └── ProviderError               one provider failed
     ├── ProviderUnavailable     it does not answer, or not as itself
     ├── ProviderTimeout         it answered too late
@@ -132,6 +134,18 @@ class JobNotFound(ImageError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"There is no job {job_id[:80]!r}. generate_image returns job ids.")
+
+
+class JobCancelled(ImageError):
+    """Raised for whoever waits for a job that somebody cancelled."""
+
+    code = "CANCELLED"
+
+
+class JobLost(ImageError):
+    """Raised when a job cannot be finished: it failed in a way that nobody foresaw."""
+
+    code = "JOB_LOST"
 
 
 class ProviderError(ImageError):

@@ -18,7 +18,13 @@ from urllib.parse import urlsplit
 import anyio
 
 from ziggie_image_mcp import jobs, maker, slots
-from ziggie_image_mcp.errors import InvalidRequest, StorageError
+from ziggie_image_mcp.errors import (
+    InvalidRequest,
+    JobCancelled,
+    JobLost,
+    OutcomeUnknown,
+    StorageError,
+)
 from ziggie_image_mcp.jobs import Jobs
 from ziggie_image_mcp.lines import Lines
 from ziggie_image_mcp.maker import Desk
@@ -48,8 +54,11 @@ LOOK_SECONDS = 0.3
 INTERACTIVE, BATCH = 10, 0
 """Priorities: what a person waits for goes before what runs over night."""
 
-CANCELLED = "CANCELLED"
-_UNKNOWN = "OUTCOME_UNKNOWN"
+_ENDINGS: Mapping[str, JobStatus] = {
+    JobCancelled.code: "cancelled",
+    OutcomeUnknown.code: "unknown",
+}
+_CANCELLED = Made(failures=(Failure(code=JobCancelled.code, message="It was cancelled."),))
 
 _log = logging.getLogger(__name__)
 
@@ -243,8 +252,7 @@ class Office:
                 await lines.join(job_id, _priority(job_id), _now())
                 here.made = await self._make(order, _Desk(self, here))
             if here.made is None:
-                stopped = Failure(code=CANCELLED, message="It was cancelled.")
-                here.made = Made(failures=(stopped,))
+                here.made = _CANCELLED
             with anyio.CancelScope(shield=True):
                 await lines.leave(job_id)
             return maker.dump(here.made)
@@ -342,9 +350,9 @@ class Office:
         if job.state == "ended" and job.output is not None:
             return _ended(job.id, maker.made_of(job.output))
         if job.state == "cancelled":
-            return _ended(job.id, Made(failures=(Failure(code=CANCELLED, message="Cancelled."),)))
+            return _ended(job.id, _CANCELLED)
         if job.state == "broken":
-            lost = Failure(code="JOB_LOST", message=f"The job could not be finished. {job.error}")
+            lost = Failure(code=JobLost.code, message=f"The job could not be finished. {job.error}")
             return _ended(job.id, Made(failures=(lost,)))
         row = await self._its_lines().find(job.id)
         if row is None:
@@ -376,8 +384,7 @@ class _Desk:
 def _ended(job_id: str, made: Made) -> JobView:
     status: JobStatus = "done"
     if not made.results:
-        code = made.failures[0].code
-        status = {CANCELLED: "cancelled", _UNKNOWN: "unknown"}.get(code, "failed")  # type: ignore[assignment]
+        status = _ENDINGS.get(made.failures[0].code, "failed")
     return JobView(id=job_id, status=status, fraction=1.0, made=made)
 
 

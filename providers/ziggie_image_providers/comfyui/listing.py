@@ -98,7 +98,12 @@ class Listing:
         missing: tuple[str, ...],
     ) -> Entry:
         model = Model(
-            id=id, provider=self._name, local=self._local, remote=True, family=verdict.family
+            id=id,
+            provider=self._name,
+            local=self._local,
+            remote=True,
+            device=self._client.url,
+            family=verdict.family,
         )
         kind = verdict.kind
         if kind is None:

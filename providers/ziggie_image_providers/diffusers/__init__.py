@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -87,13 +88,15 @@ class Diffusers:
         await self._device.aclose()
 
     def _describe(self, found: Found) -> Model:
-        return describe(
+        model = describe(
             found,
             provider=self.name,
             missing=missing_packages(),
             frugal=self._context.vram_optimization,
             loaded=str(found.path) == self._device.loaded,
         )
+        gpu = "gpu" if self._context.gpu == "auto" else self._context.gpu
+        return replace(model, device="cpu" if found.id == TINY_ID else gpu)
 
     def _hub_cache(self) -> Path | None:
         return default_hub_cache() if self._settings.use_hub_cache else None
