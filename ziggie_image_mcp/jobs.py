@@ -6,6 +6,7 @@ A job is a text in and a text out, made by one function through recorded steps. 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -94,6 +95,9 @@ class Jobs:
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "CRITICAL",
         }
+        own_log = logging.getLogger("dbos")
+        own_log.handlers.clear()  # it holds the stderr of its import, which may be closed by now
+        own_log.propagate = True
         DBOS(config=settings)
         DBOS.listen_queues([QUEUE] if self._listen else [])
         DBOS.launch()
@@ -210,8 +214,17 @@ def _job(row: WorkflowStatus) -> Job:
 
 
 def _url(database: str | Path) -> str:
-    text = str(database)
-    if "://" in text:
-        return text
-    Path(text).parent.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{Path(text).absolute().as_posix()}"
+    """Where DBOS keeps its tables: in a Postgres, or in an SQLite file beside the named one.
+
+    DBOS opens SQLite in its own way, so it does not share a file with the other tables.
+    """
+    from ziggie_image_mcp import ledger_schema
+
+    url = ledger_schema.parsed(database)
+    if url.drivername != "sqlite":
+        return url.set(drivername="postgresql").render_as_string(hide_password=False)
+    file = Path(str(url.database)).absolute()
+    if isinstance(database, str):
+        file = file.with_name(f"{file.stem}-jobs{file.suffix}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{file.as_posix()}"

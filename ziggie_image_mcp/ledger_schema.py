@@ -207,7 +207,7 @@ def connect(
     Raises:
         ConfigError: The URL makes no sense, or its driver is not installed.
     """
-    url = _url(database)
+    url = parsed(database)
     sqlite = url.drivername == "sqlite"
     engine = _sqlite(Path(str(url.database)), lock_timeout) if sqlite else _postgres(url)
     if not sqlite:
@@ -236,7 +236,7 @@ def pass_gate(connection: sa.Connection) -> None:
 
 def name(database: str | Path) -> str:
     """The database as messages may show it: no password, no query."""
-    url = _url(database)
+    url = parsed(database)
     if url.drivername == "sqlite":
         return str(url.database)
     return f"{url.host or url.query.get('host', 'localhost')}/{url.database or ''}"
@@ -267,7 +267,7 @@ def _fix(database: str | Path, said: str) -> str:
         return "Another process holds it: try again, and end the one that hangs."
     if "full" in said or "No space" in said:
         return "Free some disk space, then try again."
-    if _url(database).drivername == "sqlite":
+    if parsed(database).drivername == "sqlite":
         return (
             "See that its folder and file can be written and are undamaged, or set `database` in "
             "config.json to another place."
@@ -275,7 +275,12 @@ def _fix(database: str | Path, said: str) -> str:
     return "See that the server runs, and that `database` in config.json names it and its user."
 
 
-def _url(database: str | Path) -> sa.URL:
+def parsed(database: str | Path) -> sa.URL:
+    """The database as SQLAlchemy names it.
+
+    Raises:
+        ConfigError: It makes no sense, or is of a kind that cannot be used.
+    """
     if isinstance(database, Path):
         return sa.URL.create("sqlite", database=str(database.absolute()))
     try:

@@ -27,6 +27,7 @@ async def test_models_are_listed_with_what_they_can_do() -> None:
         provider="comfyui",
         local=True,
         remote=True,
+        device="http://127.0.0.1:1",
         family="sdxl",
         aliases=("sd_xl_base_1.0",),
         features=families.SDXL.features,
