@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar, cast
+from typing import Annotated, cast
 
 import anyio
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from ziggie_image_mcp import __version__, cli_money, clients, config, doctor, report
 from ziggie_image_mcp.app import House, serve_http, serve_stdio
 from ziggie_image_mcp.errors import ImageError
 from ziggie_image_mcp.service import Service
+from ziggie_image_mcp.terminal import (
+    JsonOption,
+    err,
+    fail,
+    given_config,
+    new_table,
+    out,
+    print_json,
+    run,
+    tables,
+    with_service,
+)
 from ziggie_image_mcp.types import ImageRequest, OutputFormat, Plan
-
-T = TypeVar("T")
-
-out = Console(soft_wrap=True, highlight=False)
-tables = out if out.is_terminal else Console(width=150, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 app = typer.Typer(
     help="Make pictures on the best route this machine has. Alone: the MCP server on stdio.",
@@ -41,13 +43,6 @@ app.add_typer(cli_money.app)
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings file instead of the default one.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class _Given:
-    """What was said before the command."""
-
-    config: Path | None = None
 
 
 @app.callback(invoke_without_command=True)
@@ -57,7 +52,6 @@ def start(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Make pictures on the best route this machine has."""
-    _Given.config = config_file
     if version:
         out.print(f"ziggie-image-mcp {__version__}")
         raise typer.Exit
@@ -67,6 +61,7 @@ def start(
 
 @app.command()
 def serve(
+    ctx: typer.Context,
     http: Annotated[bool, typer.Option("--http", help="Streamable HTTP instead of stdio.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8765,
@@ -77,15 +72,16 @@ def serve(
 ) -> None:
     """Run the MCP server: stdio, or HTTP at http://HOST:PORT/mcp."""
     if not http:
-        _run(partial(serve_stdio, _Given.config))
+        run(partial(serve_stdio, given_config(ctx)))
         return
     err.print(f"Serving MCP at http://{host}:{port}/mcp", markup=False)
     allowed = tuple(allowed_host or ())
-    _run(partial(serve_http, _Given.config, host=host, port=port, allowed_hosts=allowed))
+    run(partial(serve_http, given_config(ctx), host=host, port=port, allowed_hosts=allowed))
 
 
 @app.command()
 def generate(
+    ctx: typer.Context,
     prompt: str,
     negative_prompt: Annotated[str, typer.Option("--negative", help="What to keep out.")] = "",
     width: Annotated[int | None, typer.Option()] = None,
@@ -133,9 +129,9 @@ def generate(
 
             return report.result_data(await service.generate(request, tell))
 
-    data = _with_service(work)
+    data = with_service(ctx, work)
     if as_json:
-        _print_json(data)
+        print_json(data)
         return
     for image in cast(list[dict[str, object]], data["images"]):
         out.print(image["path"], markup=False)
@@ -151,6 +147,7 @@ def generate(
 
 @app.command()
 def plan(
+    ctx: typer.Context,
     prompt: Annotated[str, typer.Argument()] = "a picture",
     width: Annotated[int | None, typer.Option()] = None,
     height: Annotated[int | None, typer.Option()] = None,
@@ -166,11 +163,13 @@ def plan(
     async def work(service: Service) -> Plan:
         return await service.plan(request)
 
-    found = _with_service(work)
+    found = with_service(ctx, work)
     if as_json:
-        _print_json(report.plan_data(found))
+        print_json(report.plan_data(found))
         return
-    routes = _table("", "route", "size", "seconds", "USD", "score", "why", title="Would be tried")
+    routes = new_table(
+        "", "route", "size", "seconds", "USD", "score", "why", title="Would be tried"
+    )
     for place, c in enumerate(found.candidates, 1):
         routes.add_row(
             str(place),
@@ -186,7 +185,7 @@ def plan(
     else:
         out.print("No route is open.")
     if found.rejected:
-        others = _table("what", "code", "has", "needs", "fix", title="Left out")
+        others = new_table("what", "code", "has", "needs", "fix", title="Left out")
         for r in found.rejected:
             what = r.provider + (f"/{r.model}" if r.model else "")
             for x in r.reasons:
@@ -196,6 +195,7 @@ def plan(
 
 @app.command("models")
 def models_(
+    ctx: typer.Context,
     query: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
     provider: Annotated[str, typer.Option("--provider", "-p")] = "",
     usable: Annotated[bool, typer.Option("--usable", help="Only what would run now.")] = False,
@@ -206,11 +206,11 @@ def models_(
     async def work(service: Service) -> report.ModelReport:
         return await report.models(service, provider=provider, query=query, usable_only=usable)
 
-    found = _with_service(work)
+    found = with_service(ctx, work)
     if as_json:
-        _print_json(found.model_dump())
+        print_json(found.model_dump())
         return
-    table = _table("provider", "model", "usable", "seconds", "quality", "licence", "why not")
+    table = new_table("provider", "model", "usable", "seconds", "quality", "licence", "why not")
     for row in found.models:
         table.add_row(
             row.provider,
@@ -227,11 +227,11 @@ def models_(
 
 
 @app.command()
-def hardware(as_json: JsonOption = False) -> None:
+def hardware(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """Show this machine, the engines found, and what each mode would do."""
-    found = _with_service(report.machine)
+    found = with_service(ctx, report.machine)
     if as_json:
-        _print_json(found.model_dump())
+        print_json(found.model_dump())
         return
     gpus = ", ".join(f"{g.name} ({g.vram_gb} GB)" for g in found.gpus) or "none found"
     for label, value in (
@@ -258,18 +258,19 @@ def hardware(as_json: JsonOption = False) -> None:
 
 @app.command("doctor")
 def doctor_(
+    ctx: typer.Context,
     skip_picture: Annotated[
         bool, typer.Option("--skip-picture", help="Do not run the tiny model as a self-test.")
     ] = False,
 ) -> None:
     """Say what works, what does not, and the exact fix. Runs the tiny model as a self-test."""
-    house = House(_Given.config)
+    house = House(given_config(ctx))
 
     async def work() -> list[doctor.Finding]:
         async with house:
-            return await doctor.examine(house.service, _Given.config, picture=not skip_picture)
+            return await doctor.examine(house.service, given_config(ctx), picture=not skip_picture)
 
-    findings = _run(work)
+    findings = run(work)
     for finding in findings:
         out.print(f"{finding.state.upper():5} {finding.what}", markup=False)
         if finding.fix:
@@ -280,15 +281,17 @@ def doctor_(
 
 @app.command("client-config")
 def client_config(
+    ctx: typer.Context,
     name: Annotated[str, typer.Argument(help=", ".join(clients.CLIENTS))],
 ) -> None:
     """Print what connects an MCP client to this server, and where it goes."""
     command = [str(Path(sys.executable)), "-m", "ziggie_image_mcp"]
-    env = {config.ENV_FILE: str(_Given.config.absolute())} if _Given.config else {}
+    file = given_config(ctx)
+    env = {config.ENV_FILE: str(file.absolute())} if file else {}
     try:
         snippet = clients.client_config(name, command, env)
     except ImageError as e:
-        _fail(e)
+        fail(e)
     err.print(f"{snippet.title}: {snippet.where}", markup=False)
     out.print(snippet.text, markup=False)
 
@@ -296,28 +299,28 @@ def client_config(
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of config.json."""
-    _print_json(config.json_schema())
+    print_json(config.json_schema())
 
 
 @config_app.command("path")
-def config_path() -> None:
+def config_path(ctx: typer.Context) -> None:
     """Print where config.json is looked for."""
-    out.print(str(config.find(_Given.config)), markup=False)
+    out.print(str(config.find(given_config(ctx))), markup=False)
 
 
 @config_app.command("show")
-def config_show() -> None:
+def config_show(ctx: typer.Context) -> None:
     """Print the settings in force, after the environment's overrides."""
     try:
-        _print_json(config.load(_Given.config).model_dump(by_alias=True, mode="json"))
+        print_json(config.load(given_config(ctx)).model_dump(by_alias=True, mode="json"))
     except ImageError as e:
-        _fail(e)
+        fail(e)
 
 
 @config_app.command("init")
-def config_init() -> None:
+def config_init(ctx: typer.Context) -> None:
     """Write a config.json to start from, and its schema beside it. Never overwrites."""
-    path = config.find(_Given.config)
+    path = config.find(given_config(ctx))
     start = {"$schema": "./config.schema.json", "provider": "auto", "preference": "balanced"}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -332,40 +335,3 @@ def config_init() -> None:
         err.print(f"{path} cannot be written: {e.strerror or e}.", markup=False)
         raise typer.Exit(1) from None
     out.print(str(path), markup=False)
-
-
-def _table(*columns: str, title: str | None = None) -> Table:
-    """A table that folds long words rather than cut them."""
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _print_json(data: object) -> None:
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + os.linesep)
-
-
-def _fail(error: ImageError) -> NoReturn:
-    err.print(f"[{error.code}] {error}", markup=False)
-    raise typer.Exit(1) from None
-
-
-def _run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run one use case; an anticipated error is a message and exit code 1."""
-    try:
-        return anyio.run(work)
-    except ImageError as e:
-        err.print(f"[{e.code}] {e}", markup=False)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        err.print("Stopped.")
-        raise typer.Exit(130) from None
-
-
-def _with_service(work: Callable[[Service], Awaitable[T]]) -> T:
-    async def inside() -> T:
-        async with House(_Given.config) as house:
-            return await work(await house.service())
-
-    return _run(inside)

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import getpass
-import json
 import math
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
+from typing import Annotated, Any, ClassVar
 
-import anyio
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ziggie_image_mcp import advice, config, keys, spend
 from ziggie_image_mcp.errors import ConfigError, ImageError, InvalidRequest, StorageError
 from ziggie_image_mcp.ledger import Caps, Ledger, caps_from, default_file, usd
 from ziggie_image_mcp.registry import discover, provider_type
+from ziggie_image_mcp.terminal import (
+    JsonOption,
+    err,
+    fail,
+    given_config,
+    new_table,
+    out,
+    print_json,
+    run,
+    tables,
+)
 from ziggie_image_mcp.types import Hold, Spending
-
-T = TypeVar("T")
-
-out = Console(soft_wrap=True, highlight=False)
-tables = out if out.is_terminal else Console(width=150, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 app = typer.Typer()
 keys_app = typer.Typer(
@@ -40,7 +42,6 @@ keys_app = typer.Typer(
 )
 app.add_typer(keys_app, name="keys")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SvgOption = Annotated[Path | None, typer.Option("--svg", help="Draw the plot into this file.")]
 PngOption = Annotated[Path | None, typer.Option("--png", help="Draw the plot into this file.")]
 
@@ -83,7 +84,7 @@ def spend_(
     now = datetime.now(UTC)
 
     async def work() -> tuple[Sequence[Hold] | None, Spending, Caps]:
-        settings = config.load(_config_file(ctx))
+        settings = config.load(given_config(ctx))
         caps = caps_from(settings.budget, config.provider_budgets(settings))
         ledger = _ledger(settings)
         if ledger is None:
@@ -94,7 +95,7 @@ def spend_(
         finally:
             await ledger.aclose()
 
-    holds, spending, caps = _run(work)
+    holds, spending, caps = run(work)
     found = spend.summarize(holds or (), today=now.date(), days=days)
     left = spend.left(caps, spending)
     chart = _spend_chart(found)
@@ -103,7 +104,7 @@ def spend_(
     elif svg or png:
         err.print("There is nothing to draw.")
     if as_json:
-        _print_json(_spend_data(found, left))
+        print_json(_spend_data(found, left))
         return
     if holds is None:
         out.print("Nothing spent yet.")
@@ -147,7 +148,7 @@ def advise_(
         ):
             if value is not None and not math.isfinite(value):
                 raise InvalidRequest(name, value, "give a number")
-        ledger = _ledger(config.load(_config_file(ctx)))
+        ledger = _ledger(config.load(given_config(ctx)))
         if ledger is None:
             return ()
         try:
@@ -155,13 +156,13 @@ def advise_(
         finally:
             await ledger.aclose()
 
-    used = advice.usage(_run(work), now)
+    used = advice.usage(run(work), now)
     setups = advice.given(gpu_usd=gpu_usd, watts=watts, seconds=seconds)
     found = advice.advise(used, setups=setups, usd_per_kwh=usd_per_kwh)
     chart = _advice_chart(found)
     _draw_files(chart, svg, png)
     if as_json:
-        _print_json(asdict(found))
+        print_json(asdict(found))
         return
     out.print(found.text, markup=False)
     tables.print(_payback_table(found))
@@ -188,7 +189,7 @@ def keys_set(
 ) -> None:
     """Keep a provider's key. Asks for it, or reads one line from standard input."""
     variable = _variable(name, ctx.args)
-    kept = _run(partial(keys.save, variable, _read_key(variable)))
+    kept = run(partial(keys.save, variable, _read_key(variable)))
     where = "in the keyring" if "keyring" in kept.places else f"in {keys.default_file()}"
     out.print(f"{kept.name} is kept {where}.", markup=False)
     _tell(kept.notes)
@@ -202,16 +203,16 @@ def keys_set(
 def keys_list(as_json: JsonOption = False) -> None:
     """Show which providers have a key, and where it was found. The first place is in force."""
     names = _key_names()
-    found = {s.name: s for s in _run(partial(keys.sources, dict.fromkeys(names.values())))}
+    found = {s.name: s for s in run(partial(keys.sources, dict.fromkeys(names.values())))}
     if as_json:
         rows = [
             {"provider": provider, "variable": name, "found_in": list(found[name].places)}
             for provider, name in names.items()
         ]
         notes = dict.fromkeys(note for source in found.values() for note in source.notes)
-        _print_json({"keys": rows, "notes": list(notes)})
+        print_json({"keys": rows, "notes": list(notes)})
         return
-    table = _table("provider", "variable", "key found in")
+    table = new_table("provider", "variable", "key found in")
     for provider, name in names.items():
         table.add_row(provider, name, ", then ".join(found[name].places) or "nowhere")
     tables.print(table)
@@ -224,7 +225,7 @@ def keys_delete(
     name: Annotated[str, typer.Argument(help="A provider, or its variable as OPENAI_API_KEY.")],
 ) -> None:
     """Forget a provider's key, in the keyring and in the key file."""
-    gone = _run(partial(keys.delete, _variable(name, ctx.args)))
+    gone = run(partial(keys.delete, _variable(name, ctx.args)))
     if gone.places:
         out.print(f"{gone.name} is deleted from the {' and the '.join(gone.places)}.", markup=False)
     _tell(gone.notes)
@@ -242,7 +243,7 @@ def _key_names() -> dict[str, str]:
 def _variable(name: str, more: Sequence[str]) -> str:
     """The variable that is meant. A key given by mistake is not repeated."""
     if more:
-        _fail(
+        fail(
             ConfigError(
                 "Give only the name: a key on the command line stays in the shell's history. Make "
                 "a new key, and enter it when asked or send it to standard input."
@@ -253,7 +254,7 @@ def _variable(name: str, more: Sequence[str]) -> str:
         return keys.variable(name, known)
     except ConfigError:
         near = config.nearest(name, list(known))
-    _fail(
+    fail(
         ConfigError(
             f"No provider of this name takes a key.{f' Did you mean `{near}`?' if near else ''} "
             f"Known: {', '.join(known)}; or give the variable's name, as OPENAI_API_KEY."
@@ -283,7 +284,7 @@ def _ledger(settings: config.Config) -> Ledger | None:
 
 def _spend_table(found: spend.Summary) -> Table:
     title = f"Spent from {found.first} to {found.last} (UTC)"
-    table = _table("day", "provider", title=title)
+    table = new_table("day", "provider", title=title)
     for column in ("pictures", "settled", "held", "unknown"):
         table.add_column(column, justify="right")
     day: date | None = None
@@ -302,7 +303,7 @@ def _cells(amounts: spend.Amounts) -> tuple[str, ...]:
 
 
 def _caps_table(left: Sequence[spend.Left]) -> Table:
-    table = _table("cap", title="Caps, with what is held counted as used")
+    table = new_table("cap", title="Caps, with what is held counted as used")
     for column in ("US dollars", "used", "left"):
         table.add_column(column, justify="right")
     for row in left:
@@ -347,7 +348,7 @@ def _dollars(micro: int | None) -> float | None:
 
 def _payback_table(found: advice.Advice) -> Table:
     low, high = found.standing_usd
-    table = _table("pictures a day", "cloud a month", "setup", "price")
+    table = new_table("pictures a day", "cloud a month", "setup", "price")
     table.title = "Months until a GPU has paid for itself"
     table.add_column(f"at ${low:g}-{high:g} a month for electricity", justify="right")
     table.add_column("marginal electricity a month", justify="right")
@@ -449,7 +450,7 @@ def _draw_files(chart: Chart, svg: Path | None, png: Path | None) -> None:
             try:
                 _draw_file(chart, kind, file)
             except ImageError as e:
-                _fail(e)
+                fail(e)
             err.print(f"drawn: {file}", markup=False)
 
 
@@ -485,40 +486,6 @@ def _plotter(name: str) -> ModuleType:
         raise ExtraMissing(f"A plot needs {package}: {_EXTRA}.") from e
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
-    """A table that folds long words rather than cut them."""
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
 def _tell(notes: Iterable[str]) -> None:
     for note in dict.fromkeys(notes):
         err.print(f"note: {note}", markup=False)
-
-
-def _print_json(data: object) -> None:
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + os.linesep)
-
-
-def _config_file(ctx: typer.Context) -> Path | None:
-    """What --config named, before the command."""
-    file = ctx.find_root().params.get("config_file")
-    return None if file is None else Path(file)
-
-
-def _fail(error: ImageError) -> NoReturn:
-    err.print(f"[{error.code}] {error}", markup=False)
-    raise typer.Exit(1) from None
-
-
-def _run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run one use case; an anticipated error is a message and exit code 1."""
-    try:
-        return anyio.run(work)
-    except ImageError as e:
-        _fail(e)
-    except KeyboardInterrupt:
-        err.print("Stopped.")
-        raise typer.Exit(130) from None
