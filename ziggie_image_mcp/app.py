@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hmac
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -42,8 +44,12 @@ class House:
     A wrong config is reported by every call until it is put right; then the next call works.
     """
 
-    def __init__(self, config_file: Path | None = None) -> None:
+    def __init__(
+        self, config_file: Path | None = None, *, worker: bool = False, listen: bool = True
+    ) -> None:
         self._file = config_file
+        self._worker = worker
+        self._listen = listen
         self._service: Service | None = None
         self._lock = anyio.Lock()
 
@@ -72,7 +78,14 @@ class House:
         memory = settings.database or experience_file()
         cashier = Cashier(ledger, caps_from(settings.budget, config.provider_budgets(settings)))
         made = Service(settings, registry, store, cashier=cashier, experience=Experience(memory))
-        made.office = Office(settings.database, config.data_dir(), made.maker.make)
+        made.office = Office(
+            settings.database,
+            config.data_dir(),
+            made.maker.make,
+            hands=self._worker or not settings.workers,
+            listen=self._listen,
+            keep=timedelta(days=settings.keep_jobs),
+        )
         return made
 
     async def watch(self) -> None:
@@ -89,7 +102,7 @@ class House:
                         await office.open()
             await anyio.sleep(WATCH_SECONDS)
 
-    async def leave(self) -> None:
+    async def leave(self, code: int = 0) -> None:
         """End the process at once where it has jobs in hand, as a crash would.
 
         What they are doing is recorded, and the next process takes them up; to unwind them would
@@ -100,7 +113,7 @@ class House:
             with anyio.move_on_after(LEAVE_SECONDS):
                 await service.registry.aclose()  # the children that hold GPUs
             sys.stdout.flush()
-            os._exit(0)
+            os._exit(code)
 
     async def aclose(self) -> None:
         """Close the providers, if any were built."""
@@ -122,6 +135,23 @@ async def serve_stdio(config_file: Path | None = None) -> None:
         await make_server(house.service).run_stdio_async()
         await house.leave()
         group.cancel_scope.cancel()
+
+
+async def work(config_file: Path | None = None) -> None:
+    """Take jobs off the queue until the process is told to end.
+
+    Raises:
+        ConfigError: The config makes no sense.
+        StorageError: The jobs' database cannot be used.
+    """
+    async with House(config_file, worker=True) as house:
+        office = (await house.service()).office
+        assert office is not None
+        await office.open()
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                break
+        await house.leave()
 
 
 async def serve_http(

@@ -129,6 +129,13 @@ class Config(Section):
     cache: bool = Field(
         default=True, description="The same request with the same seed gives the stored picture."
     )
+    keep_jobs: int = Field(
+        default=30, ge=1, description="Days for which ended jobs are known. Pictures stay."
+    )
+    workers: bool = Field(
+        default=False,
+        description="Servers leave every picture to `ziggie-image-mcp worker` processes.",
+    )
     output: Output = Output()
     database: str | None = Field(
         default=None, description="SQLAlchemy URL; by default an SQLite file."

@@ -136,10 +136,10 @@ class Jobs:
         executor: str = "",
         before: datetime | None = None,
         limit: int | None = None,
-        outcomes: bool = False,
+        whole: bool = False,
     ) -> list[Job]:
-        """Jobs, newest first, without their texts; without their outcomes unless asked for."""
-        wanted: dict[str, Any] = {"sort_desc": True, "load_input": False, "load_output": outcomes}
+        """Jobs, newest first; without their texts and outcomes unless `whole`."""
+        wanted: dict[str, Any] = {"sort_desc": True, "load_input": whole, "load_output": whole}
         if prefix:
             wanted["workflow_id_prefix"] = prefix
         if states:

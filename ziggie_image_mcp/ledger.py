@@ -114,8 +114,11 @@ class Ledger:
         caps: Caps,
         owner: str,
         now: datetime,
+        group: tuple[str, int] | None = None,
     ) -> Hold:
         """Set money aside. The same id again gives back the stored hold, whatever its state.
+
+        All holds whose ids begin with the first part of `group` may cost its second together.
 
         Raises:
             OverBudget: A cap would be passed; nothing was set aside.
@@ -143,6 +146,8 @@ class Ledger:
                 _check_same(stored, wanted)
                 return stored
             _check_caps(wanted, caps, holds.sums(wanted.created))
+            if group is not None:
+                _check_group(wanted, group[1], holds.total(group[0]))
             return holds.insert(wanted)
 
         return await self._write(work)
@@ -404,6 +409,14 @@ def _check_caps(hold: Hold, caps: Caps, sums: Sequence[Sums]) -> None:
         _check_cap(f"{setting}.perDay", per_day, who + day, spent, held, need)
         spent, held = sum(s.spent_month for s in counted), sum(s.held_month for s in counted)
         _check_cap(f"{setting}.perMonth", per_month, who + month, spent, held, need)
+
+
+def _check_group(hold: Hold, cap: int, used: int) -> None:
+    if used + hold.estimate > cap:
+        raise OverBudget(
+            f"The budget of this batch is {usd(cap)}: {usd(used)} is spent or held, and this needs "
+            f"{usd(hold.estimate)}. Run it again with a larger --budget to go on."
+        )
 
 
 def _check_cap(

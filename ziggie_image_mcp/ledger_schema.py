@@ -95,6 +95,14 @@ class Holds:
         query = sa.select(sa.func.count()).where(_holds.c.state == state)
         return self._connection.execute(query).scalar_one()
 
+    def total(self, prefix: str) -> int:
+        """What the holds whose ids begin so cost, or may yet cost."""
+        counted = sa.func.sum(sa.func.coalesce(_holds.c.actual, _holds.c.estimate))
+        query = sa.select(counted).where(
+            _holds.c.id.startswith(prefix, autoescape=True), _holds.c.state != "released"
+        )
+        return int(self._connection.execute(query).scalar() or 0)
+
     def insert(self, hold: Hold) -> Hold:
         """Add a hold."""
         self._connection.execute(_holds.insert().values(**_row(hold)))

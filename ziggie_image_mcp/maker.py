@@ -334,7 +334,9 @@ class Maker:
             return Generation(images=(), cost_micro_usd=route.cost_micro_usd), images
 
         hold = _hold_for(route, order.yes) or name
-        return await self._cashier.run(provider, route, onward, hold, keep, kept)
+        cap = order.group_micro_usd
+        group = None if cap is None else (order.group, cap)
+        return await self._cashier.run(provider, route, onward, hold, keep, kept, group)
 
     async def _keep(
         self, generation: Generation, name: str, day: date, request: ImageRequest, route: Candidate

@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import math
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -47,6 +47,8 @@ BEAT_SECONDS = 2.0
 DEAD_AFTER = timedelta(seconds=8)
 """A process on another host that was silent for so long is dead. Those of this host are seen to be
 dead by their locks, at once."""
+
+CLEAN_SECONDS = 24 * 3600.0
 
 LOOK_SECONDS = 0.3
 """How often the database is asked about a job that another process runs."""
@@ -88,10 +90,19 @@ class Office:
         folder: The server's own folder. The processes of this host keep their lock files there.
         make: Carries an order out.
         hands: Whether orders run in this process, or are left to workers.
+        listen: Whether it also takes the jobs that others left on the queue.
+        keep: How long jobs are known after they have ended.
     """
 
     def __init__(
-        self, database: str | None, folder: Path, make: Make, *, hands: bool = True
+        self,
+        database: str | None,
+        folder: Path,
+        make: Make,
+        *,
+        hands: bool = True,
+        listen: bool = True,
+        keep: timedelta = timedelta(days=30),
     ) -> None:
         self._lines_database = database or folder / "lines.sqlite3"
         self._jobs_database = database or folder / "jobs.sqlite3"
@@ -99,6 +110,8 @@ class Office:
         self._folder = folder / f"slots-{mark}"  # by database: its jobs are taken up from there
         self._make = make
         self._hands = hands
+        self._listen = hands and listen
+        self._keep = keep
         self._lock = anyio.Lock()
         self._slot: Slot | None = None
         self._lines: Lines | None = None
@@ -122,7 +135,7 @@ class Office:
                 slot = await anyio.to_thread.run_sync(Slot.take, self._folder)
                 self._slot, self._lines = slot, Lines(self._lines_database, slot.executor)
                 await self._lines.beat(_now())
-                found = Jobs(self._jobs_database, slot.executor, self._run, listen=self._hands)
+                found = Jobs(self._jobs_database, slot.executor, self._run, listen=self._listen)
                 try:
                     await found.open()
                 except Exception as e:  # whatever its database driver raises
@@ -172,9 +185,31 @@ class Office:
             status: JobStatus = "queued" if here.device else "running"
             return JobView(id=job_id, status=status, fraction=here.fraction, message=here.message)
         job = await (await self.open()).get(job_id)
-        if job is None:
-            return None
-        return await self._view(job)
+        return None if job is None else await self._view(job)
+
+    async def select(self, prefix: str = "", limit: int | None = None) -> list[JobView]:
+        """The jobs whose ids begin so, newest first."""
+        found = await (await self.open()).select(prefix, limit=limit, whole=True)
+        return [await self._view(job) for job in found]
+
+    async def open_among(self, prefix: str, job_ids: Collection[str]) -> list[str]:
+        """Which of these jobs, whose ids begin so, have not ended."""
+        found = await self.open()
+        going: list[jobs.State] = ["queued", "running"]
+        return [j.id for j in await found.select(prefix, states=going) if j.id in job_ids]
+
+    async def clean(self, before: datetime) -> int:
+        """Forget the jobs that had ended by then, and older request_ids; how many jobs.
+
+        Pictures stay. A job that has not ended is never forgotten.
+        """
+        found = await self.open()
+        ended: list[jobs.State] = ["ended", "cancelled", "broken"]
+        old = [job.id for job in await found.select(states=ended, before=before)]
+        if old:
+            await found.delete(old)
+        await self._its_lines().forget(before)
+        return len(old)
 
     async def wait(self, job_id: str, seconds: float, progress: Progress) -> JobView | None:
         """What is known of a job when it has ended, or after so many seconds."""
@@ -293,7 +328,7 @@ class Office:
 
     async def _beat(self) -> None:
         """Look at the rows of what is in hand; say that this process lives; bury the dead."""
-        last, told = -math.inf, dict[str, tuple[float, str]]()
+        last, cleaned, told = -math.inf, -math.inf, dict[str, tuple[float, str]]()
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
@@ -303,6 +338,9 @@ class Office:
                     last = anyio.current_time()
                     await self._its_lines().beat(_now())
                     await self._reap()
+                if anyio.current_time() - cleaned >= CLEAN_SECONDS:
+                    cleaned = anyio.current_time()
+                    await self.clean(_now() - self._keep)
             except Exception as e:  # one failed look must not end all later ones
                 _log.warning("The jobs could not be looked after: %s", e)
 
@@ -347,13 +385,18 @@ class Office:
         return self._lines
 
     async def _view(self, job: jobs.Job) -> JobView:
+        view = await self._state(job)
+        order = None if job.input is None else maker.order_of(job.input)
+        return replace(view, created=job.created, order=order)
+
+    async def _state(self, job: jobs.Job) -> JobView:
         if job.state == "ended" and job.output is not None:
             return _ended(job.id, maker.made_of(job.output))
         if job.state == "cancelled":
             return _ended(job.id, _CANCELLED)
         if job.state == "broken":
-            lost = Failure(code=JobLost.code, message=f"The job could not be finished. {job.error}")
-            return _ended(job.id, Made(failures=(lost,)))
+            said = f"The job could not be finished. {job.error}"
+            return _ended(job.id, Made(failures=(Failure(code=JobLost.code, message=said),)))
         row = await self._its_lines().find(job.id)
         if row is None:
             return JobView(id=job.id, status="queued", message="waiting to be taken")

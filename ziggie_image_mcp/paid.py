@@ -130,12 +130,13 @@ class Cashier:
         hold_id: str,
         keep: Callable[[Generation], Awaitable[T]],
         kept: Callable[[], Awaitable[T | None]],
+        group: tuple[str, int] | None = None,
     ) -> T:
         """Make the pictures of one paid candidate under this hold, `keep` them, then settle.
 
         Called again with the same hold, after a crash, it goes on where the record of the money
         ends, and never sends a job twice. `keep` must bear to be called again with the same
-        pictures; `kept` gives what it kept before the crash.
+        pictures; `kept` gives what it kept before the crash. `group` is as `Ledger.reserve` takes.
 
         Raises:
             OverBudget: A cap would be passed; nothing was sent.
@@ -143,10 +144,10 @@ class Cashier:
             ProviderError: The job failed and was not charged, or `keep` found no usable picture.
             StorageError: The ledger cannot be written; nothing was sent.
         """
-        hold = await self._reserve(candidate, hold_id)
+        hold = await self._reserve(candidate, hold_id, group)
         while hold.state == "released":  # an earlier try under this id cost nothing
             hold_id += "+"
-            hold = await self._reserve(candidate, hold_id)
+            hold = await self._reserve(candidate, hold_id, group)
         sent = hold.state != "reserved"
         try:
             if sent:
@@ -173,7 +174,9 @@ class Cashier:
         finally:
             await self._settle(hold, generation.cost_micro_usd)
 
-    async def _reserve(self, candidate: Candidate, hold_id: str) -> Hold:
+    async def _reserve(
+        self, candidate: Candidate, hold_id: str, group: tuple[str, int] | None
+    ) -> Hold:
         return await self.ledger.reserve(
             hold_id,
             provider=candidate.model.provider,
@@ -183,6 +186,7 @@ class Cashier:
             caps=self._caps,
             owner=owner_id(),
             now=datetime.now(UTC),
+            group=group,
         )
 
     async def _resume(

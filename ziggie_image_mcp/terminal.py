@@ -64,10 +64,10 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def with_service(ctx: typer.Context, work: Callable[[Service], Awaitable[T]]) -> T:
-    """Run one use case on the service that the config describes."""
+    """Run one use case on the service that the config describes. Others' jobs are left alone."""
 
     async def inside() -> T:
-        async with House(given_config(ctx)) as house:
+        async with House(given_config(ctx), listen=False) as house:
             return await work(await house.service())
 
     return run(inside)

@@ -419,6 +419,10 @@ class Order:
     """As chosen for the one request when it was accepted; empty: chosen when it runs."""
     yes: Quote | None = None
     """What a person agreed to."""
+    group: str = ""
+    """How the ids of the jobs begin that share a budget; empty for a job of its own."""
+    group_micro_usd: int | None = None
+    """What the group may cost together, 1e-6 USD."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -453,6 +457,9 @@ class JobView:
     message: str = ""
     made: Made | None = None
     """When it has ended."""
+    created: datetime | None = None
+    order: Order | None = None
+    """Where it was asked for."""
 
     @property
     def ended(self) -> bool:
