@@ -88,6 +88,22 @@ def test_a_repeat_survives_the_server(tmp_path: Path) -> None:
         assert data(wire.call(1, "generate_image", ask)) == first
 
 
+def test_alternatives_in_a_prompt_make_a_picture_each(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    ask = SHORT | {"prompt": "a {red|blue} star on a {black|white} background"}
+    with server(tmp_path, **NO_COMFYUI) as wire:
+        wire.hello()
+        planned = data(wire.call(1, "generate_image", ask | {"dry_run": True}))
+        answer = wire.call(2, "generate_image", ask)
+        many = wire.call(3, "generate_image", ask | {"num_images": 5})
+
+    made = data(answer)["results"]
+    assert len(planned["prompts"]) == len(made) == 4
+    assert [c["type"] for c in answer["result"]["content"]].count("image") == 4
+    assert len({r["images"][0]["path"] for r in made}) == 4
+    assert "make 4 prompts, and 3 is the most" in text(many)
+
+
 def test_a_job_that_nobody_knows_is_said(tmp_path: Path) -> None:
     with server(tmp_path, **NO_COMFYUI) as wire:
         wire.hello()

@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, cast
 
@@ -36,7 +37,7 @@ from mcp.types import (
 )
 from pydantic import AnyUrl, BaseModel, Field, ValidationError
 
-from ziggie_image_mcp import __version__, report
+from ziggie_image_mcp import __version__, policy, prompts, report
 from ziggie_image_mcp.errors import ImageError, ImageNotFound
 from ziggie_image_mcp.maker import revived
 from ziggie_image_mcp.report import HardwareReport, ModelReport
@@ -189,6 +190,8 @@ async def ask_to_spend(
     capabilities = ctx.client_capabilities
     if dry_run or request.allow_paid or capabilities is None or capabilities.elicitation is None:
         return Spend(agree=False)
+    if prompts.count(request.prompt) > 1:  # a yes is for one price of one picture's route
+        return Spend(agree=False)
     try:
         quote = await (await ctx.request_context.lifespan_context()).ask(request)
     except ImageError:
@@ -207,7 +210,9 @@ async def generate_image(
     ctx: Context[Open],
     request: Annotated[ImageRequest, Resolve(one_request)],
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend)],
-    prompt: Annotated[str, Field(description="What the picture shows.")],
+    prompt: Annotated[
+        str, Field(description="What the picture shows; {red|blue} makes one of each.")
+    ],
     negative_prompt: Annotated[str, Field(description="What to keep out.")] = "",
     width: Annotated[
         int | None, Field(ge=16, le=16384, description="Pixels; with height. Exact or refused.")
@@ -251,8 +256,12 @@ async def generate_image(
     Returns JSON text, a small preview, and a link to the full file.
     """
     service = await ctx.request_context.lifespan_context()
+    requests = _alternatives(request)
     if dry_run:
-        data = report.plan_data(await service.plan(request))
+        data = report.plan_data(await service.plan(requests[0]))
+        if len(requests) > 1:
+            data["prompts"] = [r.prompt for r in requests]
+            data["each_of_them"] = "takes such a route and costs as much"
         return CallToolResult(content=[_text(data)], _meta={META: data})
     agreed = isinstance(consent, AcceptedElicitation) and consent.data.agree
     offer = await service.ask(request) if agreed else None
@@ -261,7 +270,7 @@ async def generate_image(
     caller = _caller()
     async with _Reporter(ctx) as reporter:
         view = await service.start(
-            [request],
+            requests,
             yes=offer,
             caller=caller or "",
             request_id=request_id,
@@ -276,6 +285,13 @@ async def generate_image(
                     await service.cancel(view.id, caller)
             raise
     return await _answer(service, view)
+
+
+def _alternatives(request: ImageRequest) -> list[ImageRequest]:
+    """`{red|blue} car` is two requests; together they make no more pictures than one may."""
+    most = max(1, policy.MAX_IMAGES // max(1, request.num_images))
+    made = prompts.expand(request.prompt, limit=most)
+    return [replace(request, prompt=prompt) for prompt in made]
 
 
 async def get_job(
