@@ -69,7 +69,7 @@ class House:
     def _build(self) -> Service:
         settings = config.load(self._file)
         store = Store(
-            config.output_dir(settings),  # type: ignore[arg-type]
+            config.output_dir(settings),
             format=settings.output.format,
             metadata=settings.output.metadata,
         )

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import anyio
+import anyio.to_thread
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -22,6 +24,7 @@ from ziggie_image_mcp.errors import ImageError, InvalidRequest, JobNotFound, Sto
 from ziggie_image_mcp.ledger import usd
 from ziggie_image_mcp.office import Office
 from ziggie_image_mcp.service import Service
+from ziggie_image_mcp.store import Cleaned
 from ziggie_image_mcp.terminal import (
     JsonOption,
     err,
@@ -169,18 +172,27 @@ def cancel(ctx: typer.Context, job_id: str) -> None:
 def clean(
     ctx: typer.Context,
     older_than: Annotated[str, typer.Option(help="As 30d, 12h or 90m.")] = "30d",
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Delete the pictures of those days too.")
+    ] = False,
 ) -> None:
-    """Forget jobs that have ended. Their pictures stay."""
+    """Forget jobs that have ended. Their pictures stay, unless you say so."""
     age = _AGE.fullmatch(older_than.strip())
     if age is None:
         fail(InvalidRequest("--older-than", older_than, "say it as 30d, 12h or 90m"))
     before = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
 
-    async def work(service: Service) -> int:
-        return await _office(service).clean(before)
+    async def work(service: Service) -> tuple[int, Cleaned | None]:
+        forgotten = await _office(service).clean(before)
+        if not pictures:
+            return forgotten, None
+        delete = partial(service.store.clean, before.date())
+        return forgotten, await anyio.to_thread.run_sync(delete)
 
-    count = with_service(ctx, work)
+    count, gone = with_service(ctx, work)
     out.print(f"{count} jobs forgotten." if count != 1 else "1 job forgotten.")
+    if gone is not None:
+        out.print(f"{gone.pictures} pictures deleted, {gone.bytes / 1e6:.1f} MB.")
 
 
 def _office(service: Service) -> Office:

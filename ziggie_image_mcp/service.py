@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -68,7 +69,7 @@ class Service:
         self.config = config
         self.registry = registry
         self.store = store
-        self._probe: Probe = probe or partial(hardware.probe, store.root)
+        self._probe: Probe = probe or partial(hardware.probe, _disk(store.root))
         self._seen: tuple[float, Hardware] | None = None
         self.cashier = cashier
         self.experience = experience
@@ -319,7 +320,7 @@ class Service:
             StorageError: The file cannot be read.
         """
         path = await anyio.to_thread.run_sync(self.store.find, image_id)
-        return await self.preview(image_id, side=side), str(path)
+        return await self.preview(image_id, side=side), path
 
     async def preview(self, image_id: str, *, side: int, share: int = 1) -> Preview:
         """A stored picture made small enough to show to a model."""
@@ -372,6 +373,11 @@ def belongs(job_id: str, caller: str | None) -> bool:
 
 def _mark(caller: str) -> str:
     return hashlib.sha256(caller.encode()).hexdigest()[:8]
+
+
+def _disk(root: Path | str) -> Path:
+    """The disk whose free space counts: that of the pictures, if they are on one."""
+    return root if isinstance(root, Path) else Path.home()
 
 
 def _has_paid(survey: Survey) -> bool:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
 import secrets
-import tempfile
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from ziggie_image_mcp import files
 from ziggie_image_mcp.errors import ImageNotFound, InvalidOutput, StorageError
 from ziggie_image_mcp.types import OutputFormat, Preview, Recipe, StoredImage
 
@@ -35,16 +35,34 @@ RESOURCE_BYTES = 7 * 1024 * 1024
 _SUFFIX: dict[OutputFormat, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 _MEDIA = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
 _ID = re.compile(r"(\d{4})(\d{2})(\d{2})-[0-9a-f]{16}")
+_OURS = re.compile(r"-\d{8}-[0-9a-f]{16}\.(png|webp|jpg|json)$")
 _USER_COMMENT = 0x9286
 _EXIF_IFD = 0x8769
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 
 
-class Store:
-    """The folder of pictures: one subfolder a day, a sidecar JSON beside each picture."""
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What was taken away."""
 
-    def __init__(self, root: Path, *, format: OutputFormat = "png", metadata: bool = True) -> None:
+    pictures: int
+    bytes: int
+
+
+class Store:
+    """The place of pictures: one folder a day, a sidecar JSON beside each picture.
+
+    Args:
+        root: A folder, or a URL that fsspec knows.
+        format: Of pictures for which nobody asks another.
+        metadata: Whether prompt and settings are written into the files.
+    """
+
+    def __init__(
+        self, root: Path | str, *, format: OutputFormat = "png", metadata: bool = True
+    ) -> None:
         self.root = root
+        self._files = files.at(root)
         self._format: OutputFormat = format
         self._metadata = metadata
 
@@ -54,15 +72,7 @@ class Store:
         Raises:
             StorageError: Names the folder and what the system said.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
-                pass
-        except OSError as e:
-            raise StorageError(
-                f"The picture folder {self.root} cannot be written: {e.strerror or e}. "
-                "Make it writable, or set output.directory in config.json to another folder."
-            ) from e
+        self._files.check_writable()
 
     def save(
         self,
@@ -90,48 +100,43 @@ class Store:
         now = now or datetime.now(UTC)
         image_id = image_id or f"{now:%Y%m%d}-{secrets.token_hex(8)}"
         day = image_id[:8]
-        folder = self.root / f"{day[:4]}-{day[4:6]}-{day[6:]}"
+        folder = f"{day[:4]}-{day[4:6]}-{day[6:]}"
         stem = f"{slug(hint or recipe.prompt)}-{image_id}"
-        path = folder / (stem + _SUFFIX[kind])
+        name = stem + _SUFFIX[kind]
         sidecar = json.dumps(
-            {"id": image_id, "file": path.name, "made": now.isoformat(timespec="seconds")}
+            {"id": image_id, "file": name, "made": now.isoformat(timespec="seconds")}
             | (_facts(recipe) if self._metadata else {}),
             ensure_ascii=False,
             indent=1,
         )
+        path = self._files.write(folder, name, encoded)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(path, encoded)
-            try:
-                _write(path.with_suffix(".json"), sidecar.encode())
-            except OSError:
-                path.unlink(missing_ok=True)
-                raise
-        except OSError as e:
-            raise StorageError(
-                f"The picture was made but could not be written to {folder}: {e.strerror or e}."
-            ) from e
+            self._files.write(folder, f"{stem}.json", sidecar.encode())
+        except StorageError:
+            self._files.delete(path)
+            raise
         return StoredImage(
             id=image_id,
-            path=str(path),
-            media_type=_MEDIA[path.suffix],
+            path=path,
+            media_type=_MEDIA[_SUFFIX[kind]],
             width=width,
             height=height,
             bytes=len(encoded),
             seed=recipe.seed,
         )
 
-    def find(self, image_id: str) -> Path:
-        """The file of a picture.
+    def find(self, image_id: str) -> str:
+        """The path or URL of a picture.
 
         Raises:
             ImageNotFound: No picture has this id.
+            StorageError: The place cannot be read.
         """
-        found = _ID.fullmatch(image_id.strip())
+        wanted = image_id.strip()
+        found = _ID.fullmatch(wanted)
         if found is not None:
-            folder = self.root / f"{found[1]}-{found[2]}-{found[3]}"
-            for suffix in _MEDIA:
-                for path in folder.glob(f"*-{image_id.strip()}{suffix}"):
+            for path in self._files.find(f"{found[1]}-{found[2]}-{found[3]}", f"-{wanted}."):
+                if _suffix(path) in _MEDIA:
                     return path
         raise ImageNotFound(
             f"No picture has the id {image_id[:60]!r}. Ids look like 20261123-0123456789abcdef; "
@@ -147,18 +152,37 @@ class Store:
             InvalidOutput: The file is no longer a picture.
         """
         path = self.find(image_id)
-        data = _read(path)
+        data = self._files.read(path)
         with _opened(data, "store") as image:
             width, height = image.size
         return StoredImage(
             id=image_id,
-            path=str(path),
-            media_type=_MEDIA[path.suffix],
+            path=path,
+            media_type=_MEDIA[_suffix(path)],
             width=width,
             height=height,
             bytes=len(data),
             seed=seed,
         )
+
+    def clean(self, before: date) -> Cleaned:
+        """Take away the pictures and sidecars of all days before that one, and nothing else.
+
+        Raises:
+            StorageError: A file cannot be deleted.
+        """
+        pictures = size = 0
+        for day in self._files.days():
+            if day >= before.isoformat():
+                continue
+            for path in self._files.find(day, f"-{day.replace('-', '')}-"):
+                if _OURS.search(path) is None:
+                    continue
+                if _suffix(path) in _MEDIA:
+                    pictures += 1
+                    size += len(self._files.read(path))
+                self._files.delete(path)
+        return Cleaned(pictures=pictures, bytes=size)
 
     def read(self, image_id: str) -> tuple[bytes, str]:
         """A picture's bytes and media type, made smaller when over RESOURCE_BYTES.
@@ -167,7 +191,7 @@ class Store:
             ImageNotFound: No picture has this id.
             StorageError: The file cannot be read.
         """
-        data = _read(self.find(image_id))
+        data = self._files.read(self.find(image_id))
         if len(data) <= RESOURCE_BYTES:
             return data, media_type(data)
         small = self._shrink(data, side=2048, base64_limit=RESOURCE_BYTES)
@@ -185,7 +209,7 @@ class Store:
             ImageNotFound: No picture has this id.
             StorageError: The file cannot be read.
         """
-        data = _read(self.find(image_id))
+        data = self._files.read(self.find(image_id))
         return self._shrink(data, side=side, base64_limit=PREVIEW_BASE64 // max(1, share))
 
     def _shrink(self, data: bytes, *, side: int, base64_limit: int) -> Preview:
@@ -329,23 +353,5 @@ def _encode(image: Image.Image, kind: OutputFormat, recipe: Recipe | None) -> by
     return out.getvalue()
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as e:
-        raise StorageError(f"{path} cannot be read: {e.strerror or e}.") from e
+def _suffix(path: str) -> str:
+    return PurePath(path).suffix
