@@ -35,6 +35,12 @@ class Server:
         query = {"host": str(self.folder), "options": f"-csearch_path={schema}"}
         return f"postgresql://ziggie@/postgres?{urlencode(query, quote_via=quote)}"
 
+    def serve_dbos(self, schema: str) -> str:
+        """A URL for jobs too: DBOS counts on Postgres' own default isolation."""
+        self.run("ALTER DATABASE postgres SET default_transaction_isolation = 'read committed'")
+        self.run(f"CREATE SCHEMA {schema}")
+        return self.url(schema)
+
     def run(self, statement: str) -> list[tuple[object, ...]]:
         """Run one statement beside whatever is tested, and give its rows."""
         import psycopg

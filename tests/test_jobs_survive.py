@@ -28,8 +28,7 @@ def postgres_url() -> Generator[str]:
     if reason:
         pytest.skip(reason)
     with postgres.server() as running:
-        running.run("CREATE SCHEMA jobs")
-        yield running.url("jobs")
+        yield running.serve_dbos("jobs")
 
 
 def outcome_of(folder: Path, **run: Any) -> Outcome:

@@ -252,7 +252,7 @@ def _plain(key: str) -> str:
 def _overrides(env: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str, Any]]:
     """ZIGGIE_IMAGE_BUDGET__PER_DAY=2 as (("budget", "perDay"), name, 2)."""
     for name in sorted(env):
-        if not name.startswith(ENV_PREFIX) or name in (ENV_FILE, ENV_TOKEN):
+        if not name.startswith(ENV_PREFIX) or name in (ENV_FILE, ENV_TOKEN, ENV_TOKENS):
             continue
         keys: list[str] = []
         model: type[BaseModel] | None = Config

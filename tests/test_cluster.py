@@ -1,0 +1,178 @@
+"""Many machines on one database: HTTP servers, workers, a Postgres and an S3, all real."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CallToolResult, TextContent
+
+from tests import postgres, s3
+
+PICTURES = 100
+
+
+@contextmanager
+def process(folder: Path, name: str, *words: str, **env: str) -> Generator[subprocess.Popen[bytes]]:
+    """One of ours, on a host of its own as far as it can tell: with its own folder."""
+    own = {"XDG_DATA_HOME": str(folder / name), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "ziggie_image_mcp", "--config", str(folder / "config.json")]
+    with (folder / f"{name}.log").open("wb") as log:
+        found = subprocess.Popen([*command, *words], env=os.environ | own | env, stderr=log)
+        try:
+            yield found
+        finally:
+            found.terminate()
+            try:
+                found.wait(15)
+            except subprocess.TimeoutExpired:
+                found.kill()
+                found.wait()
+
+
+@contextmanager
+def http_server(folder: Path, name: str, **env: str) -> Generator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with process(folder, name, "serve", "--http", "--port", str(port), **env):
+        yield f"http://127.0.0.1:{port}/mcp"
+
+
+@asynccontextmanager
+async def client(url: str, token: str = "") -> AsyncGenerator[Client]:
+    with anyio.fail_after(60):
+        while True:
+            try:
+                async with await anyio.connect_tcp("127.0.0.1", int(url.split(":")[2][:-4])):
+                    break
+            except OSError:
+                await anyio.sleep(0.1)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=120) as http,
+        Client(streamable_http_client(url, http_client=http)) as found,
+    ):
+        yield found
+
+
+def said(result: CallToolResult) -> dict[str, Any]:
+    assert isinstance(result.content[0], TextContent)
+    assert not result.is_error, result.content[0].text
+    found: dict[str, Any] = json.loads(result.content[0].text)
+    return found
+
+
+def configure(folder: Path, **more: Any) -> None:
+    config = {"providers": {"comfyui": {"enabled": False}}} | more
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+async def test_two_workers_and_two_servers_make_100_pictures_each_once_while_one_dies(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("torch")
+    reason = postgres.why_not()
+    if reason:
+        pytest.skip(reason)
+    with ExitStack() as stack:
+        database = stack.enter_context(postgres.server())
+        bucket = stack.enter_context(s3.server("pictures"))
+        output = {"directory": "s3://pictures/game"}
+        configure(tmp_path, database=database.serve_dbos("ours"), output=output, workers=True)
+        doomed, _ = (
+            stack.enter_context(process(tmp_path, name, "worker", **bucket))
+            for name in ("worker-1", "worker-2")
+        )
+        urls = [
+            stack.enter_context(http_server(tmp_path, name, **bucket))
+            for name in ("server-1", "server-2")
+        ]
+        jobs = await begin(urls)
+        killed, results = await collect(urls[::-1], jobs, doomed)
+        stored = pictures_in(bucket)
+
+    assert killed, "the worker died while jobs were open"
+    ids = [result["images"][0]["id"] for result in results]
+    assert len(set(ids)) == PICTURES
+    assert len(stored) == PICTURES, "each once, also in the bucket"
+    assert all(result["images"][0]["path"].startswith("s3://pictures/game/") for result in results)
+
+
+async def begin(urls: Sequence[str]) -> list[str]:
+    """Ask for all pictures, half at each server, and wait for none."""
+    jobs: list[str] = []
+
+    async def ask(url: str, half: range) -> None:
+        async with client(url) as session:
+            for i in half:
+                wish = {"prompt": f"a red star {i}", "steps": 2, "wait_seconds": 0}
+                jobs.append(said(await session.call_tool("generate_image", wish))["job_id"])
+
+    async with anyio.create_task_group() as group:
+        for place, url in enumerate(urls):
+            group.start_soon(ask, url, range(place, PICTURES, len(urls)))
+    return jobs
+
+
+async def collect(
+    urls: Sequence[str], jobs: Sequence[str], doomed: subprocess.Popen[bytes]
+) -> tuple[bool, list[dict[str, Any]]]:
+    """Wait for all at the other server than was asked; kill a worker after a few."""
+    results: list[dict[str, Any]] = []
+    async with client(urls[0]) as one, client(urls[1]) as other:
+        for place, job_id in enumerate(jobs):
+            if place == PICTURES // 5:
+                os.kill(doomed.pid, signal.SIGKILL)
+                latest = said(
+                    await one.call_tool("get_job", {"job_id": jobs[-1], "wait_seconds": 0})
+                )
+            session = one if place % 2 else other
+            wish = {"job_id": job_id, "wait_seconds": 60}
+            results.append(said(await session.call_tool("get_job", wish)))
+    return "images" not in latest, results
+
+
+def pictures_in(bucket: Mapping[str, str]) -> list[str]:
+    code = "import fsspec; print(*fsspec.filesystem('s3').find('pictures/game'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | bucket,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [name for name in done.stdout.split() if name.endswith(".png")]
+
+
+async def test_jobs_are_seen_by_their_caller_only(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    configure(tmp_path, output={"directory": str(tmp_path / "pictures")})
+    tokens = {"ZIGGIE_IMAGE_TOKENS": "alice:one-secret,bob:other-secret"}
+    with http_server(tmp_path, "server", **tokens) as url:
+        async with client(url, "one-secret") as alice, client(url, "other-secret") as bob:
+            wish = {"prompt": "a red star", "steps": 2, "request_id": "r"}
+            hers = said(await alice.call_tool("generate_image", wish))
+            his = said(await bob.call_tool("generate_image", wish))
+            again = said(await alice.call_tool("get_job", {"job_id": hers["job_id"]}))
+            for tool in ("get_job", "cancel_job"):
+                refused = await bob.call_tool(tool, {"job_id": hers["job_id"]})
+                assert refused.is_error
+                assert isinstance(refused.content[0], TextContent)
+                assert "[JOB_NOT_FOUND]" in refused.content[0].text
+
+    assert his["job_id"] != hers["job_id"], "a request_id belongs to its caller"
+    assert again["images"] == hers["images"]
