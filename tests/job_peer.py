@@ -170,10 +170,17 @@ class Resubmitting(Cashier):
     """The control: it forgets under which hold it sent the job before."""
 
     async def run(
-        self, provider: Any, candidate: Any, progress: Any, hold_id: str, *rest: Any
+        self,
+        provider: Any,
+        candidate: Any,
+        progress: Any,
+        hold_id: str,
+        keep: Any,
+        kept: Any,
+        group: Any = None,
     ) -> Any:
         fresh = f"{hold_id}~{random.getrandbits(64):x}"
-        return await super().run(provider, candidate, progress, fresh, *rest)
+        return await super().run(provider, candidate, progress, fresh, keep, kept, group)
 
 
 class Unburied(Office):

@@ -133,6 +133,7 @@ async def collect(
 ) -> tuple[bool, list[dict[str, Any]]]:
     """Wait for all at the other server than was asked; kill a worker after a few."""
     results: list[dict[str, Any]] = []
+    latest: dict[str, Any] = {}
     async with client(urls[0]) as one, client(urls[1]) as other:
         for place, job_id in enumerate(jobs):
             if place == PICTURES // 5:

@@ -206,7 +206,7 @@ async def test_a_failing_free_route_falls_back_to_money_only_with_consent(
     error: ProviderError, tmp_path: Path
 ) -> None:
     paid = FakePaidProvider()
-    fake = FakeProvider(answers=[error, error])
+    fake = FakeProvider(answers=[error] * 4)  # a refused connection is tried twice
     async with client(service(tmp_path, fake, paid), "auto") as session:
         without = await session.call_tool("generate_image", ASK)
         with_it = await session.call_tool(

@@ -91,6 +91,13 @@ class Trace:
 
     attempts: list[Route] = field(default_factory=list[Route])
 
+    def again(self, route: Route) -> bool:
+        """Note an attempt; whether it is but a retry of the one before."""
+        if self.attempts[-1:] == [route]:
+            return True
+        self.attempts.append(route)
+        return False
+
 
 class Free(FakeProvider):
     """A fake that notes each attempt, and ends as it is told."""
@@ -100,10 +107,12 @@ class Free(FakeProvider):
         super().__init__(name, models=world.free[name], down=down)
         self._trace = trace
         self._endings = list(world.endings[name])
+        self._ending: Ending | None = None
 
     async def generate(self, job: Job, model: Model, progress: Progress) -> Generation:
-        self._trace.attempts.append((self.name, model.id))
-        ending = self._endings.pop(0) if self._endings else None
+        if not self._trace.again((self.name, model.id)):
+            self._ending = self._endings.pop(0) if self._endings else None
+        ending = self._ending
         if ending is not None:
             self._answers.append(ending(self.name, "as told"))
         return await super().generate(job, model, progress)
@@ -117,13 +126,15 @@ class Paid(FakePaidProvider):
         self._trace = trace
         self._listed = world.paid[name]
         self._endings = list(world.endings[name])
+        self._ending: Ending | None = None
 
     async def models(self) -> Sequence[Model]:
         return [self._listed]
 
     async def submit(self, job: Job, model: Model, key: str) -> Submission:
-        self._trace.attempts.append((self.name, model.id))
-        ending = self._endings.pop(0) if self._endings else None
+        if not self._trace.again((self.name, model.id)):
+            self._ending = self._endings.pop(0) if self._endings else None
+        ending = self._ending
         if ending is not None:
             self._answers.append(ending(self.name, "as told"))
         return await super().submit(job, model, key)

@@ -155,10 +155,11 @@ class _Remote:
 
     def _system(self) -> tuple[Any, str]:
         if self._opened is None:
-            from fsspec.core import url_to_fs
+            import fsspec
 
-            system, root = url_to_fs(self._url, use_listings_cache=False)
-            self._opened = system, root.rstrip("/")
+            library: Any = fsspec  # it has no types
+            system, root = library.url_to_fs(self._url, use_listings_cache=False)
+            self._opened = system, str(root).rstrip("/")
         return self._opened
 
 

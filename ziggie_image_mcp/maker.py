@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import anyio
 
-from ziggie_image_mcp import outcome, policy
+from ziggie_image_mcp import outcome, policy, retry
 from ziggie_image_mcp.config import Config, Privacy, micro_usd
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
@@ -32,6 +31,7 @@ from ziggie_image_mcp.errors import (
     revive,
 )
 from ziggie_image_mcp.experience import Experience, bucket, cache_key
+from ziggie_image_mcp.keeper import Keeper
 from ziggie_image_mcp.outcome import Bill
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.provider import PaidProvider
@@ -50,7 +50,6 @@ from ziggie_image_mcp.types import (
     Plan,
     Progress,
     Quote,
-    Recipe,
     Result,
     StoredImage,
     Terms,
@@ -122,6 +121,8 @@ class Unrecorded:
         await self._tell(fraction, message)
 
 
+_Pictures = tuple[Generation, list[StoredImage]]
+
 Look = Callable[[ImageRequest, Collection[str], Terms], Awaitable[Context]]
 """Gives all that a decision looks at, under terms at least as strict as these."""
 
@@ -141,9 +142,11 @@ class Maker:
         self._config = config
         self._registry = registry
         self._store = store
+        self._keeper = Keeper(store)
         self._cashier = cashier
         self._experience = experience
         self._look = look
+        self._retries = retry.RetryBudget()
         self._warm: dict[str, str] = {}
         """The model that each provider ran last: its next run loads nothing."""
 
@@ -171,12 +174,18 @@ class Maker:
         limit = None if request.max_cost_usd is None else micro_usd(request.max_cost_usd) - spent
         attempts: list[Attempt] = []
         out_of_reach: set[str] = set()
-        for route in choice.routes:
+        for place, route in enumerate(choice.routes):
             if route.model.provider in out_of_reach or len(attempts) == MAX_ATTEMPTS:
                 continue
             if limit is not None and outcome.spent(attempts) + route.cost_micro_usd > limit:
                 continue  # max_cost_usd is for the whole call, also for what was paid in vain
-            tried = await self._in_time(order, desk, index, len(attempts), route)
+            rest = choice.routes[place + 1 :] if len(attempts) + 1 < MAX_ATTEMPTS else ()
+            others = any(
+                r.cost_micro_usd <= route.cost_micro_usd
+                and r.model.provider not in {*out_of_reach, route.model.provider}
+                for r in rest
+            )
+            tried = await self._in_time(order, desk, index, len(attempts), route, others=others)
             attempts.append(tried.attempt)
             if tried.failure is None:
                 made = Generation(images=(), notes=tried.notes)
@@ -253,17 +262,23 @@ class Maker:
         return plan, outcome.left_for_money(context, plan, attempts)
 
     async def _in_time(
-        self, order: Order, desk: Desk, index: int, number: int, route: Candidate
+        self,
+        order: Order,
+        desk: Desk,
+        index: int,
+        number: int,
+        route: Candidate,
+        *,
+        others: bool,
     ) -> _Try:
         """One try, or the word that the deadline came first."""
         started, bill = time.monotonic(), Bill()
-        left = math.inf
-        if order.until is not None:
-            left = (order.until - datetime.now(UTC)).total_seconds()
         try:
-            with anyio.fail_after(left):
+            with anyio.fail_after(_seconds_left(order)):
                 async with desk.turn(route):
-                    work = partial(self._try, order, desk, index, number, route, bill)
+                    work = partial(
+                        self._try, order, desk, index, number, route, bill, others=others
+                    )
                     name = f"try-{index}-{number}"
                     tried: _Try = _adapter(_Try).validate_json(await desk.step(name, work))
                     return tried
@@ -281,11 +296,15 @@ class Maker:
         number: int,
         route: Candidate,
         bill: Bill,
+        *,
+        others: bool,
     ) -> str:
         request, started = order.requests[index], time.monotonic()
         name = f"{order.id}.{index}.{number}"
         try:
-            generation, images = await self._attempt(order, desk, name, request, route, bill)
+            with self._retries.call():
+                doing = partial(self._attempt, order, desk, name, request, route, bill)
+                generation, images = await self._again(order, desk, doing, bill, others=others)
         except ImageError as e:
             await self._learn_failure(route, e)
             attempt = outcome.failed(route, e, bill, started)
@@ -293,6 +312,31 @@ class Maker:
         await self._learn(request, route, images, time.monotonic() - started)
         attempt = outcome.succeeded(route, bill, started)
         return dump(_Try(attempt=attempt, images=tuple(images), notes=generation.notes))
+
+    async def _again(
+        self,
+        order: Order,
+        desk: Desk,
+        attempt: Callable[[], Awaitable[_Pictures]],
+        bill: Bill,
+        *,
+        others: bool,
+    ) -> _Pictures:
+        """Try one route, and once more where the error says that it may help."""
+        tries = 1
+        while True:
+            try:
+                return await attempt()
+            except ProviderError as e:
+                left = _seconds_left(order)
+                charged = bill.micro_usd > 0
+                wait = retry.pause(e, tries=tries, left=left, charged=charged, others=others)
+                with self._retries.retry() as allowed:
+                    if wait is None or not allowed:
+                        raise
+                    await desk.progress(0.0, f"{e.provider}: {e.code}, again in {wait:.0f} s")
+                    await anyio.sleep(wait)
+                tries += 1
 
     async def _attempt(
         self,
@@ -302,7 +346,7 @@ class Maker:
         request: ImageRequest,
         route: Candidate,
         bill: Bill,
-    ) -> tuple[Generation, list[StoredImage]]:
+    ) -> _Pictures:
         model = route.model
         provider = self._registry.providers().get(model.provider)
         if provider is None:
@@ -316,18 +360,18 @@ class Maker:
                 furthest = max(furthest, min(1.0, fraction))
             await desk.progress(0.02 + 0.95 * furthest, message)
 
-        async def keep(generation: Generation) -> tuple[Generation, list[StoredImage]]:
+        async def keep(generation: Generation) -> _Pictures:
             bill.micro_usd = generation.cost_micro_usd
             await desk.progress(0.98, "saving")
-            return await self._keep(generation, name, order.accepted.date(), request, route)
+            return await self._keeper.keep(generation, name, order.accepted.date(), request, route)
 
         await desk.progress(0.02, f"{model.provider}: {model.id}")
         if not isinstance(provider, PaidProvider):
             return await keep(await provider.generate(route.job, model, onward))
         assert self._cashier is not None, "a paid provider needs a ledger"
 
-        async def kept() -> tuple[Generation, list[StoredImage]] | None:
-            images = await self._kept(name, order.accepted.date(), route)
+        async def kept() -> _Pictures | None:
+            images = await self._keeper.kept(name, order.accepted.date(), route)
             if images is None:
                 return None
             bill.micro_usd = route.cost_micro_usd
@@ -337,55 +381,6 @@ class Maker:
         cap = order.group_micro_usd
         group = None if cap is None else (order.group, cap)
         return await self._cashier.run(provider, route, onward, hold, keep, kept, group)
-
-    async def _keep(
-        self, generation: Generation, name: str, day: date, request: ImageRequest, route: Candidate
-    ) -> tuple[Generation, list[StoredImage]]:
-        model, job = route.model, route.job
-        count, wanted = len(generation.images), job.num_images
-        if not 1 <= count <= wanted:
-            said = f"{model.provider} returned {count} pictures of {wanted}."
-            raise InvalidOutput(model.provider, said)
-        if count < wanted:
-            few = f"{count} of {wanted} pictures were made"
-            generation = replace(generation, notes=(few, *generation.notes))
-        images: list[StoredImage] = []
-        for i, made in enumerate(generation.images):
-            extra = {"Sampler": job.sampler, "Schedule type": job.scheduler}
-            recipe = Recipe(
-                prompt=job.prompt,
-                negative_prompt=job.negative_prompt,
-                provider=model.provider,
-                model=model.id,
-                seed=made.seed,
-                steps=job.steps,
-                guidance_scale=job.guidance_scale,
-                width=job.width,
-                height=job.height,
-                extra={key: value for key, value in extra.items() if value},
-            )
-            save = partial(
-                self._store.save,
-                made.data,
-                recipe,
-                format=request.output_format,
-                hint=request.file_name,
-                image_id=_image_id(name, i, day),
-            )
-            images.append(await anyio.to_thread.run_sync(save))
-        return generation, images
-
-    async def _kept(self, name: str, day: date, route: Candidate) -> list[StoredImage] | None:
-        """The pictures that an earlier process saved for this try, when all are there."""
-        images: list[StoredImage] = []
-        for i in range(route.job.num_images):
-            seed = (route.job.seed + i) % 2**32 if "seed" in route.model.features else None
-            try:
-                find = partial(self._store.stored, _image_id(name, i, day), seed)
-                images.append(await anyio.to_thread.run_sync(find))
-            except (StorageError, InvalidOutput):
-                return None
-        return images
 
     async def _learn_failure(self, candidate: Candidate, error: ImageError) -> None:
         if self._experience is not None:
@@ -483,6 +478,10 @@ def made_of(text: str) -> Made:
     return made
 
 
+def _seconds_left(order: Order) -> float:
+    return math.inf if order.until is None else (order.until - datetime.now(UTC)).total_seconds()
+
+
 def _failure(error: ImageError) -> Failure:
     provider = error.provider if isinstance(error, ProviderError) else ""
     attempts = error.attempts if isinstance(error, GenerationFailed) else ()
@@ -492,12 +491,6 @@ def _failure(error: ImageError) -> Failure:
 def revived(failure: Failure) -> ImageError:
     """The error again, to be raised."""
     return revive(failure.code, failure.message, failure.provider, failure.attempts)
-
-
-def _image_id(name: str, index: int, day: date) -> str:
-    """The same for the same picture of the same try, in whatever process: saved twice is once."""
-    token = hashlib.sha256(f"{name}.{index}".encode()).hexdigest()[:16]
-    return f"{day:%Y%m%d}-{token}"
 
 
 def _hold_for(candidate: Candidate, yes: Quote | None) -> str | None:

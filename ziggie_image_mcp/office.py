@@ -304,8 +304,8 @@ class Office:
             return
         here.device, here.granted = _everywhere(model.device), anyio.Event()
         try:
-            now = _now()
-            if not await lines.wait(here.id, here.device, model.id, candidate.seconds, now):
+            seconds, now = candidate.seconds - candidate.wait_seconds, _now()
+            if not await lines.wait(here.id, here.device, model.id, seconds, now):
                 self.tell(here, 0.0, f"waiting for {model.device}")
                 await here.granted.wait()
             here.device = ""

@@ -18,12 +18,12 @@ from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.experience import bucket, learnt_seconds
 from ziggie_image_mcp.rules import (
     NEUTRAL_QUALITY,
-    RULES,
     Context,
     asked_features,
     cost_of,
     matches,
     quality_of,
+    rules_for,
     settings_of,
     usd,
     wanted_model,
@@ -122,6 +122,7 @@ class _Weighed(NamedTuple):
     job: Job
     notes: list[str]
     seconds: float
+    wait: float
     timed: bool
     """False where the seconds are a guess: a guess rules nothing out."""
 
@@ -130,14 +131,15 @@ def _plan(ctx: Context) -> Plan:
     ctx = replace(ctx, wanted=wanted_model(ctx), asked=asked_features(ctx.request))
     weighed: list[_Weighed] = []
     rejected = list(ctx.survey.rejected)
+    rules, jobs = rules_for(ctx), dict[object, tuple[Job, list[str]]]()
     for model in ctx.survey.models:
-        reasons = [r for rule in RULES if (r := rule(model, ctx)) is not None]
+        reasons = [r for rule in rules if (r := rule(model, ctx)) is not None]
         if reasons:
             rejected.append(
                 Rejection(provider=model.provider, model=model.id, reasons=tuple(reasons))
             )
             continue
-        one = _weigh(model, ctx)
+        one = _weigh(model, ctx, jobs)
         if one.seconds <= ctx.config.deadline or not one.timed:
             weighed.append(one)
         else:
@@ -205,10 +207,12 @@ def _learnt_seconds(model: Model, job: Job, ctx: Context) -> float | None:
     return None if each is None else each * job.num_images
 
 
-def _weigh(model: Model, ctx: Context) -> _Weighed:
-    job, notes = _job(model, ctx)
+def _weigh(model: Model, ctx: Context, jobs: dict[object, tuple[Job, list[str]]]) -> _Weighed:
+    job, notes = _job_of(model, ctx, jobs)
     learnt = _learnt_seconds(model, job, ctx)
-    seconds = learnt or expected_seconds(model, job, ctx.tier)
+    line = ctx.experience.lines.get(model.device) if model.device else None
+    wait = 0.0 if line is None else line.seconds
+    seconds = wait + (learnt or expected_seconds(model, job, ctx.tier))
     timed = learnt is not None or model.seconds is not None
     value, quality_value = _WEIGHTS[ctx.config.preference]
     judged = quality_of(model, ctx.config)
@@ -216,13 +220,14 @@ def _weigh(model: Model, ctx: Context) -> _Weighed:
     score = cost_of(model, ctx.request) / 1e6 + value * seconds - quality_value * points
     return _Weighed(
         score=round(score, 9),
-        cold=not model.loaded,
+        cold=not (model.loaded or (line is not None and line.model == model.id)),
         provider=model.provider,
         id=model.id,
         model=model,
         job=job,
         notes=notes,
         seconds=seconds,
+        wait=wait,
         timed=timed,
     )
 
@@ -244,6 +249,8 @@ def _candidate(weighed: _Weighed, place: int, count: int, ctx: Context) -> Candi
         f"at most {usd(cost)}" if cost else "free",
         f"about {weighed.seconds:.3g} s expected",
     ]
+    if weighed.wait:
+        facts[-1] += f", {weighed.wait:.3g} of them in line"
     if model.quality is not None:
         facts.append(f"quality {model.quality:g}/10")
     return Candidate(
@@ -254,6 +261,7 @@ def _candidate(weighed: _Weighed, place: int, count: int, ctx: Context) -> Candi
         seconds=weighed.seconds,
         why=f"{_lead(model, place, count, ctx)} ({', '.join(facts)})",
         notes=tuple(weighed.notes),
+        wait_seconds=weighed.wait,
     )
 
 
@@ -271,6 +279,27 @@ def _lead(model: Model, place: int, count: int, ctx: Context) -> str:
     if place == 0:
         return f"best of {count} by preference {ctx.config.preference!r}"
     return f"fallback {place}"
+
+
+def _job_of(
+    model: Model, ctx: Context, known: dict[object, tuple[Job, list[str]]]
+) -> tuple[Job, list[str]]:
+    """The job as this model would get it. Models of one kind share it, among a thousand files."""
+    kind = (
+        model.features,
+        model.native_width,
+        model.native_height,
+        model.min_side,
+        model.max_side,
+        model.multiple_of,
+        model.default_steps,
+        model.default_guidance,
+        model.id if model.distilled or ctx.config.models or ctx.request.aspect_ratio else "",
+    )
+    found = known.get(kind)
+    if found is None:
+        found = known[kind] = _job(model, ctx)
+    return found
 
 
 def _job(model: Model, ctx: Context) -> tuple[Job, list[str]]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from ziggie_image_mcp.catalogue import plain
 from ziggie_image_mcp.config import Budget, Config, ModelSettings, micro_usd
@@ -73,19 +74,34 @@ Rule = Callable[[Model, Context], Reason | None]
 
 def matches(model: Model, wanted: str, config: Config) -> bool:
     """Whether a model is the one that was asked for by id, `provider/id`, title or alias."""
-    names = {model.id, f"{model.provider}/{model.id}", model.title, *model.aliases}
-    names |= {re.split(r"[\\/]", model.id)[-1], *settings_of(model, config).aliases}
-    return plain(wanted) in {plain(n) for n in names if n}
+    sought = _plain(wanted)
+    if sought in _names(model.id, model.provider, model.title, model.aliases):
+        return True
+    return any(_plain(alias) == sought for alias in settings_of(model, config).aliases)
+
+
+@lru_cache(maxsize=8192)
+def _names(id: str, provider: str, title: str, aliases: tuple[str, ...]) -> frozenset[str]:
+    """What a model is called, by provider and in itself, in plain letters."""
+    names = {id, f"{provider}/{id}", title, *aliases, re.split(r"[\\/]", id)[-1]}
+    return frozenset(plain(n) for n in names if n)
+
+
+_plain = lru_cache(maxsize=256)(plain)
 
 
 def settings_of(model: Model, config: Config) -> ModelSettings:
     """What the config says of this model."""
     if not config.models:
         return _NOT_SET
-    for pattern, settings in config.models.items():
-        if fnmatch.fnmatchcase(model.id.lower(), pattern.lower()):
-            return settings
-    return _NOT_SET
+    pattern = _pattern_for(model.id, tuple(config.models))
+    return _NOT_SET if pattern is None else config.models[pattern]
+
+
+@lru_cache(maxsize=8192)
+def _pattern_for(id: str, patterns: tuple[str, ...]) -> str | None:
+    """The first pattern that this id matches."""
+    return next((p for p in patterns if fnmatch.fnmatchcase(id.lower(), p.lower())), None)
 
 
 def quality_of(model: Model, config: Config) -> float | None:
@@ -284,6 +300,16 @@ def breaker(model: Model, ctx: Context) -> Reason | None:
     return _reason(code, have, "a healthy provider", f"try again in {wait} s")
 
 
+def queue(model: Model, ctx: Context) -> Reason | None:
+    """Leave a device alone for which too many wait already."""
+    line = ctx.experience.lines.get(model.device) if model.device else None
+    if line is None or line.waiting < ctx.config.queue_limit:
+        return None
+    have = f"{line.waiting} jobs wait for {model.device}, about {line.seconds:.0f} s"
+    need = f"fewer than {ctx.config.queue_limit} (queueLimit)"
+    return _reason("QUEUE_FULL", have, need, "try again later, or raise queueLimit")
+
+
 def price(model: Model, ctx: Context) -> Reason | None:
     """Drop models whose price nobody knows: unknown is not zero."""
     if model.price_micro_usd is not None:
@@ -315,9 +341,9 @@ def max_cost(model: Model, ctx: Context) -> Reason | None:
 
 def budget(model: Model, ctx: Context) -> Reason | None:
     """Keep to the caps of the config, counting what is spent, held and unknown."""
-    cost, caps = cost_of(model, ctx.request), ctx.config.budget
-    if not cost:
+    if not model.price_micro_usd:
         return None
+    cost, caps = cost_of(model, ctx.request), ctx.config.budget
     each = cost // ctx.request.num_images
     own = ctx.own_budgets.get(model.provider, _NO_BUDGET)
     own_day = ctx.spending.by_provider_day.get(model.provider, 0)
@@ -339,9 +365,9 @@ def budget(model: Model, ctx: Context) -> Reason | None:
 
 def consent(model: Model, ctx: Context) -> Reason | None:
     """Keep to free models until somebody said yes to this price."""
-    cost = cost_of(model, ctx.request)
-    if not cost:
+    if not model.price_micro_usd:
         return None
+    cost = cost_of(model, ctx.request)
     rule, caps = ctx.config.allow_paid_fallback, ctx.config.budget
     if rule == "never":
         fix = 'set allowPaidFallback to "ask" or "withinBudget" in config.json'
@@ -370,27 +396,38 @@ def cost_of(model: Model, request: ImageRequest) -> int:
     return (model.price_micro_usd or 0) * request.num_images
 
 
-RULES: tuple[Rule, ...] = (
-    enabled,
-    mode,
-    privacy,
-    name,
-    installed,
-    demo,
-    feature,
-    size,
-    count,
-    memory,
-    disk,
-    licence,
-    quality,
-    breaker,
-    price,
-    price_age,
-    max_cost,
-    budget,
-    consent,
+def _always(_: Context) -> bool:
+    return True
+
+
+RULES: tuple[tuple[Rule, Callable[[Context], bool]], ...] = (
+    (enabled, lambda ctx: not ctx.config.enabled or bool(ctx.config.models)),
+    (mode, lambda ctx: {ctx.request.provider or "auto", ctx.config.provider} != {"auto"}),
+    (privacy, lambda ctx: ctx.config.privacy != "any"),
+    (name, lambda ctx: ctx.wanted is not None),
+    (installed, _always),
+    (demo, lambda ctx: any(m.demo for m in ctx.survey.models)),
+    (feature, _always),
+    (size, lambda ctx: ctx.request.width is not None),
+    (count, lambda ctx: ctx.request.num_images > 1),
+    (memory, _always),
+    (disk, lambda ctx: (ctx.hardware.disk_free or 0) < DISK_BYTES),
+    (licence, lambda ctx: ctx.config.commercial_use),
+    (quality, lambda ctx: ctx.request.quality is not None),
+    (breaker, lambda ctx: bool(ctx.experience.breakers)),
+    (queue, lambda ctx: bool(ctx.experience.lines)),
+    (price, _always),
+    (price_age, _always),
+    (max_cost, lambda ctx: ctx.request.max_cost_usd is not None),
+    (budget, _always),
+    (consent, _always),
 )
+"""Each rule, and whether it could say anything to this request at all: most stay silent."""
+
+
+def rules_for(ctx: Context) -> tuple[Rule, ...]:
+    """The rules that could say no to some model."""
+    return tuple(rule for rule, may_speak in RULES if may_speak(ctx))
 
 
 def _reason(code: str, have: str, need: str, fix: str) -> Reason:

@@ -196,9 +196,12 @@ class Candidate:
     """US dollars; lower wins."""
     cost_micro_usd: int
     seconds: float
+    """Expected until the pictures are there."""
     why: str
     notes: tuple[str, ...] = ()
     """What differs from the request, one sentence each."""
+    wait_seconds: float = 0.0
+    """How many of the expected seconds are spent in the device's line."""
 
 
 @dataclass(frozen=True, kw_only=True)
