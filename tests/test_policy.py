@@ -13,16 +13,25 @@ from hypothesis import strategies as st
 from ziggie_image_mcp import policy
 from ziggie_image_mcp.config import Config
 from ziggie_image_mcp.errors import InvalidRequest
-from ziggie_image_mcp.rules import Context
+from ziggie_image_mcp.rules import (
+    MONEY_RULES,
+    RULES,
+    Context,
+    asked_features,
+    rules_for,
+    wanted_model,
+)
 from ziggie_image_mcp.testing import ALL_FEATURES, model
 from ziggie_image_mcp.types import (
     Feature,
     Hardware,
     ImageRequest,
+    Line,
     Model,
     Plan,
     Reason,
     Rejection,
+    Snapshot,
     Survey,
 )
 
@@ -81,6 +90,8 @@ RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]
     ({}, ask(model="MODEL"), {}, None),
     ({}, ask(model="fake/model"), {}, None),
     ({"aliases": ("flux schnell",)}, ask(model="FLUX-Schnell"), {}, None),
+    ({"family": "sdxl"}, ask(model="SD XL"), {}, None),
+    ({"family": "sdxl"}, ask(model="flux.1"), {}, "OTHER_MODEL"),
     ({}, ask(model="mine"), {"models": {"model": {"aliases": ["mine"]}}}, None),
     ({}, ask(), {"defaultModel": "absent"}, None),
     ({"installed": False}, ask(), {}, "NOT_INSTALLED"),
@@ -224,6 +235,64 @@ def test_the_demo_model_serves_a_machine_with_nothing_else() -> None:
     assert [c.model for c in named.candidates] == [demo]
     assert not engine_down.candidates
     assert not_looked_for.candidates
+
+
+def test_the_name_of_a_family_stands_for_all_of_it_unless_a_model_has_that_name() -> None:
+    house = model(id="house-style", family="sdxl")
+    schnell = model(id="schnell", family="flux1")
+    base = model(id="base", family="sdxl", aliases=("sdxl",))
+
+    kin = policy.plan(context(house, schnell, request=ask(model="sdxl")))
+    named = policy.plan(context(house, schnell, base, request=ask(model="sdxl")))
+    absent = replace(base, installed=False)
+    not_there = policy.plan(context(house, absent, request=ask(model="sdxl")))
+
+    assert [c.model.id for c in kin.candidates] == ["house-style"]
+    assert "family sdxl, as asked" in kin.candidates[0].why
+    assert codes(kin) == {"FAMILY_MISMATCH"}
+    assert [c.model.id for c in named.candidates] == ["base"]
+    assert codes(named) == {"OTHER_MODEL"}
+    assert [c.model.id for c in not_there.candidates] == ["house-style"]
+    assert codes(not_there) == {"NOT_INSTALLED"}
+
+
+def test_a_long_line_costs_time_and_a_full_one_rules_out() -> None:
+    busy, idle = model(id="busy", device="gpu"), model(id="idle", device="other", seconds=20.0)
+    line = Line(device="gpu", running=1, waiting=3, seconds=60.0)
+    ctx = context(busy, idle, queueLimit=4)
+    waits = replace(ctx, experience=Snapshot(lines={"gpu": line}))
+    full = replace(ctx, experience=Snapshot(lines={"gpu": replace(line, waiting=4)}))
+
+    first, second = policy.plan(waits).candidates
+
+    assert (first.model.id, second.model.id) == ("idle", "busy")
+    assert (second.seconds, second.wait_seconds) == (64.0, 60.0)
+    assert "60 of them in line" in second.why
+    assert [c.model.id for c in policy.plan(full).candidates] == ["idle"]
+    assert codes(policy.plan(full)) == {"QUEUE_FULL"}
+
+
+def test_of_equals_the_model_goes_first_that_the_device_has_loaded() -> None:
+    one, other = model(id="one", device="gpu"), model(id="other", device="gpu")
+    line = Line(device="gpu", model="other")
+    ctx = replace(context(one, other), experience=Snapshot(lines={"gpu": line}))
+
+    assert [c.model.id for c in policy.plan(ctx).candidates] == ["other", "one"]
+
+
+@pytest.mark.parametrize(("facts", "request_", "config", "code"), RULE_TABLE)
+def test_a_rule_that_is_not_asked_would_have_been_silent(
+    facts: dict[str, Any], request_: ImageRequest, config: dict[str, Any], code: str | None
+) -> None:
+    one = model(**facts)
+    ctx = context(one, request=request_, **config)
+    ctx = replace(ctx, wanted=wanted_model(ctx), asked=asked_features(request_))
+    asked = rules_for(ctx)[one.price_micro_usd != 0]
+    every = [rule for rule, _ in (*RULES, *MONEY_RULES)]
+
+    assert [rule(one, ctx) for rule in every if rule not in asked] == [None] * (
+        len(every) - len(asked)
+    )
 
 
 def test_a_default_model_wins_where_it_is() -> None:

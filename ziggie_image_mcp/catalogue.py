@@ -14,7 +14,7 @@ from ziggie_image_mcp.types import Model, Tier
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One row of models.json; its `about` gives source and date of each figure."""
+    """One row of models.json, which gives source and date of each figure."""
 
     id: str
     title: str
@@ -34,8 +34,24 @@ class Entry:
 @functools.cache
 def entries() -> tuple[Entry, ...]:
     """All rows, in the file's order."""
+    return tuple(_entry(row) for row in _file()["models"])
+
+
+def family(name: str) -> str:
+    """The architecture that a name stands for, as `sdxl`; empty where it stands for none."""
+    return _families().get(plain(name), "")
+
+
+@functools.cache
+def _families() -> dict[str, str]:
+    return {plain(n): found for found, names in _file()["families"].items() for n in names}
+
+
+@functools.cache
+def _file() -> dict[str, Any]:
     text = (resources.files("ziggie_image_mcp") / "models.json").read_text(encoding="utf-8")
-    return tuple(_entry(row) for row in json.loads(text)["models"])
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _entry(row: dict[str, Any]) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -151,6 +152,7 @@ class Config(Section):
     )
 
 
+@functools.lru_cache(maxsize=256)
 def micro_usd(dollars: float) -> int:
     """US dollars as 1e-6 USD, rounded down: a cap is never widened by rounding."""
     return int(Decimal(str(dollars)).scaleb(6))

@@ -7,6 +7,7 @@ user's `preference`; they are judgements, not measurements.
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 from dataclasses import replace
 from operator import itemgetter
@@ -21,7 +22,6 @@ from ziggie_image_mcp.rules import (
     Context,
     asked_features,
     cost_of,
-    matches,
     quality_of,
     rules_for,
     settings_of,
@@ -121,6 +121,7 @@ class _Weighed(NamedTuple):
     model: Model
     job: Job
     notes: list[str]
+    cost: int
     seconds: float
     wait: float
     timed: bool
@@ -131,8 +132,9 @@ def _plan(ctx: Context) -> Plan:
     ctx = replace(ctx, wanted=wanted_model(ctx), asked=asked_features(ctx.request))
     weighed: list[_Weighed] = []
     rejected = list(ctx.survey.rejected)
-    rules, jobs = rules_for(ctx), dict[object, tuple[Job, list[str]]]()
+    (for_free, for_money), jobs = rules_for(ctx), dict[object, _Fitted]()
     for model in ctx.survey.models:
+        rules = for_free if model.price_micro_usd == 0 else for_money
         reasons = [r for rule in rules if (r := rule(model, ctx)) is not None]
         if reasons:
             rejected.append(
@@ -173,7 +175,8 @@ def quote(ctx: Context) -> Quote | None:
 def hint(ctx: Context) -> str:
     """Name the models nearest to the one that was asked for, when there is none of that name."""
     wanted = ctx.request.model
-    if wanted is None or any(matches(m, wanted, ctx.config) for m in ctx.survey.models):
+    found = wanted_model(ctx)
+    if wanted is None or (found is not None and found.models):
         return ""
     names = {plain(n): m.id for m in ctx.survey.models for n in (m.id, m.title, *m.aliases) if n}
     close = difflib.get_close_matches(plain(wanted), names, n=3, cutoff=0.4)
@@ -185,17 +188,27 @@ def hint(ctx: Context) -> str:
 
 def expected_seconds(model: Model, job: Job, tier: Tier) -> float:
     """Seconds for the whole job, from the provider's figure or the catalogue's, scaled by work."""
-    base = model.seconds
-    if base is None:
-        base = prior_seconds(model, tier) if model.local else None
-    if base is None and model.local:
-        base = UNKNOWN_CPU_SECONDS if tier == "cpu" else UNKNOWN_LOCAL_SECONDS
-    if base is None:
-        base = UNKNOWN_CLOUD_SECONDS
+    return _base_seconds(model, tier) * _work(model, job)
+
+
+def _base_seconds(model: Model, tier: Tier) -> float:
+    """For one picture at native size and default steps."""
+    if model.seconds is not None:
+        return model.seconds
+    if not model.local:
+        return UNKNOWN_CLOUD_SECONDS
+    known = prior_seconds(model, tier)
+    if known is not None:
+        return known
+    return UNKNOWN_CPU_SECONDS if tier == "cpu" else UNKNOWN_LOCAL_SECONDS
+
+
+def _work(model: Model, job: Job) -> float:
+    """How many pictures of native size and default steps a job is worth."""
     work = (job.width * job.height) / (model.native_width * model.native_height)
     if job.steps and model.default_steps:
         work *= job.steps / model.default_steps
-    return base * work * job.num_images
+    return work * job.num_images
 
 
 def _learnt_seconds(model: Model, job: Job, ctx: Context) -> float | None:
@@ -207,28 +220,32 @@ def _learnt_seconds(model: Model, job: Job, ctx: Context) -> float | None:
     return None if each is None else each * job.num_images
 
 
-def _weigh(model: Model, ctx: Context, jobs: dict[object, tuple[Job, list[str]]]) -> _Weighed:
-    job, notes = _job_of(model, ctx, jobs)
+def _weigh(model: Model, ctx: Context, jobs: dict[object, _Fitted]) -> _Weighed:
+    job, notes, work = _fitted(model, ctx, jobs)
+    cost = cost_of(model, ctx.request)
     learnt = _learnt_seconds(model, job, ctx)
-    line = ctx.experience.lines.get(model.device) if model.device else None
-    wait = 0.0 if line is None else line.seconds
-    seconds = wait + (learnt or expected_seconds(model, job, ctx.tier))
-    timed = learnt is not None or model.seconds is not None
+    seconds = learnt or _base_seconds(model, ctx.tier) * work
+    wait, cold = 0.0, not model.loaded
+    if model.device and model.device in ctx.experience.lines:
+        line = ctx.experience.lines[model.device]
+        wait, cold = line.seconds, cold and line.model != model.id
     value, quality_value = _WEIGHTS[ctx.config.preference]
     judged = quality_of(model, ctx.config)
     points = NEUTRAL_QUALITY if judged is None else judged
-    score = cost_of(model, ctx.request) / 1e6 + value * seconds - quality_value * points
+    score = cost / 1e6 + value * (wait + seconds) - quality_value * points
+    timed = learnt is not None or model.seconds is not None
     return _Weighed(
-        score=round(score, 9),
-        cold=not (model.loaded or (line is not None and line.model == model.id)),
-        provider=model.provider,
-        id=model.id,
-        model=model,
-        job=job,
-        notes=notes,
-        seconds=seconds,
-        wait=wait,
-        timed=timed,
+        score,
+        cold,
+        model.provider,
+        model.id,
+        model,
+        job,
+        notes,
+        cost,
+        wait + seconds,
+        wait,
+        timed,
     )
 
 
@@ -243,48 +260,56 @@ def _too_slow(weighed: _Weighed, deadline: int) -> Rejection:
 
 
 def _candidate(weighed: _Weighed, place: int, count: int, ctx: Context) -> Candidate:
-    model, cost = weighed.model, cost_of(weighed.model, ctx.request)
-    facts = [
-        "local" if model.local else "cloud",
-        f"at most {usd(cost)}" if cost else "free",
-        f"about {weighed.seconds:.3g} s expected",
-    ]
-    if weighed.wait:
-        facts[-1] += f", {weighed.wait:.3g} of them in line"
-    if model.quality is not None:
-        facts.append(f"quality {model.quality:g}/10")
+    model, cost = weighed.model, weighed.cost
+    where = "local" if model.local else "cloud"
+    price = f"at most {usd(cost)}" if cost else "free"
+    lead = _lead(model, place, count, ctx)
+    facts = _facts(weighed.seconds, weighed.wait, model.quality)
     return Candidate(
         model=model,
         job=weighed.job,
         score=weighed.score,
         cost_micro_usd=cost,
         seconds=weighed.seconds,
-        why=f"{_lead(model, place, count, ctx)} ({', '.join(facts)})",
+        why=f"{lead} ({where}, {price}, {facts})",
         notes=tuple(weighed.notes),
         wait_seconds=weighed.wait,
     )
 
 
+@functools.lru_cache(maxsize=1024)
+def _facts(seconds: float, wait: float, quality: float | None) -> str:
+    line = f", {wait:.3g} of them in line" if wait else ""
+    judged = "" if quality is None else f", quality {quality:g}/10"
+    return f"about {seconds:.3g} s expected{line}{judged}"
+
+
 def _lead(model: Model, place: int, count: int, ctx: Context) -> str:
-    if model.demo and ctx.request.model:
-        return "the built-in demo model, as asked"
     if model.demo:
-        return "the built-in demo model, because no other model is installed or running"
+        why = "as asked" if ctx.request.model else "because no other is installed or running"
+        return f"the built-in demo model, {why}"
+    if place:
+        return f"fallback {place}"
     if model.provider in (ctx.request.provider, ctx.config.provider):
         return f"best of provider {model.provider}, as asked"
     if ctx.wanted is not None:
-        return f"model {ctx.wanted}, as asked"
+        kind = f"family {ctx.wanted.family}" if ctx.wanted.family else f"model {ctx.wanted.name}"
+        return f"{kind}, as asked"
     if count == 1:
         return "the only model that can"
-    if place == 0:
-        return f"best of {count} by preference {ctx.config.preference!r}"
-    return f"fallback {place}"
+    return f"best of {count} by preference {ctx.config.preference!r}"
 
 
-def _job_of(
-    model: Model, ctx: Context, known: dict[object, tuple[Job, list[str]]]
-) -> tuple[Job, list[str]]:
-    """The job as this model would get it. Models of one kind share it, among a thousand files."""
+class _Fitted(NamedTuple):
+    """A request as a model of one kind would get it."""
+
+    job: Job
+    notes: list[str]
+    work: float
+
+
+def _fitted(model: Model, ctx: Context, known: dict[object, _Fitted]) -> _Fitted:
+    """Models of one kind share their job, among a thousand files."""
     kind = (
         model.features,
         model.native_width,
@@ -298,7 +323,8 @@ def _job_of(
     )
     found = known.get(kind)
     if found is None:
-        found = known[kind] = _job(model, ctx)
+        job, notes = _job(model, ctx)
+        found = known[kind] = _Fitted(job, notes, _work(model, job))
     return found
 
 

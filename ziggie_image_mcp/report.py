@@ -279,7 +279,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
                 "steps": c.job.steps,
                 "expected_seconds": round(c.seconds, 2),
                 "cost_usd": c.cost_micro_usd / 1e6,
-                "score": c.score,
+                "score": round(c.score, 9),
                 "why": c.why,
                 **({"notes": list(c.notes)} if c.notes else {}),
             }

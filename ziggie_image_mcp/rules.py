@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from ziggie_image_mcp import catalogue
 from ziggie_image_mcp.catalogue import plain
 from ziggie_image_mcp.config import Budget, Config, ModelSettings, micro_usd
 from ziggie_image_mcp.experience import open_breaker
@@ -43,6 +44,17 @@ NEUTRAL_QUALITY = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a name stands for among the models that there are."""
+
+    name: str
+    models: frozenset[tuple[str, str]]
+    """Provider and id of those that it names."""
+    family: str = ""
+    """Where it names an architecture rather than a model: any of that family will do."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """All that a rule may look at. One snapshot per decision."""
 
@@ -61,7 +73,7 @@ class Context:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     own_budgets: Mapping[str, Budget] = field(default_factory=dict[str, Budget])
     """The caps of single providers."""
-    wanted: str | None = None
+    wanted: Wanted | None = None
     """The model that request or config asks for; `plan` fills it in."""
     asked: frozenset[Feature] = frozenset()
     """What the request asks of a model; `plan` fills it in."""
@@ -77,7 +89,8 @@ def matches(model: Model, wanted: str, config: Config) -> bool:
     sought = _plain(wanted)
     if sought in _names(model.id, model.provider, model.title, model.aliases):
         return True
-    return any(_plain(alias) == sought for alias in settings_of(model, config).aliases)
+    own = settings_of(model, config).aliases
+    return bool(own) and any(_plain(alias) == sought for alias in own)
 
 
 @lru_cache(maxsize=8192)
@@ -94,19 +107,20 @@ def settings_of(model: Model, config: Config) -> ModelSettings:
     """What the config says of this model."""
     if not config.models:
         return _NOT_SET
-    pattern = _pattern_for(model.id, tuple(config.models))
-    return _NOT_SET if pattern is None else config.models[pattern]
+    for pattern, settings in config.models.items():
+        if _fits(model.id, pattern):
+            return settings
+    return _NOT_SET
 
 
-@lru_cache(maxsize=8192)
-def _pattern_for(id: str, patterns: tuple[str, ...]) -> str | None:
-    """The first pattern that this id matches."""
-    return next((p for p in patterns if fnmatch.fnmatchcase(id.lower(), p.lower())), None)
+@lru_cache(maxsize=16_384)
+def _fits(id: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(id.lower(), pattern.lower())
 
 
 def quality_of(model: Model, config: Config) -> float | None:
     """0 to 10, the user's own judgement first; None when nobody judged."""
-    own = settings_of(model, config).quality
+    own = settings_of(model, config).quality if config.models else None
     return model.quality if own is None else own
 
 
@@ -145,20 +159,39 @@ def privacy(model: Model, ctx: Context) -> Reason | None:
 
 
 def name(model: Model, ctx: Context) -> Reason | None:
-    """Keep to the model that was asked for, by request or config."""
-    if ctx.wanted is None or matches(model, ctx.wanted, ctx.config):
+    """Keep to the model, or the family of models, that request or config asks for."""
+    wanted = ctx.wanted
+    if wanted is None or (model.provider, model.id) in wanted.models:
         return None
-    return _reason("OTHER_MODEL", model.id, f"model {ctx.wanted}", "")
+    if wanted.family:
+        have = f"family {model.family or 'unknown'}"
+        return _reason("FAMILY_MISMATCH", have, f"family {wanted.family} (model {wanted.name})", "")
+    return _reason("OTHER_MODEL", model.id, f"model {wanted.name}", "")
 
 
-def wanted_model(ctx: Context) -> str | None:
-    """The name of the model that request or config asks for, or None."""
-    if ctx.request.model is not None:
-        return ctx.request.model
-    default = ctx.config.default_model
-    if default and any(m.installed and matches(m, default, ctx.config) for m in ctx.survey.models):
-        return default
-    return None  # a default that is not here does not stand in the way of what is
+def wanted_model(ctx: Context) -> Wanted | None:
+    """The model that request or config asks for, or None.
+
+    A family's name, as `sdxl`, stands for the model of that name where it is installed, and else
+    for any model of the family.
+    """
+    asked, default = ctx.request.model, ctx.config.default_model
+    if asked is not None:
+        named, there = _named(asked, ctx)
+        family = "" if there else catalogue.family(asked)
+        kin = {(m.provider, m.id) for m in ctx.survey.models if family and m.family == family}
+        return Wanted(name=asked, models=named | kin, family=family if kin else "")
+    if default is not None:
+        named, there = _named(default, ctx)
+        if there:  # a default that is not here does not stand in the way of what is
+            return Wanted(name=default, models=named)
+    return None
+
+
+def _named(wanted: str, ctx: Context) -> tuple[frozenset[tuple[str, str]], bool]:
+    """Provider and id of the models of this name, and whether one of them is installed."""
+    found = [m for m in ctx.survey.models if matches(m, wanted, ctx.config)]
+    return frozenset((m.provider, m.id) for m in found), any(m.installed for m in found)
 
 
 def installed(model: Model, ctx: Context) -> Reason | None:
@@ -216,9 +249,14 @@ def size(model: Model, ctx: Context) -> Reason | None:
     step = model.multiple_of
     if inside and w % step == 0 and h % step == 0:
         return None
-    have = f"{model.min_side} to {model.max_side} px in steps of {step}"
-    near = [nearest_side(side, model) for side in (w, h)]
-    fix = f"ask for {near[0]}x{near[1]}, or leave out width and height"
+    return _other_size(w, h, model.min_side, model.max_side, step)
+
+
+@lru_cache(maxsize=256)
+def _other_size(w: int, h: int, least: int, most: int, step: int) -> Reason:
+    have = f"{least} to {most} px in steps of {step}"
+    near = "x".join(str(nearest_side(side, least, most, step)) for side in (w, h))
+    fix = f"ask for {near}, or leave out width and height"
     return _reason("SIZE_UNSUPPORTED", have, f"{w}x{h}", fix)
 
 
@@ -400,7 +438,17 @@ def _always(_: Context) -> bool:
     return True
 
 
-RULES: tuple[tuple[Rule, Callable[[Context], bool]], ...] = (
+def _capped(ctx: Context) -> bool:
+    return ctx.config.budget != _NO_BUDGET or bool(ctx.own_budgets)
+
+
+def _never_pays(ctx: Context) -> bool:
+    return ctx.config.allow_paid_fallback == "never"
+
+
+_Rules = tuple[tuple[Rule, Callable[[Context], bool]], ...]
+
+RULES: _Rules = (
     (enabled, lambda ctx: not ctx.config.enabled or bool(ctx.config.models)),
     (mode, lambda ctx: {ctx.request.provider or "auto", ctx.config.provider} != {"auto"}),
     (privacy, lambda ctx: ctx.config.privacy != "any"),
@@ -411,23 +459,28 @@ RULES: tuple[tuple[Rule, Callable[[Context], bool]], ...] = (
     (size, lambda ctx: ctx.request.width is not None),
     (count, lambda ctx: ctx.request.num_images > 1),
     (memory, _always),
-    (disk, lambda ctx: (ctx.hardware.disk_free or 0) < DISK_BYTES),
+    (disk, lambda ctx: ctx.hardware.disk_free is not None),
     (licence, lambda ctx: ctx.config.commercial_use),
     (quality, lambda ctx: ctx.request.quality is not None),
     (breaker, lambda ctx: bool(ctx.experience.breakers)),
     (queue, lambda ctx: bool(ctx.experience.lines)),
-    (price, _always),
-    (price_age, _always),
-    (max_cost, lambda ctx: ctx.request.max_cost_usd is not None),
-    (budget, _always),
-    (consent, _always),
 )
 """Each rule, and whether it could say anything to this request at all: most stay silent."""
 
+MONEY_RULES: _Rules = (
+    (price, _always),
+    (price_age, _always),
+    (max_cost, lambda ctx: ctx.request.max_cost_usd is not None),
+    (budget, _capped),
+    (consent, lambda ctx: not ctx.request.allow_paid or _never_pays(ctx)),
+)
+"""The same for models that are not free."""
 
-def rules_for(ctx: Context) -> tuple[Rule, ...]:
-    """The rules that could say no to some model."""
-    return tuple(rule for rule, may_speak in RULES if may_speak(ctx))
+
+def rules_for(ctx: Context) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """The rules that could say no to a free model, and those for one that is not."""
+    every = tuple(rule for rule, may_speak in RULES if may_speak(ctx))
+    return every, every + tuple(rule for rule, may_speak in MONEY_RULES if may_speak(ctx))
 
 
 def _reason(code: str, have: str, need: str, fix: str) -> Reason:
@@ -443,6 +496,7 @@ def dollars(micro: int) -> str:
     return f"{micro / 1e6:.6f}".rstrip("0").rstrip(".")
 
 
+@lru_cache(maxsize=4096)
 def usd(micro: int) -> str:
     """1e-6 USD as people write it."""
     return f"${micro / 1e6:.4f}"

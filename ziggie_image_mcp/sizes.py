@@ -32,8 +32,9 @@ def resolve(model: Model, request: ImageRequest, notes: list[str]) -> tuple[int,
         return model.native_width, model.native_height
     wanted = ratio(request.aspect_ratio)
     area = model.native_width * model.native_height
-    width = nearest_side(math.sqrt(area * wanted), model)
-    height = nearest_side(math.sqrt(area / wanted), model)
+    least, most, step = model.min_side, model.max_side, model.multiple_of
+    width = nearest_side(math.sqrt(area * wanted), least, most, step)
+    height = nearest_side(math.sqrt(area / wanted), least, most, step)
     if abs(width / height / wanted - 1) > 0.01:
         notes.append(
             f"aspect_ratio {request.aspect_ratio} is delivered as {width}x{height}: "
@@ -42,8 +43,7 @@ def resolve(model: Model, request: ImageRequest, notes: list[str]) -> tuple[int,
     return width, height
 
 
-def nearest_side(side: float, model: Model) -> int:
-    """The nearest side that the model can make, pixels."""
-    step = model.multiple_of
-    low, high = math.ceil(model.min_side / step), model.max_side // step
+def nearest_side(side: float, least: int, most: int, step: int) -> int:
+    """The nearest multiple of `step` between two bounds, pixels."""
+    low, high = math.ceil(least / step), most // step
     return max(low, min(high, round(side / step))) * step
