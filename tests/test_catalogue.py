@@ -48,14 +48,15 @@ def test_every_figure_names_its_source_and_every_source_its_date() -> None:
     dated = {k: date.fromisoformat(s["date"]) for k, s in found["sources"].items() if s["what"]}
     used: set[str] = set()
     for row in found["models"]:
+        sources: dict[str, Any] = row["from"]
         for figure in FIGURES:
-            value, source = row[figure], row["from"].get(figure)
-            if isinstance(value, dict) and figure == "seconds":
-                assert set(value) == set(source or {}), row["id"]
-                used |= set((source or {}).values())
+            if figure == "seconds":
+                tiers: dict[str, str] = sources.get(figure, {})
+                assert set(row[figure]) == set(tiers), row["id"]
+                used |= set(tiers.values())
             else:
-                assert (value is None) == (source is None), (row["id"], figure)
-                used |= {source} - {None}
+                assert (row[figure] is None) == (figure not in sources), (row["id"], figure)
+                used |= {sources[figure]} if figure in sources else set()
 
     assert used == set(dated)
 
