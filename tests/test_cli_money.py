@@ -7,13 +7,16 @@ import os
 import stat
 import subprocess
 import sys
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ziggie_image_mcp import keys
+from ziggie_image_mcp import experience, keys
+from ziggie_image_mcp.errors import AuthenticationFailed
+from ziggie_image_mcp.experience import Experience
 from ziggie_image_mcp.ledger import Caps, Ledger, default_file
 
 KEY = "sk-0123456789abcdef"
@@ -312,6 +315,25 @@ def test_a_key_goes_in_by_stdin_and_is_listed_and_deleted(name: str) -> None:
     assert json.loads(file.read_text(encoding="utf-8")) == {}
     for one in (put, table, gone, again):
         assert KEY not in one.stdout + one.stderr
+
+
+async def test_a_new_key_ends_the_pause_of_the_one_before() -> None:
+    now = datetime.now(UTC)
+    refused = AuthenticationFailed("openai", "refused")
+    async with aclosing(Experience(experience.default_file())) as learnt:
+        await learnt.failed("openai", "m", refused, now)
+        await learnt.failed("replicate", "m", refused, now)
+        run("keys", "set", "openai", stdin=KEY)
+        left = await learnt.snapshot()
+
+    assert list(left.breakers) == [("replicate", "*")]
+
+
+def test_a_wrong_config_does_not_stand_in_the_way_of_a_key(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+    put = run("keys", "set", "openai", stdin=KEY, config=tmp_path / "bad.json")
+
+    assert put.returncode == 0, put.stderr
 
 
 def test_a_key_in_the_environment_is_in_force_and_stays_there() -> None:

@@ -38,6 +38,8 @@ from ziggie_image_mcp.errors import (
 )
 from ziggie_image_mcp.experience import (
     EVERY_MODEL,
+    PROBE_SECONDS,
+    PROBING,
     RESULTS_KEPT,
     Experience,
     after_failure,
@@ -214,6 +216,40 @@ def test_jitter_makes_an_opening_longer_by_its_share() -> None:
 
     assert open_for(after_failure(once, DOWN, NOON, 0.1), NOON) == pytest.approx(33)
     assert open_for(after_failure(often, DOWN, NOON, 0.1), NOON) == pytest.approx(330)
+
+
+async def test_of_those_that_cost_money_one_tries_a_half_open_breaker(tmp_path: Path) -> None:
+    async with aclosing(Experience(tmp_path / "x.sqlite3")) as learnt:
+        for _ in range(3):
+            await learnt.failed("a", "m", DOWN, NOON)
+        while_open = await learnt.may_try("a", "m", after(1))
+        two = [await learnt.may_try("a", "m", after(40)) for _ in range(2)]
+        shown = (await learnt.snapshot()).breakers["a", "m"]
+        other = await learnt.may_try("a", "other", after(40))
+        its_prober_died = await learnt.may_try("a", "m", after(40 + PROBE_SECONDS))
+        await learnt.failed("a", "m", RequestRejected("a", "no"), after(101))
+        blameless = await learnt.may_try("a", "m", after(102))
+        await learnt.failed("a", "m", DOWN, after(103))
+        again = (await learnt.snapshot()).breakers["a", "m"]
+        await learnt.may_try("a", "m", after(200))
+        await learnt.succeeded("a", "m", bucket="1MP", seconds_per_image=1.0, now=after(201))
+        healed = await learnt.snapshot()
+
+    assert not while_open
+    assert two == [True, False]
+    assert (shown.code, is_open(shown, after(41))) == (PROBING, True)
+    assert other
+    assert its_prober_died
+    assert blameless
+    assert (again.opens, again.code) == (2, DOWN.code)
+    assert 60 <= open_for(again, after(103)) <= 66
+    assert not healed.breakers
+
+
+async def test_a_database_that_is_gone_keeps_nobody_from_trying(tmp_path: Path) -> None:
+    (tmp_path / "x.sqlite3").mkdir()
+    async with aclosing(Experience(tmp_path / "x.sqlite3")) as learnt:
+        assert await learnt.may_try("a", "m", NOON)
 
 
 async def test_jitter_is_drawn_for_each_opening(tmp_path: Path) -> None:

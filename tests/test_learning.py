@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.house import service
 from ziggie_image_mcp import report
-from ziggie_image_mcp.errors import EngineCrashed, RateLimited
+from ziggie_image_mcp.errors import EngineCrashed, ProviderUnavailable, RateLimited
+from ziggie_image_mcp.experience import Experience
+from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.testing import FakePaidProvider, FakeProvider, model
-from ziggie_image_mcp.types import ImageRequest
+from ziggie_image_mcp.types import ImageRequest, Snapshot
 
 ASK = ImageRequest(prompt="a cat")
 
@@ -122,3 +125,25 @@ async def test_without_a_seed_or_with_the_switch_off_nothing_is_reused(tmp_path:
         await made.aclose()
 
     assert len(fake.seen) == 4
+
+
+class Late(Experience):
+    """Shows what was learnt before the others' failures."""
+
+    async def snapshot(self) -> Snapshot:
+        return Snapshot()
+
+
+async def test_a_paid_route_that_was_paused_since_the_plan_is_not_asked(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    house = service(tmp_path, paid)
+    late = Late(tmp_path / "experience.sqlite3")
+    made = Service(house.config, house.registry, house.store, None, house.cashier, late)
+    for _ in range(3):
+        await late.failed("paid", "model", EngineCrashed("paid", "gone"), datetime.now(UTC))
+
+    with pytest.raises(ProviderUnavailable, match="paused"):
+        await made.generate(replace(ASK, allow_paid=True))
+
+    assert paid.submitted == []
+    await made.aclose()

@@ -25,6 +25,7 @@ from ziggie_image_mcp.errors import (
     ContentRefused,
     EngineCrashed,
     ImageError,
+    InvalidOutput,
     OutcomeUnknown,
     PaymentRequired,
     ProviderError,
@@ -324,6 +325,40 @@ async def test_many_calls_at_once_never_pass_the_cap(tmp_path: Path) -> None:
             group.start_soon(session.call_tool, "generate_image", ASK | {"allow_paid": True})
 
     assert sum(paid.charged.values()) == 400_000
+
+
+@pytest.mark.parametrize(
+    ("ask", "config", "submitted", "cost"),
+    [
+        ({"allow_paid": True}, {}, [1, 0], None),
+        ({"allow_paid": True, "max_cost_usd": 0.07}, {}, [1, 0], None),
+        ({"allow_paid": True, "max_cost_usd": 0.08}, {}, [1, 1], 0.08),
+        ({}, {"allowPaidFallback": "withinBudget", "budget": {"perDay": 1}}, [1, 1], 0.08),
+    ],
+)
+async def test_a_yes_to_one_charge_is_no_yes_to_a_second_after_one_in_vain(
+    ask: dict[str, Any],
+    config: dict[str, Any],
+    submitted: list[int],
+    cost: float | None,
+    tmp_path: Path,
+) -> None:
+    lost = InvalidOutput("one", "made, charged and lost", 40_000)
+    one = FakePaidProvider("one", answers=[lost], quality=9.0)
+    other = FakePaidProvider("other")
+    made = service(tmp_path, one, other, **config)
+    async with client(made, "auto") as session:
+        answer = await session.call_tool("generate_image", ASK | ask)
+    assert made.cashier is not None
+    spent = (await made.cashier.spending()).day
+
+    assert [len(one.submitted), len(other.submitted)] == submitted
+    assert spent == 40_000 * sum(submitted)
+    if cost is None:
+        assert "$0.0400 was spent on what failed" in said(answer)
+    else:
+        assert json.loads(said(answer))["cost_usd"] == cost
+    await made.aclose()
 
 
 class Forgetful(FakePaidProvider):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggie_image_mcp import policy
-from ziggie_image_mcp.config import Config
+from ziggie_image_mcp.config import Config, Privacy
 from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.rules import (
     MONEY_RULES,
@@ -270,6 +270,46 @@ def test_a_long_line_costs_time_and_a_full_one_rules_out() -> None:
     assert "60 of them in line" in second.why
     assert [c.model.id for c in policy.plan(full).candidates] == ["idle"]
     assert codes(policy.plan(full)) == {"QUEUE_FULL"}
+
+
+@pytest.mark.parametrize(
+    ("promised", "wanted", "open_"),
+    [
+        ("no_training", "no_training", True),
+        ("zero_retention", "no_training", True),
+        ("no_training", "zero_retention", False),
+        ("any", "no_training", False),
+        ("zero_retention", "local_only", False),
+    ],
+)
+def test_a_promise_of_a_vendor_counts_up_to_what_it_says(
+    promised: Privacy, wanted: str, open_: bool
+) -> None:
+    ctx = context(model(local=False), privacy=wanted)
+    plan = policy.plan(replace(ctx, promises={"fake": promised}))
+
+    assert bool(plan.candidates) is open_
+    assert codes(plan) == (set() if open_ else {"PRIVACY"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "cost"),
+    [
+        ({"width": 512, "height": 512}, 10),
+        ({"width": 1024, "height": 512}, 20),
+        ({"width": 2048, "height": 2048}, 99),
+        ({}, 20),
+        ({"num_images": 3}, 60),
+        ({"aspect_ratio": "16:9"}, 99),
+    ],
+)
+def test_the_price_is_that_of_the_size(changes: dict[str, Any], cost: int) -> None:
+    by_pixels = ((512 * 512, 10), (1024 * 1024, 20))
+    paid = model(local=False, price_micro_usd=99, price_by_pixels=by_pixels)
+
+    (candidate,) = policy.plan(context(paid, request=ask(allow_paid=True, **changes))).candidates
+
+    assert candidate.cost_micro_usd == cost
 
 
 def test_of_equals_the_model_goes_first_that_the_device_has_loaded() -> None:

@@ -12,7 +12,16 @@ import anyio
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ziggie_image_mcp import __version__, cli_jobs, cli_money, clients, config, doctor, report
+from ziggie_image_mcp import (
+    __version__,
+    cli_jobs,
+    cli_keys,
+    cli_money,
+    clients,
+    config,
+    doctor,
+    report,
+)
 from ziggie_image_mcp.app import House, serve_http, serve_stdio
 from ziggie_image_mcp.errors import ImageError
 from ziggie_image_mcp.service import Service
@@ -39,6 +48,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Show, check and write the settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(cli_money.app)
+app.add_typer(cli_keys.app)
 app.add_typer(cli_jobs.app)
 
 ConfigOption = Annotated[

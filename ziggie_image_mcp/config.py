@@ -29,6 +29,9 @@ ENV_TOKENS = "ZIGGIE_IMAGE_TOKENS"
 
 Preference = Literal["cost", "speed", "quality", "balanced"]
 Privacy = Literal["any", "no_training", "zero_retention", "local_only"]
+"""The later, the stricter."""
+PRIVACY_OF_CLOUD: tuple[Privacy, ...] = ("any", "no_training", "zero_retention")
+"""What a provider off this machine can promise."""
 
 
 class Section(BaseModel):
@@ -144,7 +147,8 @@ class Config(Section):
     providers: dict[str, dict[str, Any]] = Field(
         default_factory=dict[str, dict[str, Any]],
         description="Settings by provider. `type` names the kind where the name differs from it; "
-        "`enabled: false` switches one off.",
+        "`enabled: false` switches one off; `budget` caps it alone; `privacy` says what it "
+        "promised you: no_training or zero_retention.",
     )
     models: dict[str, ModelSettings] = Field(
         default_factory=dict[str, ModelSettings],
@@ -172,6 +176,24 @@ def provider_budgets(config: Config) -> dict[str, Budget]:
             except ValidationError as e:
                 lines = list(_explain(e, {(): f"providers.{name}.budget"}))
                 raise ConfigError("\n".join(lines)) from e
+    return found
+
+
+def provider_privacy(config: Config) -> dict[str, Privacy]:
+    """What the user knows of how providers treat prompts, from `providers.<name>.privacy`.
+
+    Raises:
+        ConfigError: One of them is no level; the message names it.
+    """
+    found: dict[str, Privacy] = {}
+    for name, section in config.providers.items():
+        if "privacy" in section:
+            if section["privacy"] not in PRIVACY_OF_CLOUD:
+                given = json.dumps(section["privacy"], default=str)[:80]
+                raise ConfigError(
+                    f"`providers.{name}.privacy`: {given} is none of {', '.join(PRIVACY_OF_CLOUD)}."
+                )
+            found[name] = section["privacy"]
     return found
 
 

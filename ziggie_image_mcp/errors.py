@@ -95,7 +95,9 @@ class GenerationFailed(ImageError):
         self, attempts: Sequence[Attempt], rejected: Sequence[Rejection] = (), hint: str = ""
     ) -> None:
         lines = ["Every allowed route failed:"]
-        lines += [f"- {a.provider}/{a.model}: {a.error_code}: {a.error}" for a in attempts]
+        for a in attempts:
+            paid = f" ({a.cost_micro_usd / 1e6:.4f} USD charged)" if a.cost_micro_usd else ""
+            lines.append(f"- {a.provider}/{a.model}: {a.error_code}: {a.error}{paid}")
         if hint:
             lines.append(hint)
         super().__init__("\n".join(lines))
@@ -153,6 +155,8 @@ class ProviderError(ImageError):
 
     code = "PROVIDER_FAILED"
     fallback: ClassVar[bool] = True
+    charged: int = 0
+    """What the provider charged all the same, 1e-6 USD: made, and then lost or unusable."""
 
     def __init__(self, provider: str, message: str) -> None:
         super().__init__(message)
@@ -224,9 +228,13 @@ class EngineCrashed(ProviderError):
 
 
 class InvalidOutput(ProviderError):
-    """Raised when what came back is no usable picture."""
+    """Raised when what came back is no usable picture; `charged` in 1e-6 USD."""
 
     code = "INVALID_OUTPUT"
+
+    def __init__(self, provider: str, message: str, charged: int = 0) -> None:
+        super().__init__(provider, message)
+        self.charged = charged
 
 
 class ContentRefused(ProviderError):

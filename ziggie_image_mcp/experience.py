@@ -6,7 +6,8 @@ A breaker keeps requests away from a model that fails again and again:
                  ^         |
                  '---------'  by a failure that counts, for longer than before
 
-It is half-open when its time has passed: requests go through again, and one failure suffices.
+It is half-open when its time has passed: one failure suffices. Free requests go through again;
+of those that cost money one goes through, and the others wait for what becomes of it.
 
 Nothing in here is money, and all of it may be lost: where the database cannot be used, what is read
 is empty, what is written is dropped, and `trouble` says so. SQLAlchemy is imported on first use.
@@ -60,6 +61,12 @@ OPEN_SECONDS = 30.0
 """The first opening; the n-th in a row lasts n times as long."""
 
 MAX_OPEN_SECONDS = 300.0
+PROBE_SECONDS = 60.0
+"""How long the others wait for the one that tries a half-open breaker, in case it dies."""
+
+PROBING = "PROBING"
+"""The code of a breaker that one request is trying."""
+
 JITTER = 0.1
 """An opening lasts longer by up to this share, so that not all servers ask again at once."""
 
@@ -146,18 +153,41 @@ class Experience:
 
         await self._write(work)
 
+    async def may_try(self, provider: str, model: str, now: datetime) -> bool:
+        """Whether a request that costs money may go out now: of a half-open breaker, one may."""
+
+        def work(tables: Tables) -> bool:
+            found = [tables.breaker(provider, name) for name in (EVERY_MODEL, model)]
+            if any(b is not None and is_open(b, now) for b in found):
+                return False
+            for breaker in found:
+                if breaker is not None and breaker.open_until is not None:
+                    said = f"one request tries it again after {breaker.code}: {breaker.reason}"
+                    until = now + timedelta(seconds=PROBE_SECONDS)
+                    tables.put_breaker(
+                        replace(breaker, open_until=until, code=PROBING, reason=_short(said))
+                    )
+            return True
+
+        return await self._do(work, True, reads=False)
+
     async def failed(self, provider: str, model: str, error: ImageError, now: datetime) -> None:
         """Count a failure that says something of the provider's health, and open the breaker."""
-        if not isinstance(error, ProviderError) or isinstance(error, _BLAMELESS):
+        if not isinstance(error, ProviderError):
             return
+        blameless = isinstance(error, _BLAMELESS)
         whole = isinstance(error, (AuthenticationFailed, PaymentRequired))
-        name = EVERY_MODEL if whole else model
         jitter = self._chance() * JITTER
 
         def work(tables: Tables) -> None:
-            known = tables.breaker(provider, name)
-            before = known or Breaker(provider=provider, model=name)
-            tables.put_breaker(after_failure(before, error, now, jitter))
+            for name in (EVERY_MODEL, model):
+                known = tables.breaker(provider, name)
+                if known is not None and known.code == PROBING:  # it was tried, and is half-open
+                    known = replace(known, open_until=now, code=error.code)
+                    tables.put_breaker(known)
+                if not blameless and whole == (name == EVERY_MODEL):
+                    before = known or Breaker(provider=provider, model=name)
+                    tables.put_breaker(after_failure(before, error, now, jitter))
 
         await self._write(work)
 
@@ -190,11 +220,14 @@ class Experience:
         await anyio.to_thread.run_sync(self._disconnect, limiter=self._turn)
 
     async def _read(self, work: Callable[[Tables], T], otherwise: T) -> T:
-        turn = self._turn
-        return await anyio.to_thread.run_sync(self._try, work, otherwise, True, limiter=turn)
+        return await self._do(work, otherwise, reads=True)
 
     async def _write(self, work: Callable[[Tables], None]) -> None:
-        await anyio.to_thread.run_sync(self._try, work, None, False, limiter=self._turn)
+        await self._do(work, None, reads=False)
+
+    async def _do(self, work: Callable[[Tables], T], otherwise: T, *, reads: bool) -> T:
+        turn = self._turn
+        return await anyio.to_thread.run_sync(self._try, work, otherwise, reads, limiter=turn)
 
     def _try(self, work: Callable[[Tables], T], otherwise: T, reads: bool) -> T:
         from sqlalchemy.exc import SQLAlchemyError
@@ -239,9 +272,7 @@ def after_failure(breaker: Breaker, error: ProviderError, now: datetime, jitter:
 
     An opening is never made shorter, and jobs that were on their way when it began only count.
     """
-    said = str(error)
-    if len(said) > MAX_REASON:
-        said = said[: MAX_REASON - 3] + "..."
+    said = _short(str(error))
     if isinstance(error, RateLimited):
         wait = OPEN_SECONDS if error.retry_after is None else error.retry_after
         wait = min(max(wait, 0.0), MAX_OPEN_SECONDS) if not math.isnan(wait) else OPEN_SECONDS
@@ -318,6 +349,10 @@ def _opened(breaker: Breaker, code: str, reason: str, now: datetime, seconds: fl
     if is_open(breaker, now) and breaker.open_until is not None and until <= breaker.open_until:
         return breaker
     return replace(breaker, open_until=until, code=code, reason=reason)
+
+
+def _short(said: str) -> str:
+    return said if len(said) <= MAX_REASON else said[: MAX_REASON - 3] + "..."
 
 
 def _learnt(before: Latency, seconds: float) -> Latency:

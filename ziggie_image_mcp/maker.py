@@ -177,8 +177,8 @@ class Maker:
         for place, route in enumerate(choice.routes):
             if route.model.provider in out_of_reach or len(attempts) == MAX_ATTEMPTS:
                 continue
-            if limit is not None and outcome.spent(attempts) + route.cost_micro_usd > limit:
-                continue  # max_cost_usd is for the whole call, also for what was paid in vain
+            if not self._affordable(order, request, limit, outcome.spent(attempts), route):
+                continue
             rest = choice.routes[place + 1 :] if len(attempts) + 1 < MAX_ATTEMPTS else ()
             others = any(
                 r.cost_micro_usd <= route.cost_micro_usd
@@ -206,6 +206,23 @@ class Maker:
             await desk.progress(0.0, f"{route.model.provider} failed ({error.code})")
         plan, money = await self._left(order, request, attempts)
         raise GenerationFailed(attempts, plan.rejected, money)
+
+    def _affordable(
+        self, order: Order, request: ImageRequest, limit: int | None, spent: int, route: Candidate
+    ) -> bool:
+        """Whether a route may be taken after so much was paid in vain.
+
+        max_cost_usd is for the whole call. A yes that names no amount is a yes to one charge,
+        unless the config or the batch has a budget to spend without questions.
+        """
+        if not route.cost_micro_usd:
+            return True
+        if limit is not None:
+            return spent + route.cost_micro_usd <= limit
+        if not spent:
+            return True
+        unasked = stricter(self._config, order.terms).allow_paid_fallback == "withinBudget"
+        return unasked or order.group_micro_usd is not None
 
     async def cached(self, request: ImageRequest, candidate: Candidate) -> Result | None:
         """The stored pictures of this very request, where its seed was given and they are there."""
@@ -301,6 +318,11 @@ class Maker:
     ) -> str:
         request, started = order.requests[index], time.monotonic()
         name = f"{order.id}.{index}.{number}"
+        if not await self._may_try(route):
+            said = f"{route.model.provider} is paused, and one other request is trying it"
+            paused = ProviderUnavailable(route.model.provider, said)
+            attempt = outcome.failed(route, paused, bill, started)
+            return dump(_Try(attempt=attempt, failure=_failure(paused)))
         try:
             with self._retries.call():
                 doing = partial(self._attempt, order, desk, name, request, route, bill)
@@ -328,6 +350,7 @@ class Maker:
             try:
                 return await attempt()
             except ProviderError as e:
+                bill.micro_usd = max(bill.micro_usd, e.charged)
                 left = _seconds_left(order)
                 charged = bill.micro_usd > 0
                 wait = retry.pause(e, tries=tries, left=left, charged=charged, others=others)
@@ -381,6 +404,13 @@ class Maker:
         cap = order.group_micro_usd
         group = None if cap is None else (order.group, cap)
         return await self._cashier.run(provider, route, onward, hold, keep, kept, group)
+
+    async def _may_try(self, route: Candidate) -> bool:
+        """Whether a paid route is not paused by now; a free one may always be tried."""
+        if self._experience is None or not route.cost_micro_usd:
+            return True
+        model, now = route.model, datetime.now(UTC)
+        return await self._experience.may_try(model.provider, model.id, now)
 
     async def _learn_failure(self, candidate: Candidate, error: ImageError) -> None:
         if self._experience is not None:

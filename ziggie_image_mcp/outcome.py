@@ -36,8 +36,8 @@ def left_for_money(context: Context, plan: Plan, attempts: Sequence[Attempt]) ->
     gone = {(a.provider, a.model) for a in attempts}
     left = tuple(m for m in context.survey.models if (m.provider, m.id) not in gone)
     paid = tuple(m for m in left if m.price_micro_usd != 0)
-    quote = policy.quote(replace(context, survey=replace(context.survey, models=paid)))
-    offer = _offer(quote, spent(attempts))
+    open_ = policy.offer(replace(context, survey=replace(context.survey, models=paid)))
+    offer = _offer(open_, spent(attempts))
     if offer:
         return offer
     barred = [

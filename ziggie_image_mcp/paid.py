@@ -141,7 +141,7 @@ class Cashier:
         Raises:
             OverBudget: A cap would be passed; nothing was sent.
             OutcomeUnknown: The job was sent and nobody knows what became of it; it counts as spent.
-            ProviderError: The job failed and was not charged, or `keep` found no usable picture.
+            ProviderError: The job failed and cost its `charged`, or `keep` found no usable picture.
             StorageError: The ledger cannot be written; nothing was sent.
         """
         hold = await self._reserve(candidate, hold_id, group)
@@ -163,7 +163,10 @@ class Cashier:
             await self._close(hold, f"outcome unknown: {e}")
             raise
         except ProviderError as e:
-            await self._close(hold, f"{e.code}: {e}", not_charged=True)
+            if e.charged:
+                await self._settle(hold, e.charged)
+            else:
+                await self._close(hold, f"{e.code}: {e}", not_charged=True)
             raise
         except BaseException as e:
             # cancelled, or a bug: a job that went out may have been charged

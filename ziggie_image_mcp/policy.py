@@ -160,6 +160,11 @@ def quote(ctx: Context) -> Quote | None:
     """The paid route that only lacks a yes, when no other route is open."""
     if ctx.config.allow_paid_fallback == "never" or plan(ctx).candidates:
         return None
+    return offer(ctx)
+
+
+def offer(ctx: Context) -> Quote | None:
+    """The route that is best once somebody said yes to paying."""
     willing = replace(ctx, request=replace(ctx.request, allow_paid=True))
     best = next(iter(plan(willing).candidates), None)
     if best is None:

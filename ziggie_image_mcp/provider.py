@@ -71,8 +71,8 @@ class PaidProvider(Protocol):
     """A backend that takes money. Its work is cut where a crash must not charge twice.
 
     The service reserves the money, calls `submit` once, keeps the remote id, and then `collect`s,
-    also after a restart. An error that `submit` raises means that nothing was charged, except
-    OutcomeUnknown, which says that nobody knows. Neither method retries by itself.
+    also after a restart. An error of either says by its `charged` what the job cost all the same,
+    mostly nothing; OutcomeUnknown says that nobody knows. Neither method retries by itself.
     """
 
     name: str
@@ -90,7 +90,7 @@ class PaidProvider(Protocol):
 
         Raises:
             OutcomeUnknown: The job was sent, and no answer came that tells what became of it.
-            ProviderError: Another child of it: the job was refused and not charged.
+            ProviderError: Another child of it: the job was refused, and cost its `charged`.
         """
         ...
 
@@ -103,7 +103,7 @@ class PaidProvider(Protocol):
 
         Raises:
             OutcomeUnknown: The vendor no longer tells.
-            ProviderError: Another child of it: the job failed and was not charged.
+            ProviderError: Another child of it: the job failed, and cost its `charged`.
         """
         ...
 

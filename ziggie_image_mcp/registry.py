@@ -26,7 +26,7 @@ SURVEY_SECONDS = 5.0
 """What a provider may take to list its models."""
 
 _WORDS = ("auto", "local", "cloud")
-_OWN_KEYS = ("type", "enabled", "budget")
+_OWN_KEYS = ("type", "enabled", "budget", "privacy")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ziggie_image_mcp import advice, hardware, policy
 from ziggie_image_mcp.catalogue import plain
 from ziggie_image_mcp.experience import is_open
-from ziggie_image_mcp.rules import Context
+from ziggie_image_mcp.rules import Context, cost_of
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.types import (
     Breaker,
@@ -168,7 +168,7 @@ def _row(model: Model, chance: Candidate | None, rejection: Rejection | None) ->
         features=sorted(model.features),
         native_size=f"{model.native_width}x{model.native_height}",
         max_side=model.max_side,
-        usd_per_image=None if model.price_micro_usd is None else model.price_micro_usd / 1e6,
+        usd_per_image=None if model.price_micro_usd is None else cost_of(model, _ANY) / 1e6,
         expected_seconds=round(chance.seconds, 2) if chance else None,
         quality=model.quality,
         license=model.license,

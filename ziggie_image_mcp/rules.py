@@ -11,9 +11,16 @@ from functools import lru_cache
 
 from ziggie_image_mcp import catalogue
 from ziggie_image_mcp.catalogue import plain
-from ziggie_image_mcp.config import Budget, Config, ModelSettings, micro_usd
+from ziggie_image_mcp.config import (
+    PRIVACY_OF_CLOUD,
+    Budget,
+    Config,
+    ModelSettings,
+    Privacy,
+    micro_usd,
+)
 from ziggie_image_mcp.experience import open_breaker
-from ziggie_image_mcp.sizes import nearest_side
+from ziggie_image_mcp.sizes import nearest_side, resolve
 from ziggie_image_mcp.types import (
     Consent,
     Feature,
@@ -73,6 +80,8 @@ class Context:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     own_budgets: Mapping[str, Budget] = field(default_factory=dict[str, Budget])
     """The caps of single providers."""
+    promises: Mapping[str, Privacy] = field(default_factory=dict[str, Privacy])
+    """How single providers treat prompts, as far as the user said so."""
     wanted: Wanted | None = None
     """The model that request or config asks for; `plan` fills it in."""
     asked: frozenset[Feature] = frozenset()
@@ -149,13 +158,16 @@ def mode(model: Model, ctx: Context) -> Reason | None:
 
 def privacy(model: Model, ctx: Context) -> Reason | None:
     """Keep prompts on this machine when the user said so."""
-    wanted = ctx.config.privacy
+    wanted, promised = ctx.config.privacy, ctx.promises.get(model.provider)
     if model.local or wanted == "any":
         return None
-    have = "a model off this machine"
+    have, fix = "a model off this machine", ""
     if wanted != "local_only":
-        have += ", and nothing is known of its training and retention"
-    return _reason("PRIVACY", have, f"privacy: {wanted}", "")
+        if promised and PRIVACY_OF_CLOUD.index(promised) >= PRIVACY_OF_CLOUD.index(wanted):
+            return None
+        fix = f'if its maker promised you that, set providers.{model.provider}.privacy: "{wanted}"'
+        have += f" that promised {promised}" if promised else ", of which no promise is known"
+    return _reason("PRIVACY", have, f"privacy: {wanted}", fix)
 
 
 def name(model: Model, ctx: Context) -> Reason | None:
@@ -431,7 +443,12 @@ def consent(model: Model, ctx: Context) -> Reason | None:
 
 def cost_of(model: Model, request: ImageRequest) -> int:
     """Upper bound for the whole request, 1e-6 USD; 0 where the price is unknown."""
-    return (model.price_micro_usd or 0) * request.num_images
+    each = model.price_micro_usd or 0
+    if model.price_by_pixels:
+        width, height = resolve(model, request, [])
+        fitting = (price for pixels, price in model.price_by_pixels if width * height <= pixels)
+        each = next(fitting, each)
+    return each * request.num_images
 
 
 def _always(_: Context) -> bool:

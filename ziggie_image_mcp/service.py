@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from ziggie_image_mcp import hardware, outcome, policy
-from ziggie_image_mcp.config import Config, provider_budgets
+from ziggie_image_mcp.config import Config, provider_budgets, provider_privacy
 from ziggie_image_mcp.errors import ConsentRequired, JobNotFound
 from ziggie_image_mcp.experience import Experience
 from ziggie_image_mcp.maker import Maker, Unrecorded, revived, stricter, terms, worth_trying
@@ -74,6 +74,7 @@ class Service:
         self.cashier = cashier
         self.experience = experience
         self._own_budgets = provider_budgets(config)
+        self._promises = provider_privacy(config)
         self.maker = Maker(config, registry, store, cashier, experience, self.context)
         self.office: Office | None = None
         """Keeps jobs durable; without one they end with the process."""
@@ -110,6 +111,7 @@ class Service:
             gpu_memory=hardware.gpu_memory(machine),
             config=stricter(self.config, accepted) if accepted else self.config,
             own_budgets=self._own_budgets,
+            promises=self._promises,
             spending=await self._spending(survey, own),
             experience=await self._learnt(),
         )

@@ -78,6 +78,8 @@ class FakePaidProvider:
         self.submitted.append(key)
         answer = self._answers.pop(0) if self._answers else picture()
         if isinstance(answer, ProviderError) and not isinstance(answer, OutcomeUnknown):
+            if answer.charged:
+                self.charged[key] = answer.charged
             raise answer
         self.charged[key] = self._price * job.num_images
         if isinstance(answer, OutcomeUnknown):

@@ -118,7 +118,10 @@ class Model:
     license: str = ""
     commercial_use: bool | None = None
     price_micro_usd: int | None = 0
-    """Upper bound for one picture at native size, 1e-6 USD; None when unknown."""
+    """Upper bound for one picture of any size, 1e-6 USD; 0 for what is free, None when unknown."""
+    price_by_pixels: tuple[tuple[int, int], ...] = ()
+    """Where the price depends on the size: (pixels, 1e-6 USD for a picture of at most so many),
+    the smallest first."""
     price_as_of: date | None = None
     """When the price was read; None for free models and for prices that the user set."""
     seconds: float | None = None

@@ -23,6 +23,7 @@ from tests.providers.fake_vendors import (
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     ContentRefused,
+    InvalidOutput,
     ModelMissing,
     OutcomeUnknown,
     PaymentRequired,
@@ -107,6 +108,16 @@ async def test_the_quality_setting_decides_the_price() -> None:
     ]
 
     assert prices == [9_500, 58_500, 224_500]
+
+
+async def test_a_smaller_picture_has_a_lower_bound() -> None:
+    listed = await model(provider())
+
+    assert listed.price_by_pixels[:3] == (
+        (1024 * 768, 39_500),
+        (1024 * 1024, 55_500),
+        (1024 * 1536, 55_500),
+    )
 
 
 async def test_without_a_key_it_says_how_to_set_one() -> None:
@@ -301,6 +312,16 @@ async def test_fewer_pictures_than_asked_for_are_told() -> None:
 async def test_a_success_without_pictures_may_have_been_charged(body: bytes) -> None:
     with pytest.raises(OutcomeUnknown):
         await submit(provider(lambda r: httpx2.Response(200, content=body)))
+
+
+async def test_a_success_without_pictures_whose_tokens_were_counted_is_charged() -> None:
+    usage = {"input_tokens": 100, "output_tokens": 1000, "total_tokens": 1100}
+    body: dict[str, object] = {"created": 1, "data": [], "usage": usage}
+
+    with pytest.raises(InvalidOutput) as said:
+        await submit(provider(lambda r: httpx2.Response(200, json=body)))
+
+    assert said.value.charged == 100 * 5 + 1000 * 30
 
 
 ERRORS: list[tuple[int, Any, type[ProviderError]]] = [

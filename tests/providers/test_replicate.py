@@ -28,6 +28,7 @@ from ziggie_image_mcp.errors import (
     ContentRefused,
     DependencyMissing,
     EngineCrashed,
+    InvalidOutput,
     ModelMissing,
     OutcomeUnknown,
     OutOfMemory,
@@ -664,20 +665,26 @@ async def test_cancelling_asks_the_vendor_to_stop_and_lets_the_cancellation_thro
 
 
 @pytest.mark.parametrize("more", [{"output": None, "data_removed": True}, {"output": []}])
-async def test_a_job_without_pictures_may_be_charged(more: dict[str, Any]) -> None:
-    with FakeVendor(in_turn(state("succeeded", **more))) as vendor, pytest.raises(OutcomeUnknown):
+async def test_a_finished_job_without_pictures_is_charged(more: dict[str, Any]) -> None:
+    with (
+        FakeVendor(in_turn(state("succeeded", **more))) as vendor,
+        pytest.raises(InvalidOutput, match=ID) as said,
+    ):
         await collect(provider(vendor.url))
+
+    assert said.value.charged == 3_000 * JOB.num_images
 
 
 async def test_a_picture_that_expired_is_not_asked_for_again() -> None:
     with (
         FakeVendor(lambda seen: Answer(status=404, body={})) as delivery,
         FakeVendor(in_turn(state("succeeded", output=[f"{delivery.url}/x"]))) as vendor,
-        pytest.raises(OutcomeUnknown, match="kept for an hour"),
+        pytest.raises(InvalidOutput, match="kept for an hour") as said,
     ):
         await collect(provider(vendor.url))
 
     assert delivery.asked == ["GET /x"]
+    assert said.value.charged == 3_000
 
 
 async def test_a_delivery_that_fails_is_asked_again_and_then_given_up() -> None:
@@ -685,7 +692,7 @@ async def test_a_delivery_that_fails_is_asked_again_and_then_given_up() -> None:
     with (
         FakeVendor(lambda seen: Answer(status=503, body={})) as delivery,
         FakeVendor(in_turn(state("succeeded", output=[f"{delivery.url}/x"]))) as vendor,
-        pytest.raises(OutcomeUnknown, match="503"),
+        pytest.raises(InvalidOutput, match="503"),
     ):
         await collect(provider(vendor.url, clock=clock))
 
@@ -732,7 +739,7 @@ async def test_an_address_that_a_picture_has_no_business_at_is_not_asked(url: st
     async def hosts(host: str) -> Sequence[str]:
         return ["192.168.1.5"] if host == "inside.example" else ["93.184.216.34"]
 
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(InvalidOutput):
         await collect(provider(handler=delivered_from(url, seen), hosts=hosts))
 
     asked = {str(request.url) for request in seen}
@@ -761,7 +768,7 @@ async def test_a_picture_without_end_is_not_kept() -> None:
             return httpx2.Response(200, json=prediction("succeeded", output=output))
         return httpx2.Response(200, content=big)
 
-    with pytest.raises(OutcomeUnknown, match="larger than 40 MB"):
+    with pytest.raises(InvalidOutput, match="larger than 40 MB"):
         await collect(provider(handler=answer))
 
 

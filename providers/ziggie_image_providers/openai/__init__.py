@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 import math
 import re
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     ContentRefused,
+    InvalidOutput,
     ModelMissing,
     OutcomeUnknown,
     PaymentRequired,
@@ -133,7 +135,11 @@ class OpenAI:
             if (data := _decoded(picture)) is not None
         ]
         if not images:
-            raise self._unknown("answered without a picture")
+            if answer.usage is None:
+                raise self._unknown("answered without a picture")
+            charged, _ = self._cost(job, row, answer.usage, job.num_images)
+            said = f"{self.name} counted tokens for this, and answered without a picture."
+            raise InvalidOutput(self.name, said, charged)
         notes = [f"{model.id} takes no seed: the seed given here does not make this picture again"]
         if len(images) < job.num_images:
             notes.append(f"{self.name} made {len(images)} of {job.num_images} pictures")
@@ -159,7 +165,7 @@ class OpenAI:
             await client.aclose()
 
     def _model(self, id: str, row: Row) -> Model:
-        price = bound(row, self._settings.quality)
+        quality = self._settings.quality
         return Model(
             id=id,
             provider=self.name,
@@ -175,7 +181,8 @@ class OpenAI:
             max_images=row.max_images,
             license=row.license,
             commercial_use=row.commercial_use,
-            price_micro_usd=price,
+            price_micro_usd=bound(row, quality),
+            price_by_pixels=steps(row, quality),
             price_as_of=row.as_of,
         )
 
@@ -330,23 +337,31 @@ def payload(job: Job, model: Model, quality: Quality) -> dict[str, Any]:
 def bound(
     row: Row, quality: Quality, width: int | None = None, height: int | None = None
 ) -> int | None:
-    """The most that one picture costs, 1e-6 USD; without a size, at any size that is accepted.
+    """The most that one picture costs, 1e-6 USD; without a size, at any size that is accepted."""
+    if row.price_usd is not None:
+        return _micro(row.price_usd)
+    wanted = row.max_pixels if width is None or height is None else width * height
+    return next((price for pixels, price in steps(row, quality) if pixels >= wanted), None)
+
+
+def steps(row: Row, quality: Quality) -> tuple[tuple[int, int], ...]:
+    """What a picture of at most so many pixels costs at most, 1e-6 USD, the smallest first.
 
     A size that stands not in the table costs at most what the sizes up to the next larger one do:
     1024x1024 is dearer than 1920x1080. A prompt of more than PROMPT_TOKENS costs more.
     """
     if row.price_usd is not None:
-        return _micro(row.price_usd)
+        return ()
     listed = sorted(
         (math.prod(int(side) for side in size.split("x")), price)
         for size, price in row.prices.get(quality, {}).items()
     )
-    wanted = row.max_pixels if width is None or height is None else width * height
-    if not listed or listed[-1][0] < wanted:
-        return None
-    reach = next(pixels for pixels, _ in listed if pixels >= wanted)
     prompt = PROMPT_TOKENS * row.tokens.text_in if row.tokens else 0.0
-    return math.ceil(_micro(max(price for pixels, price in listed if pixels <= reach)) + prompt)
+    highest = itertools.accumulate((price for _, price in listed), max)
+    return tuple(
+        (pixels, math.ceil(_micro(price) + prompt))
+        for (pixels, _), price in zip(listed, highest, strict=True)
+    )
 
 
 def _micro(dollars: float) -> int:

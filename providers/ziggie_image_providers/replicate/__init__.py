@@ -231,12 +231,13 @@ class Replicate:
 
     async def _generation(self, prediction: Prediction, job: Job, model: Model) -> Generation:
         urls = _urls(prediction.output)
+        each = model.price_micro_usd or 0
+        counted = prediction.metrics.image_count if prediction.metrics else None
         if not urls:
             removed = prediction.data_removed or prediction.output is None
-            what = "deleted the pictures: it keeps them for an hour" if removed else "made none"
-            raise failures.unknown(
-                self.name, f"Replicate finished the job, but {what}", prediction.id
-            )
+            what = "it deleted the pictures after an hour" if removed else "it made none"
+            charged = each * (counted or job.num_images)
+            raise failures.lost(self.name, what, prediction.id, charged)
         images: list[GeneratedImage] = []
         row = self._row(model)
         for url in urls:
@@ -249,15 +250,14 @@ class Replicate:
                     sleep=self._sleep,
                 )
             except download.Lost as e:
-                what = f"Replicate finished the job, but its pictures {e}"
-                raise failures.unknown(self.name, what, prediction.id) from e
+                charged = each * (counted or len(urls))
+                raise failures.lost(self.name, f"its pictures {e}", prediction.id, charged) from e
             seed = _seed(job, row) if "seed" in row.inputs else None
             images.append(GeneratedImage(data=data, seed=seed))
-        counted = prediction.metrics.image_count if prediction.metrics else None
         return Generation(
             images=tuple(images),
             notes=tuple(self._notes(job, row, len(images))),
-            cost_micro_usd=(model.price_micro_usd or 0) * (counted or len(images)),
+            cost_micro_usd=each * (counted or len(images)),
         )
 
     def _notes(self, job: Job, row: Row, made: int) -> list[str]:

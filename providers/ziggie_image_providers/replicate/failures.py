@@ -13,6 +13,7 @@ from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     ContentRefused,
     EngineCrashed,
+    InvalidOutput,
     ModelMissing,
     OutcomeUnknown,
     OutOfMemory,
@@ -50,6 +51,12 @@ def unknown(provider: str, what: str, id: str = "") -> OutcomeUnknown:
         provider,
         f"{what}. It may be charged, so it is not ordered again; look at {where} on replicate.com.",
     )
+
+
+def lost(provider: str, what: str, id: str, charged: int) -> InvalidOutput:
+    """A prediction that was made, and charged `charged` micro-dollars, and gave nothing."""
+    said = f"Replicate finished the job and charges for it, but {what}; look at prediction {id}."
+    return InvalidOutput(provider, said, charged)
 
 
 def refused(provider: str, model: str, answer: httpx2.Response, token: str) -> ProviderError:
