@@ -13,7 +13,7 @@ from typing import Any
 
 from ziggie_image_mcp import catalogue, policy
 from ziggie_image_mcp.config import Config, provider_budgets
-from ziggie_image_mcp.rules import Context
+from ziggie_image_mcp.context import Context
 from ziggie_image_mcp.types import Feature, Hardware, ImageRequest, Model, Spending, Survey
 
 GOAL_MS = 5.0

@@ -12,15 +12,9 @@ from hypothesis import strategies as st
 
 from ziggie_image_mcp import policy
 from ziggie_image_mcp.config import Config, Privacy
+from ziggie_image_mcp.context import Context
 from ziggie_image_mcp.errors import InvalidRequest
-from ziggie_image_mcp.rules import (
-    MONEY_RULES,
-    RULES,
-    Context,
-    asked_features,
-    rules_for,
-    wanted_model,
-)
+from ziggie_image_mcp.rules import MONEY_RULES, RULES, asked_features, rules_for, wanted_model
 from ziggie_image_mcp.testing import ALL_FEATURES, model
 from ziggie_image_mcp.types import (
     Feature,

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 import anyio
 
-from ziggie_image_mcp import policy
+from ziggie_image_mcp import policy, terms
 from ziggie_image_mcp.batchfile import BatchInvalid, Item, batch_id
 from ziggie_image_mcp.contact import Cell, sheets
 from ziggie_image_mcp.errors import ImageError, InvalidRequest
-from ziggie_image_mcp.maker import terms
 from ziggie_image_mcp.office import BATCH, Office
+from ziggie_image_mcp.orders import JobStatus, JobView, Order
 from ziggie_image_mcp.service import Service
-from ziggie_image_mcp.types import ImageRequest, JobStatus, JobView, Order
+from ziggie_image_mcp.types import ImageRequest
 
 LOOK_SECONDS = 0.5
 _LEFT_ALONE: tuple[JobStatus, ...] = ("done", "queued", "running", "unknown")
@@ -175,7 +175,7 @@ class Batch:
         return Order(
             id=job_id,
             requests=(self._wish(item),),
-            terms=terms(self._service.config),
+            terms=terms.of(self._service.config),
             accepted=datetime.now(UTC),
             group=self._prefix,
             group_micro_usd=self._budget,

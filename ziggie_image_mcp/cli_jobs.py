@@ -23,6 +23,7 @@ from ziggie_image_mcp.config import micro_usd
 from ziggie_image_mcp.errors import ImageError, InvalidRequest, JobNotFound, StorageError
 from ziggie_image_mcp.ledger import usd
 from ziggie_image_mcp.office import Office
+from ziggie_image_mcp.orders import JobView
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.store import Cleaned
 from ziggie_image_mcp.terminal import (
@@ -37,7 +38,6 @@ from ziggie_image_mcp.terminal import (
     tables,
     with_service,
 )
-from ziggie_image_mcp.types import JobView
 
 app = typer.Typer()
 jobs_app = typer.Typer(help="List, show, cancel and forget jobs.", no_args_is_help=True)

@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from ziggie_image_mcp import outcome, policy, retry
-from ziggie_image_mcp.config import Config, Privacy, micro_usd
+from ziggie_image_mcp import outcome, policy, retry, terms
+from ziggie_image_mcp.config import Config, micro_usd
+from ziggie_image_mcp.context import Context
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     DependencyMissing,
@@ -28,45 +29,36 @@ from ziggie_image_mcp.errors import (
     ProviderTimeout,
     ProviderUnavailable,
     StorageError,
-    revive,
 )
 from ziggie_image_mcp.experience import Experience, bucket, cache_key
 from ziggie_image_mcp.keeper import Keeper
+from ziggie_image_mcp.orders import Failure, Made, Order, Terms, dump, loaded
 from ziggie_image_mcp.outcome import Bill
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.provider import PaidProvider
 from ziggie_image_mcp.registry import Registry
-from ziggie_image_mcp.rules import Context
 from ziggie_image_mcp.store import Store
 from ziggie_image_mcp.types import (
     Attempt,
     Candidate,
     Consent,
-    Failure,
     Generation,
     ImageRequest,
-    Made,
-    Order,
     Plan,
     Progress,
     Quote,
     Result,
     StoredImage,
-    Terms,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from pydantic import TypeAdapter
 
 MAX_ATTEMPTS = 3
 
 WHOLE_PROVIDER = (ProviderUnavailable, AuthenticationFailed, PaymentRequired, DependencyMissing)
 """These say that no other model of the same provider would do better."""
-
-_ALLOWED: tuple[str, ...] = ("never", "ask", "withinBudget")
-_PRIVATE: tuple[str, ...] = get_args(Privacy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +151,7 @@ class Maker:
                 spent = sum(r.cost_micro_usd for r in results)
                 results.append(await self._one(order, desk, index, spent))
             except ImageError as e:
-                failures.append(_failure(e))
+                failures.append(outcome.failure(e))
         if order.yes is not None and self._cashier is not None:
             await self._cashier.let_go(order.yes.hold, "it was not needed")
         return Made(results=tuple(results), failures=tuple(failures))
@@ -168,9 +160,9 @@ class Maker:
         """Carry out one request of an order, of which `spent` micro-dollars are used up."""
         request, started = order.requests[index], time.monotonic()
         work = partial(self._choose, order, index)
-        choice = _adapter(_Choice).validate_json(await desk.step(f"plan-{index}", work))
+        choice = loaded(_Choice, await desk.step(f"plan-{index}", work))
         if choice.failure is not None:
-            raise revived(choice.failure)
+            raise outcome.revived(choice.failure)
         limit = None if request.max_cost_usd is None else micro_usd(request.max_cost_usd) - spent
         attempts: list[Attempt] = []
         out_of_reach: set[str] = set()
@@ -190,7 +182,7 @@ class Maker:
             if tried.failure is None:
                 made = Generation(images=(), notes=tried.notes)
                 return outcome.result(request, route, made, list(tried.images), attempts, started)
-            error = revived(tried.failure)
+            error = outcome.revived(tried.failure)
             if isinstance(error, ProviderError) and not error.fallback:
                 raise error
             if not isinstance(error, ProviderError | OverBudget):
@@ -221,7 +213,7 @@ class Maker:
             return spent + route.cost_micro_usd <= limit
         if not spent:
             return True
-        unasked = stricter(self._config, order.terms).allow_paid_fallback == "withinBudget"
+        unasked = terms.stricter(self._config, order.terms).allow_paid_fallback == "withinBudget"
         return unasked or order.group_micro_usd is not None
 
     async def cached(self, request: ImageRequest, candidate: Candidate) -> Result | None:
@@ -249,14 +241,14 @@ class Maker:
         request = order.requests[index]
         try:
             routes = order.routes
-            if not routes or order.terms != terms(self._config):
+            if not routes or order.terms != terms.of(self._config):
                 context = await self.agreed(order, request)
                 plan = policy.plan(context)
                 if not plan.candidates:
                     raise outcome.nothing_open(context, plan)
                 routes = worth_trying(plan)
         except ImageError as e:
-            return dump(_Choice(failure=_failure(e)))
+            return dump(_Choice(failure=outcome.failure(e)))
         seed = secrets.randbits(32) if request.seed is None else request.seed
         chosen = tuple(replace(r, job=replace(r.job, seed=seed)) for r in routes)
         return dump(_Choice(routes=chosen))
@@ -297,13 +289,12 @@ class Maker:
                         self._try, order, desk, index, number, route, bill, others=others
                     )
                     name = f"try-{index}-{number}"
-                    tried: _Try = _adapter(_Try).validate_json(await desk.step(name, work))
-                    return tried
+                    return loaded(_Try, await desk.step(name, work))
         except TimeoutError:
             said = f"the whole call took longer than {self._config.deadline} s (deadline)"
             late = ProviderTimeout(route.model.provider, said)
             attempt = outcome.failed(route, late, bill, started)
-            return _Try(attempt=attempt, failure=_failure(late), late=True)
+            return _Try(attempt=attempt, failure=outcome.failure(late), late=True)
 
     async def _try(
         self,
@@ -322,7 +313,7 @@ class Maker:
             said = f"{route.model.provider} is paused, and one other request is trying it"
             paused = ProviderUnavailable(route.model.provider, said)
             attempt = outcome.failed(route, paused, bill, started)
-            return dump(_Try(attempt=attempt, failure=_failure(paused)))
+            return dump(_Try(attempt=attempt, failure=outcome.failure(paused)))
         try:
             with self._retries.call():
                 doing = partial(self._attempt, order, desk, name, request, route, bill)
@@ -330,7 +321,7 @@ class Maker:
         except ImageError as e:
             await self._learn_failure(route, e)
             attempt = outcome.failed(route, e, bill, started)
-            return dump(_Try(attempt=attempt, failure=_failure(e)))
+            return dump(_Try(attempt=attempt, failure=outcome.failure(e)))
         await self._learn(request, route, images, time.monotonic() - started)
         attempt = outcome.succeeded(route, bill, started)
         return dump(_Try(attempt=attempt, images=tuple(images), notes=generation.notes))
@@ -444,33 +435,6 @@ class Maker:
         return cache_key(candidate.job, model, form, f"{model.vram_bytes}/{model.ram_bytes}")
 
 
-def terms(config: Config) -> Terms:
-    """What this config demands of every order."""
-    return Terms(
-        privacy=config.privacy,
-        commercial_use=config.commercial_use,
-        provider=config.provider,
-        allow_paid_fallback=config.allow_paid_fallback,
-    )
-
-
-def stricter(config: Config, accepted: Terms) -> Config:
-    """This config, with the stricter of its own terms and those of the order."""
-    own = terms(config)
-    if own == accepted:
-        return config
-    return config.model_copy(
-        update={
-            "privacy": max(own.privacy, accepted.privacy, key=_PRIVATE.index),
-            "commercial_use": own.commercial_use or accepted.commercial_use,
-            "provider": own.provider if own.provider != "auto" else accepted.provider,
-            "allow_paid_fallback": min(
-                own.allow_paid_fallback, accepted.allow_paid_fallback, key=_ALLOWED.index
-            ),
-        }
-    )
-
-
 def worth_trying(plan: Plan) -> tuple[Candidate, ...]:
     """The candidates that an order can come to: no more of a provider than there are attempts."""
     seen: dict[str, int] = {}
@@ -483,44 +447,8 @@ def worth_trying(plan: Plan) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
-
-
-def dump(value: Order | Made | _Choice | _Try) -> str:
-    """As JSON text, for a record."""
-    kind: Any = type(value)
-    return _adapter(kind).dump_json(value).decode()
-
-
-def order_of(text: str) -> Order:
-    """The order out of its record."""
-    order: Order = _adapter(Order).validate_json(text)
-    return order
-
-
-def made_of(text: str) -> Made:
-    """The outcome out of its record."""
-    made: Made = _adapter(Made).validate_json(text)
-    return made
-
-
 def _seconds_left(order: Order) -> float:
     return math.inf if order.until is None else (order.until - datetime.now(UTC)).total_seconds()
-
-
-def _failure(error: ImageError) -> Failure:
-    provider = error.provider if isinstance(error, ProviderError) else ""
-    attempts = error.attempts if isinstance(error, GenerationFailed) else ()
-    return Failure(code=error.code, message=str(error), provider=provider, attempts=attempts)
-
-
-def revived(failure: Failure) -> ImageError:
-    """The error again, to be raised."""
-    return revive(failure.code, failure.message, failure.provider, failure.attempts)
 
 
 def _hold_for(candidate: Candidate, yes: Quote | None) -> str | None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from ziggie_image_mcp import jobs, maker, slots
+from ziggie_image_mcp import jobs, orders, slots
 from ziggie_image_mcp.errors import (
     InvalidRequest,
     JobCancelled,
@@ -28,17 +28,9 @@ from ziggie_image_mcp.errors import (
 from ziggie_image_mcp.jobs import Jobs
 from ziggie_image_mcp.lines import Lines
 from ziggie_image_mcp.maker import Desk
+from ziggie_image_mcp.orders import Failure, JobStatus, JobView, Made, Order
 from ziggie_image_mcp.slots import Slot
-from ziggie_image_mcp.types import (
-    Candidate,
-    Failure,
-    JobStatus,
-    JobView,
-    Line,
-    Made,
-    Order,
-    Progress,
-)
+from ziggie_image_mcp.types import Candidate, Line, Progress
 
 TICK_SECONDS = 0.25
 """How often a process that has jobs looks at their rows: for turns and for cancelling."""
@@ -171,7 +163,7 @@ class Office:
             StorageError: The database cannot be used; nothing was begun.
         """
         found = await self.open()
-        text = maker.dump(order)
+        text = orders.dump(order)
         if self._hands and priority == INTERACTIVE and at is None:
             await found.start(order.id, text)
         else:
@@ -283,14 +275,14 @@ class Office:
         lines = self._its_lines()
         try:
             with here.scope:
-                order = maker.order_of(text)
+                order = orders.loaded(Order, text)
                 await lines.join(job_id, _priority(job_id), _now())
                 here.made = await self._make(order, _Desk(self, here))
             if here.made is None:
                 here.made = _CANCELLED
             with anyio.CancelScope(shield=True):
                 await lines.leave(job_id)
-            return maker.dump(here.made)
+            return orders.dump(here.made)
         finally:
             here.moved.set()
             del self._in_hand[job_id]
@@ -386,12 +378,12 @@ class Office:
 
     async def _view(self, job: jobs.Job) -> JobView:
         view = await self._state(job)
-        order = None if job.input is None else maker.order_of(job.input)
+        order = None if job.input is None else orders.loaded(Order, job.input)
         return replace(view, created=job.created, order=order)
 
     async def _state(self, job: jobs.Job) -> JobView:
         if job.state == "ended" and job.output is not None:
-            return _ended(job.id, maker.made_of(job.output))
+            return _ended(job.id, orders.loaded(Made, job.output))
         if job.state == "cancelled":
             return _ended(job.id, _CANCELLED)
         if job.state == "broken":

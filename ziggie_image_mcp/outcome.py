@@ -7,8 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ziggie_image_mcp import policy
-from ziggie_image_mcp.errors import ConsentRequired, ImageError, NoRoute
-from ziggie_image_mcp.rules import Context, dollars, usd
+from ziggie_image_mcp.context import Context
+from ziggie_image_mcp.errors import (
+    ConsentRequired,
+    GenerationFailed,
+    ImageError,
+    NoRoute,
+    ProviderError,
+    revive,
+)
+from ziggie_image_mcp.orders import Failure
+from ziggie_image_mcp.rules_money import dollars, usd
 from ziggie_image_mcp.types import (
     Attempt,
     Candidate,
@@ -136,3 +145,15 @@ def result(
         cost_micro_usd=spent(attempts),
         seconds=(time.monotonic() - started),
     )
+
+
+def failure(error: ImageError) -> Failure:
+    """An error, to be recorded."""
+    provider = error.provider if isinstance(error, ProviderError) else ""
+    attempts = error.attempts if isinstance(error, GenerationFailed) else ()
+    return Failure(code=error.code, message=str(error), provider=provider, attempts=attempts)
+
+
+def revived(failure: Failure) -> ImageError:
+    """The error again, to be raised."""
+    return revive(failure.code, failure.message, failure.provider, failure.attempts)

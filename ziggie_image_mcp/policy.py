@@ -15,19 +15,18 @@ from typing import NamedTuple
 
 from ziggie_image_mcp import sizes
 from ziggie_image_mcp.catalogue import plain, prior_seconds
+from ziggie_image_mcp.context import Context
 from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.experience import bucket, learnt_seconds
 from ziggie_image_mcp.rules import (
     NEUTRAL_QUALITY,
-    Context,
     asked_features,
-    cost_of,
     quality_of,
     rules_for,
     settings_of,
-    usd,
     wanted_model,
 )
+from ziggie_image_mcp.rules_money import cost_of, usd
 from ziggie_image_mcp.types import (
     Candidate,
     ImageRequest,

@@ -11,15 +11,16 @@ from pydantic import BaseModel
 
 from ziggie_image_mcp import advice, hardware, policy
 from ziggie_image_mcp.catalogue import plain
+from ziggie_image_mcp.context import Context
 from ziggie_image_mcp.experience import is_open
-from ziggie_image_mcp.rules import Context, cost_of
+from ziggie_image_mcp.orders import JobView
+from ziggie_image_mcp.rules_money import cost_of
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.types import (
     Breaker,
     Candidate,
     Gpu,
     ImageRequest,
-    JobView,
     Model,
     Plan,
     Rejection,

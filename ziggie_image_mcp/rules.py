@@ -4,93 +4,36 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable
 from functools import lru_cache
 
 from ziggie_image_mcp import catalogue
 from ziggie_image_mcp.catalogue import plain
-from ziggie_image_mcp.config import (
-    PRIVACY_OF_CLOUD,
-    Budget,
-    Config,
-    ModelSettings,
-    Privacy,
-    micro_usd,
-)
+from ziggie_image_mcp.config import PRIVACY_OF_CLOUD, Config, ModelSettings
+from ziggie_image_mcp.context import Context, Wanted
 from ziggie_image_mcp.experience import open_breaker
-from ziggie_image_mcp.sizes import nearest_side, resolve
-from ziggie_image_mcp.types import (
-    Consent,
-    Feature,
-    Hardware,
-    ImageRequest,
-    Model,
-    Reason,
-    Snapshot,
-    Spending,
-    Survey,
-    Tier,
+from ziggie_image_mcp.rules_money import (
+    NO_BUDGET,
+    budget,
+    consent,
+    max_cost,
+    price,
+    price_age,
+    reason,
 )
+from ziggie_image_mcp.sizes import nearest_side
+from ziggie_image_mcp.types import Feature, ImageRequest, Model, Reason
 
 _TIERS = {"draft": 0.0, "standard": 6.0, "high": 8.5}
 """The quality that a tier asks for, of 10."""
-
-PRICE_DAYS = 365
-"""Prices fall and rise; one of last year is a guess."""
 
 DISK_BYTES = 200_000_000
 """Room for the pictures of one call, with some to spare."""
 
 _NOT_SET = ModelSettings()
-_NO_BUDGET = Budget()
 
 NEUTRAL_QUALITY = 6.0
 """Stands in for the quality of a model that nobody has judged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a name stands for among the models that there are."""
-
-    name: str
-    models: frozenset[tuple[str, str]]
-    """Provider and id of those that it names."""
-    family: str = ""
-    """Where it names an architecture rather than a model: any of that family will do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """All that a rule may look at. One snapshot per decision."""
-
-    request: ImageRequest
-    survey: Survey
-    hardware: Hardware
-    tier: Tier
-    gpu_memory: int | None
-    """Bytes that one model can use on the best GPU now; None without one, or when unknown."""
-    config: Config
-    spending: Spending = field(default_factory=Spending)
-    consent: Consent | None = None
-    """What a person agreed to for this request."""
-    experience: Snapshot = field(default_factory=Snapshot)
-    """Speeds and breakers, learnt from earlier calls."""
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    own_budgets: Mapping[str, Budget] = field(default_factory=dict[str, Budget])
-    """The caps of single providers."""
-    promises: Mapping[str, Privacy] = field(default_factory=dict[str, Privacy])
-    """How single providers treat prompts, as far as the user said so."""
-    wanted: Wanted | None = None
-    """The model that request or config asks for; `plan` fills it in."""
-    asked: frozenset[Feature] = frozenset()
-    """What the request asks of a model; `plan` fills it in."""
-    trust_breakers: bool = True
-    """False where every free route is paused: then a paused one is better than none."""
-
-
-Rule = Callable[[Model, Context], Reason | None]
 
 
 def matches(model: Model, wanted: str, config: Config) -> bool:
@@ -136,10 +79,10 @@ def quality_of(model: Model, config: Config) -> float | None:
 def enabled(model: Model, ctx: Context) -> Reason | None:
     """Drop everything when pictures are switched off, and models that are."""
     if not ctx.config.enabled:
-        return _reason("DISABLED", "enabled: false", "enabled: true", "set it in config.json")
+        return reason("DISABLED", "enabled: false", "enabled: true", "set it in config.json")
     if not settings_of(model, ctx.config).enabled:
         have = f"models.{model.id}.enabled: false"
-        return _reason("DISABLED", have, "an enabled model", "change it in config.json")
+        return reason("DISABLED", have, "an enabled model", "change it in config.json")
     return None
 
 
@@ -149,10 +92,10 @@ def mode(model: Model, ctx: Context) -> Reason | None:
         if wanted in (None, "auto", "local", "cloud", model.provider):
             kind = "local" if model.local else "cloud"
             if wanted in ("local", "cloud") and wanted != kind:
-                return _reason("MODE_EXCLUDED", f"a {kind} model", f"{wanted} only ({where})", "")
+                return reason("MODE_EXCLUDED", f"a {kind} model", f"{wanted} only ({where})", "")
             continue
         need = f"provider {wanted} ({where})"
-        return _reason("NOT_PINNED", f"provider {model.provider}", need, "")
+        return reason("NOT_PINNED", f"provider {model.provider}", need, "")
     return None
 
 
@@ -167,7 +110,7 @@ def privacy(model: Model, ctx: Context) -> Reason | None:
             return None
         fix = f'if its maker promised you that, set providers.{model.provider}.privacy: "{wanted}"'
         have += f" that promised {promised}" if promised else ", of which no promise is known"
-    return _reason("PRIVACY", have, f"privacy: {wanted}", fix)
+    return reason("PRIVACY", have, f"privacy: {wanted}", fix)
 
 
 def name(model: Model, ctx: Context) -> Reason | None:
@@ -177,8 +120,8 @@ def name(model: Model, ctx: Context) -> Reason | None:
         return None
     if wanted.family:
         have = f"family {model.family or 'unknown'}"
-        return _reason("FAMILY_MISMATCH", have, f"family {wanted.family} (model {wanted.name})", "")
-    return _reason("OTHER_MODEL", model.id, f"model {wanted.name}", "")
+        return reason("FAMILY_MISMATCH", have, f"family {wanted.family} (model {wanted.name})", "")
+    return reason("OTHER_MODEL", model.id, f"model {wanted.name}", "")
 
 
 def wanted_model(ctx: Context) -> Wanted | None:
@@ -210,7 +153,7 @@ def installed(model: Model, ctx: Context) -> Reason | None:
     """Drop models of which something is missing."""
     if model.installed:
         return None
-    return _reason("NOT_INSTALLED", "not installed", model.id, model.how_to_install)
+    return reason("NOT_INSTALLED", "not installed", model.id, model.how_to_install)
 
 
 def demo(model: Model, ctx: Context) -> Reason | None:
@@ -220,11 +163,11 @@ def demo(model: Model, ctx: Context) -> Reason | None:
     real = [m for m in ctx.survey.models if not m.demo and m.installed]
     if real:
         have = f"{len(real)} real model{'s' if len(real) > 1 else ''}, as {real[0].id}"
-        return _reason("DEMO_ONLY", have, "no other model", f'ask for model "{model.id}"')
+        return reason("DEMO_ONLY", have, "no other model", f'ask for model "{model.id}"')
     down = sorted({r.provider for r in ctx.survey.rejected} & ctx.survey.configured)
     if down:
         have = f"{', '.join(down)} configured but not answering"
-        return _reason("DEMO_ONLY", have, "no other provider", f'ask for model "{model.id}"')
+        return reason("DEMO_ONLY", have, "no other provider", f'ask for model "{model.id}"')
     return None
 
 
@@ -249,7 +192,7 @@ def feature(model: Model, ctx: Context) -> Reason | None:
     missing = sorted(ctx.asked - model.features)
     fix = f"leave out {', '.join(missing)}" if "text_to_image" not in missing else ""
     fix = fix or model.how_to_install
-    return _reason("FEATURE_UNSUPPORTED", "no " + ", ".join(missing), ", ".join(missing), fix)
+    return reason("FEATURE_UNSUPPORTED", "no " + ", ".join(missing), ", ".join(missing), fix)
 
 
 def size(model: Model, ctx: Context) -> Reason | None:
@@ -269,7 +212,7 @@ def _other_size(w: int, h: int, least: int, most: int, step: int) -> Reason:
     have = f"{least} to {most} px in steps of {step}"
     near = "x".join(str(nearest_side(side, least, most, step)) for side in (w, h))
     fix = f"ask for {near}, or leave out width and height"
-    return _reason("SIZE_UNSUPPORTED", have, f"{w}x{h}", fix)
+    return reason("SIZE_UNSUPPORTED", have, f"{w}x{h}", fix)
 
 
 def count(model: Model, ctx: Context) -> Reason | None:
@@ -277,7 +220,7 @@ def count(model: Model, ctx: Context) -> Reason | None:
     if ctx.request.num_images <= model.max_images:
         return None
     have, need = f"at most {model.max_images}", f"num_images {ctx.request.num_images}"
-    return _reason("COUNT_UNSUPPORTED", have, need, "ask for fewer at a time")
+    return reason("COUNT_UNSUPPORTED", have, need, "ask for fewer at a time")
 
 
 def memory(model: Model, ctx: Context) -> Reason | None:
@@ -298,7 +241,7 @@ def memory(model: Model, ctx: Context) -> Reason | None:
     if ctx.gpu_memory is not None:
         have = f"{_gb(ctx.gpu_memory)} GPU memory and {have}"
     need = f"{_gb(model.vram_bytes)} GPU memory or {_gb(model.ram_bytes)} RAM"
-    return _reason("MEMORY_INSUFFICIENT", have, need, "close other programs, or use a smaller one")
+    return reason("MEMORY_INSUFFICIENT", have, need, "close other programs, or use a smaller one")
 
 
 def disk(model: Model, ctx: Context) -> Reason | None:
@@ -308,7 +251,7 @@ def disk(model: Model, ctx: Context) -> Reason | None:
         return None
     need = f"{DISK_BYTES / 1e6:.0f} MB"
     fix = "free some room, or set output.directory to another disk"
-    return _reason("DISK_INSUFFICIENT", f"{free / 1e6:.0f} MB free", need, fix)
+    return reason("DISK_INSUFFICIENT", f"{free / 1e6:.0f} MB free", need, fix)
 
 
 def licence(model: Model, ctx: Context) -> Reason | None:
@@ -319,7 +262,7 @@ def licence(model: Model, ctx: Context) -> Reason | None:
         return None
     have = model.license or "a licence that could not be told"
     fix = f"if you hold a licence, set models.{model.id}.commercialUse: true"
-    return _reason("LICENSE", have, "commercial use allowed", fix)
+    return reason("LICENSE", have, "commercial use allowed", fix)
 
 
 def quality(model: Model, ctx: Context) -> Reason | None:
@@ -332,7 +275,7 @@ def quality(model: Model, ctx: Context) -> Reason | None:
     if (found if found is not None else NEUTRAL_QUALITY) >= _TIERS[wanted]:
         return None
     fix = f"set models.{model.id}.quality, if you know better"
-    return _reason("QUALITY_BELOW_TIER", have, f"{wanted} ({_TIERS[wanted]:g} of 10)", fix)
+    return reason("QUALITY_BELOW_TIER", have, f"{wanted} ({_TIERS[wanted]:g} of 10)", fix)
 
 
 def breaker(model: Model, ctx: Context) -> Reason | None:
@@ -347,7 +290,7 @@ def breaker(model: Model, ctx: Context) -> Reason | None:
     code = "RATE_LIMITED" if found.code == "RATE_LIMITED" else "CIRCUIT_OPEN"
     wait = max(1, round((found.open_until - ctx.now).total_seconds()))
     have = f"paused for {wait} s more after {found.code}: {found.reason}"
-    return _reason(code, have, "a healthy provider", f"try again in {wait} s")
+    return reason(code, have, "a healthy provider", f"try again in {wait} s")
 
 
 def queue(model: Model, ctx: Context) -> Reason | None:
@@ -357,98 +300,7 @@ def queue(model: Model, ctx: Context) -> Reason | None:
         return None
     have = f"{line.waiting} jobs wait for {model.device}, about {line.seconds:.0f} s"
     need = f"fewer than {ctx.config.queue_limit} (queueLimit)"
-    return _reason("QUEUE_FULL", have, need, "try again later, or raise queueLimit")
-
-
-def price(model: Model, ctx: Context) -> Reason | None:
-    """Drop models whose price nobody knows: unknown is not zero."""
-    if model.price_micro_usd is not None:
-        return None
-    fix = f"set the price in providers.{model.provider}.models"
-    return _reason("PRICE_UNKNOWN", "no price", "a known price", fix)
-
-
-def price_age(model: Model, ctx: Context) -> Reason | None:
-    """Drop models whose price was read too long ago to be believed."""
-    if not model.price_micro_usd or model.price_as_of is None:
-        return None
-    days = (ctx.now.date() - model.price_as_of).days
-    if days <= PRICE_DAYS:
-        return None
-    fix = f"set the price in providers.{model.provider}.models"
-    have = f"a price of {model.price_as_of:%Y-%m-%d}"
-    return _reason("PRICE_STALE", have, f"one of the last {PRICE_DAYS} days", fix)
-
-
-def max_cost(model: Model, ctx: Context) -> Reason | None:
-    """Keep to what the request may cost."""
-    cost, limit = cost_of(model, ctx.request), ctx.request.max_cost_usd
-    if not cost or limit is None or cost <= micro_usd(limit):
-        return None
-    need = f"at most ${limit:g} (max_cost_usd)"
-    return _reason("OVER_MAX_COST", usd(cost), need, f"raise max_cost_usd to {dollars(cost)}")
-
-
-def budget(model: Model, ctx: Context) -> Reason | None:
-    """Keep to the caps of the config, counting what is spent, held and unknown."""
-    if not model.price_micro_usd:
-        return None
-    cost, caps = cost_of(model, ctx.request), ctx.config.budget
-    each = cost // ctx.request.num_images
-    own = ctx.own_budgets.get(model.provider, _NO_BUDGET)
-    own_day = ctx.spending.by_provider_day.get(model.provider, 0)
-    own_month = ctx.spending.by_provider_month.get(model.provider, 0)
-    prefix = f"providers.{model.provider}."
-    for key, limit, spent, wanted in (
-        ("budget.perImage", caps.per_image, 0, each),
-        ("budget.perDay", caps.per_day, ctx.spending.day, cost),
-        ("budget.perMonth", caps.per_month, ctx.spending.month, cost),
-        (prefix + "budget.perImage", own.per_image, 0, each),
-        (prefix + "budget.perDay", own.per_day, own_day, cost),
-        (prefix + "budget.perMonth", own.per_month, own_month, cost),
-    ):
-        if limit is not None and spent + wanted > micro_usd(limit):
-            have = f"{usd(wanted)} on top of {usd(spent)}" if spent else usd(wanted)
-            return _reason("OVER_BUDGET", have, f"within ${limit:g} ({key})", f"raise {key}")
-    return None
-
-
-def consent(model: Model, ctx: Context) -> Reason | None:
-    """Keep to free models until somebody said yes to this price."""
-    if not model.price_micro_usd:
-        return None
-    cost = cost_of(model, ctx.request)
-    rule, caps = ctx.config.allow_paid_fallback, ctx.config.budget
-    if rule == "never":
-        fix = 'set allowPaidFallback to "ask" or "withinBudget" in config.json'
-        return _reason("PAID_FORBIDDEN", usd(cost), "allowPaidFallback is never", fix)
-    given = ctx.consent
-    if ctx.request.allow_paid or (
-        given is not None
-        and (given.provider, given.model) == (model.provider, model.id)
-        and cost <= given.micro_usd
-    ):
-        return None
-    capped = caps.per_day is not None or caps.per_month is not None
-    small = caps.confirm_above is None or cost <= micro_usd(caps.confirm_above)
-    if rule == "withinBudget" and capped and small:
-        return None
-    fix = "call again with allow_paid=true to agree to this price"
-    if rule == "withinBudget" and not capped:
-        fix += ", or set budget.perDay or budget.perMonth: withinBudget needs a budget"
-    elif rule == "ask":
-        fix += ', or set a budget and allowPaidFallback to "withinBudget" in config.json'
-    return _reason("CONSENT_REQUIRED", usd(cost), "a yes to paying", fix)
-
-
-def cost_of(model: Model, request: ImageRequest) -> int:
-    """Upper bound for the whole request, 1e-6 USD; 0 where the price is unknown."""
-    each = model.price_micro_usd or 0
-    if model.price_by_pixels:
-        width, height = resolve(model, request, [])
-        fitting = (price for pixels, price in model.price_by_pixels if width * height <= pixels)
-        each = next(fitting, each)
-    return each * request.num_images
+    return reason("QUEUE_FULL", have, need, "try again later, or raise queueLimit")
 
 
 def _always(_: Context) -> bool:
@@ -456,13 +308,14 @@ def _always(_: Context) -> bool:
 
 
 def _capped(ctx: Context) -> bool:
-    return ctx.config.budget != _NO_BUDGET or bool(ctx.own_budgets)
+    return ctx.config.budget != NO_BUDGET or bool(ctx.own_budgets)
 
 
 def _never_pays(ctx: Context) -> bool:
     return ctx.config.allow_paid_fallback == "never"
 
 
+Rule = Callable[[Model, Context], Reason | None]
 _Rules = tuple[tuple[Rule, Callable[[Context], bool]], ...]
 
 RULES: _Rules = (
@@ -500,20 +353,5 @@ def rules_for(ctx: Context) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
     return every, every + tuple(rule for rule, may_speak in MONEY_RULES if may_speak(ctx))
 
 
-def _reason(code: str, have: str, need: str, fix: str) -> Reason:
-    return Reason(code=code, have=have, need=need, fix=fix)
-
-
 def _gb(size: int | None) -> str:
     return "unknown" if size is None else f"{size / 1e9:.1f} GB"
-
-
-def dollars(micro: int) -> str:
-    """1e-6 USD as an argument: every digit, and no more."""
-    return f"{micro / 1e6:.6f}".rstrip("0").rstrip(".")
-
-
-@lru_cache(maxsize=4096)
-def usd(micro: int) -> str:
-    """1e-6 USD as people write it."""
-    return f"${micro / 1e6:.4f}"

@@ -39,18 +39,12 @@ from pydantic import AnyUrl, BaseModel, Field, ValidationError
 
 from ziggie_image_mcp import __version__, policy, prompts, report
 from ziggie_image_mcp.errors import ImageError, ImageNotFound
-from ziggie_image_mcp.maker import revived
+from ziggie_image_mcp.orders import JobView
+from ziggie_image_mcp.outcome import revived
 from ziggie_image_mcp.report import HardwareReport, ModelReport
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.store import PREVIEW_SIDE, media_type
-from ziggie_image_mcp.types import (
-    ImageRequest,
-    JobView,
-    OutputFormat,
-    Preview,
-    QualityTier,
-    StoredImage,
-)
+from ziggie_image_mcp.types import ImageRequest, OutputFormat, Preview, QualityTier, StoredImage
 
 META = "ziggie-image/result"
 HEARTBEAT_SECONDS = 4.0

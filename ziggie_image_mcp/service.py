@@ -15,21 +15,20 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ziggie_image_mcp import hardware, outcome, policy
+from ziggie_image_mcp import hardware, outcome, policy, terms
 from ziggie_image_mcp.config import Config, provider_budgets, provider_privacy
+from ziggie_image_mcp.context import Context
 from ziggie_image_mcp.errors import ConsentRequired, JobNotFound
 from ziggie_image_mcp.experience import Experience
-from ziggie_image_mcp.maker import Maker, Unrecorded, revived, stricter, terms, worth_trying
+from ziggie_image_mcp.maker import Maker, Unrecorded, worth_trying
+from ziggie_image_mcp.orders import JobView, Made, Order, Terms
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.registry import Registry
-from ziggie_image_mcp.rules import Context, usd
+from ziggie_image_mcp.rules_money import usd
 from ziggie_image_mcp.store import Store
 from ziggie_image_mcp.types import (
     Hardware,
     ImageRequest,
-    JobView,
-    Made,
-    Order,
     Plan,
     Preview,
     Progress,
@@ -38,7 +37,6 @@ from ziggie_image_mcp.types import (
     Snapshot,
     Spending,
     Survey,
-    Terms,
 )
 
 if TYPE_CHECKING:
@@ -103,13 +101,15 @@ class Service:
         """
         survey = await self.registry.survey()
         machine = await self.hardware()
+        if accepted is not None and request.provider in (None, "auto"):
+            request = replace(request, provider=accepted.provider)
         return Context(
             request=request,
             survey=survey,
             hardware=machine,
             tier=hardware.tier(machine),
             gpu_memory=hardware.gpu_memory(machine),
-            config=stricter(self.config, accepted) if accepted else self.config,
+            config=terms.stricter(self.config, accepted) if accepted else self.config,
             own_budgets=self._own_budgets,
             promises=self._promises,
             spending=await self._spending(survey, own),
@@ -199,7 +199,7 @@ class Service:
             raise
         assert view.made is not None
         if view.made.failures:
-            raise revived(view.made.failures[0])
+            raise outcome.revived(view.made.failures[0])
         return view.made.results[0]
 
     async def start(
@@ -261,7 +261,7 @@ class Service:
         order = Order(
             id=job_id,
             requests=tuple(requests),
-            terms=terms(self.config),
+            terms=terms.of(self.config),
             accepted=now,
             until=now + timedelta(seconds=self.config.deadline),
             yes=yes,
