@@ -307,6 +307,10 @@ def _always(_: Context) -> bool:
     return True
 
 
+def _some_are_off(ctx: Context) -> bool:
+    return any(not own.enabled for own in ctx.config.models.values())
+
+
 def _capped(ctx: Context) -> bool:
     return ctx.config.budget != NO_BUDGET or bool(ctx.own_budgets)
 
@@ -319,7 +323,7 @@ Rule = Callable[[Model, Context], Reason | None]
 _Rules = tuple[tuple[Rule, Callable[[Context], bool]], ...]
 
 RULES: _Rules = (
-    (enabled, lambda ctx: not ctx.config.enabled or bool(ctx.config.models)),
+    (enabled, lambda ctx: not ctx.config.enabled or _some_are_off(ctx)),
     (mode, lambda ctx: {ctx.request.provider or "auto", ctx.config.provider} != {"auto"}),
     (privacy, lambda ctx: ctx.config.privacy != "any"),
     (name, lambda ctx: ctx.wanted is not None),
