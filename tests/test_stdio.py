@@ -32,6 +32,7 @@ def test_each_version_of_the_handshake_era_is_spoken(version: str) -> None:
     assert hello["result"]["serverInfo"]["name"] == "ziggie-image-mcp"
     assert [t["name"] for t in tools["result"]["tools"]] == [
         "generate_image",
+        "edit_image",
         "list_models",
         "check_hardware",
         "view_image",

@@ -18,7 +18,9 @@ MOST_ERRORS = 20
 
 _OURS = ("allow_paid",)
 """Said once for the whole batch, by --budget, and not line by line."""
-KEYS = tuple(f.name for f in fields(ImageRequest) if f.name not in _OURS)
+_EDITS = ("image", "mask", "strength")
+"""A batch makes pictures from text."""
+KEYS = tuple(f.name for f in fields(ImageRequest) if f.name not in _OURS + _EDITS)
 
 
 class BatchInvalid(ImageError):

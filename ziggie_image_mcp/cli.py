@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
@@ -24,6 +25,7 @@ from ziggie_image_mcp import (
 )
 from ziggie_image_mcp.app import House, serve_http, serve_stdio
 from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.inputs import Margins
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.terminal import (
     JsonOption,
@@ -37,7 +39,7 @@ from ziggie_image_mcp.terminal import (
     tables,
     with_service,
 )
-from ziggie_image_mcp.types import ImageRequest, OutputFormat, Plan
+from ziggie_image_mcp.types import ImageRequest, OutputFormat, Plan, QualityTier
 
 app = typer.Typer(
     help="Make pictures on the best route this machine has. Alone: the MCP server on stdio.",
@@ -90,22 +92,37 @@ def serve(
     run(partial(serve_http, given_config(ctx), host=host, port=port, allowed_hosts=allowed))
 
 
+ModelOption = Annotated[str | None, typer.Option("--model", "-m")]
+ProviderOption = Annotated[str | None, typer.Option("--provider", "-p")]
+NegativeOption = Annotated[str, typer.Option("--negative", help="What to keep out.")]
+CountOption = Annotated[int, typer.Option("--count", "-n")]
+FormatOption = Annotated[OutputFormat | None, typer.Option("--format")]
+NameOption = Annotated[str, typer.Option("--name", help="A hint for the file's name.")]
+PayOption = Annotated[bool, typer.Option("--allow-paid", help="Yes to a paid route.")]
+CostOption = Annotated[
+    float | None, typer.Option("--max-cost", help="US dollars that it may cost in all.")
+]
+
+
 @app.command()
 def generate(
     ctx: typer.Context,
     prompt: str,
-    negative_prompt: Annotated[str, typer.Option("--negative", help="What to keep out.")] = "",
+    negative_prompt: NegativeOption = "",
     width: Annotated[int | None, typer.Option()] = None,
     height: Annotated[int | None, typer.Option()] = None,
     aspect_ratio: Annotated[str | None, typer.Option("--aspect", help="As 16:9.")] = None,
-    num_images: Annotated[int, typer.Option("--count", "-n")] = 1,
+    num_images: CountOption = 1,
     seed: Annotated[int | None, typer.Option()] = None,
     steps: Annotated[int | None, typer.Option()] = None,
     guidance_scale: Annotated[float | None, typer.Option("--guidance")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m")] = None,
-    provider: Annotated[str | None, typer.Option("--provider", "-p")] = None,
-    output_format: Annotated[OutputFormat | None, typer.Option("--format")] = None,
-    file_name: Annotated[str, typer.Option("--name", help="A hint for the file's name.")] = "",
+    model: ModelOption = None,
+    provider: ProviderOption = None,
+    quality: Annotated[QualityTier | None, typer.Option(help="At least so good a model.")] = None,
+    output_format: FormatOption = None,
+    file_name: NameOption = "",
+    allow_paid: PayOption = False,
+    max_cost_usd: CostOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make pictures and print where they are and why on that route."""
@@ -121,10 +138,77 @@ def generate(
         guidance_scale=guidance_scale,
         model=model,
         provider=provider,
+        quality=quality,
         output_format=output_format,
         file_name=file_name,
+        allow_paid=allow_paid,
+        max_cost_usd=max_cost_usd,
     )
 
+    async def asked(_: Service) -> ImageRequest:
+        return request
+
+    _make(ctx, asked, as_json=as_json)
+
+
+@app.command()
+def edit(
+    ctx: typer.Context,
+    image: Annotated[str, typer.Argument(help="A file, or the id of a picture made here.")],
+    prompt: Annotated[str, typer.Argument(help="What the whole result shows.")],
+    mask: Annotated[str, typer.Option(help="A file of the same size: white is painted anew.")] = "",
+    expand: Annotated[
+        tuple[int, int, int, int],
+        typer.Option(metavar="LEFT TOP RIGHT BOTTOM", help="Pixels to add and paint there."),
+    ] = (0, 0, 0, 0),
+    strength: Annotated[
+        float | None, typer.Option(help="How much changes: above 0, to 1 for all of it.")
+    ] = None,
+    negative_prompt: NegativeOption = "",
+    num_images: CountOption = 1,
+    seed: Annotated[int | None, typer.Option()] = None,
+    steps: Annotated[int | None, typer.Option()] = None,
+    model: ModelOption = None,
+    provider: ProviderOption = None,
+    output_format: FormatOption = None,
+    file_name: NameOption = "",
+    allow_paid: PayOption = False,
+    max_cost_usd: CostOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a picture: as a whole, under a mask, or beyond its edges."""
+    request = ImageRequest(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        strength=strength,
+        num_images=num_images,
+        seed=seed,
+        steps=steps,
+        model=model,
+        provider=provider,
+        output_format=output_format,
+        file_name=file_name,
+        allow_paid=allow_paid,
+        max_cost_usd=max_cost_usd,
+    )
+
+    async def asked(service: Service) -> ImageRequest:
+        """A person at the terminal may name any file."""
+        found, over = (str(_file(name)) if name else "" for name in (image, mask))
+        return await service.given(request, found, over, Margins(*expand), reach="anywhere")
+
+    _make(ctx, asked, as_json=as_json)
+
+
+def _file(name: str) -> Path | str:
+    """The whole path of a file; what is none is an id."""
+    path = Path(name).expanduser()
+    return path.absolute() if path.exists() else name
+
+
+def _make(
+    ctx: typer.Context, asked: Callable[[Service], Awaitable[ImageRequest]], *, as_json: bool
+) -> None:
     async def work(service: Service) -> dict[str, object]:
         columns = (
             SpinnerColumn(),
@@ -138,7 +222,7 @@ def generate(
             async def tell(fraction: float, message: str) -> None:
                 bar.update(task, completed=fraction, description=message)
 
-            return report.result_data(await service.generate(request, tell))
+            return report.result_data(await service.generate(await asked(service), tell))
 
     data = with_service(ctx, work)
     if as_json:

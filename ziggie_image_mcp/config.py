@@ -141,6 +141,11 @@ class Config(Section):
         description="Servers leave every picture to `ziggie-image-mcp worker` processes.",
     )
     output: Output = Output()
+    input_directories: tuple[str, ...] | None = Field(
+        default=None,
+        description="Folders from which edit_image may read files; by default Pictures, Downloads "
+        "and Desktop. The picture folder always is one.",
+    )
     database: str | None = Field(
         default=None, description="SQLAlchemy URL; by default an SQLite file."
     )
@@ -214,6 +219,20 @@ def output_dir(config: Config) -> Path | str:
     if config.output.directory:
         return Path(config.output.directory).expanduser().absolute()
     return Path(platformdirs.user_pictures_dir()) / APP
+
+
+def input_roots(config: Config) -> list[Path]:
+    """The folders from which pictures to work from may be read."""
+    named = config.input_directories
+    if named is None:
+        users = (
+            platformdirs.user_pictures_dir(),
+            platformdirs.user_downloads_dir(),
+            platformdirs.user_desktop_dir(),
+        )
+        named = tuple(users)
+    own = output_dir(config)
+    return [*(Path(folder) for folder in named), *([own] if isinstance(own, Path) else [])]
 
 
 def find(path: Path | None, env: Mapping[str, str] = os.environ) -> Path:

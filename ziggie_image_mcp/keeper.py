@@ -39,7 +39,13 @@ class Keeper:
             generation = replace(generation, notes=(few, *generation.notes))
         images: list[StoredImage] = []
         for i, made in enumerate(generation.images):
-            extra = {"Sampler": job.sampler, "Schedule type": job.scheduler}
+            extra = {
+                "Sampler": job.sampler,
+                "Schedule type": job.scheduler,
+                "Denoising strength": "" if job.strength is None else f"{job.strength:g}",
+                "Image": job.image_id,
+                "Mask": job.mask_id,
+            }
             recipe = Recipe(
                 prompt=job.prompt,
                 negative_prompt=job.negative_prompt,

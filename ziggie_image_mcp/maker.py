@@ -31,6 +31,7 @@ from ziggie_image_mcp.errors import (
     StorageError,
 )
 from ziggie_image_mcp.experience import Experience, bucket, cache_key
+from ziggie_image_mcp.inputs import fitted
 from ziggie_image_mcp.keeper import Keeper
 from ziggie_image_mcp.orders import Failure, Made, Order, Terms, dump, loaded
 from ziggie_image_mcp.outcome import Bill
@@ -44,6 +45,7 @@ from ziggie_image_mcp.types import (
     Consent,
     Generation,
     ImageRequest,
+    Job,
     Plan,
     Progress,
     Quote,
@@ -380,8 +382,9 @@ class Maker:
             return await self._keeper.keep(generation, name, order.accepted.date(), request, route)
 
         await desk.progress(0.02, f"{model.provider}: {model.id}")
+        job = await self._with_pictures(route.job)
         if not isinstance(provider, PaidProvider):
-            return await keep(await provider.generate(route.job, model, onward))
+            return await keep(await provider.generate(job, model, onward))
         assert self._cashier is not None, "a paid provider needs a ledger"
 
         async def kept() -> _Pictures | None:
@@ -394,7 +397,19 @@ class Maker:
         hold = _hold_for(route, order.yes) or name
         cap = order.group_micro_usd
         group = None if cap is None else (order.group, cap)
-        return await self._cashier.run(provider, route, onward, hold, keep, kept, group)
+        ready = replace(route, job=job)
+        return await self._cashier.run(provider, ready, onward, hold, keep, kept, group)
+
+    async def _with_pictures(self, job: Job) -> Job:
+        """The job with the pictures that it works from, for a provider's hands."""
+        if not job.image_id:
+            return job
+        fit = partial(fitted, self._store, width=job.width, height=job.height)
+        image = await anyio.to_thread.run_sync(partial(fit, job.image_id))
+        mask = None
+        if job.mask_id:
+            mask = await anyio.to_thread.run_sync(partial(fit, job.mask_id, mask=True))
+        return replace(job, image=image, mask=mask)
 
     async def _may_try(self, route: Candidate) -> bool:
         """Whether a paid route is not paused by now; a free one may always be tried."""

@@ -92,6 +92,13 @@ def check(request: ImageRequest) -> None:
         math.isfinite(request.guidance_scale) and 0 <= request.guidance_scale <= 50
     ):
         raise InvalidRequest("guidance_scale", request.guidance_scale, "0 to 50, or leave it out")
+    if request.strength is not None:
+        if not (math.isfinite(request.strength) and 0 < request.strength <= 1):
+            raise InvalidRequest("strength", request.strength, "above 0 and up to 1")
+        if request.image is None:
+            raise InvalidRequest("strength", request.strength, "it needs an image to change")
+    if request.mask is not None:
+        sizes.check_mask(request.image, request.mask)
     limit = request.max_cost_usd
     if limit is not None and not (math.isfinite(limit) and limit >= 0):
         raise InvalidRequest("max_cost_usd", limit, "US dollars, 0 or more, or leave it out")
@@ -363,4 +370,7 @@ def _job(model: Model, ctx: Context) -> tuple[Job, list[str]]:
         guidance_scale=guidance,
         sampler=sampler,
         scheduler=scheduler,
+        strength=request.strength,
+        image_id=request.image.id if request.image else "",
+        mask_id=request.mask.id if request.mask else "",
     ), notes

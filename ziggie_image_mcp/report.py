@@ -320,6 +320,8 @@ def result_data(result: Result) -> dict[str, Any]:
         "cost_usd": result.cost_micro_usd / 1e6,
         "why": result.why,
     }
+    if job.image_id:
+        data["edited"] = job.image_id
     if result.notes:
         data["notes"] = list(result.notes)
     if len(result.attempts) > 1:

@@ -174,7 +174,10 @@ def demo(model: Model, ctx: Context) -> Reason | None:
 def asked_features(request: ImageRequest) -> frozenset[Feature]:
     """What a model must honour to serve this request."""
     asked: dict[Feature, bool] = {
-        "text_to_image": True,
+        "text_to_image": request.image is None,
+        "image_to_image": request.image is not None and request.mask is None,
+        "inpaint": request.mask is not None,
+        "strength": request.strength is not None,
         "negative_prompt": bool(request.negative_prompt.strip()),
         "seed": request.seed is not None,
         "steps": request.steps is not None,
@@ -190,8 +193,8 @@ def feature(model: Model, ctx: Context) -> Reason | None:
     if ctx.asked <= model.features:
         return None
     missing = sorted(ctx.asked - model.features)
-    fix = f"leave out {', '.join(missing)}" if "text_to_image" not in missing else ""
-    fix = fix or model.how_to_install
+    purpose = {"text_to_image", "image_to_image", "inpaint"}.intersection(missing)
+    fix = model.how_to_install if purpose else f"leave out {', '.join(missing)}"
     return reason("FEATURE_UNSUPPORTED", "no " + ", ".join(missing), ", ".join(missing), fix)
 
 
@@ -202,8 +205,13 @@ def size(model: Model, ctx: Context) -> Reason | None:
         return None
     inside = model.min_side <= min(w, h) and max(w, h) <= model.max_side
     step = model.multiple_of
+    most = model.max_pixels
     if inside and w % step == 0 and h % step == 0:
-        return None
+        if model.min_pixels <= w * h and (most is None or w * h <= most):
+            return None
+        have = f"{model.min_pixels:,} to {most or model.max_side**2:,} pixels in all"
+        fix = "ask for another size, or leave out width and height"
+        return reason("SIZE_UNSUPPORTED", have, f"{w}x{h}", fix)
     return _other_size(w, h, model.min_side, model.max_side, step)
 
 

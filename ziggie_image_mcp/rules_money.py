@@ -103,7 +103,8 @@ def cost_of(model: Model, request: ImageRequest) -> int:
         width, height = resolve(model, request, [])
         fitting = (price for pixels, price in model.price_by_pixels if width * height <= pixels)
         each = next(fitting, each)
-    return each * request.num_images
+    given = model.price_of_given_micro_usd if request.image is not None else 0
+    return each * request.num_images + given
 
 
 def reason(code: str, have: str, need: str, fix: str) -> Reason:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import anyio
 from mcp.server.auth.middleware.auth_context import get_access_token
@@ -23,8 +22,7 @@ from mcp.server.mcpserver import (
     MCPServer,
     Resolve,
 )
-from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
-from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.types import (
     Annotations,
     CallToolResult,
@@ -35,20 +33,21 @@ from mcp.types import (
     TextContent,
     ToolAnnotations,
 )
-from pydantic import AnyUrl, BaseModel, Field, ValidationError
+from pydantic import AnyUrl, BaseModel, Field
 
 from ziggie_image_mcp import __version__, policy, prompts, report
 from ziggie_image_mcp.errors import ImageError, ImageNotFound
+from ziggie_image_mcp.inputs import Margins
 from ziggie_image_mcp.orders import JobView
 from ziggie_image_mcp.outcome import revived
 from ziggie_image_mcp.report import HardwareReport, ModelReport
+from ziggie_image_mcp.reporter import Reporter
 from ziggie_image_mcp.service import Service
 from ziggie_image_mcp.store import PREVIEW_SIDE, media_type
+from ziggie_image_mcp.tooling import strict
 from ziggie_image_mcp.types import ImageRequest, OutputFormat, Preview, QualityTier, StoredImage
 
 META = "ziggie-image/result"
-HEARTBEAT_SECONDS = 4.0
-"""Clients give up on a silent call; the protocol's rule here is a word every five seconds."""
 PREVIEW_SIDE_MANY = 512
 WAIT_SECONDS = 45.0
 """Clients give up on a call after 60 seconds."""
@@ -64,72 +63,6 @@ INSTRUCTIONS = (
 
 Open = Callable[[], Awaitable[Service]]
 """Gives the service, built at the first call; raises ConfigError until the config is right."""
-
-
-class _Tool(Tool):
-    """A tool that refuses unknown arguments and words every anticipated error for the model."""
-
-    async def run(
-        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
-    ) -> Any:
-        try:
-            return await super().run(arguments, context, convert_result)
-        except ToolError as e:
-            if isinstance(e.__cause__, ImageError):
-                raise ToolError(f"[{e.__cause__.code}] {e.__cause__}") from e.__cause__
-            if isinstance(e.__cause__, ValidationError):
-                said = " ".join(_explain(e.__cause__, list(self.parameters["properties"])))
-                raise ToolError(f"[INVALID_ARGUMENT] {said}") from e.__cause__
-            raise
-
-
-def _tool(fn: Callable[..., Any], title: str, annotations: ToolAnnotations) -> _Tool:
-    tool = cast(_Tool, _Tool.from_function(fn, title=title, annotations=annotations))
-    arguments = tool.fn_metadata.arg_model
-    arguments.model_config["extra"] = "forbid"
-    arguments.model_rebuild(force=True)
-    tool.parameters = _short(arguments.model_json_schema(by_alias=True))
-    if tool.fn_metadata.output_schema is not None:
-        tool.fn_metadata.output_schema = _short(tool.fn_metadata.output_schema)
-    return tool
-
-
-def _short(schema: object) -> Any:
-    """Leave out what costs the model's context and tells it nothing: titles, null branches."""
-    if isinstance(schema, list):
-        return [_short(part) for part in cast(list[object], schema)]
-    if not isinstance(schema, dict):
-        return schema
-    whole = cast(dict[str, object], schema)
-    short = {
-        key: _short(value)
-        for key, value in whole.items()
-        if not (key == "title" and isinstance(value, str))
-        and not (key == "default" and value is None)
-    }
-    branches: list[Any] = short.get("anyOf", [])
-    real: list[dict[str, Any]] = [b for b in branches if b != {"type": "null"}]
-    if len(real) != 1 or len(branches) != 2 or not isinstance(real[0].get("type"), str):
-        return short
-    del short["anyOf"]
-    one = real[0] | {"type": [real[0]["type"], "null"]}
-    if "enum" in one:
-        one["enum"] = [*one["enum"], None]
-    return one | short
-
-
-def _explain(error: ValidationError, known: list[str]) -> Iterable[str]:
-    for problem in error.errors(include_url=False):
-        name = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(name, known, n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
-            yield f"There is no argument {name!r}.{meant} Arguments: {', '.join(known)}."
-        elif problem["type"] == "missing":
-            yield f"The argument {name!r} is missing."
-        else:
-            given = json.dumps(problem["input"], default=str)[:80]
-            yield f"{name}={given}: {problem['msg']}."
 
 
 class Spend(BaseModel):
@@ -177,8 +110,58 @@ def one_request(
     )
 
 
+async def one_edit(
+    ctx: Context[Open],
+    prompt: str,
+    image: str,
+    mask: str,
+    expand: list[int] | None,
+    strength: float | None,
+    negative_prompt: str,
+    num_images: int,
+    seed: int | None,
+    steps: int | None,
+    model: str | None,
+    provider: str | None,
+    max_cost_usd: float | None,
+    allow_paid: bool,
+    file_name: str,
+) -> ImageRequest:
+    """The arguments of edit_image as one value. The pictures are taken in."""
+    asked = ImageRequest(
+        prompt=prompt,
+        strength=strength,
+        negative_prompt=negative_prompt,
+        num_images=num_images,
+        seed=seed,
+        steps=steps,
+        model=model,
+        provider=provider,
+        max_cost_usd=max_cost_usd,
+        allow_paid=allow_paid,
+        file_name=file_name,
+    )
+    service = await ctx.request_context.lifespan_context()
+    margins = Margins(*expand) if expand else None
+    return await service.given(asked, image, mask, margins, reach="ids" if _caller() else "roots")
+
+
 async def ask_to_spend(
     ctx: Context[Open], request: Annotated[ImageRequest, Resolve(one_request)], dry_run: bool
+) -> Spend | Elicit[Spend]:
+    """Ask before a call of generate_image that only money can serve."""
+    return await _question(ctx, request, dry_run)
+
+
+async def ask_to_spend_on_edit(
+    ctx: Context[Open], request: Annotated[ImageRequest, Resolve(one_edit)], dry_run: bool
+) -> Spend | Elicit[Spend]:
+    """The same for edit_image."""
+    return await _question(ctx, request, dry_run)
+
+
+async def _question(
+    ctx: Context[Open], request: ImageRequest, dry_run: bool
 ) -> Spend | Elicit[Spend]:
     """Ask the person before a call that only money can serve. No way to ask is a no."""
     capabilities = ctx.client_capabilities
@@ -193,9 +176,10 @@ async def ask_to_spend(
     if quote is None:
         return Spend(agree=False)
     pictures = "1 picture" if quote.images == 1 else f"{quote.images} pictures"
+    leaves = "The prompt leaves" if request.image is None else "Prompt and picture leave"
     return Elicit(
         f"No free route can make this. Spend up to ${quote.micro_usd / 1e6:.4f} on {pictures} by "
-        f"{quote.provider}/{quote.model}? The prompt leaves this machine.",
+        f"{quote.provider}/{quote.model}? {leaves} this machine.",
         Spend,
     )
 
@@ -249,6 +233,56 @@ async def generate_image(
     The best allowed route is chosen and the next one tried if it fails; the answer says why.
     Returns JSON text, a small preview, and a link to the full file.
     """
+    return await _made(ctx, request, consent, dry_run, wait_seconds, request_id)
+
+
+async def edit_image(
+    ctx: Context[Open],
+    request: Annotated[ImageRequest, Resolve(one_edit)],
+    consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend_on_edit)],
+    image: Annotated[str, Field(description="Id of a picture made here, or a file's path.")],
+    prompt: Annotated[str, Field(description="What the whole result shows.")],
+    mask: Annotated[str, Field(description="Same size: white is painted anew, black stays.")] = "",
+    expand: Annotated[
+        list[int] | None,
+        Field(
+            min_length=4,
+            max_length=4,
+            description="Outpaint: pixels to add [left, top, right, bottom].",
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None, Field(gt=0, le=1, description="How much changes; 1 is all.")
+    ] = None,
+    negative_prompt: str = "",
+    num_images: Annotated[int, Field(ge=1, le=16)] = 1,
+    seed: Annotated[int | None, Field(ge=0, le=2**32 - 1)] = None,
+    steps: Annotated[int | None, Field(ge=1, le=500)] = None,
+    model: str | None = None,
+    provider: str | None = None,
+    max_cost_usd: Annotated[float | None, Field(ge=0)] = None,
+    allow_paid: bool = False,
+    file_name: str = "",
+    dry_run: bool = False,
+    wait_seconds: Annotated[float, Field(ge=0, le=3600)] = WAIT_SECONDS,
+    request_id: Annotated[str, Field(max_length=200)] = "",
+) -> CallToolResult:
+    """Change a picture: as a whole, under a mask, or beyond its edges.
+
+    Arguments and answer are those of generate_image.
+    """
+    return await _made(ctx, request, consent, dry_run, wait_seconds, request_id)
+
+
+async def _made(
+    ctx: Context[Open],
+    request: ImageRequest,
+    consent: ElicitationResult[Spend],
+    dry_run: bool,
+    wait_seconds: float,
+    request_id: str,
+) -> CallToolResult:
+    """Do what was asked, as far as it goes in `wait_seconds`."""
     service = await ctx.request_context.lifespan_context()
     requests = _alternatives(request)
     if dry_run:
@@ -262,7 +296,7 @@ async def generate_image(
     if not agreed:
         await service.unask(request)
     caller = _caller()
-    async with _Reporter(ctx) as reporter:
+    async with Reporter(ctx) as reporter:
         view = await service.start(
             requests,
             yes=offer,
@@ -295,7 +329,7 @@ async def get_job(
 ) -> CallToolResult:
     """Wait for a job of generate_image and return its pictures."""
     service = await ctx.request_context.lifespan_context()
-    async with _Reporter(ctx) as reporter:
+    async with Reporter(ctx) as reporter:
         view = await service.job(job_id, wait_seconds, reporter.report, _caller())
     return await _answer(service, view)
 
@@ -377,13 +411,10 @@ def make_server(
     opener: Open, *, auth: AuthSettings | None = None, token_verifier: TokenVerifier | None = None
 ) -> MCPServer[Open]:
     """Build the server around a way to open the service; nothing is opened here."""
+    # What is not said is the protocol's default: may change things, may destroy, an open world.
     looking = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-    making = ToolAnnotations(
-        read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True
-    )
-    stopping = ToolAnnotations(
-        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-    )
+    making = ToolAnnotations(destructive_hint=False)
+    stopping = ToolAnnotations(idempotent_hint=True, open_world_hint=False)
     server = _Server(
         "ziggie-image-mcp",
         title="Ziggie images",
@@ -394,12 +425,13 @@ def make_server(
         auth=auth,
         token_verifier=token_verifier,
         tools=[
-            _tool(generate_image, "Generate image", making),
-            _tool(list_models, "List models", looking),
-            _tool(check_hardware, "Check hardware", looking),
-            _tool(view_image, "View image", looking),
-            _tool(get_job, "Get job", looking),
-            _tool(cancel_job, "Cancel job", stopping),
+            strict(generate_image, "Generate image", making),
+            strict(edit_image, "Edit image", making),
+            strict(list_models, "List models", looking),
+            strict(check_hardware, "Check hardware", looking),
+            strict(view_image, "View image", looking),
+            strict(get_job, "Get job", looking),
+            strict(cancel_job, "Cancel job", stopping),
         ],
     )
 
@@ -427,50 +459,6 @@ def _lifespan(opener: Open) -> Any:
         yield opener
 
     return lifespan
-
-
-class _Reporter:
-    """Tell the client about progress, and at least every few seconds that the work goes on.
-
-    The protocol wants each value above the last, so a repeated word moves the bar by a hair.
-    """
-
-    def __init__(self, ctx: Context[Open]) -> None:
-        self._ctx = ctx
-        self._value = -1.0
-        self._message = "working"
-        self._group = anyio.create_task_group()
-
-    async def __aenter__(self) -> _Reporter:
-        await self._group.__aenter__()
-        self._group.start_soon(self._beat)
-        return self
-
-    async def __aexit__(self, *exc: Any) -> bool | None:
-        self._group.cancel_scope.cancel()
-        try:
-            return await self._group.__aexit__(*exc)
-        except BaseExceptionGroup as group:
-            # one failure is that failure: the work's own error, not a group around it
-            inner: Sequence[BaseException] = group.exceptions
-            if len(inner) == 1:
-                raise inner[0] from inner[0].__cause__
-            raise
-
-    async def report(self, fraction: float, message: str) -> None:
-        self._message = message
-        await self._send(fraction)
-
-    async def _beat(self) -> None:
-        while True:
-            await anyio.sleep(HEARTBEAT_SECONDS)
-            await self._send(self._value)
-
-    async def _send(self, fraction: float) -> None:
-        if fraction <= self._value:
-            fraction = self._value + (1.0 - self._value) * 0.001
-        self._value = fraction
-        await self._ctx.report_progress(fraction, 1.0, self._message)
 
 
 def _text(data: dict[str, Any]) -> TextContent:

@@ -16,17 +16,20 @@ from typing import TYPE_CHECKING
 import anyio
 
 from ziggie_image_mcp import hardware, outcome, policy, terms
-from ziggie_image_mcp.config import Config, provider_budgets, provider_privacy
+from ziggie_image_mcp.config import Config, input_roots, provider_budgets, provider_privacy
 from ziggie_image_mcp.context import Context
 from ziggie_image_mcp.errors import ConsentRequired, JobNotFound
 from ziggie_image_mcp.experience import Experience
+from ziggie_image_mcp.inputs import Inputs, Margins, Reach
 from ziggie_image_mcp.maker import Maker, Unrecorded, worth_trying
 from ziggie_image_mcp.orders import JobView, Made, Order, Terms
 from ziggie_image_mcp.paid import Cashier
 from ziggie_image_mcp.registry import Registry
 from ziggie_image_mcp.rules_money import usd
+from ziggie_image_mcp.sizes import check_mask
 from ziggie_image_mcp.store import Store
 from ziggie_image_mcp.types import (
+    GivenImage,
     Hardware,
     ImageRequest,
     Plan,
@@ -71,6 +74,7 @@ class Service:
         self._seen: tuple[float, Hardware] | None = None
         self.cashier = cashier
         self.experience = experience
+        self._inputs = Inputs(store, input_roots(config))
         self._own_budgets = provider_budgets(config)
         self._promises = provider_privacy(config)
         self.maker = Maker(config, registry, store, cashier, experience, self.context)
@@ -115,6 +119,41 @@ class Service:
             spending=await self._spending(survey, own),
             experience=await self._learnt(),
         )
+
+    async def given(
+        self,
+        request: ImageRequest,
+        image: str,
+        mask: str = "",
+        expand: Margins | None = None,
+        *,
+        reach: Reach = "roots",
+    ) -> ImageRequest:
+        """The request with the pictures that it works from, which are kept.
+
+        Args:
+            request: All else that was asked.
+            image: The id of a stored picture, or a file's path.
+            mask: The same; empty where there is none.
+            expand: How far the picture grows, to be painted anew there.
+            reach: What the caller may name.
+
+        Raises:
+            InvalidRequest: One is not there, may not be read, or is no picture that will do.
+            StorageError: The pictures cannot be kept.
+        """
+
+        def work() -> tuple[GivenImage, GivenImage | None]:
+            own = self._inputs.image(image, reach=reach)
+            lies = self._inputs.mask(mask, reach=reach) if mask else None
+            if lies is not None:
+                check_mask(own, lies)
+            if expand is not None and any(expand):
+                return self._inputs.grow(own, lies, expand)
+            return own, lies
+
+        found, over = await anyio.to_thread.run_sync(work)
+        return replace(request, image=found, mask=over)
 
     async def plan(self, request: ImageRequest) -> Plan:
         """Say what `generate` would do, and why. Nothing is made, loaded or spent.

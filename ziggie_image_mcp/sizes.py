@@ -6,7 +6,7 @@ import math
 import re
 
 from ziggie_image_mcp.errors import InvalidRequest
-from ziggie_image_mcp.types import ImageRequest, Model
+from ziggie_image_mcp.types import GivenImage, ImageRequest, Model
 
 
 def ratio(text: str) -> float:
@@ -28,6 +28,8 @@ def resolve(model: Model, request: ImageRequest, notes: list[str]) -> tuple[int,
     """Width and height for this model, pixels; what differs from the request goes to `notes`."""
     if request.width is not None and request.height is not None:
         return request.width, request.height
+    if request.image is not None:
+        return _like(request.image, model, notes)
     if request.aspect_ratio is None:
         return model.native_width, model.native_height
     wanted = ratio(request.aspect_ratio)
@@ -41,6 +43,38 @@ def resolve(model: Model, request: ImageRequest, notes: list[str]) -> tuple[int,
             f"{model.id} makes sides in steps of {model.multiple_of} px"
         )
     return width, height
+
+
+def _like(image: GivenImage, model: Model, notes: list[str]) -> tuple[int, int]:
+    """The image's own size, or the nearest to it that the model is good at."""
+    least, most, step = model.min_side, model.max_side, model.multiple_of
+    native = model.native_width * model.native_height
+    scale = min(1.0, math.sqrt(native / (image.width * image.height)))
+    scale = max(scale, math.sqrt(model.min_pixels / (image.width * image.height)))
+    scale = max(scale, least / min(image.width, image.height))
+    scale = min(scale, most / max(image.width, image.height))
+    width, height = (
+        nearest_side(side * scale, least, most, step) for side in (image.width, image.height)
+    )
+    if width * height < model.min_pixels:  # by the rounding
+        width, height = width + step, height + step
+    if (width, height) != (image.width, image.height):
+        notes.append(f"the image of {image.width}x{image.height} is worked on at {width}x{height}")
+    return width, height
+
+
+def check_mask(image: GivenImage | None, mask: GivenImage) -> None:
+    """Refuse a mask that does not lie on its image.
+
+    Raises:
+        InvalidRequest: There is no image, or it has another size.
+    """
+    size = f"{mask.width}x{mask.height}"
+    if image is None:
+        raise InvalidRequest("mask", size, "it needs an image to lie on")
+    if (mask.width, mask.height) != (image.width, image.height):
+        fix = f"make it {image.width}x{image.height}, as the image is"
+        raise InvalidRequest("mask", size, fix)
 
 
 def nearest_side(side: float, least: int, most: int, step: int) -> int:

@@ -125,6 +125,15 @@ class Store:
             seed=recipe.seed,
         )
 
+    def keep(self, data: bytes, image_id: str, hint: str) -> None:
+        """Write a picture that was given, under an id that follows from it.
+
+        Raises:
+            StorageError: The place cannot be written.
+        """
+        name = f"{slug(hint)}-{image_id}{_SUFFIX['png']}"
+        self._files.write(f"{image_id[:4]}-{image_id[4:6]}-{image_id[6:8]}", name, data)
+
     def find(self, image_id: str) -> str:
         """The path or URL of a picture.
 
@@ -184,6 +193,15 @@ class Store:
                 self._files.delete(path)
         return Cleaned(pictures=pictures, bytes=size)
 
+    def original(self, image_id: str) -> bytes:
+        """A picture's bytes, as they are.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The file cannot be read.
+        """
+        return self._files.read(self.find(image_id))
+
     def read(self, image_id: str) -> tuple[bytes, str]:
         """A picture's bytes and media type, made smaller when over RESOURCE_BYTES.
 
@@ -191,7 +209,7 @@ class Store:
             ImageNotFound: No picture has this id.
             StorageError: The file cannot be read.
         """
-        data = self._files.read(self.find(image_id))
+        data = self.original(image_id)
         if len(data) <= RESOURCE_BYTES:
             return data, media_type(data)
         small = self._shrink(data, side=2048, base64_limit=RESOURCE_BYTES)

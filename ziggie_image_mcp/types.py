@@ -9,6 +9,9 @@ from typing import Literal
 
 Feature = Literal[
     "text_to_image",
+    "image_to_image",
+    "inpaint",
+    "strength",
     "negative_prompt",
     "seed",
     "steps",
@@ -55,6 +58,21 @@ class ImageRequest:
     output_format: OutputFormat | None = None
     file_name: str = ""
     """A hint for the file's name, never a path."""
+    image: GivenImage | None = None
+    """The picture to change. Without one the request is text to image."""
+    mask: GivenImage | None = None
+    """White is painted anew, black stays; of the same size as the image."""
+    strength: float | None = None
+    """How much of the image changes: above 0, to 1 where nothing of it is left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenImage:
+    """A picture that stands in the store, to work from."""
+
+    id: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +91,15 @@ class Job:
     """None where the model takes no guidance."""
     sampler: str | None = None
     scheduler: str | None = None
+    strength: float | None = None
+    """None where the model takes none, or where there is no image."""
+    image_id: str = ""
+    """Of the picture to change; empty for text to image."""
+    mask_id: str = ""
+    image: bytes | None = field(default=None, repr=False)
+    """That picture as PNG, of the job's width and height: only in the hands of a provider."""
+    mask: bytes | None = field(default=None, repr=False)
+    """As PNG of the same size, in shades of grey: white is painted anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +127,10 @@ class Model:
     max_side: int = 2048
     multiple_of: int = 8
     """Width and height must be multiples of this, pixels."""
+    min_pixels: int = 0
+    """Width times height at least."""
+    max_pixels: int | None = None
+    """Width times height at most; None: what the sides allow."""
     max_images: int = 16
     default_steps: int | None = None
     default_guidance: float | None = None
@@ -122,6 +153,8 @@ class Model:
     price_by_pixels: tuple[tuple[int, int], ...] = ()
     """Where the price depends on the size: (pixels, 1e-6 USD for a picture of at most so many),
     the smallest first."""
+    price_of_given_micro_usd: int = 0
+    """Added once for a picture to work from, upper bound, 1e-6 USD."""
     price_as_of: date | None = None
     """When the price was read; None for free models and for prices that the user set."""
     seconds: float | None = None

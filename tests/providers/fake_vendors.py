@@ -11,6 +11,8 @@ import struct
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -33,6 +35,18 @@ class Seen:
     @property
     def body(self) -> Any:
         return json.loads(self.content)
+
+    @property
+    def form(self) -> dict[str, str | bytes]:
+        """The fields of a multipart form, a file's as bytes."""
+        head = f"content-type: {self.headers['content-type']}\r\n\r\n".encode()
+        found: dict[str, str | bytes] = {}
+        for part in message_from_bytes(head + self.content, policy=HTTP).iter_parts():
+            name = str(part.get_param("name", header="content-disposition"))
+            content = part.get_payload(decode=True)
+            assert isinstance(content, bytes)
+            found[name] = content if part.get_filename() else content.decode()
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

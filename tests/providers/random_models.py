@@ -55,9 +55,9 @@ def clip_tokenizer() -> Any:
     )
 
 
-def clip_text_model(words: Any, width: int = 32) -> Any:
+def clip_text_model(words: Any, width: int = 32, kind: str = "CLIPTextModel") -> Any:
     transformers = importlib.import_module("transformers")
-    return transformers.CLIPTextModel(
+    return getattr(transformers, kind)(
         transformers.CLIPTextConfig(
             vocab_size=len(words),
             hidden_size=width,
@@ -135,6 +135,35 @@ def sd1(width: int = 32, **more: Any) -> Any:
             "requires_safety_checker": False,
             **more,
         },
+    )
+
+
+def sdxl() -> Any:
+    """Two text encoders, and a UNet that is told of sizes."""
+    diffusers = importlib.import_module("diffusers")
+    words = clip_tokenizer()
+    return diffusers.StableDiffusionXLPipeline(
+        unet=diffusers.UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=64,
+            attention_head_dim=4,
+            norm_num_groups=4,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=6 * 8 + 32,
+        ),
+        vae=autoencoder(),
+        text_encoder=clip_text_model(words),
+        tokenizer=words,
+        text_encoder_2=clip_text_model(words, kind="CLIPTextModelWithProjection"),
+        tokenizer_2=words,
+        scheduler=diffusers.EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        ),
     )
 
 
@@ -298,7 +327,7 @@ def build(folder: Path) -> None:
     """Save all models, as folders named after what they are or what is wrong with them."""
     importlib.import_module("torch").manual_seed(0)
     pipelines = {"sd1": sd1(), "wide": sd1(768), "flux": flux(), "pixart": pixart()}
-    for name, pipeline in {**pipelines, "prude": prude()}.items():
+    for name, pipeline in {**pipelines, "sdxl": sdxl(), "prude": prude()}.items():
         pipeline.save_pretrained(folder / name)
     checkpoint(folder / "wide", folder / "single.safetensors")
     for name in ("nan", "damaged", "incomplete", "strange", "garbled"):

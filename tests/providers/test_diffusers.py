@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import io
 import os
 import signal
 import struct
@@ -19,6 +20,7 @@ import anyio
 import psutil
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from ziggie_image_mcp.errors import (
     ContentRefused,
@@ -194,6 +196,71 @@ async def test_guidance_and_steps_left_open_are_those_of_the_model(provider: Dif
     given = await pictures(provider, "sd1", steps=30, guidance_scale=7.5)
 
     assert left_open == given
+
+
+def given(colour: str, mode: str = "RGB", box: tuple[int, int, int, int] | None = None) -> bytes:
+    picture = Image.new(mode, (64, 64), "black" if box else colour)
+    if box:
+        picture.paste(colour, box)
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
+def part(png: bytes, box: tuple[int, int, int, int]) -> bytes:
+    with Image.open(io.BytesIO(png)) as picture:
+        return picture.convert("RGB").crop(box).tobytes()
+
+
+@pytest.mark.parametrize("id", ["sd1", "sdxl", "flux"])
+async def test_a_picture_is_worked_from(provider: Diffusers, id: str) -> None:
+    assert {"image_to_image", "strength"} <= (await model(provider, id)).features
+    edit = {"image_id": "i", "image": given("red")}
+    [text] = await pictures(provider, id)
+    [much] = await pictures(provider, id, **edit, strength=0.9)
+    [again] = await pictures(provider, id, **edit, strength=0.9)
+    [little] = await pictures(provider, id, **edit, strength=0.4)
+    [other] = await pictures(provider, id, image_id="i", image=given("blue"), strength=0.4)
+    [after] = await pictures(provider, id)
+
+    assert size(much) == (64, 64)
+    assert much == again
+    assert len({text, much, little, other}) == 4
+    assert after == text, "work from a picture leaves no trace"
+
+
+@pytest.mark.parametrize("id", ["sd1", "sdxl", "flux"])
+async def test_what_a_mask_keeps_stays_to_the_last_bit(provider: Diffusers, id: str) -> None:
+    assert "inpaint" in (await model(provider, id)).features
+    mask = given("white", "L", (0, 0, 32, 64))
+    edit = {"image_id": "i", "image": given("red"), "mask_id": "m", "mask": mask}
+
+    [png] = await pictures(provider, id, **edit)
+
+    assert part(png, (32, 0, 64, 64)) == part(given("red"), (32, 0, 64, 64))
+    assert part(png, (0, 0, 24, 64)) != part(given("red"), (0, 0, 24, 64))
+
+
+async def test_even_a_weak_change_in_few_steps_is_a_step(provider: Diffusers) -> None:
+    [png] = await pictures(
+        provider, "sd1", image_id="i", image=given("red"), strength=0.05, steps=1
+    )
+
+    assert size(png) == (64, 64)
+
+
+async def test_transparent_parts_are_laid_on_white_and_that_is_said(provider: Diffusers) -> None:
+    hollow = Image.new("RGBA", (64, 64))
+    out = io.BytesIO()
+    hollow.save(out, "PNG")
+    sd1 = await model(provider, "sd1")
+
+    clear = await provider.generate(job(image_id="i", image=out.getvalue()), sd1, deaf)
+    white = await provider.generate(job(image_id="i", image=given("white")), sd1, deaf)
+
+    assert clear.images[0].data == white.images[0].data
+    assert any("laid on white" in note for note in clear.notes)
+    assert not white.notes
 
 
 @pytest.mark.parametrize("id", ["sd1", "pixart"])

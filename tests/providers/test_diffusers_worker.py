@@ -149,6 +149,9 @@ def test_an_order_says_everything() -> None:
         "guidance": 3.5,
         "guidance_argument": "guidance_scale",
         "sampler": None,
+        "strength": None,
+        "image_bytes": 0,
+        "mask_bytes": 0,
     }
 
 

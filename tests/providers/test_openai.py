@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from datetime import date
@@ -8,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from tests.providers.fake_vendors import (
@@ -34,7 +36,7 @@ from ziggie_image_mcp.errors import (
 )
 from ziggie_image_mcp.provider import PaidProvider, ProviderContext
 from ziggie_image_mcp.types import Generation, Job, Model
-from ziggie_image_providers.openai import OpenAI, bound, payload
+from ziggie_image_providers.openai import MASK_NOTE, OpenAI, bound, payload
 from ziggie_image_providers.openai.settings import Row, Settings, table
 
 KEY = "sk-proj-0123456789abcdef"
@@ -95,7 +97,7 @@ async def test_it_is_a_paid_provider_that_lists_its_table_without_asking_anybody
 
     listed = {m.id: m for m in await made.models()}
     assert list(listed) == list(table())
-    assert listed["gpt-image-2"].features == {"text_to_image"}
+    assert listed["gpt-image-2"].features == {"text_to_image", "image_to_image", "inpaint"}
     assert not any(m.local for m in listed.values())
     assert listed["gpt-image-2"].price_micro_usd == 58_500  # 2560x1440 medium, and the prompt
     assert listed["gpt-image-2.6-flare"].price_micro_usd is None
@@ -243,6 +245,53 @@ async def test_request_and_fake_answer_keep_to_the_published_spec() -> None:
     assert vendor.asked == ["POST /v1/images/generations"]
     assert problems("openai", "CreateImageRequest", vendor.seen[0].body) == []
     assert problems("openai", "ImagesResponse", openai_answer(2)) == []
+
+
+def plain(colour: str, mode: str = "RGB", size: tuple[int, int] = (1024, 1024)) -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, size, colour).save(out, "PNG")
+    return out.getvalue()
+
+
+@SPEC
+async def test_an_edit_sends_picture_and_mask_as_the_published_spec_wants() -> None:
+    half = Image.new("L", (1024, 1024))
+    half.paste(255, (0, 0, 512, 1024))
+    out = io.BytesIO()
+    half.save(out, "PNG")
+    edit = job(image_id="i", image=plain("red"), mask_id="m", mask=out.getvalue())
+
+    with FakeVendor(lambda seen: Answer(body=openai_answer())) as vendor:
+        generation = await submit(provider(baseUrl=f"{vendor.url}/v1"), edit)
+
+    sent = vendor.seen[0].form
+    words = {key: value for key, value in sent.items() if isinstance(value, str)}
+    assert vendor.asked == ["POST /v1/images/edits"]
+    assert words == {
+        "model": "gpt-image-2",
+        "prompt": "a red bicycle",
+        "n": "1",
+        "size": "1024x1024",
+        "quality": "medium",
+        "output_format": "png",
+    }
+    said = words | {"n": 1, "image": "binary", "mask": "binary"}
+    assert problems("openai", "CreateImageEditRequest", said) == []
+    assert sent["image"] == edit.image
+    assert isinstance(sent["mask"], bytes)
+    with Image.open(io.BytesIO(sent["mask"])) as mask:
+        alphas = [mask.getchannel("A").getpixel(at) for at in ((0, 0), (1023, 0))]
+    assert alphas == [0, 255], "OpenAI paints anew where the mask is transparent"
+    assert MASK_NOTE in generation.notes
+
+
+async def test_a_picture_to_work_from_raises_the_price() -> None:
+    listed = await model(provider())
+    own = await model(provider(models={"mine": {"priceUsd": 0.1, "edits": False}}), "mine")
+
+    assert listed.price_of_given_micro_usd == 7_000 * 8
+    assert own.price_of_given_micro_usd == 0
+    assert own.features == {"text_to_image"}
 
 
 @SPEC

@@ -17,7 +17,7 @@ from ziggie_image_mcp.types import Generation, Job, Model, Progress
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.listing import describe, packages_missing
-from ziggie_image_providers.diffusers.orders import order
+from ziggie_image_providers.diffusers.orders import differences, order, payload
 from ziggie_image_providers.diffusers.scan import TINY_ID, Found, default_hub_cache, find, locate
 
 PACKAGES = ("torch", "diffusers", "transformers")
@@ -77,11 +77,12 @@ class Diffusers:
         if found.id in self._tight:
             told = told.model_copy(update={"must_offload": True})
         try:
-            images = await self._device.run(told, progress)
+            images = await self._device.run(told, progress, payload(job))
         except OutOfMemory:
             self._tight.add(found.id)
             raise
-        return Generation(images=images, notes=(TINY_NOTE,) if found.id == TINY_ID else ())
+        notes = (TINY_NOTE,) if found.id == TINY_ID else ()
+        return Generation(images=images, notes=(*notes, *differences(job)))
 
     async def aclose(self) -> None:
         """End the worker. May be called twice."""

@@ -69,8 +69,10 @@ class Device:
         self.loaded: str | None = None
         """Path of the model that the worker holds."""
 
-    async def run(self, order: wire.Order, progress: Progress) -> tuple[GeneratedImage, ...]:
-        """Run one order when its turn comes.
+    async def run(
+        self, order: wire.Order, progress: Progress, payload: bytes = b""
+    ) -> tuple[GeneratedImage, ...]:
+        """Run one order when its turn comes; the payload is what it says.
 
         Raises:
             ProviderError: A child of it that names what went wrong.
@@ -79,7 +81,7 @@ class Device:
             child = await self._worker()
             try:
                 with anyio.move_on_after(self._total_seconds):
-                    return await self._converse(child, order, progress)
+                    return await self._converse(child, order, progress, payload)
             except Ended as e:
                 raise self._crash(e) from e
             raise ProviderTimeout(
@@ -122,14 +124,14 @@ class Device:
         return self._child
 
     async def _converse(
-        self, child: Child, order: wire.Order, progress: Progress
+        self, child: Child, order: wire.Order, progress: Progress, payload: bytes
     ) -> tuple[GeneratedImage, ...]:
         images: list[GeneratedImage] = []
         limit = self._load_seconds
         if self.loaded != order.path:
             self.loaded = None
             await progress(0.0, "loading the model")
-        await child.send(order)
+        await child.send(order, payload)
         while True:
             frame = await self._next(child, limit)
             limit = self._step_seconds

@@ -25,6 +25,8 @@ class Family:
     """Its scheduler may be swapped for one of SAMPLERS."""
     half_precision: Literal["float16", "bfloat16"] = "bfloat16"
     distilled: bool = False
+    edits: frozenset[Feature] = frozenset()
+    """What it does with a picture that is given: those that were seen to work on a small model."""
     activation: float = 0.6e9
     """Peak of the denoiser at native size, bytes: traced, never measured on a GPU."""
     vae_full_precision: bool = False
@@ -45,6 +47,8 @@ class Variant:
     distilled: bool = True
 
 
+_EDITS: frozenset[Feature] = frozenset({"image_to_image", "inpaint", "strength"})
+
 PIPELINES: Mapping[str, Family] = {
     "StableDiffusionPipeline": Family(
         name="sd1",
@@ -54,6 +58,7 @@ PIPELINES: Mapping[str, Family] = {
         multiple_of=8,
         samplers=True,
         half_precision="float16",
+        edits=_EDITS,
         activation=0.14e9,
         config_repo="stable-diffusion-v1-5/stable-diffusion-v1-5",
     ),
@@ -76,6 +81,7 @@ PIPELINES: Mapping[str, Family] = {
         multiple_of=8,
         samplers=True,
         half_precision="float16",
+        edits=_EDITS,
         activation=0.33e9,
         vae_full_precision=True,
         config_repo="stabilityai/stable-diffusion-xl-base-1.0",
@@ -94,6 +100,7 @@ PIPELINES: Mapping[str, Family] = {
         steps=28,
         guidance=3.5,
         negative=False,
+        edits=_EDITS,
         activation=0.49e9,
         config_repo="black-forest-labs/FLUX.1-dev",
     ),
@@ -227,7 +234,7 @@ def features(family: Family | None, *, guided: bool) -> frozenset[Feature]:
     found: set[Feature] = {"text_to_image", "seed"}
     if family is None:
         return frozenset(found)
-    found.add("steps")
+    found |= {"steps", *family.edits}
     if guided:
         found.add("guidance_scale")
         if family.negative:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import math
+
 from ziggie_image_mcp.errors import RequestRejected
 from ziggie_image_mcp.provider import ProviderContext
 from ziggie_image_mcp.types import Job, Model
@@ -10,6 +13,9 @@ from ziggie_image_providers.diffusers.families import SAMPLERS, sampler
 from ziggie_image_providers.diffusers.scan import TINY_ID, Found
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.weights import need
+
+CHANGE, REPAINT = 0.75, 1.0
+"""The strength where none is asked for: enough to change, and under a mask all of it."""
 
 
 def order(
@@ -44,6 +50,12 @@ def order(
     if negative is not None and known is not None and not known.negative:
         raise RequestRejected(model.provider, f"{model.id} takes no negative prompt.")
     width, height = job.width, job.height
+    steps = job.steps if job.steps is not None else model.default_steps
+    strength = None
+    if job.image is not None:
+        strength = job.strength or (CHANGE if job.mask is None else REPAINT)
+        if steps is not None:  # the pipelines run `steps * strength` of them, and one at least
+            steps = max(steps, math.ceil(1 / strength))
     memory = need(found.parts, known, width, height)
     return wire.Order(
         path=str(found.path),
@@ -63,11 +75,33 @@ def order(
         height=height,
         num_images=job.num_images,
         seed=job.seed,
-        steps=job.steps if job.steps is not None else model.default_steps,
+        steps=steps,
         guidance=(job.guidance_scale if job.guidance_scale is not None else model.default_guidance),
         guidance_argument=known.guidance_argument if known else "guidance_scale",
         sampler=chosen,
+        strength=strength,
+        image_bytes=len(job.image or b""),
+        mask_bytes=len(job.mask or b""),
     )
+
+
+def payload(job: Job) -> bytes:
+    """What goes with the order."""
+    return (job.image or b"") + (job.mask or b"")
+
+
+def differences(job: Job) -> list[str]:
+    """What an edit does that was not asked for."""
+    if job.image is None or not _transparent(job.image):
+        return []
+    return ["the picture's transparent parts were laid on white: this model knows no transparency"]
+
+
+def _transparent(data: bytes) -> bool:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as picture:
+        return "A" in picture.getbands() and picture.getchannel("A").getextrema() != (255, 255)
 
 
 def device(found: Found, settings: Settings, context: ProviderContext) -> str:

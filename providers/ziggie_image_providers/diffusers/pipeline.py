@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.families import SAMPLERS
@@ -42,10 +42,15 @@ class Held:
         self.key: tuple[object, ...] | None = None
         self.pipe: Any = None
         self.scheduler: Any = None
+        self.offloads = ""
+        """The device that the parts visit in turn; empty where all of them stay on it."""
+        self.edits: dict[str, Any] = {}
+        """The same parts in the pipelines that work from pictures."""
 
     def drop(self) -> None:
         """Free the memory."""
         self.key = self.pipe = self.scheduler = None
+        self.edits = {}
         gc.collect()
         for name in ("cuda", "xpu", "mps"):
             backend = getattr(torch, name, None)
@@ -65,7 +70,8 @@ def load(order: wire.Order) -> None:
         return
     _held.drop()
     pipe = _read(order, dtype)
-    if order.may_offload and _too_big(order, device):
+    _held.offloads = device if order.may_offload and _too_big(order, device) else ""
+    if _held.offloads:
         pipe.enable_model_cpu_offload(device=device)
     else:
         pipe.to(device)
@@ -73,21 +79,44 @@ def load(order: wire.Order) -> None:
     _held.pipe, _held.scheduler, _held.key = pipe, getattr(pipe, "scheduler", None), key
 
 
-def picture(order: wire.Order, number: int, on_step: OnStep) -> bytes:
-    """Make one picture as PNG.
+class Given(NamedTuple):
+    """The pictures that an order works from."""
+
+    image: Any = None
+    mask: Any = None
+
+
+def opened(order: wire.Order, payload: bytes) -> Given:
+    """The pictures in an order's payload; transparent parts are laid on white."""
+    from PIL import Image
+
+    if not order.image_bytes:
+        return Given()
+    with Image.open(io.BytesIO(payload[: order.image_bytes])) as found:
+        over = found.convert("RGBA")
+    image = Image.new("RGB", over.size, "white")
+    image.paste(over, mask=over.getchannel("A"))
+    if not order.mask_bytes:
+        return Given(image)
+    with Image.open(io.BytesIO(payload[order.image_bytes :])) as found:
+        return Given(image, found.convert("L"))
+
+
+def picture(order: wire.Order, number: int, on_step: OnStep, given: Given) -> bytes:
+    """Make one picture as PNG. What a mask keeps is the given picture's, pixel by pixel.
 
     Raises:
         Problem: The picture is blank, or a safety filter took it.
     """
-    pipe = _held.pipe
+    pipe = _pipe(given)
     _swap_scheduler(pipe, order.sampler)
     _tile(pipe, order.width * order.height > TILED_ABOVE)
     parameters = inspect.signature(type(pipe).__call__).parameters
-    given = arguments(order, number, parameters)
+    words = arguments(order, number, parameters, given)
     with _watched(pipe, parameters, order.steps, on_step) as extra, warnings.catch_warnings():
         # What is no number becomes a black picture with nothing but this warning.
         warnings.filterwarnings("error", message="invalid value", category=RuntimeWarning)
-        output = pipe(**given, **extra)
+        output = pipe(**words, **extra)
     if any(getattr(output, "nsfw_content_detected", None) or ()):
         raise Problem("refused", "The model's own safety checker refused the picture.")
     image = output.images[0]
@@ -95,6 +124,8 @@ def picture(order: wire.Order, number: int, on_step: OnStep) -> bytes:
         raise Problem(
             "invalid_output", "The picture is of one colour: the model's weights may be damaged."
         )
+    if given.mask is not None:
+        image = kept_outside(image, given)
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
@@ -105,8 +136,19 @@ def seed(order: wire.Order, number: int) -> int:
     return (order.seed + number) % 2**32
 
 
+def kept_outside(image: Any, given: Given) -> Any:
+    """The new picture where the mask is white, fading into the old one inside its edge."""
+    from PIL import Image, ImageChops, ImageFilter
+
+    soft = given.mask.filter(ImageFilter.GaussianBlur(max(1.0, min(image.size) / 128)))
+    return Image.composite(image, given.image, ImageChops.darker(given.mask, soft))
+
+
 def arguments(
-    order: wire.Order, number: int, parameters: Mapping[str, inspect.Parameter]
+    order: wire.Order,
+    number: int,
+    parameters: Mapping[str, inspect.Parameter],
+    pictures: Given,
 ) -> dict[str, Any]:
     """Say the order in the words of the pipeline.
 
@@ -122,7 +164,12 @@ def arguments(
         "num_inference_steps": order.steps,
         order.guidance_argument: order.guidance,
         "negative_prompt": order.negative_prompt,
+        "image": pictures.image,
+        "mask_image": pictures.mask,
+        "strength": order.strength,
     }
+    if pictures.image is not None:  # which has the size
+        asked = {k: v for k, v in asked.items() if k in parameters or k not in ("width", "height")}
     given = {name: value for name, value in asked.items() if value is not None}
     missing = sorted(given.keys() - parameters.keys())
     if missing:
@@ -172,6 +219,20 @@ def choose_dtype(order: wire.Order, device: str) -> Any:
 def _stamp(order: wire.Order) -> int:
     path = Path(order.path)
     return (path if order.single_file else path / "model_index.json").stat().st_mtime_ns
+
+
+def _pipe(given: Given) -> Any:
+    """The pipeline in memory, or one of the same parts for work from pictures."""
+    if given.image is None:
+        return _held.pipe
+    kind = "AutoPipelineForImage2Image" if given.mask is None else "AutoPipelineForInpainting"
+    if kind not in _held.edits:
+        made = getattr(diffusers, kind).from_pipe(_held.pipe)
+        made.set_progress_bar_config(disable=True)
+        if _held.offloads:  # each pipeline moves its parts by itself
+            made.enable_model_cpu_offload(device=_held.offloads)
+        _held.edits[kind] = made
+    return _held.edits[kind]
 
 
 def _read(order: wire.Order, dtype: Any) -> Any:

@@ -95,11 +95,11 @@ class Child:
         assert process.stderr is not None
         return cls(process, process.stdin, process.stdout, process.stderr)
 
-    async def send(self, message: wire.Message) -> None:
+    async def send(self, message: wire.Message, payload: bytes = b"") -> None:
         """Send one message; a broken pipe shows in `receive`."""
         self.busy = self.busy or isinstance(message, wire.Order)
         try:
-            self._orders.write(wire.encode(message))
+            self._orders.write(wire.encode(message, payload))
             await self._orders.drain()
         except ConnectionError:
             return  # `receive` raises Ended, which says more

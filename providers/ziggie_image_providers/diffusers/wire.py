@@ -65,6 +65,12 @@ class Order(_Message):
     guidance: float | None
     guidance_argument: Literal["guidance_scale", "true_cfg_scale"] = "guidance_scale"
     sampler: str | None = None
+    strength: float | None = None
+    """With a picture to work from."""
+    image_bytes: int = 0
+    """The payload begins with that picture, PNG; none where there is no payload."""
+    mask_bytes: int = 0
+    """And goes on with its mask."""
 
 
 class Cancel(_Message):

@@ -20,7 +20,7 @@ class Line:
         self._source = source
         self._sink = sink
         self._cancelled = threading.Event()
-        self.orders: queue.SimpleQueue[wire.Order] = queue.SimpleQueue()
+        self.orders: queue.SimpleQueue[tuple[wire.Order, bytes]] = queue.SimpleQueue()
 
     def open(self) -> None:
         """Say hello and begin to listen."""
@@ -43,10 +43,10 @@ class Line:
             while len(start := self._source.read(wire.LENGTHS.size)) == wire.LENGTHS.size:
                 header, payload = wire.LENGTHS.unpack(start)
                 message = wire.decode(self._source.read(header))
-                self._source.read(payload)
+                given = self._source.read(payload)
                 if isinstance(message, wire.Order):
                     self._cancelled.clear()
-                    self.orders.put(message)
+                    self.orders.put((message, given))
                 elif isinstance(message, wire.Cancel):
                     self._cancelled.set()
         finally:
@@ -65,7 +65,7 @@ def take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     return source, sink
 
 
-def work(line: Line, order: wire.Order) -> None:
+def work(line: Line, order: wire.Order, given: bytes) -> None:
     """Run one order and tell how it went."""
     try:
         from ziggie_image_providers.diffusers import (
@@ -79,13 +79,14 @@ def work(line: Line, order: wire.Order) -> None:
         return
     line.send(wire.Loaded())
     try:
+        pictures = pipeline.opened(order, given)
         for number in range(order.num_images):
 
             def on_step(step: int, steps: int, number: int = number) -> None:
                 line.check()
                 line.send(wire.Step(picture=number, step=step, steps=steps))
 
-            png = pipeline.picture(order, number, on_step)
+            png = pipeline.picture(order, number, on_step, pictures)
             line.check()
             line.send(wire.Picture(seed=pipeline.seed(order, number)), png)
     except (Exception, Stopped) as e:
@@ -100,7 +101,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # stderr is kept for the words before a crash
     line.open()
     while True:
-        work(line, line.orders.get())
+        work(line, *line.orders.get())
 
 
 if __name__ == "__main__":

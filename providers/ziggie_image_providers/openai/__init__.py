@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import itertools
 import json
 import math
@@ -49,6 +50,8 @@ MAX_ANSWER_BYTES = 400 * 2**20
 """Ten pictures of 30 MB as base64, with room."""
 
 _FEATURES: frozenset[Feature] = frozenset(("text_to_image",))
+_EDITS: frozenset[Feature] = frozenset(("image_to_image", "inpaint"))
+MASK_NOTE = "the model draws the whole picture anew: what the mask keeps may differ a little"
 _NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 _REFUSED = ("moderation_blocked", "content_policy_violation")
 
@@ -124,7 +127,7 @@ class OpenAI:
         secret = await self._key()
         row = self._rows.get(model.id, Row())
         self._check(job, row)
-        status, content = await self._post(payload(job, model, self._settings.quality), secret)
+        status, content = await self._post(job, payload(job, model, self._settings.quality), secret)
         try:
             answer = Answer.model_validate_json(content)
         except ValidationError as e:
@@ -141,6 +144,8 @@ class OpenAI:
             said = f"{self.name} counted tokens for this, and answered without a picture."
             raise InvalidOutput(self.name, said, charged)
         notes = [f"{model.id} takes no seed: the seed given here does not make this picture again"]
+        if job.mask is not None:
+            notes.append(MASK_NOTE)
         if len(images) < job.num_images:
             notes.append(f"{self.name} made {len(images)} of {job.num_images} pictures")
         cost, how = self._cost(job, row, answer.usage, len(images))
@@ -172,17 +177,20 @@ class OpenAI:
             local=False,
             title=row.title,
             aliases=row.aliases,
-            features=_FEATURES,
+            features=_FEATURES | _EDITS if row.edits else _FEATURES,
             native_width=row.native_width,
             native_height=row.native_height,
             min_side=row.min_side,
             max_side=row.max_side,
             multiple_of=row.multiple_of,
+            min_pixels=row.min_pixels,
+            max_pixels=row.max_pixels,
             max_images=row.max_images,
             license=row.license,
             commercial_use=row.commercial_use,
             price_micro_usd=bound(row, quality),
             price_by_pixels=steps(row, quality),
+            price_of_given_micro_usd=given_bound(row),
             price_as_of=row.as_of,
         )
 
@@ -217,8 +225,8 @@ class OpenAI:
                 f"{size} is longer than {row.max_ratio:g}:1; ask for another shape",
             )
 
-    async def _post(self, body: dict[str, Any], secret: str) -> tuple[int, bytes]:
-        url = f"{self._settings.base_url}/images/generations"
+    async def _post(self, job: Job, body: dict[str, Any], secret: str) -> tuple[int, bytes]:
+        url = f"{self._settings.base_url}/images/{'generations' if job.image is None else 'edits'}"
         headers = {
             "OpenAI-Organization": self._settings.organization or "",
             "OpenAI-Project": self._settings.project or "",
@@ -228,7 +236,12 @@ class OpenAI:
         try:
             with anyio.fail_after(self._seconds):
                 async with client.stream(
-                    "POST", url, json=body, headers={k: v for k, v in headers.items() if v}
+                    "POST",
+                    url,
+                    json=body if job.image is None else None,
+                    data=None if job.image is None else {k: str(v) for k, v in body.items()},
+                    files=pictures(job),
+                    headers={k: v for k, v in headers.items() if v},
                 ) as response:
                     content = await self._read(response)
         except _http.NOT_SENT as e:
@@ -319,7 +332,9 @@ class OpenAI:
         one = bound(row, self._settings.quality, job.width, job.height)
         if one is None:
             return 0, "cost: unknown, because this model has no price; set priceUsd for it"
-        return one * images, "cost: the price table's upper bound; the vendor did not tell more"
+        given = given_bound(row) if job.image is not None else 0
+        how = "cost: the price table's upper bound; the vendor did not tell more"
+        return one * images + given, how
 
 
 def payload(job: Job, model: Model, quality: Quality) -> dict[str, Any]:
@@ -332,6 +347,34 @@ def payload(job: Job, model: Model, quality: Quality) -> dict[str, Any]:
         "quality": quality,
         "output_format": "png",
     }
+
+
+def pictures(job: Job) -> dict[str, tuple[str, bytes, str]] | None:
+    """The files of an edit's form; None for a picture from text alone."""
+    if job.image is None:
+        return None
+    files = {"image": ("image.png", job.image, "image/png")}
+    if job.mask is not None:
+        files["mask"] = ("mask.png", transparent(job.mask), "image/png")
+    return files
+
+
+def transparent(mask: bytes) -> bytes:
+    """A mask in OpenAI's words: transparent where the picture is painted anew."""
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(mask)) as grey:
+        alpha = ImageOps.invert(grey.convert("L"))
+    out = io.BytesIO()
+    Image.merge("LA", (Image.new("L", alpha.size), alpha)).convert("RGBA").save(out, "PNG")
+    return out.getvalue()
+
+
+def given_bound(row: Row) -> int:
+    """The most that a picture to work from adds, 1e-6 USD."""
+    if row.price_usd is not None or row.tokens is None:
+        return 0
+    return math.ceil(row.image_tokens * row.tokens.image_in)
 
 
 def bound(

@@ -59,6 +59,11 @@ class Row(Section):
     max_pixels: int = 2560 * 1440
     max_ratio: float = Field(default=3.0, ge=1)
     max_images: int = Field(default=10, ge=1, le=10)
+    edits: bool = True
+    """Whether it also works from pictures, at /images/edits."""
+    image_tokens: int = Field(default=7_000, ge=0)
+    """What a picture to work from counts at most. Not published for these models: gpt-image-1
+    took 65, 129 for each tile and 6,240 more at high fidelity (from memory, unverified)."""
 
 
 class Settings(Section):
