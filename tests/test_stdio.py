@@ -49,7 +49,7 @@ def test_the_modern_era_is_spoken_without_a_handshake() -> None:
         code = wire.end()
 
     assert "2026-07-28" in found["result"]["supportedVersions"]
-    assert len(tools["result"]["tools"]) == 6
+    assert len(tools["result"]["tools"]) == 7
     assert code == 0
 
 
