@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 import os
 import signal
@@ -9,18 +11,23 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
+import anyio.abc
 import httpx2
 import pytest
+from anyio.abc import ByteStream, SocketStream
 from mcp import Client
+from mcp.client import ClientRequestContext
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
 
 from tests import postgres, s3
+from tests.providers.fake_vendors import Answer, FakeVendor, Seen, openai_answer
+from ziggie_image_mcp.testing import picture
 
 PICTURES = 100
 
@@ -44,16 +51,15 @@ def process(folder: Path, name: str, *words: str, **env: str) -> Generator[subpr
 
 
 @contextmanager
-def http_server(folder: Path, name: str, **env: str) -> Generator[str]:
+def http_server(folder: Path, name: str, *options: str, **env: str) -> Generator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with process(folder, name, "serve", "--http", "--port", str(port), **env):
+    with process(folder, name, "serve", "--http", "--port", str(port), *options, **env):
         yield f"http://127.0.0.1:{port}/mcp"
 
 
-@asynccontextmanager
-async def client(url: str, token: str = "") -> AsyncGenerator[Client]:
+async def until_it_answers(url: str) -> None:
     with anyio.fail_after(60):
         while True:
             try:
@@ -61,10 +67,26 @@ async def client(url: str, token: str = "") -> AsyncGenerator[Client]:
                     break
             except OSError:
                 await anyio.sleep(0.1)
+
+
+@asynccontextmanager
+async def client(
+    url: str,
+    token: str = "",
+    *,
+    mode: Literal["auto", "legacy"] = "auto",
+    each_its_own: bool = False,
+    ask: Any = None,
+) -> AsyncGenerator[Client]:
+    """A client; with `each_its_own` every request has a connection of its own."""
+    await until_it_answers(url)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
+    limits = httpx2.Limits(max_keepalive_connections=0 if each_its_own else None)
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=120) as http,
-        Client(streamable_http_client(url, http_client=http)) as found,
+        httpx2.AsyncClient(headers=headers, timeout=120, limits=limits) as http,
+        Client(
+            streamable_http_client(url, http_client=http), mode=mode, elicitation_callback=ask
+        ) as found,
     ):
         yield found
 
@@ -157,6 +179,90 @@ def pictures_in(bucket: Mapping[str, str]) -> list[str]:
         check=True,
     )
     return [name for name in done.stdout.split() if name.endswith(".png")]
+
+
+@asynccontextmanager
+async def one_address(*urls: str) -> AsyncGenerator[str]:
+    """A balancer that knows nothing of sessions: each connection goes to the next server."""
+    ports = itertools.cycle([int(url.split(":")[2][:-4]) for url in urls])
+
+    async def pump(source: ByteStream, sink: ByteStream) -> None:
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            while True:
+                await sink.send(await source.receive())
+        await sink.aclose()
+
+    async def carry(near: SocketStream) -> None:
+        async with near, await anyio.connect_tcp("127.0.0.1", next(ports)) as far:
+            async with anyio.create_task_group() as both:
+                both.start_soon(pump, near, far)
+                both.start_soon(pump, far, near)
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(listener.serve, carry)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        yield f"http://127.0.0.1:{port}/mcp"
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("era", ["auto", "legacy"])
+async def test_servers_behind_one_address_go_on_with_each_others_calls(
+    era: Literal["auto", "legacy"], tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    async def yes(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        asked.append(params.message)
+        return ElicitResult(action="accept", content={"agree": True})
+
+    def paint(seen: Seen) -> Answer:
+        encoded = base64.b64encode(picture(1024, 1024)).decode()
+        return Answer(body=openai_answer() | {"data": [{"b64_json": encoded}]})
+
+    secrets = {
+        "ZIGGIE_IMAGE_TOKEN": "open sesame",
+        "OPENAI_API_KEY": "sk-proj-0123456789abcdef",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
+    with ExitStack() as stack:
+        vendor = stack.enter_context(FakeVendor(paint))
+        configure(
+            tmp_path,
+            database=f"sqlite:///{tmp_path / 'ours.sqlite3'}",
+            output={"directory": str(tmp_path / "pictures")},
+            providers={
+                "comfyui": {"enabled": False},
+                "diffusers": {"enabled": False},
+                "openai": {"baseUrl": f"{vendor.url}/v1"},
+            },
+        )
+        urls = [
+            stack.enter_context(http_server(tmp_path, name, "--stateless", **secrets))
+            for name in ("server-1", "server-2")
+        ]
+        for url in urls:
+            await until_it_answers(url)
+        async with one_address(*urls) as url:
+            async with client(url, "open sesame", mode=era, each_its_own=True, ask=yes) as session:
+                answer = await session.call_tool("generate_image", {"prompt": "a star"})
+                paid = await session.call_tool(
+                    "generate_image", {"prompt": "a star", "allow_paid": True, "wait_seconds": 0}
+                )
+                job = said(paid)["job_id"]
+                found = [said(await session.call_tool("get_job", {"job_id": job}))] * 2
+
+    assert found[0]["images"] == found[1]["images"]
+    if era == "auto":
+        assert len(asked) == 1
+        assert said(answer)["provider"] == "openai"
+    else:
+        assert answer.is_error, "without a session nobody can be asked"
+        assert isinstance(answer.content[0], TextContent)
+        assert "PAID_CONSENT_REQUIRED" in answer.content[0].text
+    assert len(vendor.asked) == (2 if era == "auto" else 1)
 
 
 async def test_jobs_are_seen_by_their_caller_only(tmp_path: Path) -> None:

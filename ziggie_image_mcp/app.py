@@ -160,8 +160,12 @@ async def serve_http(
     host: str = "127.0.0.1",
     port: int = 8765,
     allowed_hosts: Sequence[str] = (),
+    stateless: bool = False,
 ) -> None:
     """Speak MCP over streamable HTTP at /mcp.
+
+    A `stateless` server keeps no sessions, so that several may stand behind one address; clients of
+    the handshake era can then not be asked about money.
 
     Without a token only this machine is served. The token comes from ZIGGIE_IMAGE_TOKEN and is
     then asked for on loopback too.
@@ -198,6 +202,7 @@ async def serve_http(
             host=host,
             port=port,
             max_request_body_size=_BODY_BYTES,
+            stateless_http=stateless,
             transport_security=security,
         )
         await house.leave()
@@ -213,7 +218,14 @@ def _guarded(opener: Open, tokens: Mapping[str, str], host: str, port: int) -> M
     auth = AuthSettings(
         issuer_url=url, resource_server_url=url, required_scopes=[], validate_token_resource=False
     )
-    return make_server(opener, auth=auth, token_verifier=_Tokens(tokens))
+    verifier = _Tokens(tokens)
+    return make_server(opener, auth=auth, token_verifier=verifier, state_keys=[_key(tokens)])
+
+
+def _key(tokens: Mapping[str, str]) -> bytes:
+    """Seals what goes through clients' hands; the same for all servers of the same tokens."""
+    said = "\n".join(f"{name}:{token}" for name, token in sorted(tokens.items()))
+    return hmac.digest(said.encode(), b"ziggie-image-mcp request state", "sha256")
 
 
 def _tokens() -> dict[str, str]:

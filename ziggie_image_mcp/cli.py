@@ -82,6 +82,9 @@ def serve(
         list[str] | None,
         typer.Option(help="A name that clients use for this server; needed off loopback."),
     ] = None,
+    stateless: Annotated[
+        bool, typer.Option("--stateless", help="Keep no sessions: several behind one address.")
+    ] = False,
 ) -> None:
     """Run the MCP server: stdio, or HTTP at http://HOST:PORT/mcp."""
     if not http:
@@ -89,7 +92,9 @@ def serve(
         return
     err.print(f"Serving MCP at http://{host}:{port}/mcp", markup=False)
     allowed = tuple(allowed_host or ())
-    run(partial(serve_http, given_config(ctx), host=host, port=port, allowed_hosts=allowed))
+    file = given_config(ctx)
+    listen = partial(serve_http, file, host=host, port=port, allowed_hosts=allowed)
+    run(partial(listen, stateless=stateless))
 
 
 ModelOption = Annotated[str | None, typer.Option("--model", "-m")]

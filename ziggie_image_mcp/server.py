@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import PurePath
@@ -20,6 +20,7 @@ from mcp.server.mcpserver import (
     Elicit,
     ElicitationResult,
     MCPServer,
+    RequestStateSecurity,
     Resolve,
 )
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
@@ -294,7 +295,8 @@ async def _made(
     agreed = isinstance(consent, AcceptedElicitation) and consent.data.agree
     offer = await service.ask(request) if agreed else None
     if not agreed:
-        await service.unask(request)
+        declined = not isinstance(consent, AcceptedElicitation)
+        await service.unask(request, sure=declined)
     caller = _caller()
     async with Reporter(ctx) as reporter:
         view = await service.start(
@@ -408,9 +410,16 @@ class _Server(MCPServer[Open]):
 
 
 def make_server(
-    opener: Open, *, auth: AuthSettings | None = None, token_verifier: TokenVerifier | None = None
+    opener: Open,
+    *,
+    auth: AuthSettings | None = None,
+    token_verifier: TokenVerifier | None = None,
+    state_keys: Sequence[bytes] = (),
 ) -> MCPServer[Open]:
-    """Build the server around a way to open the service; nothing is opened here."""
+    """Build the server around a way to open the service; nothing is opened here.
+
+    Servers of the same `state_keys` may each go on with a question that another one asked.
+    """
     # What is not said is the protocol's default: may change things, may destroy, an open world.
     looking = ToolAnnotations(read_only_hint=True, open_world_hint=False)
     making = ToolAnnotations(destructive_hint=False)
@@ -424,6 +433,7 @@ def make_server(
         lifespan=_lifespan(opener),
         auth=auth,
         token_verifier=token_verifier,
+        request_state_security=RequestStateSecurity(keys=state_keys) if state_keys else None,
         tools=[
             strict(generate_image, "Generate image", making),
             strict(edit_image, "Edit image", making),

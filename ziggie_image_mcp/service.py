@@ -198,10 +198,14 @@ class Service:
         self._asked.add(key)
         return await self.cashier.ask(key, quote, questions)
 
-    async def unask(self, request: ImageRequest) -> None:
-        """The answer was no: what was set aside for the question is given back."""
+    async def unask(self, request: ImageRequest, *, sure: bool = False) -> None:
+        """The answer was no: what was set aside for the question is given back.
+
+        Unless somebody is `sure` that a person was asked, by whichever server, a request about
+        which this process asked nobody has nothing set aside.
+        """
         key = fingerprint([request])
-        if self.cashier is not None and key in self._asked:
+        if self.cashier is not None and (sure or key in self._asked):
             self._asked.discard(key)
             for hold in await self.cashier.questions(key):
                 await self.cashier.let_go(hold.id, "the answer was no")
