@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,7 @@ import anyio
 
 from tests.house import machine
 from ziggie_image_mcp.config import Config, provider_budgets
-from ziggie_image_mcp.errors import EngineCrashed
+from ziggie_image_mcp.errors import EngineCrashed, NoRoute
 from ziggie_image_mcp.experience import Experience
 from ziggie_image_mcp.ledger import Ledger, caps_from
 from ziggie_image_mcp.maker import Maker
@@ -72,13 +72,16 @@ class Run:
     """What the servers are to do, and how often one of them is killed.
 
     `launches`: one server has one long job, and 20 others come, look around and go.
+    `stalled`: a server stands still for so long that another host takes its job, and then goes on.
     Controls, which must lose or charge twice: `unburied` leaves the jobs of the dead alone, and
     `resubmit` sends a job anew when it takes it up.
     """
 
     folder: str
     database: str | None = None
-    kind: Literal["real", "unburied", "resubmit", "launches"] = "real"
+    kind: Literal["real", "unburied", "resubmit", "launches", "stalled"] = "real"
+    host: str = ""
+    """Servers of different ones cannot see whether the others live."""
     servers: int = 3
     kills: int = 0
     seed: int = 0
@@ -101,6 +104,9 @@ class Outcome:
     kills: int
     restarts: int
     """How many jobs of the engine were begun more than once."""
+    pictures: int
+    moved: float = 0.0
+    """Seconds until another host took up the job of one that stood still."""
 
 
 class Engine:
@@ -108,14 +114,15 @@ class Engine:
 
     name = "engine"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str) -> None:
         self._folder = folder
+        self._device = f"gpu{host}"
 
     async def models(self) -> Sequence[Model]:
-        return [model(self.name, name, device="gpu") for name in ("one", "two")]
+        return [model(self.name, name, device=self._device) for name in ("one", "two")]
 
     async def generate(self, job: Job, model: Model, progress: Progress) -> Generation:
-        with (self._folder / "gpu.lock").open("a") as lock:
+        with (self._folder / f"{self._device}.lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -211,7 +218,7 @@ def build(run: Run) -> Service:
 
     budget = {"perImage": 1, "perDay": 100, "perMonth": 100}
     settings = Config.model_validate({"budget": budget, "allowPaidFallback": "withinBudget"})
-    registry = Registry(settings, folder, extra=[Engine(folder), Vendor(folder)])
+    registry = Registry(settings, folder, extra=[Engine(folder, run.host), Vendor(folder)])
     ledger = Ledger(run.database or folder / "ledger.sqlite3")
     kind = Resubmitting if run.kind == "resubmit" else Cashier
     made = Service(
@@ -223,7 +230,7 @@ def build(run: Run) -> Service:
         Experience(run.database or folder / "experience.sqlite3"),
     )
     office = Unburied if run.kind == "unburied" else Office
-    made.office = office(run.database, folder, made.maker.make)
+    made.office = office(run.database, folder / run.host, made.maker.make)
     assert isinstance(made.maker, Maker)
     return made
 
@@ -244,8 +251,9 @@ async def serve(run: Run) -> None:
                 width=64,
                 height=64,
             )
-            view = await service.start([request])
-            append(folder / "accepted", view.id)
+            with suppress(NoRoute):  # the line is full
+                view = await service.start([request])
+                append(folder / "accepted", view.id)
         await anyio.sleep(random.uniform(0.05, 0.3))
 
 
@@ -291,6 +299,7 @@ async def watch(run: Run) -> Outcome:
         overlaps=len(lines_of(folder / "overlaps")),
         kills=run.kills,
         restarts=sum(n > 1 for n in begun.values()),
+        pictures=len(list((folder / "pictures").rglob("*.png"))),
     )
 
 
@@ -320,6 +329,8 @@ def main(run: Run) -> Outcome:
         import_module(name)
     if run.kind == "launches":
         return launches(run)
+    if run.kind == "stalled":
+        return stalled(run)
     servers = [fork(run) for _ in range(run.servers)]
     time.sleep(1.0)
     for _ in range(run.kills):
@@ -347,6 +358,35 @@ def launches(run: Run) -> Outcome:
             assert os.waitpid(pid, 0)[1] == 0
     os.waitpid(first, 0)
     return anyio.run(watch, run)
+
+
+def stalled(run: Run) -> Outcome:
+    here, there = replace(run, host="here"), replace(run, host="there")
+    begun = Path(run.folder) / "begun"
+    first = fork(here, one_long_job)
+    while not lines_of(begun):
+        time.sleep(0.05)
+    os.kill(first, signal.SIGSTOP)
+    stopped = time.monotonic()
+    other = fork(there, until_all_ended)
+    while len(lines_of(begun)) < 2:
+        time.sleep(0.05)
+    moved = time.monotonic() - stopped
+    assert os.waitpid(other, 0)[1] == 0
+    os.kill(first, signal.SIGCONT)
+    assert os.waitpid(first, 0)[1] == 0
+    return replace(anyio.run(watch, there), moved=moved)
+
+
+async def until_all_ended(run: Run) -> None:
+    service = build(run)
+    assert service.office is not None
+    await service.office.open()
+    (job_id,) = lines_of(Path(run.folder) / "accepted")
+    view = await service.office.wait(job_id, 60.0, quiet)
+    assert view is not None
+    assert view.status == "done"
+    await service.aclose()
 
 
 if __name__ == "__main__":

@@ -178,6 +178,22 @@ async def test_the_silent_are_claimed_once_and_buried(database: str) -> None:
         assert await stand(one, "2"), "the device is free again"
 
 
+async def test_what_a_process_says_of_a_job_that_another_took_up_is_not_heard(
+    database: str,
+) -> None:
+    async with processes(database, "late", "heir") as (late, heir):
+        assert await stand(late, "1")
+        await heir.bury("late")
+        assert await stand(heir, "1")
+        await late.progress("1", 0.9, "nearly there")
+        assert await late.release("1", NOW) is None
+        await late.leave("1")
+        assert await late.mine() == []
+        (turn,) = await heir.mine()
+
+    assert (turn.state, turn.fraction, turn.message) == ("running", 0.0, "")
+
+
 async def test_a_request_id_stands_for_its_first_job(database: str) -> None:
     async with processes(database, "one", "other") as (one, other):
         assert await one.request("me", "r", "print", "job-1", NOW) == ("job-1", "print")

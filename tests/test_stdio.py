@@ -122,3 +122,21 @@ def test_a_line_that_is_no_json_is_survived() -> None:
         tools = wire.ask(1, "tools/list", {})
 
     assert "result" in tools
+
+
+def test_looking_around_never_imports_the_engine_of_the_jobs() -> None:
+    script = (
+        "import sys, atexit, anyio\n"
+        "from ziggie_image_mcp.app import serve_stdio\n"
+        "atexit.register(lambda: print('JOBS', 'dbos' in sys.modules, file=sys.stderr))\n"
+        "anyio.run(serve_stdio)\n"
+    )
+    with Wire([sys.executable, "-c", script]) as wire:
+        wire.hello()
+        for tool in ("list_models", "check_hardware"):
+            assert not wire.call(1, tool, {})["result"].get("isError")
+        plan = wire.call(2, "generate_image", {"prompt": "x", "dry_run": True})
+        wire.end()
+
+    assert not plan["result"].get("isError")
+    assert "JOBS False" in wire.stderr.decode()

@@ -57,6 +57,9 @@ class Turn:
 class Lines:
     """The lines of all processes that use the same database. Each call is one transaction.
 
+    A job is in the hands of one process. Once another has taken it up, what the first still says
+    of it is not heard, and its row is no longer among those of `mine`.
+
     Args:
         database: An SQLAlchemy URL of SQLite or Postgres, or the path of an SQLite file.
         executor: This process.
@@ -91,7 +94,14 @@ class Lines:
         """Stand in a device's line; True where it was free and the job may run at once."""
 
         def work(tables: Tables) -> bool:
-            tables.change_turn(job_id, device=device, model=model, seconds=seconds, state="waiting")
+            tables.change_turn(
+                job_id,
+                owner=self._executor,
+                device=device,
+                model=model,
+                seconds=seconds,
+                state="waiting",
+            )
             return _grant(tables, device, now) == job_id
 
         return await self._write(work)
@@ -104,22 +114,24 @@ class Lines:
         """Leave the device, or its line; who runs on it next, when somebody does from now on."""
 
         def work(tables: Tables) -> str | None:
-            rows = tables.turns(job_id=job_id)
+            rows = tables.turns(job_id=job_id, executor=self._executor)
             if not rows:
                 return None
-            tables.change_turn(job_id, device="", state="preparing")
+            tables.change_turn(job_id, owner=self._executor, device="", state="preparing")
             return _grant(tables, rows[0]["device"], now)
 
         return await self._write(work)
 
     async def leave(self, job_id: str) -> None:
         """The job has ended."""
-        await self._write(lambda tables: tables.drop_turn(job_id))
+        await self._write(lambda tables: tables.drop_turn(job_id, owner=self._executor))
 
     async def progress(self, job_id: str, fraction: float, message: str) -> None:
         """Tell other processes how far the job is."""
         await self._write(
-            lambda tables: tables.change_turn(job_id, fraction=fraction, message=message)
+            lambda tables: tables.change_turn(
+                job_id, owner=self._executor, fraction=fraction, message=message
+            )
         )
 
     async def cancel(self, job_id: str) -> bool:

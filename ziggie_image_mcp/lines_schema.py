@@ -74,14 +74,14 @@ class Tables:
         self.drop_turn(job_id)
         self._connection.execute(_turns.insert().values(job_id=job_id, **values))
 
-    def change_turn(self, job_id: str, **values: Any) -> bool:
-        """Set some columns of a turn; False where there is none."""
-        changed = _turns.update().where(_turns.c.job_id == job_id).values(**values)
+    def change_turn(self, job_id: str, *, owner: str = "", **values: Any) -> bool:
+        """Set some columns of a turn; False where there is none, or it is not the owner's."""
+        changed = _turns.update().where(*_turn(job_id, owner)).values(**values)
         return self._connection.execute(changed).rowcount == 1
 
-    def drop_turn(self, job_id: str) -> None:
-        """Forget a turn."""
-        self._connection.execute(_turns.delete().where(_turns.c.job_id == job_id))
+    def drop_turn(self, job_id: str, *, owner: str = "") -> None:
+        """Forget a turn, if it is the owner's."""
+        self._connection.execute(_turns.delete().where(*_turn(job_id, owner)))
 
     def devices(self) -> dict[str, tuple[str, int]]:
         """What each device ran last, and how often in a row."""
@@ -123,6 +123,11 @@ class Tables:
 
     def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         return [dict(row) for row in self._connection.execute(query).mappings()]
+
+
+def _turn(job_id: str, owner: str) -> list[sa.ColumnElement[bool]]:
+    found = [_turns.c.job_id == job_id]
+    return [*found, _turns.c.executor == owner] if owner else found
 
 
 def prepare(connection: sa.Connection) -> None:

@@ -35,10 +35,10 @@ from ziggie_image_mcp.types import Candidate, Line, Progress
 TICK_SECONDS = 0.25
 """How often a process that has jobs looks at their rows: for turns and for cancelling."""
 
-BEAT_SECONDS = 2.0
-DEAD_AFTER = timedelta(seconds=8)
-"""A process on another host that was silent for so long is dead. Those of this host are seen to be
-dead by their locks, at once."""
+BEAT_SECONDS = 1.0
+DEAD_AFTER = timedelta(seconds=7)
+"""A process on another host that was silent for so long is dead: its jobs move within ten seconds.
+Those of this host are seen to be dead by their locks, at once."""
 
 CLEAN_SECONDS = 24 * 3600.0
 
@@ -67,6 +67,10 @@ class _InHand:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     granted: anyio.Event = field(default_factory=anyio.Event)
     moved: anyio.Event = field(default_factory=anyio.Event)
+    joined: bool = False
+    """It has a row in the lines."""
+    lost: bool = False
+    """Another process took this one for dead, and took the job up."""
     device: str = ""
     """For which it waits."""
     fraction: float = 0.0
@@ -96,6 +100,8 @@ class Office:
         listen: bool = True,
         keep: timedelta = timedelta(days=30),
     ) -> None:
+        self._shared = database is not None
+        """Other hosts may be there, which see no locks but hear beats."""
         self._lines_database = database or folder / "lines.sqlite3"
         self._jobs_database = database or folder / "jobs.sqlite3"
         mark = hashlib.sha256((database or "").encode()).hexdigest()[:8]
@@ -126,7 +132,8 @@ class Office:
             if self._jobs is None:
                 slot = await anyio.to_thread.run_sync(Slot.take, self._folder)
                 self._slot, self._lines = slot, Lines(self._lines_database, slot.executor)
-                await self._lines.beat(_now())
+                if self._shared:
+                    await self._lines.beat(_now())
                 found = Jobs(self._jobs_database, slot.executor, self._run, listen=self._listen)
                 try:
                     await found.open()
@@ -277,7 +284,10 @@ class Office:
             with here.scope:
                 order = orders.loaded(Order, text)
                 await lines.join(job_id, _priority(job_id), _now())
+                here.joined = True
                 here.made = await self._make(order, _Desk(self, here))
+            if here.lost:
+                raise asyncio.CancelledError  # so that nothing is recorded by this process
             if here.made is None:
                 here.made = _CANCELLED
             with anyio.CancelScope(shield=True):
@@ -285,7 +295,8 @@ class Office:
             return orders.dump(here.made)
         finally:
             here.moved.set()
-            del self._in_hand[job_id]
+            if self._in_hand.get(job_id) is here:
+                del self._in_hand[job_id]
 
     @asynccontextmanager
     async def turn(self, here: _InHand, candidate: Candidate) -> AsyncGenerator[None]:
@@ -328,7 +339,8 @@ class Office:
                     await self._look(told)
                 if anyio.current_time() - last >= BEAT_SECONDS:
                     last = anyio.current_time()
-                    await self._its_lines().beat(_now())
+                    if self._shared:
+                        await self._its_lines().beat(_now())
                     await self._reap()
                 if anyio.current_time() - cleaned >= CLEAN_SECONDS:
                     cleaned = anyio.current_time()
@@ -338,7 +350,14 @@ class Office:
 
     async def _look(self, told: dict[str, tuple[float, str]]) -> None:
         lines = self._its_lines()
-        for row in await lines.mine():
+        joined = [here for here in self._in_hand.values() if here.joined]
+        rows = await lines.mine()
+        for known in joined:
+            if known.made is None and known.id not in {row.job_id for row in rows}:
+                _log.warning("Job %s was taken up by another process", known.id)
+                known.lost = True
+                known.scope.cancel()
+        for row in rows:
             here = self._in_hand.get(row.job_id)
             if here is None:
                 continue
