@@ -283,3 +283,31 @@ async def test_jobs_are_seen_by_their_caller_only(tmp_path: Path) -> None:
 
     assert his["job_id"] != hers["job_id"], "a request_id belongs to its caller"
     assert again["images"] == hers["images"]
+
+
+async def test_64_clients_at_once_are_all_served(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    configure(tmp_path, output={"directory": str(tmp_path / "pictures")})
+    found: list[dict[str, Any]] = []
+
+    async def one(url: str, go: anyio.Event, ready: anyio.Semaphore, name: str) -> None:
+        async with client(url) as session:
+            ready.release()
+            await go.wait()
+            wish = {"prompt": f"a red star {name}", "steps": 2, "wait_seconds": 0}
+            job = said(await session.call_tool("generate_image", wish))
+            wait = {"job_id": job["job_id"], "wait_seconds": 100}
+            found.append(said(await session.call_tool("get_job", wait)))
+
+    with http_server(tmp_path, "server") as url:
+        await until_it_answers(url)
+        go, ready = anyio.Event(), anyio.Semaphore(0)
+        async with anyio.create_task_group() as group:
+            for i in range(64):
+                group.start_soon(one, url, go, ready, str(i))
+            for _ in range(64):
+                await ready.acquire()
+            go.set()
+
+    assert len({result["images"][0]["path"] for result in found}) == 64
+    assert all(Path(result["images"][0]["path"]).is_file() for result in found)

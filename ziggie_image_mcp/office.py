@@ -42,8 +42,10 @@ Those of this host are seen to be dead by their locks, at once."""
 
 CLEAN_SECONDS = 24 * 3600.0
 
+SOON_SECONDS = 0.005
 LOOK_SECONDS = 0.3
-"""How often the database is asked about a job that another process runs."""
+"""How often the database is asked about a job that is not in hand here: soon, then less and less
+often. It may be about to begin, or its end about to be written down."""
 
 INTERACTIVE, BATCH = 10, 0
 """Priorities: what a person waits for goes before what runs over night."""
@@ -214,6 +216,7 @@ class Office:
         """What is known of a job when it has ended, or after so many seconds."""
         end = anyio.current_time() + seconds
         told: tuple[float, str] = (-1.0, "")
+        pause = SOON_SECONDS
         while True:
             view = await self.get(job_id)
             left = end - anyio.current_time()
@@ -224,12 +227,15 @@ class Office:
                 await progress(view.fraction, view.message)
             here = self._in_hand.get(job_id)
             if here is None:
-                await anyio.sleep(min(left, LOOK_SECONDS))
-            elif here.made is None:
+                await anyio.sleep(min(left, pause))
+                pause = min(2 * pause, LOOK_SECONDS)
+                continue
+            pause = SOON_SECONDS
+            if here.made is None:
                 with anyio.move_on_after(left):
                     await here.moved.wait()
             else:
-                await anyio.sleep(0.005)  # made, and not yet written down
+                await anyio.sleep(SOON_SECONDS)
 
     async def cancel(self, job_id: str) -> JobView | None:
         """Stop a job wherever it is, and say what it came to; None when there is none."""
