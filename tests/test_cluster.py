@@ -107,9 +107,7 @@ async def test_two_workers_and_two_servers_make_100_pictures_each_once_while_one
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("torch")
-    reason = postgres.why_not()
-    if reason:
-        pytest.skip(reason)
+    postgres.skip_where_absent()
     with ExitStack() as stack:
         database = stack.enter_context(postgres.server())
         bucket = stack.enter_context(s3.server("pictures"))

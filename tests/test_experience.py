@@ -625,9 +625,7 @@ async def test_names_and_messages_of_any_characters_are_kept(tmp_path: Path) -> 
 
 
 async def test_the_same_story_on_postgres() -> None:
-    reason = postgres.why_not()
-    if reason:
-        pytest.skip(reason)
+    postgres.skip_where_absent()
     with postgres.server() as server:
         url = server.url("public")
         async with aclosing(Experience(url)) as one, aclosing(Experience(url)) as two:

@@ -25,9 +25,7 @@ needs_fork = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def postgres_url() -> Generator[str]:
-    reason = postgres.why_not()
-    if reason:
-        pytest.skip(reason)
+    postgres.skip_where_absent()
     with postgres.server() as running:
         yield running.serve_dbos("jobs")
 

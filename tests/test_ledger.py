@@ -58,9 +58,7 @@ _schemas = count()
 
 @pytest.fixture(scope="module")
 def server() -> Generator[postgres.Server]:
-    reason = postgres.why_not()
-    if reason:
-        pytest.skip(reason)
+    postgres.skip_where_absent()
     with postgres.server() as running:
         yield running
 

@@ -100,9 +100,7 @@ def waits(arrivals: Sequence[tuple[float, str]], *, loaded_first: bool) -> list[
 
 @pytest.fixture(scope="module")
 def server() -> Generator[postgres.Server]:
-    reason = postgres.why_not()
-    if reason:
-        pytest.skip(reason)
+    postgres.skip_where_absent()
     with postgres.server() as running:
         yield running
 
