@@ -520,14 +520,14 @@ async def test_the_file_and_its_folder_are_its_owners_alone(tmp_path: Path) -> N
 
 
 def test_every_transaction_is_durable_and_sees_what_came_before_the_gate(database: str) -> None:
-    from ziggie_image_mcp import ledger_schema
+    from ziggie_image_mcp import database_engine, ledger_schema
 
     asked = (
         ["PRAGMA journal_mode", "PRAGMA synchronous", "PRAGMA busy_timeout"]
         if database.startswith("sqlite")
         else ["SHOW synchronous_commit", "SHOW transaction_isolation", "SHOW lock_timeout"]
     )
-    engine = ledger_schema.open_engine(database, 30)
+    engine = database_engine.connect(database, 30, ledger_schema.prepare)
     with engine.begin() as connection:
         found = [connection.exec_driver_sql(question).scalar_one() for question in asked]
     engine.dispose()
@@ -583,11 +583,11 @@ async def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path: Path)
 
 
 async def test_a_locked_database_is_a_storage_error_and_recovers(database: str) -> None:
-    from ziggie_image_mcp import ledger_schema
+    from ziggie_image_mcp import database_engine, ledger_schema
 
     async with aclosing(Ledger(database, lock_timeout=0.05)) as ledger:
         await reserve(ledger, "x")
-        engine = ledger_schema.open_engine(database, 30)
+        engine = database_engine.connect(database, 30, ledger_schema.prepare)
         with engine.begin() as connection:
             ledger_schema.pass_gate(connection)
             with pytest.raises(StorageError, match="Another process holds it"):
@@ -623,11 +623,11 @@ async def test_a_server_that_was_restarted_is_found_again(server: postgres.Serve
 async def test_tables_of_a_newer_version_are_left_alone(database: str) -> None:
     import sqlalchemy as sa
 
-    from ziggie_image_mcp import ledger_schema
+    from ziggie_image_mcp import database_engine, ledger_schema
 
     async with aclosing(Ledger(database)) as running:
         await reserve(running, "x")
-        engine = ledger_schema.open_engine(database, 30)
+        engine = database_engine.connect(database, 30, ledger_schema.prepare)
         with engine.begin() as connection:
             connection.execute(sa.text("UPDATE meta SET version = 2"))
         engine.dispose()

@@ -150,9 +150,9 @@ def _ledger(settings: config.Config) -> Ledger | None:
     if isinstance(database, Path):
         file = database
     elif database.startswith("sqlite"):
-        from ziggie_image_mcp import ledger_schema
+        from ziggie_image_mcp import database_engine
 
-        file = Path(ledger_schema.name(database))
+        file = Path(database_engine.name(database))
     else:
         return Ledger(database)
     return Ledger(database) if file.exists() else None

@@ -20,16 +20,15 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import anyio
-import anyio.to_thread
-
 from ziggie_image_mcp.config import data_dir
+from ziggie_image_mcp.database import Database
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     ContentRefused,
@@ -45,8 +44,6 @@ from ziggie_image_mcp.errors import (
 from ziggie_image_mcp.types import Breaker, Job, Latency, Model, Snapshot
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from ziggie_image_mcp.experience_schema import Tables
 
 T = TypeVar("T")
@@ -116,12 +113,12 @@ class Experience:
         self.trouble: str | None = None
         """Why nothing is read and kept just now; None while all is well."""
         self._database = database
-        self._lock_timeout = lock_timeout
+        self._rows = Database(
+            database, "experience_schema", "experience in", lock_timeout=lock_timeout
+        )
         self._chance = chance
         self._clock = clock
         self._rests_until = -math.inf
-        self._engine: Engine | None = None
-        self._turn = anyio.CapacityLimiter(1)  # one connection, and callers served in order
 
     async def snapshot(self) -> Snapshot:
         """All that was learnt; empty when it cannot be read."""
@@ -151,7 +148,7 @@ class Experience:
                 else:
                     tables.drop_breakers(provider, name)
 
-        await self._write(work)
+        await self._write(work, None)
 
     async def may_try(self, provider: str, model: str, now: datetime) -> bool:
         """Whether a request that costs money may go out now: of a half-open breaker, one may."""
@@ -169,7 +166,7 @@ class Experience:
                     )
             return True
 
-        return await self._do(work, True, reads=False)
+        return await self._write(work, True)
 
     async def failed(self, provider: str, model: str, error: ImageError, now: datetime) -> None:
         """Count a failure that says something of the provider's health, and open the breaker."""
@@ -189,11 +186,11 @@ class Experience:
                     before = known or Breaker(provider=provider, model=name)
                     tables.put_breaker(after_failure(before, error, now, jitter))
 
-        await self._write(work)
+        await self._write(work, None)
 
     async def reset(self, provider: str | None = None) -> None:
         """Close the breakers of one provider, or all. What was learnt of speed stays."""
-        await self._write(lambda tables: tables.drop_breakers(provider))
+        await self._write(lambda tables: tables.drop_breakers(provider), None)
 
     async def cached(self, key: str) -> tuple[str, ...] | None:
         """The ids of the pictures that were made of this very job. They may be gone by now."""
@@ -204,67 +201,45 @@ class Experience:
         ids = tuple(image_ids)
 
         def work(tables: Tables) -> None:
-            from ziggie_image_mcp.ledger_schema import stamp
+            from ziggie_image_mcp.database_engine import stamp
 
             tables.drop_results_before(stamp(now - RESULTS_KEPT))
             tables.put_result(key, ids, stamp(now))
 
-        await self._write(work)
+        await self._write(work, None)
 
     async def forget(self, key: str) -> None:
         """Make this job anew the next time, as when a picture of it is gone."""
-        await self._write(lambda tables: tables.drop_result(key))
+        await self._write(lambda tables: tables.drop_result(key), None)
 
     async def aclose(self) -> None:
         """Close the connection. May be called twice; the next call of another method reopens."""
-        await anyio.to_thread.run_sync(self._disconnect, limiter=self._turn)
+        await self._rows.aclose()
 
     async def _read(self, work: Callable[[Tables], T], otherwise: T) -> T:
-        return await self._do(work, otherwise, reads=True)
+        return await self._guarded(partial(self._rows.read, work), otherwise)
 
-    async def _write(self, work: Callable[[Tables], None]) -> None:
-        await self._do(work, None, reads=False)
+    async def _write(self, work: Callable[[Tables], T], otherwise: T) -> T:
+        return await self._guarded(partial(self._rows.write, work), otherwise)
 
-    async def _do(self, work: Callable[[Tables], T], otherwise: T, *, reads: bool) -> T:
-        turn = self._turn
-        return await anyio.to_thread.run_sync(self._try, work, otherwise, reads, limiter=turn)
-
-    def _try(self, work: Callable[[Tables], T], otherwise: T, reads: bool) -> T:
+    async def _guarded(self, transact: Callable[[], Awaitable[T]], otherwise: T) -> T:
+        """Do it, or do without where the database cannot be used."""
         from sqlalchemy.exc import SQLAlchemyError
 
         if self._clock() < self._rests_until:
             return otherwise
         try:
-            done = self._transact(work, reads)
+            done = await transact()
         except (ImageError, SQLAlchemyError) as e:
             said = str(e) if isinstance(e, ImageError) else type(e).__name__
             self.trouble = f"Nothing is learnt from the runs just now: {said}"
             if self._database == default_file():
                 self.trouble += " That file may also be deleted; it is made anew."
             self._rests_until = self._clock() + REST_SECONDS
-            self._disconnect()
+            await self._rows.aclose()
             return otherwise
         self.trouble = None
         return done
-
-    def _transact(self, work: Callable[[Tables], T], reads: bool) -> T:
-        from ziggie_image_mcp import experience_schema, ledger_schema
-
-        with ledger_schema.storage_errors(self._database, "experience in"):
-            if self._engine is None:
-                self._engine = ledger_schema.connect(
-                    self._database, self._lock_timeout, experience_schema.prepare
-                )
-            engine = self._engine.execution_options(ledger_reads=reads)
-            with engine.begin() as connection:
-                if not reads:
-                    experience_schema.pass_gate(connection)
-                return work(experience_schema.Tables(connection))
-
-    def _disconnect(self) -> None:
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.dispose()
 
 
 def after_failure(breaker: Breaker, error: ProviderError, now: datetime, jitter: float) -> Breaker:
@@ -333,8 +308,12 @@ def cache_key(job: Job, model: Model, output_format: str, fingerprint: str) -> s
     job whose seed the caller chose may be looked up: of a random one, other pictures are expected.
     """
     guidance = None if job.guidance_scale is None else float(job.guidance_scale)
+    told = asdict(replace(job, guidance_scale=guidance, image=None, mask=None))
+    for name in ("image", "mask", "strength", "image_id", "mask_id"):
+        if not told[name]:  # so that the keys of text to image are those of earlier versions
+            del told[name]
     facts = {
-        "job": asdict(replace(job, guidance_scale=guidance)),
+        "job": told,
         "provider": model.provider,
         "model": model.id,
         "output_format": output_format,

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ziggie_image_mcp.ledger_schema import moment, stamp
+from ziggie_image_mcp.database_engine import hold_lock, moment, stamp
 from ziggie_image_mcp.types import Breaker, Latency, Snapshot
 
 _GATE = 0x7A69_6767_6978
@@ -150,8 +150,7 @@ def prepare(connection: sa.Connection) -> None:
 
 def pass_gate(connection: sa.Connection) -> None:
     """Wait until no other process writes, and keep the others out until the transaction ends."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_GATE)))
+    hold_lock(connection, _GATE)
 
 
 def _breaker(row: dict[str, Any]) -> Breaker:

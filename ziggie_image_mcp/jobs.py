@@ -218,9 +218,9 @@ def _url(database: str | Path) -> str:
 
     DBOS opens SQLite in its own way, so it does not share a file with the other tables.
     """
-    from ziggie_image_mcp import ledger_schema
+    from ziggie_image_mcp import database_engine
 
-    url = ledger_schema.parsed(database)
+    url = database_engine.parsed(database)
     if url.drivername != "sqlite":
         return url.set(drivername="postgresql").render_as_string(hide_password=False)
     file = Path(str(url.database)).absolute()

@@ -17,25 +17,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-import anyio
-import anyio.to_thread
+from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.config import Budget, data_dir, micro_usd
+from ziggie_image_mcp.database import Database
 from ziggie_image_mcp.errors import OverBudget
 from ziggie_image_mcp.types import Hold, HoldState, Spending
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from ziggie_image_mcp.ledger_schema import Holds, Sums
-
-T = TypeVar("T")
+    from ziggie_image_mcp.ledger_schema import Sums, Tables
 
 OPEN: tuple[HoldState, ...] = ("reserved", "submitted")
 """The states in which a process still works on a hold."""
@@ -98,10 +92,7 @@ class Ledger:
     """
 
     def __init__(self, database: str | Path, *, lock_timeout: float = 30) -> None:
-        self._database = database
-        self._lock_timeout = lock_timeout
-        self._engine: Engine | None = None
-        self._turn = anyio.CapacityLimiter(1)  # one connection, and callers served in order
+        self._rows = Database(database, "ledger_schema", "ledger", lock_timeout=lock_timeout)
 
     async def reserve(
         self,
@@ -140,7 +131,7 @@ class Ledger:
             owner=owner,
         )
 
-        def work(holds: Holds) -> Hold:
+        def work(holds: Tables) -> Hold:
             stored = holds.find(hold_id)
             if stored is not None:
                 _check_same(stored, wanted)
@@ -150,7 +141,7 @@ class Ledger:
                 _check_group(wanted, group[1], holds.total(group[0]))
             return holds.insert(wanted)
 
-        return await self._write(work)
+        return await self._rows.write(work)
 
     async def submit(self, hold_id: str, *, owner: str | None = None) -> bool:
         """Claim the right to send the job: True for exactly one caller, ever.
@@ -162,11 +153,11 @@ class Ledger:
             StorageError: The database cannot be used. Do not send the job.
         """
 
-        def work(holds: Holds) -> bool:
+        def work(holds: Tables) -> bool:
             hold = _get(holds, hold_id)
             return holds.claim(hold, owner or hold.owner)
 
-        return await self._write(work)
+        return await self._rows.write(work)
 
     async def take(self, hold_id: str, new_id: str, *, owner: str) -> bool:
         """Make a reserved hold the caller's own, under a new id: True for exactly one caller.
@@ -174,7 +165,7 @@ class Ledger:
         Raises:
             StorageError: The database cannot be used.
         """
-        return await self._write(lambda holds: holds.rename(hold_id, new_id, owner))
+        return await self._rows.write(lambda holds: holds.rename(hold_id, new_id, owner))
 
     async def remote(self, hold_id: str, remote_id: str) -> Hold:
         """Keep the provider's id of the job.
@@ -185,7 +176,7 @@ class Ledger:
             StorageError: The database cannot be used.
         """
 
-        def work(holds: Holds) -> Hold:
+        def work(holds: Tables) -> Hold:
             hold = _get(holds, hold_id)
             if hold.remote_id == remote_id:
                 return hold
@@ -193,7 +184,7 @@ class Ledger:
                 raise IllegalMove(hold, f"given the remote id {remote_id}")
             return holds.change(hold, remote_id=remote_id)
 
-        return await self._write(work)
+        return await self._rows.write(work)
 
     async def settle(self, hold_id: str, actual: int) -> Hold:
         """Write down what the job cost, also when that is more than was held.
@@ -207,7 +198,7 @@ class Ledger:
         if actual < 0:
             raise ValueError(f"actual={actual} is no amount")
 
-        def work(holds: Holds) -> Hold:
+        def work(holds: Tables) -> Hold:
             hold = _get(holds, hold_id)
             if hold.state == "settled" and hold.actual == actual:
                 return hold
@@ -222,7 +213,7 @@ class Ledger:
             note = _joined(hold.note, drift)
             return holds.change(hold, state="settled", actual=actual, note=note)
 
-        return await self._write(work)
+        return await self._rows.write(work)
 
     async def release(self, hold_id: str, note: str, *, not_charged: bool = False) -> Hold:
         """Give the money back: the job was never sent, or the provider says it charged nothing.
@@ -235,7 +226,9 @@ class Ledger:
         sources: tuple[HoldState, ...] = ("reserved",)
         if not_charged:
             sources = ("reserved", "submitted", "unknown")
-        return await self._write(lambda holds: _move(holds, hold_id, "released", sources, note))
+        return await self._rows.write(
+            lambda holds: _move(holds, hold_id, "released", sources, note)
+        )
 
     async def unknown(self, hold_id: str, note: str) -> Hold:
         """Say that nobody knows whether the job was charged. It counts as spent.
@@ -245,7 +238,7 @@ class Ledger:
             IllegalMove: The job was not sent, or its end is known.
             StorageError: The database cannot be used.
         """
-        return await self._write(
+        return await self._rows.write(
             lambda holds: _move(holds, hold_id, "unknown", ("submitted",), note)
         )
 
@@ -259,7 +252,7 @@ class Ledger:
         """
         moment = _utc(now)
 
-        def work(holds: Holds) -> Spending:
+        def work(holds: Tables) -> Spending:
             sums = holds.sums(moment, without)
             days = {s.provider: s.spent_day + s.held_day for s in sums}
             months = {s.provider: s.spent_month + s.held_month for s in sums}
@@ -271,7 +264,7 @@ class Ledger:
                 unknown=holds.count("unknown"),
             )
 
-        return await self._read(work)
+        return await self._rows.read(work)
 
     async def holds(
         self, since: datetime | None = None, states: Collection[HoldState] | None = None
@@ -282,7 +275,7 @@ class Ledger:
             StorageError: The database cannot be used.
         """
         earliest = None if since is None else _utc(since)
-        return await self._read(lambda holds: holds.select(earliest, states))
+        return await self._rows.read(lambda holds: holds.select(earliest, states))
 
     async def open_holds(self) -> list[Hold]:
         """The holds on which a process works, or worked when it died.
@@ -294,27 +287,7 @@ class Ledger:
 
     async def aclose(self) -> None:
         """Close the connection. May be called twice; the next call of another method reopens."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            await anyio.to_thread.run_sync(engine.dispose, limiter=self._turn)
-
-    async def _write(self, work: Callable[[Holds], T]) -> T:
-        return await anyio.to_thread.run_sync(self._transact, work, False, limiter=self._turn)
-
-    async def _read(self, work: Callable[[Holds], T]) -> T:
-        return await anyio.to_thread.run_sync(self._transact, work, True, limiter=self._turn)
-
-    def _transact(self, work: Callable[[Holds], T], reads: bool) -> T:
-        from ziggie_image_mcp import ledger_schema
-
-        with ledger_schema.storage_errors(self._database):
-            if self._engine is None:
-                self._engine = ledger_schema.open_engine(self._database, self._lock_timeout)
-            engine = self._engine.execution_options(ledger_reads=reads)
-            with engine.begin() as connection:
-                if not reads:
-                    ledger_schema.pass_gate(connection)
-                return work(ledger_schema.Holds(connection))
+        await self._rows.aclose()
 
 
 def owner_id() -> str:
@@ -364,7 +337,7 @@ def _joined(*notes: str) -> str:
     return " ".join(note for note in notes if note)
 
 
-def _get(holds: Holds, hold_id: str) -> Hold:
+def _get(holds: Tables, hold_id: str) -> Hold:
     hold = holds.find(hold_id)
     if hold is None:
         raise NoSuchHold(f"there is no hold {hold_id}")
@@ -372,7 +345,7 @@ def _get(holds: Holds, hold_id: str) -> Hold:
 
 
 def _move(
-    holds: Holds, hold_id: str, to: HoldState, sources: Sequence[HoldState], note: str
+    holds: Tables, hold_id: str, to: HoldState, sources: Sequence[HoldState], note: str
 ) -> Hold:
     hold = _get(holds, hold_id)
     if hold.state == to:

@@ -6,20 +6,16 @@ by `choose`: the model that is loaded goes first, until others have waited long 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-import anyio
-import anyio.to_thread
-
+from ziggie_image_mcp.database import Database
 from ziggie_image_mcp.types import Line
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from ziggie_image_mcp.lines_schema import Tables
 
 T = TypeVar("T")
@@ -66,10 +62,8 @@ class Lines:
     """
 
     def __init__(self, database: str | Path, executor: str) -> None:
-        self._database = database
+        self._rows = Database(database, "lines_schema", "lines in")
         self._executor = executor
-        self._engine: Engine | None = None
-        self._one = anyio.CapacityLimiter(1)  # one connection, and callers served in order
 
     async def join(self, job_id: str, priority: int, now: datetime) -> None:
         """This process has the job in hand; a row that a dead process left is taken over."""
@@ -86,7 +80,7 @@ class Lines:
             "fraction": 0.0,
             "message": "",
         }
-        await self._write(lambda tables: tables.put_turn(job_id, **row))
+        await self._rows.write(lambda tables: tables.put_turn(job_id, **row))
 
     async def wait(
         self, job_id: str, device: str, model: str, seconds: float, now: datetime
@@ -104,11 +98,11 @@ class Lines:
             )
             return _grant(tables, device, now) == job_id
 
-        return await self._write(work)
+        return await self._rows.write(work)
 
     async def grant(self, device: str, now: datetime) -> str | None:
         """Let one of those that wait run, where the device is free; which one, of any process."""
-        return await self._write(lambda tables: _grant(tables, device, now))
+        return await self._rows.write(lambda tables: _grant(tables, device, now))
 
     async def release(self, job_id: str, now: datetime) -> str | None:
         """Leave the device, or its line; who runs on it next, when somebody does from now on."""
@@ -120,15 +114,15 @@ class Lines:
             tables.change_turn(job_id, owner=self._executor, device="", state="preparing")
             return _grant(tables, rows[0]["device"], now)
 
-        return await self._write(work)
+        return await self._rows.write(work)
 
     async def leave(self, job_id: str) -> None:
         """The job has ended."""
-        await self._write(lambda tables: tables.drop_turn(job_id, owner=self._executor))
+        await self._rows.write(lambda tables: tables.drop_turn(job_id, owner=self._executor))
 
     async def progress(self, job_id: str, fraction: float, message: str) -> None:
         """Tell other processes how far the job is."""
-        await self._write(
+        await self._rows.write(
             lambda tables: tables.change_turn(
                 job_id, owner=self._executor, fraction=fraction, message=message
             )
@@ -136,16 +130,16 @@ class Lines:
 
     async def cancel(self, job_id: str) -> bool:
         """Ask the process that has the job in hand to stop it; False where none has."""
-        return await self._write(lambda tables: tables.change_turn(job_id, cancel=True))
+        return await self._rows.write(lambda tables: tables.change_turn(job_id, cancel=True))
 
     async def find(self, job_id: str) -> Turn | None:
         """One job's turn."""
-        rows = await self._read(lambda tables: tables.turns(job_id=job_id))
+        rows = await self._rows.read(lambda tables: tables.turns(job_id=job_id))
         return Turn(**rows[0]) if rows else None
 
     async def mine(self) -> list[Turn]:
         """The turns of this process."""
-        rows = await self._read(lambda tables: tables.turns(executor=self._executor))
+        rows = await self._rows.read(lambda tables: tables.turns(executor=self._executor))
         return [Turn(**row) for row in rows]
 
     async def snapshot(self, now: datetime) -> Mapping[str, Line]:
@@ -154,7 +148,7 @@ class Lines:
         def work(tables: Tables) -> tuple[list[Turn], dict[str, tuple[str, int]]]:
             return [Turn(**row) for row in tables.turns()], tables.devices()
 
-        turns, devices = await self._read(work)
+        turns, devices = await self._rows.read(work)
         return {
             device: _line(device, [t for t in turns if t.device == device], devices, now)
             for device in {t.device for t in turns if t.device} | set(devices)
@@ -162,7 +156,7 @@ class Lines:
 
     async def beat(self, now: datetime) -> None:
         """Say that this process lives."""
-        await self._write(lambda tables: tables.put_beat(self._executor, _stamp(now)))
+        await self._rows.write(lambda tables: tables.put_beat(self._executor, _stamp(now)))
 
     async def stale(self, now: datetime, after: timedelta) -> list[str]:
         """The processes that were silent for so long, and those of which only turns are left."""
@@ -172,7 +166,7 @@ class Lines:
             known = {row["executor"] for row in tables.turns()} | set(beats)
             return sorted(e for e in known if not e.endswith(_CLAIMED) and beats.get(e, 0) < oldest)
 
-        return await self._read(work)
+        return await self._rows.read(work)
 
     async def claim(self, executor: str, now: datetime, after: timedelta) -> bool:
         """Become the one who takes up what a dead process had; True for one caller.
@@ -187,7 +181,7 @@ class Lines:
             tables.put_beat(own, _stamp(now))
             return True
 
-        return await self._write(work)
+        return await self._rows.write(work)
 
     async def bury(self, executor: str) -> None:
         """Forget a dead process, after all that it had was taken up."""
@@ -196,7 +190,7 @@ class Lines:
             tables.drop_executor(executor)
             tables.drop_executor(executor + _CLAIMED)
 
-        await self._write(work)
+        await self._rows.write(work)
 
     async def request(
         self, caller: str, request_id: str, fingerprint: str, job_id: str, now: datetime
@@ -215,35 +209,15 @@ class Lines:
                 )
             return known or (job_id, fingerprint)
 
-        return await self._write(work)
+        return await self._rows.write(work)
 
     async def forget(self, before: datetime) -> int:
         """Forget older request_ids; how many there were."""
-        return await self._write(lambda tables: tables.drop_requests_before(_stamp(before)))
+        return await self._rows.write(lambda tables: tables.drop_requests_before(_stamp(before)))
 
     async def aclose(self) -> None:
         """Close the connection. May be called twice; the next call of another method reopens."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            await anyio.to_thread.run_sync(engine.dispose, limiter=self._one)
-
-    async def _write(self, work: Callable[[Tables], T]) -> T:
-        return await anyio.to_thread.run_sync(self._transact, work, False, limiter=self._one)
-
-    async def _read(self, work: Callable[[Tables], T]) -> T:
-        return await anyio.to_thread.run_sync(self._transact, work, True, limiter=self._one)
-
-    def _transact(self, work: Callable[[Tables], T], reads: bool) -> T:
-        from ziggie_image_mcp import ledger_schema, lines_schema
-
-        with ledger_schema.storage_errors(self._database, "lines in"):
-            if self._engine is None:
-                self._engine = ledger_schema.connect(self._database, 30, lines_schema.prepare)
-            engine = self._engine.execution_options(ledger_reads=reads)
-            with engine.begin() as connection:
-                if not reads:
-                    lines_schema.pass_gate(connection)
-                return work(lines_schema.Tables(connection))
+        await self._rows.aclose()
 
 
 def choose(waiting: Sequence[Turn], loaded: str, streak: int, now: datetime) -> Turn:
@@ -297,6 +271,6 @@ def _line(
 
 
 def _stamp(moment: datetime) -> int:
-    from ziggie_image_mcp import ledger_schema
+    from ziggie_image_mcp import database_engine
 
-    return ledger_schema.stamp(moment)
+    return database_engine.stamp(moment)

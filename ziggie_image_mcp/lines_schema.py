@@ -9,6 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ziggie_image_mcp.database_engine import hold_lock
+
 _GATE = 0x7A69_6767_696C
 """Postgres' advisory lock of the one that writes. On SQLite, BEGIN IMMEDIATE does its work."""
 
@@ -138,5 +140,4 @@ def prepare(connection: sa.Connection) -> None:
 
 def pass_gate(connection: sa.Connection) -> None:
     """Wait until no other process writes, and keep the others out until the transaction ends."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_GATE)))
+    hold_lock(connection, _GATE)
