@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import os
@@ -26,8 +25,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
 
 from tests import postgres, s3
-from tests.providers.fake_vendors import Answer, FakeVendor, Seen, openai_answer
-from ziggie_image_mcp.testing import picture
+from tests.providers.fake_vendors import FakeVendor, painted
 
 PICTURES = 100
 
@@ -216,17 +214,13 @@ async def test_servers_behind_one_address_go_on_with_each_others_calls(
         asked.append(params.message)
         return ElicitResult(action="accept", content={"agree": True})
 
-    def paint(seen: Seen) -> Answer:
-        encoded = base64.b64encode(picture(1024, 1024)).decode()
-        return Answer(body=openai_answer() | {"data": [{"b64_json": encoded}]})
-
     secrets = {
         "ZIGGIE_IMAGE_TOKEN": "open sesame",
         "OPENAI_API_KEY": "sk-proj-0123456789abcdef",
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
     }
     with ExitStack() as stack:
-        vendor = stack.enter_context(FakeVendor(paint))
+        vendor = stack.enter_context(FakeVendor(painted))
         configure(
             tmp_path,
             database=f"sqlite:///{tmp_path / 'ours.sqlite3'}",

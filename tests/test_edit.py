@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import AsyncGenerator
@@ -18,11 +17,11 @@ from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, TextCon
 from PIL import Image, ImageDraw
 
 from tests.house import opener, service
-from tests.providers.fake_vendors import Answer, FakeVendor, Seen, openai_answer
+from tests.providers.fake_vendors import FakeVendor, painted
 from tests.test_tiny_model import colour, mean
 from ziggie_image_mcp.app import House
 from ziggie_image_mcp.server import make_server
-from ziggie_image_mcp.testing import ALL_FEATURES, FakeProvider, model, picture
+from ziggie_image_mcp.testing import ALL_FEATURES, FakeProvider, model
 
 LEFT, RIGHT = (0.0, 0.3, 0.4, 0.7), (0.6, 0.3, 1.0, 0.7)
 
@@ -130,11 +129,7 @@ async def test_without_a_local_editor_a_yes_lets_openai_edit(
         asked.append(params.message)
         return ElicitResult(action="accept", content={"agree": True})
 
-    def paint(seen: Seen) -> Answer:
-        encoded = base64.b64encode(picture(1024, 1024)).decode()
-        return Answer(body=openai_answer() | {"data": [{"b64_json": encoded}]})
-
-    with FakeVendor(paint) as vendor:
+    with FakeVendor(painted) as vendor:
         providers = {
             "comfyui": {"enabled": False},
             "diffusers": {"enabled": False},

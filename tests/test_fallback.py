@@ -5,7 +5,6 @@ The first tests run the real server process over stdio; the others the same hous
 
 from __future__ import annotations
 
-import base64
 import importlib.util
 import json
 import re
@@ -26,8 +25,9 @@ from tests.providers.fake_vendors import (
     Answer,
     FakeVendor,
     Seen,
-    openai_answer,
     openai_error,
+    openai_pictures,
+    painted,
     prediction,
 )
 from tests.wire import OURS, Wire
@@ -86,15 +86,6 @@ def assert_no_key(text: str) -> None:
 
 
 # The vendors
-
-
-def painted(seen: Seen) -> Answer:
-    """OpenAI makes a picture."""
-    return Answer(body=openai_pictures(picture(BIG, BIG)))
-
-
-def openai_pictures(data: bytes) -> dict[str, Any]:
-    return openai_answer() | {"data": [{"b64_json": base64.b64encode(data).decode()}]}
 
 
 def predicted(seen: Seen) -> Answer:

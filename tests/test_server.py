@@ -221,6 +221,25 @@ async def test_cancelling_the_call_cancels_the_engine(mode: Mode, tmp_path: Path
     assert not after.is_error
 
 
+async def test_a_plan_among_many_models_stays_short(tmp_path: Path) -> None:
+    many = [model("fake", f"m{i}") for i in range(300)]
+    async with client(service(tmp_path, FakeProvider(models=many)), "auto") as session:
+        open_ = await session.call_tool("generate_image", {"prompt": "x", "dry_run": True})
+        wish = {"prompt": "x", "dry_run": True, "provider": "cloud"}
+        closed = await session.call_tool("generate_image", wish)
+        listed = await session.call_tool("list_models", {})
+        some = await session.call_tool("list_models", {"query": "m29"})
+
+    assert listed.structured_content is not None
+    assert some.structured_content is not None
+    assert len(listed.structured_content["models"]) == 60
+    assert listed.structured_content["left_out"] == 240
+    assert len(some.structured_content["models"]) == 11
+    found, none = json.loads(said(open_)), json.loads(said(closed))
+    assert (len(found["candidates"]), found["more_candidates"]) == (20, 280)
+    assert (len(none["rejected"]), none["more_rejected"]) == (20, 280)
+
+
 async def test_a_dry_run_explains_and_makes_nothing(tmp_path: Path) -> None:
     fake = FakeProvider(
         models=[model(), model(id="gone", installed=False, how_to_install="get it")]

@@ -127,9 +127,17 @@ class HardwareReport(BaseModel):
 
 
 async def models(
-    service: Service, *, provider: str = "", query: str = "", usable_only: bool = False
+    service: Service,
+    *,
+    provider: str = "",
+    query: str = "",
+    usable_only: bool = False,
+    most: int | None = None,
 ) -> ModelReport:
-    """List the models of all providers with what stands against each."""
+    """List the models of all providers with what stands against each, `most` of them at most.
+
+    Where some are left out, they are those that cannot be used.
+    """
     context = await service.context(_ANY)
     plan = policy.plan(context)
     chances = {(c.model.provider, c.model.id): c for c in plan.candidates}
@@ -145,6 +153,8 @@ async def models(
         if usable_only and key not in chances:
             continue
         rows.append(_row(model, chances.get(key), reasons.get(key)))
+    if most is not None:
+        rows = sorted(rows, key=lambda row: not row.usable)[:most]
     return ModelReport(
         models=rows,
         left_out=len(context.survey.models) - len(rows),
@@ -268,10 +278,18 @@ def sentences(rejection: Rejection) -> list[str]:
     ]
 
 
-def plan_data(plan: Plan) -> dict[str, Any]:
-    """A plan for people and programs: what would be tried, and why not the rest."""
+def plan_data(plan: Plan, most: int | None = None) -> dict[str, Any]:
+    """A plan for people and programs: what would be tried, and why not the rest.
+
+    With `most`, no more than so many of each are listed, and the others counted.
+    """
+    untold = {
+        "more_candidates": len(plan.candidates[most:]) if most else 0,
+        "more_rejected": len(plan.rejected[most:]) if most else 0,
+    }
     return {
         "dry_run": True,
+        **{name: count for name, count in untold.items() if count},
         "candidates": [
             {
                 "provider": c.model.provider,
@@ -284,7 +302,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
                 "why": c.why,
                 **({"notes": list(c.notes)} if c.notes else {}),
             }
-            for c in plan.candidates
+            for c in plan.candidates[:most]
         ],
         "rejected": [
             {
@@ -295,7 +313,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
                     for x in r.reasons
                 ],
             }
-            for r in plan.rejected
+            for r in plan.rejected[:most]
         ],
     }
 

@@ -50,6 +50,8 @@ from ziggie_image_mcp.types import ImageRequest, OutputFormat, Preview, QualityT
 
 META = "ziggie-image/result"
 PREVIEW_SIDE_MANY = 512
+PLAN_ROWS, MODEL_ROWS = 20, 60
+"""A thousand files would fill the model's context: so many candidates, rejections and models."""
 WAIT_SECONDS = 45.0
 """Clients give up on a call after 60 seconds."""
 
@@ -287,7 +289,7 @@ async def _made(
     service = await ctx.request_context.lifespan_context()
     requests = _alternatives(request)
     if dry_run:
-        data = report.plan_data(await service.plan(requests[0]))
+        data = report.plan_data(await service.plan(requests[0]), PLAN_ROWS)
         if len(requests) > 1:
             data["prompts"] = [r.prompt for r in requests]
             data["each_of_them"] = "takes such a route and costs as much"
@@ -374,7 +376,9 @@ async def list_models(
 ) -> ModelReport:
     """List models per provider: what each can do, whether it fits this machine, and if not why."""
     service = await ctx.request_context.lifespan_context()
-    return await report.models(service, provider=provider, query=query, usable_only=usable_only)
+    return await report.models(
+        service, provider=provider, query=query, usable_only=usable_only, most=MODEL_ROWS
+    )
 
 
 async def check_hardware(ctx: Context[Open]) -> HardwareReport:

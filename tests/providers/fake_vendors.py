@@ -5,6 +5,7 @@ The specs lie outside the repository, in ../shared/specs; without them nothing i
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import struct
@@ -16,6 +17,8 @@ from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal, Self, cast
+
+from ziggie_image_mcp.testing import picture
 
 SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 NO_SPECS = f"the vendors' specs are not in {SPECS}"
@@ -145,6 +148,15 @@ def openai_answer(pictures: int = 1) -> dict[str, Any]:
             "input_tokens_details": {"text_tokens": 20, "image_tokens": 0},
         },
     }
+
+
+def openai_pictures(data: bytes) -> dict[str, Any]:
+    return openai_answer() | {"data": [{"b64_json": base64.b64encode(data).decode()}]}
+
+
+def painted(seen: Seen) -> Answer:
+    """OpenAI makes a picture."""
+    return Answer(body=openai_pictures(picture(1024, 1024)))
 
 
 def openai_error(code: str | None, kind: str = "invalid_request_error", said: str = "No.") -> Any:
