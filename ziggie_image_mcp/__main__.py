@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
 def main() -> None:
     """Serve stdio when there are no arguments, else hand over to the command line."""
     if sys.argv[1:] in ([], ["serve"]):
+        gc.disable()  # what an import makes stays: looking for garbage in it costs a tenth of it
         import anyio
 
         from ziggie_image_mcp.app import serve_stdio
 
+        gc.freeze()
+        gc.enable()
         anyio.run(serve_stdio)
         return
     from ziggie_image_mcp.cli import app
