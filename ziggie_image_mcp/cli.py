@@ -99,6 +99,7 @@ def serve(
 
 ModelOption = Annotated[str | None, typer.Option("--model", "-m")]
 ProviderOption = Annotated[str | None, typer.Option("--provider", "-p")]
+QualityOption = Annotated[QualityTier | None, typer.Option(help="At least so good a model.")]
 NegativeOption = Annotated[str, typer.Option("--negative", help="What to keep out.")]
 CountOption = Annotated[int, typer.Option("--count", "-n")]
 FormatOption = Annotated[OutputFormat | None, typer.Option("--format")]
@@ -123,7 +124,7 @@ def generate(
     guidance_scale: Annotated[float | None, typer.Option("--guidance")] = None,
     model: ModelOption = None,
     provider: ProviderOption = None,
-    quality: Annotated[QualityTier | None, typer.Option(help="At least so good a model.")] = None,
+    quality: QualityOption = None,
     output_format: FormatOption = None,
     file_name: NameOption = "",
     allow_paid: PayOption = False,
@@ -251,13 +252,23 @@ def plan(
     prompt: Annotated[str, typer.Argument()] = "a picture",
     width: Annotated[int | None, typer.Option()] = None,
     height: Annotated[int | None, typer.Option()] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m")] = None,
-    provider: Annotated[str | None, typer.Option("--provider", "-p")] = None,
+    model: ModelOption = None,
+    provider: ProviderOption = None,
+    quality: QualityOption = None,
+    allow_paid: PayOption = False,
+    max_cost_usd: CostOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show which routes would be tried, and every reason against the others. Makes nothing."""
     request = ImageRequest(
-        prompt=prompt, width=width, height=height, model=model, provider=provider
+        prompt=prompt,
+        width=width,
+        height=height,
+        model=model,
+        provider=provider,
+        quality=quality,
+        allow_paid=allow_paid,
+        max_cost_usd=max_cost_usd,
     )
 
     async def work(service: Service) -> Plan:
@@ -345,6 +356,13 @@ def hardware(ctx: typer.Context, as_json: JsonOption = False) -> None:
     for engine in found.engines:
         mark = "ok" if engine.running else "--"
         out.print(f"{engine.provider:10} {mark} {engine.detail}", markup=False)
+    for title, facts in (
+        ("paused", found.paused),
+        ("in line", found.waiting),
+        ("speed", found.speeds),
+    ):
+        for fact in facts:
+            out.print(f"{title}: {fact}", markup=False)
     for name, choice in (
         ("Use local generation", found.local),
         ("Use a cloud API", found.cloud),

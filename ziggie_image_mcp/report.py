@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,8 @@ from ziggie_image_mcp.types import (
     Candidate,
     Gpu,
     ImageRequest,
+    Latency,
+    Line,
     Model,
     Plan,
     Rejection,
@@ -34,6 +37,7 @@ _TIERS = {
     "recommended": "12-16 GB class: SDXL, SD 3.5 and FLUX.1 well",
     "professional": "24 GB class or more: every model of the report",
 }
+SPEED_ROWS = 12
 _ANY = ImageRequest(prompt="a picture")
 
 
@@ -115,6 +119,8 @@ class HardwareReport(BaseModel):
     tier_means: str
     engines: list[Engine]
     paused: list[str]
+    waiting: list[str]
+    speeds: list[str]
     spent_today_usd: float
     spent_this_month_usd: float
     unknown_charges: int
@@ -217,6 +223,8 @@ async def machine(service: Service) -> HardwareReport:
         tier_means=_TIERS[tier],
         engines=engines,
         paused=[_pause(b) for b in context.experience.breakers.values() if is_open(b, context.now)],
+        waiting=[_in_line(line) for line in context.experience.lines.values() if line.running],
+        speeds=_speeds(context.experience.latencies.values()),
         spent_today_usd=context.spending.day / 1e6,
         spent_this_month_usd=context.spending.month / 1e6,
         unknown_charges=context.spending.unknown,
@@ -241,6 +249,20 @@ async def _advice(service: Service) -> str:
 def _pause(breaker: Breaker) -> str:
     until = f"{breaker.open_until:%H:%M:%S} UTC" if breaker.open_until else "now"
     return f"{breaker.provider}/{breaker.model} until {until}: {breaker.code}: {breaker.reason}"
+
+
+def _in_line(line: Line) -> str:
+    others = f"{line.waiting} waiting, " if line.waiting else ""
+    return f"{line.device}: {others}about {line.seconds:.3g} s until it is free"
+
+
+def _speeds(latencies: Iterable[Latency]) -> list[str]:
+    """What was learnt of speed, the most often seen first."""
+    known = sorted(latencies, key=lambda x: (-x.samples, x.provider, x.model, x.bucket))
+    return [
+        f"{x.provider}/{x.model} {x.bucket}: {x.seconds:.3g} s a picture, {x.samples} runs"
+        for x in known[:SPEED_ROWS]
+    ]
 
 
 def _choice(context: Context, kind: str) -> Choice:
