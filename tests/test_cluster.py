@@ -177,6 +177,35 @@ def pictures_in(bucket: Mapping[str, str]) -> list[str]:
     return [name for name in done.stdout.split() if name.endswith(".png")]
 
 
+async def test_a_server_without_any_model_leaves_all_to_a_worker_that_has_some(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("torch")
+    configure(
+        tmp_path,
+        database=f"sqlite:///{tmp_path / 'ours.sqlite3'}",
+        output={"directory": str(tmp_path / "pictures")},
+        workers=True,
+    )
+    bare = {"ZIGGIE_IMAGE_PROVIDERS__DIFFUSERS__ENABLED": "false"}
+    wish = {"prompt": "a red star", "steps": 2, "seed": 1, "wait_seconds": 50}
+    with (
+        process(tmp_path, "worker", "worker"),
+        http_server(tmp_path, "server", **bare) as url,
+    ):
+        async with client(url) as session:
+            made = said(await session.call_tool("generate_image", wish))
+            again = said(await session.call_tool("generate_image", wish))
+            paid = await session.call_tool("generate_image", wish | {"provider": "cloud"})
+
+    assert Path(made["images"][0]["path"]).is_file()
+    assert again["images"] == made["images"], "of the same seed"
+    assert again["why"].startswith("the stored picture")
+    assert paid.is_error
+    assert isinstance(paid.content[0], TextContent)
+    assert "[NO_ROUTE]" in paid.content[0].text
+
+
 @asynccontextmanager
 async def one_address(*urls: str) -> AsyncGenerator[str]:
     """A balancer that knows nothing of sessions: each connection goes to the next server."""

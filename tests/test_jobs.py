@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from tests.wire import Wire
 from ziggie_image_mcp.app import House
 from ziggie_image_mcp.ledger import Ledger
 from ziggie_image_mcp.server import make_server
+from ziggie_image_mcp.testing import picture
 
 NO_COMFYUI = {"providers": {"comfyui": {"enabled": False}}}
 STAR = {"prompt": "a red star on a black background"}
@@ -151,6 +153,50 @@ def test_a_client_that_leaves_while_its_job_runs_finds_it_when_it_comes_back(
         answer = wire.call(1, "get_job", {"job_id": first["job_id"], "wait_seconds": 60})
 
     assert Path(data(answer)["images"][0]["path"]).is_file()
+
+
+async def test_a_paid_job_of_a_killed_server_is_collected_and_never_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_0123456789abcdefghijklmnopqrstuvwxyz0")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    ready = threading.Event()
+
+    def slow(seen: Seen) -> Answer:
+        url = f"http://{seen.headers['host']}"
+        if seen.path == "/picture.png":
+            return Answer(body=picture(1024, 1024))
+        state = prediction("processing", url)
+        if ready.is_set():
+            state = prediction("succeeded", url, output=[f"{url}/picture.png"])
+        return Answer(status=201 if seen.method == "POST" else 200, body=state)
+
+    with FakeVendor(slow) as vendor:
+        config = {
+            "provider": "replicate",
+            "providers": {"replicate": {"baseUrl": vendor.url}},
+            "budget": {"perDay": 1},
+            "allowPaidFallback": "withinBudget",
+        }
+        with server(tmp_path, **config) as first:
+            first.hello()
+            wish = {"prompt": "a cat", "wait_seconds": 1}
+            job_id = data(first.call(1, "generate_image", wish))["job_id"]
+            while not any(line.startswith("GET") for line in vendor.asked):
+                time.sleep(0.05)
+            os.kill(first.process.pid, signal.SIGKILL)
+        ready.set()
+        with server(tmp_path, **config) as second:
+            second.hello()
+            answer = second.call(1, "get_job", {"job_id": job_id, "wait_seconds": 60})
+
+    found = data(answer)
+    ledger = Ledger(tmp_path / "home" / "xdg_data_home" / "ziggie-image-mcp" / "ledger.sqlite3")
+    (hold,) = await ledger.holds()
+    await ledger.aclose()
+    assert Path(found["images"][0]["path"]).is_file()
+    assert len([line for line in vendor.asked if line.startswith("POST")]) == 1
+    assert (hold.state, hold.actual) == ("settled", round(found["cost_usd"] * 1e6))
 
 
 def test_cancel_job_stops_the_tiny_model(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import chain, count
@@ -869,7 +869,11 @@ def test_a_new_file_may_be_opened_by_many_at_once(peer: Peer, tmp_path: Path) ->
         url = f"sqlite:///{tmp_path}/new-{number}"
         peer.run(Run(kind="open", database=url, charges=log, processes=8, tasks=1))
 
-    assert len(list(tmp_path.glob("new-*"))) == 30
+    versions: list[int] = []
+    for number in range(30):
+        with closing(sqlite3.connect(tmp_path / f"new-{number}")) as opened:
+            versions += [version for (version,) in opened.execute("SELECT version FROM meta")]
+    assert versions == [1] * 30
 
 
 @needs_fork

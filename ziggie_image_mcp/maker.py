@@ -165,6 +165,10 @@ class Maker:
         choice = loaded(_Choice, await desk.step(f"plan-{index}", work))
         if choice.failure is not None:
             raise outcome.revived(choice.failure)
+        if not order.routes:  # else it was looked for when the order was accepted
+            stored = await self.cached(request, choice.routes[0])
+            if stored is not None:
+                return stored
         limit = None if request.max_cost_usd is None else micro_usd(request.max_cost_usd) - spent
         attempts: list[Attempt] = []
         out_of_reach: set[str] = set()

@@ -184,6 +184,8 @@ class Service:
             StorageError: The ledger cannot be used.
         """
         policy.check(request)
+        if self._leaves_work:
+            return None  # nobody here can tell whether a worker has a free route
         context = await self.context(request)
         if self.cashier is None or not _has_paid(context.survey):
             return None
@@ -309,8 +311,11 @@ class Service:
             until=now + timedelta(seconds=self.config.deadline),
             yes=yes,
         )
+        if self._leaves_work:
+            return await self._begun(order)  # who makes it decides by what is there
+        seen = await self.maker.agreed(order, requests[0])
         for request in requests:
-            context = await self.maker.agreed(order, request)
+            context = replace(seen, request=request)
             plan = policy.plan(context)
             if not plan.candidates:
                 raise outcome.nothing_open(context, plan)
@@ -324,8 +329,17 @@ class Service:
         if self.office is None:
             made = await self.maker.make(order, Unrecorded(progress))
             return JobView(id="", status="done", fraction=1.0, made=made)
+        return await self._begun(order)
+
+    @property
+    def _leaves_work(self) -> bool:
+        """Whether workers make the pictures, who may have other models than are here."""
+        return self.config.workers and self.office is not None
+
+    async def _begun(self, order: Order) -> JobView:
+        assert self.office is not None
         await self.office.submit(order)
-        return JobView(id=job_id, status="queued")
+        return JobView(id=order.id, status="queued")
 
     async def job(
         self, job_id: str, seconds: float, progress: Progress = silent, caller: str | None = None
