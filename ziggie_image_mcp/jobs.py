@@ -94,6 +94,8 @@ class Jobs:
             "executor_id": self._executor,
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "CRITICAL",
+            # We send no DBOS messages; to leave is to wait for the thread that looks for some.
+            "notification_listener_polling_interval_sec": 1.0 if self._listen else 0.05,
         }
         own_log = logging.getLogger("dbos")
         own_log.handlers.clear()  # it holds the stderr of its import, which may be closed by now
