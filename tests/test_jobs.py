@@ -155,6 +155,29 @@ def test_a_client_that_leaves_while_its_job_runs_finds_it_when_it_comes_back(
     assert Path(data(answer)["images"][0]["path"]).is_file()
 
 
+def test_what_a_killed_server_had_made_of_several_prompts_is_kept_and_the_rest_is_made(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("torch")
+    wish = {"prompt": "a {red|blue|green} star", "seed": 3, "steps": 100, "wait_seconds": 0}
+    with server(tmp_path, **NO_COMFYUI) as wire:
+        wire.hello()
+        job_id = data(wire.call(1, "generate_image", wish))["job_id"]
+        while not (made := list((tmp_path / "pictures").rglob("*.png"))):
+            time.sleep(0.05)
+        time.sleep(0.5)  # it is at the second one by now
+        os.kill(wire.process.pid, signal.SIGKILL)
+        wire.process.wait()
+    first = made[0].stat().st_mtime_ns
+    with server(tmp_path, **NO_COMFYUI) as wire:
+        wire.hello()
+        found = data(wire.call(1, "get_job", {"job_id": job_id, "wait_seconds": 60}))
+
+    assert "failures" not in found
+    assert len({r["images"][0]["path"] for r in found["results"]}) == 3
+    assert made[0].stat().st_mtime_ns == first
+
+
 async def test_a_paid_job_of_a_killed_server_is_collected_and_never_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

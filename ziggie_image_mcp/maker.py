@@ -66,6 +66,8 @@ WHOLE_PROVIDER = (ProviderUnavailable, AuthenticationFailed, PaymentRequired, De
 @dataclass(frozen=True, kw_only=True)
 class _Choice:
     routes: tuple[Candidate, ...] = ()
+    stored: Result | None = None
+    """What was made before of this very request."""
     failure: Failure | None = None
 
 
@@ -159,16 +161,18 @@ class Maker:
         return Made(results=tuple(results), failures=tuple(failures))
 
     async def _one(self, order: Order, desk: Desk, index: int, spent: int) -> Result:
-        """Carry out one request of an order, of which `spent` micro-dollars are used up."""
+        """Carry out one request of an order, of which `spent` micro-dollars are used up.
+
+        A process that takes the order up goes the same way by what is recorded, so nothing here
+        may turn on the time, on the config or on what else is there: that belongs into a step.
+        """
         request, started = order.requests[index], time.monotonic()
         work = partial(self._choose, order, index)
         choice = loaded(_Choice, await desk.step(f"plan-{index}", work))
         if choice.failure is not None:
             raise outcome.revived(choice.failure)
-        if not order.routes:  # else it was looked for when the order was accepted
-            stored = await self.cached(request, choice.routes[0])
-            if stored is not None:
-                return stored
+        if choice.stored is not None:
+            return choice.stored
         limit = None if request.max_cost_usd is None else micro_usd(request.max_cost_usd) - spent
         attempts: list[Attempt] = []
         out_of_reach: set[str] = set()
@@ -183,7 +187,9 @@ class Maker:
                 and r.model.provider not in {*out_of_reach, route.model.provider}
                 for r in rest
             )
-            tried = await self._in_time(order, desk, index, len(attempts), route, others=others)
+            number = len(attempts)
+            work = partial(self._in_time, order, desk, index, number, route, others=others)
+            tried = loaded(_Try, await desk.step(f"try-{index}-{number}", work))
             attempts.append(tried.attempt)
             if tried.failure is None:
                 made = Generation(images=(), notes=tried.notes)
@@ -205,13 +211,14 @@ class Maker:
         plan, money = await self._left(order, request, attempts)
         raise GenerationFailed(attempts, plan.rejected, money)
 
+    @staticmethod
     def _affordable(
-        self, order: Order, request: ImageRequest, limit: int | None, spent: int, route: Candidate
+        order: Order, request: ImageRequest, limit: int | None, spent: int, route: Candidate
     ) -> bool:
         """Whether a route may be taken after so much was paid in vain.
 
         max_cost_usd is for the whole call. A yes that names no amount is a yes to one charge,
-        unless the config or the batch has a budget to spend without questions.
+        unless the order's terms or the batch have a budget to spend without questions.
         """
         if not route.cost_micro_usd:
             return True
@@ -219,7 +226,7 @@ class Maker:
             return spent + route.cost_micro_usd <= limit
         if not spent:
             return True
-        unasked = terms.stricter(self._config, order.terms).allow_paid_fallback == "withinBudget"
+        unasked = order.terms.allow_paid_fallback == "withinBudget"
         return unasked or order.group_micro_usd is not None
 
     async def cached(self, request: ImageRequest, candidate: Candidate) -> Result | None:
@@ -255,9 +262,11 @@ class Maker:
                 routes = worth_trying(plan)
         except ImageError as e:
             return dump(_Choice(failure=outcome.failure(e)))
+        # A single request was looked for when it was accepted, and came with its routes.
+        stored = None if order.routes else await self.cached(request, routes[0])
         seed = secrets.randbits(32) if request.seed is None else request.seed
         chosen = tuple(replace(r, job=replace(r.job, seed=seed)) for r in routes)
-        return dump(_Choice(routes=chosen))
+        return dump(_Choice(routes=chosen, stored=stored))
 
     async def agreed(self, order: Order, request: ImageRequest) -> Context:
         """Everything that a decision looks at, with what a person agreed to."""
@@ -285,22 +294,18 @@ class Maker:
         route: Candidate,
         *,
         others: bool,
-    ) -> _Try:
-        """One try, or the word that the deadline came first."""
+    ) -> str:
+        """One try when the device is free, or the word that the deadline came first."""
         started, bill = time.monotonic(), Bill()
         try:
             with anyio.fail_after(_seconds_left(order)):
                 async with desk.turn(route):
-                    work = partial(
-                        self._try, order, desk, index, number, route, bill, others=others
-                    )
-                    name = f"try-{index}-{number}"
-                    return loaded(_Try, await desk.step(name, work))
+                    return await self._try(order, desk, index, number, route, bill, others=others)
         except TimeoutError:
             said = f"the whole call took longer than {self._config.deadline} s (deadline)"
             late = ProviderTimeout(route.model.provider, said)
             attempt = outcome.failed(route, late, bill, started)
-            return _Try(attempt=attempt, failure=outcome.failure(late), late=True)
+            return dump(_Try(attempt=attempt, failure=outcome.failure(late), late=True))
 
     async def _try(
         self,
