@@ -81,7 +81,7 @@ async def test_speed_is_learnt_from_real_runs(tmp_path: Path) -> None:
     shown = await report.machine(house)
     assert before.candidates[0].seconds == 400
     assert after.candidates[0].seconds < 10
-    assert shown.speeds[0].startswith("fake/model 1MP/32: ")
+    assert shown.speeds[0].startswith("fake/model 1 MP, 17 to 32 steps: ")
     assert shown.speeds[0].endswith(" s a picture, 3 runs")
     await house.aclose()
 

@@ -260,9 +260,16 @@ def _speeds(latencies: Iterable[Latency]) -> list[str]:
     """What was learnt of speed, the most often seen first."""
     known = sorted(latencies, key=lambda x: (-x.samples, x.provider, x.model, x.bucket))
     return [
-        f"{x.provider}/{x.model} {x.bucket}: {x.seconds:.3g} s a picture, {x.samples} runs"
+        f"{x.provider}/{x.model} {_alike(x.bucket)}: {x.seconds:.3g} s a picture, {x.samples} runs"
         for x in known[:SPEED_ROWS]
     ]
+
+
+def _alike(bucket: str) -> str:
+    """A bucket as people read it: 0.0039 MP, 17 to 32 steps."""
+    size, _, most = bucket.partition("MP")
+    steps = int(most.removeprefix("/") or 0)
+    return f"{float(size):.2g} MP" + (f", {steps // 2 + 1} to {steps} steps" if steps > 1 else "")
 
 
 def _choice(context: Context, kind: str) -> Choice:
