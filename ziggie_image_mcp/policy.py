@@ -117,49 +117,35 @@ def plan(ctx: Context) -> Plan:
     return lenient if lenient.candidates else strict
 
 
-class _Weighed(NamedTuple):
-    """A model that passed every rule, in the order of the fields: the least comes first."""
+class _Fitted(NamedTuple):
+    """A request as a model of one kind would get it."""
 
-    score: float
-    cold: bool
-    provider: str
-    id: str
-    model: Model
     job: Job
-    notes: list[str]
-    cost: int
-    seconds: float
-    wait: float
-    timed: bool
-    """False where the seconds are a guess: a guess rules nothing out."""
+    notes: tuple[str, ...]
+    work: float
 
 
 def _plan(ctx: Context) -> Plan:
     ctx = replace(ctx, wanted=wanted_model(ctx), asked=asked_features(ctx.request))
-    weighed: list[_Weighed] = []
+    ranked: list[tuple[float, bool, str, str, Candidate]] = []
     rejected = list(ctx.survey.rejected)
     (for_free, for_money), jobs = rules_for(ctx), dict[object, _Fitted]()
     for model in ctx.survey.models:
         rules = for_free if model.price_micro_usd == 0 else for_money
         reasons = [r for rule in rules if (r := rule(model, ctx)) is not None]
-        if reasons:
-            rejected.append(
-                Rejection(provider=model.provider, model=model.id, reasons=tuple(reasons))
-            )
-            continue
-        one = _weigh(model, ctx, jobs)
-        if one.seconds <= ctx.config.deadline or not one.timed:
-            weighed.append(one)
-        else:
-            rejected.append(_too_slow(one, ctx.config.deadline))
-    weighed.sort(key=itemgetter(0, 1, 2, 3))
+        if not reasons:
+            one, timed, cold = _candidate(model, ctx, jobs)
+            if one.seconds <= ctx.config.deadline or not timed:
+                ranked.append((one.score, cold, model.provider, model.id, one))
+                continue
+            reasons.append(_too_slow(one, ctx.config.deadline))
+        rejected.append(Rejection(provider=model.provider, model=model.id, reasons=tuple(reasons)))
+    ranked.sort(key=itemgetter(0, 1, 2, 3))
     rejected.sort(key=lambda r: (len(r.reasons), r.provider, r.model or ""))
-    return Plan(
-        candidates=tuple(
-            _candidate(w, place, len(weighed), ctx) for place, w in enumerate(weighed)
-        ),
-        rejected=tuple(rejected),
-    )
+    candidates = [one for *_, one in ranked]
+    if candidates:
+        candidates[0] = _best(candidates[0], len(candidates), ctx)
+    return Plan(candidates=tuple(candidates), rejected=tuple(rejected))
 
 
 def quote(ctx: Context) -> Quote | None:
@@ -231,7 +217,13 @@ def _learnt_seconds(model: Model, job: Job, ctx: Context) -> float | None:
     return None if each is None else each * job.num_images
 
 
-def _weigh(model: Model, ctx: Context, jobs: dict[object, _Fitted]) -> _Weighed:
+def _candidate(
+    model: Model, ctx: Context, jobs: dict[object, _Fitted]
+) -> tuple[Candidate, bool, bool]:
+    """The model with its job and score; whether its seconds are no guess; whether it is not loaded.
+
+    A guess rules nothing out.
+    """
     job, notes, work = _fitted(model, ctx, jobs)
     cost = cost_of(model, ctx.request)
     learnt = _learnt_seconds(model, job, ctx)
@@ -243,64 +235,51 @@ def _weigh(model: Model, ctx: Context, jobs: dict[object, _Fitted]) -> _Weighed:
     value, quality_value = _WEIGHTS[ctx.config.preference]
     judged = quality_of(model, ctx.config)
     points = NEUTRAL_QUALITY if judged is None else judged
-    score = cost / 1e6 + value * (wait + seconds) - quality_value * points
-    timed = learnt is not None or model.seconds is not None
-    return _Weighed(
-        score,
-        cold,
-        model.provider,
-        model.id,
-        model,
-        job,
-        notes,
-        cost,
-        wait + seconds,
-        wait,
-        timed,
+    one = Candidate(
+        model=model,
+        job=job,
+        score=cost / 1e6 + value * (wait + seconds) - quality_value * points,
+        cost_micro_usd=cost,
+        seconds=wait + seconds,
+        why=_facts("next best", model.local, cost, wait + seconds, wait, model.quality),
+        notes=notes,
+        wait_seconds=wait,
     )
+    return one, learnt is not None or model.seconds is not None, cold
 
 
-def _too_slow(weighed: _Weighed, deadline: int) -> Rejection:
-    reason = Reason(
+def _too_slow(one: Candidate, deadline: int) -> Reason:
+    return Reason(
         code="DEADLINE",
-        have=f"about {weighed.seconds:.0f} s expected",
+        have=f"about {one.seconds:.0f} s expected",
         need=f"at most {deadline} s (deadline)",
         fix="ask for fewer steps, pictures or pixels, or raise deadline in config.json",
     )
-    return Rejection(provider=weighed.provider, model=weighed.id, reasons=(reason,))
 
 
-def _candidate(weighed: _Weighed, place: int, count: int, ctx: Context) -> Candidate:
-    model, cost = weighed.model, weighed.cost
-    where = "local" if model.local else "cloud"
+def _best(one: Candidate, count: int, ctx: Context) -> Candidate:
+    """The first of them all, with the word why it is."""
+    model = one.model
+    facts = (model.local, one.cost_micro_usd, one.seconds, one.wait_seconds, model.quality)
+    return replace(one, why=_facts(_lead(model, count, ctx), *facts))
+
+
+@functools.lru_cache(maxsize=4096)
+def _facts(
+    lead: str, local: bool, cost: int, seconds: float, wait: float, quality: float | None
+) -> str:
+    where = "local" if local else "cloud"
     price = f"at most {usd(cost)}" if cost else "free"
-    lead = _lead(model, place, count, ctx)
-    facts = _facts(weighed.seconds, weighed.wait, model.quality)
-    return Candidate(
-        model=model,
-        job=weighed.job,
-        score=weighed.score,
-        cost_micro_usd=cost,
-        seconds=weighed.seconds,
-        why=f"{lead} ({where}, {price}, {facts})",
-        notes=tuple(weighed.notes),
-        wait_seconds=weighed.wait,
-    )
-
-
-@functools.lru_cache(maxsize=1024)
-def _facts(seconds: float, wait: float, quality: float | None) -> str:
     line = f", {wait:.3g} of them in line" if wait else ""
     judged = "" if quality is None else f", quality {quality:g}/10"
-    return f"about {seconds:.3g} s expected{line}{judged}"
+    return f"{lead} ({where}, {price}, about {seconds:.3g} s expected{line}{judged})"
 
 
-def _lead(model: Model, place: int, count: int, ctx: Context) -> str:
+def _lead(model: Model, count: int, ctx: Context) -> str:
+    """Why this one, in a few words."""
     if model.demo:
         why = "as asked" if ctx.request.model else "because no other is installed or running"
         return f"the built-in demo model, {why}"
-    if place:
-        return f"fallback {place}"
     if model.provider in (ctx.request.provider, ctx.config.provider):
         return f"best of provider {model.provider}, as asked"
     if ctx.wanted is not None:
@@ -309,14 +288,6 @@ def _lead(model: Model, place: int, count: int, ctx: Context) -> str:
     if count == 1:
         return "the only model that can"
     return f"best of {count} by preference {ctx.config.preference!r}"
-
-
-class _Fitted(NamedTuple):
-    """A request as a model of one kind would get it."""
-
-    job: Job
-    notes: list[str]
-    work: float
 
 
 def _fitted(model: Model, ctx: Context, known: dict[object, _Fitted]) -> _Fitted:
@@ -335,7 +306,7 @@ def _fitted(model: Model, ctx: Context, known: dict[object, _Fitted]) -> _Fitted
     found = known.get(kind)
     if found is None:
         job, notes = _job(model, ctx)
-        found = known[kind] = _Fitted(job, notes, _work(model, job))
+        found = known[kind] = _Fitted(job, tuple(notes), _work(model, job))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from ziggie_image_mcp import catalogue
@@ -38,11 +38,19 @@ NEUTRAL_QUALITY = 6.0
 
 def matches(model: Model, wanted: str, config: Config) -> bool:
     """Whether a model is the one that was asked for by id, `provider/id`, title or alias."""
+    return bool(_called([model], wanted, config))
+
+
+def _called(models: Sequence[Model], wanted: str, config: Config) -> list[Model]:
+    """Those of the models that have this name."""
     sought = _plain(wanted)
-    if sought in _names(model.id, model.provider, model.title, model.aliases):
-        return True
-    own = settings_of(model, config).aliases
-    return bool(own) and any(_plain(alias) == sought for alias in own)
+    own = any(settings.aliases for settings in config.models.values())
+    return [
+        m
+        for m in models
+        if sought in _names(m.id, m.provider, m.title, m.aliases)
+        or (own and any(_plain(alias) == sought for alias in settings_of(m, config).aliases))
+    ]
 
 
 @lru_cache(maxsize=8192)
@@ -145,7 +153,7 @@ def wanted_model(ctx: Context) -> Wanted | None:
 
 def _named(wanted: str, ctx: Context) -> tuple[frozenset[tuple[str, str]], bool]:
     """Provider and id of the models of this name, and whether one of them is installed."""
-    found = [m for m in ctx.survey.models if matches(m, wanted, ctx.config)]
+    found = _called(ctx.survey.models, wanted, ctx.config)
     return frozenset((m.provider, m.id) for m in found), any(m.installed for m in found)
 
 
@@ -350,8 +358,8 @@ RULES: _Rules = (
 """Each rule, and whether it could say anything to this request at all: most stay silent."""
 
 MONEY_RULES: _Rules = (
-    (price, _always),
-    (price_age, _always),
+    (price, lambda ctx: any(m.price_micro_usd is None for m in ctx.survey.models)),
+    (price_age, lambda ctx: any(m.price_as_of is not None for m in ctx.survey.models)),
     (max_cost, lambda ctx: ctx.request.max_cost_usd is not None),
     (budget, _capped),
     (consent, lambda ctx: not ctx.request.allow_paid or _never_pays(ctx)),
