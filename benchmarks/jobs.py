@@ -22,11 +22,11 @@ import anyio
 from mcp import Client
 from mcp.types import TextContent
 
-from tests.house import service
-from ziggie_image_mcp.office import Office
-from ziggie_image_mcp.service import Service
-from ziggie_image_mcp.testing import FakeProvider, model
-from ziggie_image_mcp.types import ImageRequest
+from tests.support.factory import service
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.provider.testing import FakeProvider, model
+from ziggie_image_mcp.provider.types import ProviderRequest
+from ziggie_image_mcp.routing.request import ImageRequest
 
 WISH = {"prompt": "a red star on a black background", "steps": 2, "wait_seconds": 0}
 
@@ -37,21 +37,10 @@ def tell(name: str, taken: Sequence[float]) -> None:
     print(f"{name:58} p50 {p50:8.1f} ms   p99 {p99:8.1f} ms")
 
 
-async def once(made: Service, calls: int) -> list[float]:
-    taken: list[float] = []
-    for _ in range(calls):
-        before = time.perf_counter()
-        await made.generate(ImageRequest(prompt="a cat", width=64, height=64))
-        taken.append(time.perf_counter() - before)
-    return taken[1:]
-
-
 async def alone(calls: int) -> list[float]:
     """The engine itself, without anything around it."""
-    from ziggie_image_mcp.types import Job
-
-    fake = FakeProvider(models=[model(device="gpu")])
-    job = Job(
+    provider = FakeProvider(models=[model(device="gpu")])
+    request = ProviderRequest(
         prompt="a cat",
         negative_prompt="",
         width=64,
@@ -68,7 +57,25 @@ async def alone(calls: int) -> list[float]:
     taken: list[float] = []
     for _ in range(calls):
         before = time.perf_counter()
-        await fake.generate(job, model(), quiet)
+        await provider.generate(request, model(), quiet)
+        taken.append(time.perf_counter() - before)
+    return taken[1:]
+
+
+async def planned(built: Service, calls: int) -> list[float]:
+    taken: list[float] = []
+    for _ in range(calls):
+        before = time.perf_counter()
+        await built.plan(ImageRequest(prompt="a cat", width=64, height=64))
+        taken.append(time.perf_counter() - before)
+    return taken[1:]
+
+
+async def generated(built: Service, calls: int) -> list[float]:
+    taken: list[float] = []
+    for _ in range(calls):
+        before = time.perf_counter()
+        await built.generate(ImageRequest(prompt="a cat", width=64, height=64))
         taken.append(time.perf_counter() - before)
     return taken[1:]
 
@@ -76,14 +83,10 @@ async def alone(calls: int) -> list[float]:
 async def in_process(calls: int) -> None:
     tell("the engine alone (it draws a plain picture)", await alone(calls))
     with tempfile.TemporaryDirectory() as name:
-        plain = service(Path(name), FakeProvider(models=[model(device="gpu")]))
-        tell("decided, checked, kept; not durable", await once(plain, calls))
-        await plain.aclose()
-    with tempfile.TemporaryDirectory() as name:
-        durable = service(Path(name), FakeProvider(models=[model(device="gpu")]))
-        durable.office = Office(None, Path(name), durable.maker.make)
-        tell("the same as a durable job", await once(durable, calls))
-        await durable.aclose()
+        built = service(Path(name), FakeProvider(models=[model(device="gpu")]))
+        tell("a survey and a decision; nothing is made", await planned(built, calls))
+        tell("decided, made, checked, kept, as a durable job", await generated(built, calls))
+        await built.aclose()
 
 
 @asynccontextmanager
@@ -122,8 +125,8 @@ async def clients(count: int) -> None:
         result = await session.call_tool(tool, wish)
         assert isinstance(result.content[0], TextContent)
         assert not result.is_error, result.content[0].text
-        found: dict[str, Any] = json.loads(result.content[0].text)
-        return found
+        answer: dict[str, Any] = json.loads(result.content[0].text)
+        return answer
 
     async def one(url: str, go: anyio.Event, ready: anyio.Semaphore) -> None:
         async with Client(url) as session:

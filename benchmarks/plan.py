@@ -11,10 +11,15 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from ziggie_image_mcp import catalogue, policy
-from ziggie_image_mcp.config import Config, provider_budgets
-from ziggie_image_mcp.context import Context
-from ziggie_image_mcp.types import Feature, Hardware, ImageRequest, Model, Spending, Survey
+from ziggie_image_mcp.billing.types import Spending
+from ziggie_image_mcp.config.config import Config
+from ziggie_image_mcp.config.loader import provider_budgets
+from ziggie_image_mcp.inventory import model_facts
+from ziggie_image_mcp.inventory.types import Hardware, Survey
+from ziggie_image_mcp.provider.types import Feature, Model
+from ziggie_image_mcp.routing import planner
+from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.request import ImageRequest
 
 GOAL_MS = 5.0
 ALL: frozenset[Feature] = frozenset(
@@ -61,16 +66,16 @@ def models(count: int) -> tuple[Model, ...]:
             price_micro_usd=3_000 + i if cloud else 0,
             title=f"Model {i}",
         )
-        made.append(catalogue.enrich(found))
+        made.append(model_facts.enrich(found))
     return tuple(made)
 
 
-def milliseconds(ctx: Context, runs: int) -> float:
+def milliseconds(ctx: RoutingContext, runs: int) -> float:
     """CPU time of one decision, the median."""
     taken: list[float] = []
     for _ in range(runs):
         before = time.process_time_ns()
-        policy.plan(ctx)
+        planner.plan(ctx)
         taken.append((time.process_time_ns() - before) / 1e6)
     return statistics.median(taken)
 
@@ -78,7 +83,7 @@ def milliseconds(ctx: Context, runs: int) -> float:
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
     runs = int(sys.argv[2]) if len(sys.argv) > 2 else 21
-    ctx = Context(
+    ctx = RoutingContext(
         request=ImageRequest(prompt="a cat"),
         survey=Survey(models=models(count)),
         hardware=Hardware(os="Linux", machine="x86_64", ram_available=24 * 10**9),
@@ -91,7 +96,7 @@ def main() -> None:
     for name, (request, values) in CASES.items():
         config = Config.model_validate(values)
         asked = replace(ctx, request=request, config=config, own_budgets=provider_budgets(config))
-        policy.plan(asked)  # warm the caches
+        planner.plan(asked)  # warm the caches
         took = milliseconds(asked, runs)
         print(f"{name:40} {took:8.2f}  {'ok' if took <= GOAL_MS else 'OVER'}")
 

@@ -3,9 +3,70 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.support import factory, fork_server
+
+TOGETHER = {"test_blobs", "test_device_queue", "test_diffusers", "test_ledger", "test_packaging"}
+"""Modules that one worker of xdist runs as a whole: what their fixtures make is dear."""
+
+LONG = {
+    "test_batch",
+    "test_cluster",
+    "test_jobs",
+    "test_kills",
+    "test_plan_agrees",
+    "test_soak_cluster",
+    "test_tiny_model",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as below a shell's `&`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):  # a worker of xdist has its controller's
+        stack = ExitStack()
+        stack.enter_context(fork_server.opened())
+        config.add_cleanup(stack.close)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give out tests one by one, and some modules as a whole.
+
+    Not by `xdist_group`: xdist 3.8 does not find these marks under pytest 9.2.
+    """
+    by_scope: Any = import_module("xdist.scheduler").LoadScopeScheduling
+
+    def scope(_: object, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if Path(module).stem in TOGETHER else nodeid
+
+    return type("Sharing", (by_scope,), {"_split_scope": scope})(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that at the end no worker of xdist waits for another."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line is forked where it is started: see `tests/support/fork_server.py`."""
+    monkeypatch.setenv("ZIGGIE_TEST_FORKED", f"{fork_server.WORKER} {fork_server.SERVER}")
+
+
+@pytest.fixture
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs are started, and none is forked: for tests that are about the start."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +74,14 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("ZIGGIE_IMAGE_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the cores are taken by other tests
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_PICTURES_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "home" / name.lower()))
+
+
+@pytest.fixture(autouse=True)
+async def closed_services() -> AsyncGenerator[None]:
+    yield
+    await factory.close_services()

@@ -12,13 +12,13 @@ def main() -> None:
         gc.disable()  # what an import makes stays: looking for garbage in it costs a tenth of it
         import anyio
 
-        from ziggie_image_mcp.app import serve_stdio
+        from ziggie_image_mcp.server.transport import serve_stdio
 
         gc.freeze()
         gc.enable()
         anyio.run(serve_stdio)
         return
-    from ziggie_image_mcp.cli import app
+    from ziggie_image_mcp.cli.main import app
 
     app()
 

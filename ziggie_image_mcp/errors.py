@@ -1,17 +1,19 @@
-"""The errors.
+"""The errors that every package may raise, and the words that their messages share.
+
+The whole tree; those marked with a package stand there, because they carry its nouns:
 
 ImageError                      anything that a caller can act on
 ├── ConfigError                 config.json or the environment does not make sense
 ├── InvalidRequest              one field of the request cannot be honoured by anybody
-├── NoRoute                     no model passed the filters; carries every reason
-├── GenerationFailed            every route was tried; carries the attempts
+├── NoRoute (routing)           no model passed the filters; carries every reason
+├── GenerationFailed (jobs)     every route was tried; carries the attempts
 ├── OverBudget                  a cap on spending would be passed
 ├── ConsentRequired             money or privacy asks for a yes that was not given
 ├── StorageError                a picture could not be written or read
 │   └── ImageNotFound           no picture has this id
-├── JobNotFound                 no job has this id
-├── JobCancelled                somebody cancelled the job
-├── JobLost                     it cannot be finished, again and again
+├── JobNotFound (jobs)          no job has this id
+├── JobCancelled (jobs)         somebody cancelled the job
+├── JobLost (jobs)              it cannot be finished, again and again
 └── ProviderError               one provider failed
     ├── ProviderUnavailable     it does not answer, or not as itself
     ├── ProviderTimeout         it answered too late
@@ -31,16 +33,38 @@ ImageError                      anything that a caller can act on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
-
-from ziggie_image_mcp.types import Attempt, Rejection
 
 
 class ImageError(Exception):
     """Raised for anything that a caller can act on; the message says what to do next."""
 
     code: ClassVar[str] = "IMAGE_ERROR"
+    """Stable, and of one class only; a class without one of its own is known by its parent's."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Register the class under its code.
+
+        Raises:
+            TypeError: Another class has this code.
+        """
+        super().__init_subclass__(**kwargs)
+        if "code" not in cls.__dict__:
+            return
+        owner = _CLASSES.setdefault(cls.code, cls)
+        if (owner.__module__, owner.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(f"{cls.__qualname__}: the code {cls.code} is {owner.__qualname__}'s")
+        _CLASSES[cls.code] = cls
+
+
+_CLASSES: dict[str, type[ImageError]] = {ImageError.code: ImageError}
+
+
+def error_class(code: str) -> type[ImageError]:
+    """The class that has this code; ImageError where no class of this process has it."""
+    return _CLASSES.get(code, ImageError)
 
 
 class ConfigError(ImageError):
@@ -55,54 +79,10 @@ class InvalidRequest(ImageError):
     code = "INVALID_REQUEST"
 
     def __init__(self, field: str, value: object, fix: str) -> None:
-        shown = repr(value)
-        if len(shown) > 80:
-            shown = shown[:77] + "..."
-        super().__init__(f"{field}={shown} cannot be used: {fix}")
+        super().__init__(f"{field}={quote(repr(value))} cannot be used: {fix}")
         self.field = field
         self.value = value
         self.fix = fix
-
-
-class NoRoute(ImageError):
-    """Raised when no model passed the filters."""
-
-    code = "NO_ROUTE"
-
-    def __init__(self, rejected: Sequence[Rejection], hint: str = "") -> None:
-        lines = ["No model can make this picture now."]
-        for rejection in rejected[:12]:
-            subject = rejection.provider + (f"/{rejection.model}" if rejection.model else "")
-            for reason in rejection.reasons:
-                fix = f" Fix: {reason.fix}" if reason.fix else ""
-                lines.append(
-                    f"- {subject}: {reason.code}: needs {reason.need}, have {reason.have}.{fix}"
-                )
-        if len(rejected) > 12:
-            lines.append(f"- and {len(rejected) - 12} more; list_models shows all.")
-        if hint:
-            lines.append(hint)
-        super().__init__("\n".join(lines))
-        self.rejected = tuple(rejected)
-
-
-class GenerationFailed(ImageError):
-    """Raised when every allowed route was tried and failed."""
-
-    code = "GENERATION_FAILED"
-
-    def __init__(
-        self, attempts: Sequence[Attempt], rejected: Sequence[Rejection] = (), hint: str = ""
-    ) -> None:
-        lines = ["Every allowed route failed:"]
-        for a in attempts:
-            paid = f" ({a.cost_micro_usd / 1e6:.4f} USD charged)" if a.cost_micro_usd else ""
-            lines.append(f"- {a.provider}/{a.model}: {a.error_code}: {a.error}{paid}")
-        if hint:
-            lines.append(hint)
-        super().__init__("\n".join(lines))
-        self.attempts = tuple(attempts)
-        self.rejected = tuple(rejected)
 
 
 class OverBudget(ImageError):
@@ -127,27 +107,6 @@ class ImageNotFound(StorageError):
     """Raised when no picture has this id."""
 
     code = "IMAGE_NOT_FOUND"
-
-
-class JobNotFound(ImageError):
-    """Raised when no job has this id."""
-
-    code = "JOB_NOT_FOUND"
-
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"There is no job {job_id[:80]!r}. generate_image returns job ids.")
-
-
-class JobCancelled(ImageError):
-    """Raised for whoever waits for a job that somebody cancelled."""
-
-    code = "CANCELLED"
-
-
-class JobLost(ImageError):
-    """Raised when a job cannot be finished: it failed in a way that nobody foresaw."""
-
-    code = "JOB_LOST"
 
 
 class ProviderError(ImageError):
@@ -260,20 +219,31 @@ class OutcomeUnknown(ProviderError):
     fallback = False
 
 
-def revive(
-    code: str, message: str, provider: str = "", attempts: Sequence[Attempt] = ()
-) -> ImageError:
-    """The error that had this code and message, from a record: without its other fields."""
-    kinds: list[type[ImageError]] = [ImageError]
-    for kind in kinds:
-        kinds.extend(kind.__subclasses__())
-    kind = next((k for k in kinds if k.code == code), ImageError)
-    error = kind.__new__(kind)
-    Exception.__init__(error, message)
-    if isinstance(error, ProviderError):
-        error.provider = provider
-    if isinstance(error, RateLimited):
-        error.retry_after = None
-    if isinstance(error, GenerationFailed):
-        error.attempts, error.rejected = tuple(attempts), ()
-    return error
+def quote(text: str, limit: int = 80) -> str:
+    """A text as messages quote it: cut, with dots, where it is longer than `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def plain_key(key: str) -> str:
+    """A key without case and separators, so that spellings meet."""
+    return key.replace("_", "").replace("-", "").lower()
+
+
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known word that a typo most likely meant, or None."""
+    return next(iter(nearest_words(word, known, most=1, cutoff=cutoff)), None)
+
+
+def nearest_words(
+    word: str, known: Iterable[str], *, most: int = 3, cutoff: float = 0.4
+) -> list[str]:
+    """The known words that are most like this one, the nearest first."""
+    by_plain = {plain_key(k): k for k in known}
+    close = difflib.get_close_matches(plain_key(word), by_plain, n=most, cutoff=cutoff)
+    return [by_plain[c] for c in close]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The question whether the nearest known word was meant, with a blank before it; or nothing."""
+    near = nearest(word, known)
+    return f" Did you mean {near!r}?" if near else ""

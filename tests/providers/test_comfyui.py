@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.providers.comfyui_answers import ID, Answers, listed, made
-from tests.providers.fake_comfyui import PNG
-from ziggie_image_mcp.provider import Provider, ProviderContext
+from tests.support.comfyui_answers import ID, Answers, listed, made
+from tests.support.fake_comfyui import PNG
+from ziggie_image_mcp.provider.contract import Provider, ProviderContext
 from ziggie_image_providers.comfyui import ComfyUI
 from ziggie_image_providers.comfyui.settings import Settings
 

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.providers.comfyui_answers import Answer, Answers, listed, made, provider
-from tests.providers.fake_comfyui import OOM, PNG, STATS
+from tests.support.comfyui_answers import Answer, Answers, listed, made, provider
+from tests.support.fake_comfyui import OOM, PNG, STATS
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     EngineCrashed,
@@ -22,7 +22,7 @@ from ziggie_image_mcp.errors import (
     RateLimited,
     RequestRejected,
 )
-from ziggie_image_mcp.types import Job, Model
+from ziggie_image_mcp.provider.types import Model, ProviderRequest
 
 
 def refusal(kind: str, **extra: Any) -> httpx2.Response:
@@ -306,7 +306,7 @@ async def test_a_picture_that_lies_elsewhere_is_fetched_without_our_headers() ->
     async def progress(share: float, sentence: str) -> None:
         pass
 
-    job = Job(
+    job = ProviderRequest(
         prompt="x",
         negative_prompt="y",
         width=64,

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.providers.fake_comfyui import PNG, FakeComfyUI
+from tests.support.fake_comfyui import PNG, FakeComfyUI
 from ziggie_image_mcp.errors import (
     EngineCrashed,
     ModelMissing,
@@ -18,8 +18,8 @@ from ziggie_image_mcp.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from ziggie_image_mcp.provider import ProviderContext
-from ziggie_image_mcp.types import GeneratedImage, Generation, Job, Model
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.types import GeneratedImage, Generation, Model, ProviderRequest
 from ziggie_image_providers.comfyui import ComfyUI
 from ziggie_image_providers.comfyui.settings import Settings
 from ziggie_image_providers.comfyui.watch import Meter, Pace
@@ -35,8 +35,8 @@ def provider(server: FakeComfyUI, pace: Pace = QUICK, **settings: Any) -> ComfyU
     return ComfyUI("comfyui", Settings(base_url=server.url, **settings), context, pace=pace)
 
 
-def job(num_images: int = 1) -> Job:
-    return Job(
+def job(num_images: int = 1) -> ProviderRequest:
+    return ProviderRequest(
         prompt="a fox",
         negative_prompt="",
         width=64,

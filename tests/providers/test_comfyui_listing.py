@@ -6,13 +6,10 @@ import re
 
 import pytest
 
-from tests.providers.comfyui_answers import Answers, listed, made, provider
-from tests.providers.fake_comfyui import FILES
-from ziggie_image_mcp.errors import (
-    ModelMissing,
-    ModelUnusable,
-)
-from ziggie_image_mcp.types import Model
+from tests.support.comfyui_answers import Answers, listed, made, provider
+from tests.support.fake_comfyui import FILES
+from ziggie_image_mcp.errors import ModelMissing, ModelUnusable
+from ziggie_image_mcp.provider.types import Model
 from ziggie_image_providers.comfyui import families
 
 

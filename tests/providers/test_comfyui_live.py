@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from ziggie_image_mcp.errors import ModelMissing, RequestRejected
-from ziggie_image_mcp.provider import ProviderContext
-from ziggie_image_mcp.types import Generation, Job, Model
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.types import Generation, Model, ProviderRequest
 from ziggie_image_providers.comfyui import ComfyUI
 from ziggie_image_providers.comfyui.settings import Settings
 
@@ -41,7 +41,7 @@ async def comfyui(**settings: Any) -> AsyncGenerator[ComfyUI]:
         await provider.aclose()
 
 
-def job(**changes: Any) -> Job:
+def job(**changes: Any) -> ProviderRequest:
     values: dict[str, Any] = {
         "prompt": "a red fox",
         "negative_prompt": "",
@@ -52,7 +52,7 @@ def job(**changes: Any) -> Job:
         "steps": 2,
         "guidance_scale": None,
     }
-    return Job(**(values | changes))
+    return ProviderRequest(**(values | changes))
 
 
 def named(id: str) -> Model:

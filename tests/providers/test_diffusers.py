@@ -35,8 +35,8 @@ from ziggie_image_mcp.errors import (
     ProviderUnavailable,
     RequestRejected,
 )
-from ziggie_image_mcp.provider import ProviderContext
-from ziggie_image_mcp.types import Job, Model
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.types import Model, ProviderRequest
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.process import WORKER
 from ziggie_image_providers.diffusers.scan import TINY_FOLDER
@@ -50,7 +50,10 @@ pytestmark = [
     ),
 ]
 
-BUILDER = Path(__file__).parent / "random_models.py"
+BUILDER = Path(__file__).parents[1] / "support" / "random_models.py"
+BUILDER_MODULE = "tests.support.random_models"
+STAND_IN = Path(__file__).parents[1] / "support" / "stand_in"
+"""On the path, it lets the worker have an engine that needs no torch."""
 ENDLESS = {"steps": 500, "num_images": 16}
 
 needs_pidfd = pytest.mark.skipif(
@@ -63,9 +66,10 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders with random models, built by a program so that torch stays out of this process."""
     folder = tmp_path_factory.mktemp("zoo")
     subprocess.run(
-        [sys.executable, str(BUILDER), str(folder)],
+        [sys.executable, "-m", BUILDER_MODULE, str(folder)],
         check=True,
         capture_output=True,
+        cwd=Path(__file__).parents[2],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     return folder
@@ -93,7 +97,7 @@ async def model(provider: Diffusers, id: str) -> Model:
     return next(one for one in await provider.models() if one.id == id)
 
 
-def job(**changes: Any) -> Job:
+def job(**changes: Any) -> ProviderRequest:
     values: dict[str, Any] = {
         "prompt": "a red fox",
         "negative_prompt": "",
@@ -104,7 +108,7 @@ def job(**changes: Any) -> Job:
         "steps": 3,
         "guidance_scale": None,
     }
-    return Job(**{**values, **changes})
+    return ProviderRequest(**{**values, **changes})
 
 
 async def deaf(share: float, text: str) -> None:
@@ -485,11 +489,14 @@ async def test_a_killed_worker_is_a_typed_error_and_the_next_call_works(
     assert workers() != [worker]
 
 
+@pytest.mark.usefixtures("cold")  # a forked worker would not be the process that is suspended
 async def test_a_worker_that_hears_nothing_is_killed_and_the_next_call_works(
-    provider: Diffusers,
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    provider, others = build(zoo), workers()
     expected = await pictures(provider, "sd1")
-    [worker] = workers()
+    [worker] = [one for one in workers() if one not in others]
     deaf_worker = asyncio.Event()
 
     def stop_it() -> None:
@@ -507,8 +514,9 @@ async def test_a_worker_that_hears_nothing_is_killed_and_the_next_call_works(
         await task
 
     assert time.monotonic() - clock < 2
-    assert workers() == []
+    assert workers() == others
     assert await pictures(provider, "sd1") == expected
+    await provider.aclose()
 
 
 async def test_a_model_in_memory_says_so_until_the_provider_is_closed(provider: Diffusers) -> None:
@@ -594,23 +602,23 @@ async def test_the_parent_imports_nothing_heavy_and_takes_the_worker_with_it(zoo
 import asyncio, os, sys
 from pathlib import Path
 import psutil
-from ziggie_image_mcp.provider import ProviderContext
-from ziggie_image_mcp.types import Job
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.types import ProviderRequest
 from ziggie_image_providers.diffusers import Diffusers
 
 async def main():
     settings = Diffusers.Settings(model_dirs=[{str(zoo)!r}], use_hub_cache=False)
     provider = Diffusers("diffusers", settings, ProviderContext(data_dir=Path("data")))
     [sd1] = [one for one in await provider.models() if one.id == "sd1"]
-    job = Job(prompt="x", negative_prompt="", width=64, height=64, num_images=1, seed=1,
-              steps=2, guidance_scale=None)
+    request = ProviderRequest(prompt="x", negative_prompt="", width=64, height=64, num_images=1,
+                              seed=1, steps=2, guidance_scale=None)
     async def progress(share, text):
         if text == "the model is loaded":
             heavy = [name for name in ("torch", "diffusers", "transformers", "PIL", "numpy")
                      if name in sys.modules]
             print(psutil.Process().children()[0].pid, *heavy, flush=True)
             os._exit(0)
-    await provider.generate(job, sd1, progress)
+    await provider.generate(request, sd1, progress)
 
 asyncio.run(main())
 """

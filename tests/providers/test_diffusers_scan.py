@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ziggie_image_mcp.provider import ProviderContext
-from ziggie_image_mcp.types import Model
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.types import Model
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.listing import describe
 from ziggie_image_providers.diffusers.scan import Found, default_hub_cache, find, folder, locate

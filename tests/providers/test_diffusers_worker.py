@@ -9,17 +9,17 @@ from typing import Any, Literal
 import pytest
 
 from ziggie_image_mcp.errors import RequestRejected
-from ziggie_image_mcp.provider import ProviderContext
-from ziggie_image_mcp.types import Job
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.types import ProviderRequest
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.families import sampler
 from ziggie_image_providers.diffusers.faults import Problem, Stopped, failed
 from ziggie_image_providers.diffusers.listing import describe
-from ziggie_image_providers.diffusers.orders import order
 from ziggie_image_providers.diffusers.process import environment
 from ziggie_image_providers.diffusers.scan import Found
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.weights import Part
+from ziggie_image_providers.diffusers.worker_request import worker_request
 
 
 class OutOfMemoryError(RuntimeError):
@@ -114,8 +114,8 @@ def say(pipeline: str, settings: Settings | None = None, gpu: str = "auto", **ch
         "steps": None,
         "guidance_scale": None,
     }
-    told = order(
-        Job(**{**values, **changes}),
+    told = worker_request(
+        ProviderRequest(**{**values, **changes}),
         describe(found, provider="diffusers", missing=(), frugal=True, loaded=False),
         found,
         settings=settings or Settings(),
@@ -124,9 +124,9 @@ def say(pipeline: str, settings: Settings | None = None, gpu: str = "auto", **ch
     return json.loads(told.model_dump_json())
 
 
-def test_an_order_says_everything() -> None:
+def test_a_worker_request_says_everything() -> None:
     assert say("FluxPipeline") == {
-        "kind": "order",
+        "kind": "request",
         "path": "/m",
         "pipeline": "FluxPipeline",
         "single_file": False,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from tests.providers.fake_vendors import (
+from tests.support.fake_vendors import (
     NO_SPECS,
     PNG,
     Answer,
@@ -34,13 +34,13 @@ from ziggie_image_mcp.errors import (
     RateLimited,
     RequestRejected,
 )
-from ziggie_image_mcp.provider import PaidProvider, ProviderContext
-from ziggie_image_mcp.types import Generation, Job, Model
+from ziggie_image_mcp.provider.contract import PaidProvider, ProviderContext
+from ziggie_image_mcp.provider.types import Generation, Model, ProviderRequest
 from ziggie_image_providers.openai import MASK_NOTE, OpenAI, bound, payload
 from ziggie_image_providers.openai.settings import Row, Settings, table
 
 KEY = "sk-proj-0123456789abcdef"
-JOB = Job(
+JOB = ProviderRequest(
     prompt="a red bicycle",
     negative_prompt="",
     width=1024,
@@ -71,7 +71,7 @@ async def model(made: OpenAI, id: str = "gpt-image-2") -> Model:
     return next(m for m in await made.models() if m.id == id)
 
 
-async def submit(made: OpenAI, job: Job = JOB, id: str = "gpt-image-2") -> Generation:
+async def submit(made: OpenAI, job: ProviderRequest = JOB, id: str = "gpt-image-2") -> Generation:
     try:
         submission = await made.submit(job, await model(made, id), "our-key")
     finally:
@@ -80,7 +80,7 @@ async def submit(made: OpenAI, job: Job = JOB, id: str = "gpt-image-2") -> Gener
     return submission.generation
 
 
-def job(**changes: Any) -> Job:
+def job(**changes: Any) -> ProviderRequest:
     from dataclasses import replace
 
     return replace(JOB, **changes)

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from pydantic import ValidationError
 
-from tests.providers.fake_vendors import (
+from tests.support.fake_vendors import (
     NO_SPECS,
     PNG,
     Answer,
@@ -39,8 +39,8 @@ from ziggie_image_mcp.errors import (
     RateLimited,
     RequestRejected,
 )
-from ziggie_image_mcp.provider import PaidProvider, ProviderContext
-from ziggie_image_mcp.types import Generation, Job, Model
+from ziggie_image_mcp.provider.contract import PaidProvider, ProviderContext
+from ziggie_image_mcp.provider.types import Generation, Model, ProviderRequest
 from ziggie_image_providers.replicate import Replicate, payload
 from ziggie_image_providers.replicate.settings import Row, Settings, table
 
@@ -51,7 +51,7 @@ ORDER = f"POST /v1/models/{SCHNELL}/predictions"
 LOOK = f"GET /v1/predictions/{ID}"
 CANCEL = f"POST /v1/predictions/{ID}/cancel"
 VERSION = "39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
-JOB = Job(
+JOB = ProviderRequest(
     prompt="a red bicycle",
     negative_prompt="",
     width=1024,
@@ -119,7 +119,7 @@ async def model(made: Replicate, id: str = SCHNELL) -> Model:
     return next(m for m in await made.models() if m.id == id)
 
 
-async def submit(made: Replicate, job: Job = JOB, id: str = SCHNELL) -> str:
+async def submit(made: Replicate, job: ProviderRequest = JOB, id: str = SCHNELL) -> str:
     try:
         submission = await made.submit(job, await model(made, id), "our-key")
     finally:
@@ -128,7 +128,7 @@ async def submit(made: Replicate, job: Job = JOB, id: str = SCHNELL) -> str:
     return submission.remote_id
 
 
-async def collect(made: Replicate, job: Job = JOB, id: str = SCHNELL) -> Generation:
+async def collect(made: Replicate, job: ProviderRequest = JOB, id: str = SCHNELL) -> Generation:
     try:
         return await made.collect(ID, job, await model(made, id), ignore)
     finally:
@@ -292,7 +292,9 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> No
         ),
     ],
 )
-def test_the_payload_is_in_the_words_of_each_model(id: str, job: Job, said: dict[str, Any]) -> None:
+def test_the_payload_is_in_the_words_of_each_model(
+    id: str, job: ProviderRequest, said: dict[str, Any]
+) -> None:
     assert payload(job, table()[id]) == said
 
 
@@ -324,7 +326,7 @@ async def test_a_size_far_from_every_shape_is_not_sent(size: tuple[int, int]) ->
     assert vendor.asked == []
 
 
-async def test_an_order_is_one_request_and_gives_the_vendors_id() -> None:
+async def test_a_prediction_is_one_request_and_gives_the_vendors_id() -> None:
     with FakeVendor(lambda seen: Answer(status=201, body=prediction())) as vendor:
         id = await submit(provider(f"{vendor.url}/gateway/"))
 
@@ -375,7 +377,7 @@ def test_the_spec_would_catch_a_wrong_request() -> None:
         prediction("starting", error={"code": 1}),
     ],
 )
-async def test_an_order_counts_as_sent_though_the_sdk_cannot_read_the_answer(
+async def test_a_prediction_counts_as_sent_though_the_sdk_cannot_read_the_answer(
     body: dict[str, Any],
 ) -> None:
     with FakeVendor(lambda seen: Answer(status=201, body=body)) as vendor:
@@ -416,7 +418,7 @@ def problem(status: int, **more: Any) -> dict[str, Any]:
         (504, problem(504), OutcomeUnknown),
     ],
 )
-async def test_a_refused_order_becomes_the_error_that_says_who_must_act_and_is_sent_once(
+async def test_a_refused_prediction_becomes_the_error_that_says_who_must_act_and_is_sent_once(
     status: int, body: Any, error: type[ProviderError]
 ) -> None:
     headers = {"location": "/elsewhere"} if status == 307 else {}
@@ -451,14 +453,14 @@ async def test_a_rate_limit_says_how_long_to_wait(
     assert said.value.retry_after == seconds
 
 
-async def test_a_connection_reset_after_the_order_is_not_ordered_again() -> None:
+async def test_a_connection_reset_after_the_post_is_not_posted_again() -> None:
     with FakeVendor(lambda seen: Answer(then="reset")) as vendor, pytest.raises(OutcomeUnknown):
         await submit(provider(vendor.url))
 
     assert vendor.asked == [ORDER]
 
 
-async def test_an_order_that_is_not_answered_in_time_is_not_ordered_again() -> None:
+async def test_a_prediction_that_is_not_answered_in_time_is_not_posted_again() -> None:
     asked: list[str] = []
 
     def slow(request: httpx2.Request) -> httpx2.Response:
@@ -479,7 +481,7 @@ async def test_where_nothing_listens_nothing_was_charged() -> None:
         await submit(provider(url))
 
 
-async def test_an_order_cannot_be_looked_up_by_our_key() -> None:
+async def test_a_prediction_cannot_be_looked_up_by_our_key() -> None:
     with pytest.raises(OutcomeUnknown):
         await provider().find("our-key")
 

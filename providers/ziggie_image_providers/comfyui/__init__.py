@@ -22,8 +22,14 @@ from ziggie_image_mcp.errors import (
     ProviderUnavailable,
     RequestRejected,
 )
-from ziggie_image_mcp.provider import ProviderContext
-from ziggie_image_mcp.types import GeneratedImage, Generation, Job, Model, Progress
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.types import (
+    GeneratedImage,
+    Generation,
+    Model,
+    Progress,
+    ProviderRequest,
+)
 from ziggie_image_providers.comfyui import failures, watch
 from ziggie_image_providers.comfyui import settings as section
 from ziggie_image_providers.comfyui.client import Client
@@ -72,10 +78,12 @@ class ComfyUI:
         # No route tells what is loaded: the last one that we used is a fair guess.
         return [replace(e.model, loaded=id == self._last) for id, e in self._entries.items()]
 
-    async def generate(self, job: Job, model: Model, progress: Progress) -> Generation:
+    async def generate(
+        self, request: ProviderRequest, model: Model, progress: Progress
+    ) -> Generation:
         """Make the pictures one after another, each by a job of its own with its own seed."""
         with anyio.move_on_after(self._seconds):
-            return await self._generate(job, model, progress)
+            return await self._generate(request, model, progress)
         raise ProviderTimeout(
             self.name,
             f"ComfyUI did not finish within {self._seconds:g} s, so the job was stopped;"
@@ -86,16 +94,18 @@ class ComfyUI:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _generate(self, job: Job, model: Model, progress: Progress) -> Generation:
+    async def _generate(
+        self, request: ProviderRequest, model: Model, progress: Progress
+    ) -> Generation:
         entry = await self._entry(model)
-        await self._check(job, entry.model)
-        meter = watch.Meter(progress, job.num_images)
+        await self._check(request, entry.model)
+        meter = watch.Meter(progress, request.num_images)
         images: list[GeneratedImage] = []
         try:
             async with watch.listening(self._client) as socket:
-                for i in range(job.num_images):
-                    seed = (job.seed + i) % 2**32
-                    for data in await self._picture(job, entry, seed, socket, meter):
+                for i in range(request.num_images):
+                    seed = (request.seed + i) % 2**32
+                    for data in await self._picture(request, entry, seed, socket, meter):
                         images.append(GeneratedImage(data=data, seed=seed))
                     await meter.next()
         except (EngineCrashed, ProviderUnavailable, ModelMissing):
@@ -105,16 +115,21 @@ class ComfyUI:
             raise
         self._last = model.id
         notes = [socket.note] if socket.note else []
-        if job.negative_prompt and job.guidance_scale == 1:
+        if request.negative_prompt and request.guidance_scale == 1:
             notes.append("at guidance_scale 1 ComfyUI leaves the negative prompt out")
         return Generation(images=tuple(images), notes=tuple(notes))
 
     async def _picture(
-        self, job: Job, entry: Entry, seed: int, socket: watch.Socket, meter: watch.Meter
+        self,
+        request: ProviderRequest,
+        entry: Entry,
+        seed: int,
+        socket: watch.Socket,
+        meter: watch.Meter,
     ) -> list[bytes]:
         assert entry.verdict.kind, "_entry lets only usable models through"
         nodes = graph(
-            job,
+            request,
             entry.file,
             entry.folder,
             entry.verdict.kind,
@@ -188,14 +203,14 @@ class ComfyUI:
             raise ModelMissing(self.name, f"{model.id} lacks files: {entry.model.how_to_install}")
         return entry
 
-    async def _check(self, job: Job, model: Model) -> None:
-        if job.width % model.multiple_of or job.height % model.multiple_of:
+    async def _check(self, request: ProviderRequest, model: Model) -> None:
+        if request.width % model.multiple_of or request.height % model.multiple_of:
             raise RequestRejected(  # ComfyUI would cut it down in silence
                 self.name,
                 f"{model.id} makes sides in multiples of {model.multiple_of} px only,"
-                f" not {job.width}x{job.height}",
+                f" not {request.width}x{request.height}",
             )
-        for input, value in (("sampler_name", job.sampler), ("scheduler", job.scheduler)):
+        for input, value in (("sampler_name", request.sampler), ("scheduler", request.scheduler)):
             known = await self._client.choices("KSampler", input) if value else ()
             if value and known and value not in known:
                 raise RequestRejected(

@@ -13,7 +13,7 @@ import httpx2
 from pydantic import TypeAdapter, ValidationError
 
 from ziggie_image_mcp.errors import InvalidOutput, ProviderError, ProviderUnavailable
-from ziggie_image_providers import _http
+from ziggie_image_mcp.provider import http as _http
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.settings import Settings
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from ziggie_image_mcp.types import Feature
+from ziggie_image_mcp.provider.types import Feature
 from ziggie_image_providers.comfyui.settings import Family
 
 Folder = Literal["checkpoints", "diffusion_models"]

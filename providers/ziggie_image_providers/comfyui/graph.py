@@ -7,7 +7,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from ziggie_image_mcp.types import Job
+from ziggie_image_mcp.provider.types import ProviderRequest
 from ziggie_image_providers.comfyui.families import Companions, Folder, Kind
 
 SAMPLER = "sampler"
@@ -15,7 +15,7 @@ SAMPLER = "sampler"
 
 
 def graph(
-    job: Job,
+    request: ProviderRequest,
     file: str,
     folder: Folder,
     kind: Kind,
@@ -26,7 +26,7 @@ def graph(
     """Fill the kind's graph with one picture of a job.
 
     Args:
-        job: What is wanted; its seed and number of pictures are not read.
+        request: What is wanted; its seed and number of pictures are not read.
         file: The model's file, as ComfyUI lists it.
         folder: Where ComfyUI lists it.
         kind: How such models are run.
@@ -44,11 +44,11 @@ def graph(
         inputs["model"]["unet_name"] = file
         inputs["clip"] |= {"clip_name1": companions.clip_l, "clip_name2": companions.t5xxl}
         inputs["vae"]["vae_name"] = companions.vae
-    inputs["positive"]["text"] = job.prompt
-    inputs["latent"] |= {"width": job.width, "height": job.height}
-    guidance = job.guidance_scale if job.guidance_scale is not None else kind.guidance
+    inputs["positive"]["text"] = request.prompt
+    inputs["latent"] |= {"width": request.width, "height": request.height}
+    guidance = request.guidance_scale if request.guidance_scale is not None else kind.guidance
     if kind.family != "flux1":
-        inputs["negative"]["text"] = job.negative_prompt
+        inputs["negative"]["text"] = request.negative_prompt
         cfg = 1.0 if guidance is None else guidance
     else:
         cfg = 1.0  # FLUX.1 has its guidance built in, as an input of the model
@@ -59,10 +59,10 @@ def graph(
             inputs["guidance"]["guidance"] = guidance
     inputs[SAMPLER] |= {
         "seed": seed,
-        "steps": job.steps or kind.steps,
+        "steps": request.steps or kind.steps,
         "cfg": cfg,
-        "sampler_name": job.sampler or kind.sampler,
-        "scheduler": job.scheduler or kind.scheduler,
+        "sampler_name": request.sampler or kind.sampler,
+        "scheduler": request.scheduler or kind.scheduler,
     }
     inputs["save"]["filename_prefix"] = prefix
     return dict(nodes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from ziggie_image_mcp.types import Model
+from ziggie_image_mcp.provider.types import Model
 from ziggie_image_providers.comfyui import families
 from ziggie_image_providers.comfyui.client import Client
 from ziggie_image_providers.comfyui.families import Companions, Folder, Verdict

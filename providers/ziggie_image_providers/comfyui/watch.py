@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from ziggie_image_mcp.errors import ProviderTimeout, ProviderUnavailable
-from ziggie_image_mcp.types import Progress
+from ziggie_image_mcp.provider.types import Progress
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.client import Client
 from ziggie_image_providers.comfyui.graph import SAMPLER

@@ -116,11 +116,11 @@ class Queue(BaseModel):
 
     def runs(self, prompt_id: str) -> bool:
         """Tell whether this job is being worked on."""
-        return any(prompt_id in job[1:2] for job in self.queue_running)
+        return any(prompt_id in request[1:2] for request in self.queue_running)
 
     def waits(self, prompt_id: str) -> bool:
         """Tell whether this job waits for its turn."""
-        return any(prompt_id in job[1:2] for job in self.queue_pending)
+        return any(prompt_id in request[1:2] for request in self.queue_pending)
 
 
 class FileFacts(BaseModel):

@@ -12,13 +12,13 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from ziggie_image_mcp.errors import DependencyMissing, ModelMissing, ModelUnusable, OutOfMemory
-from ziggie_image_mcp.provider import ProviderContext
-from ziggie_image_mcp.types import Generation, Job, Model, Progress
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.types import Generation, Model, Progress, ProviderRequest
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.listing import describe, packages_missing
-from ziggie_image_providers.diffusers.orders import differences, order, payload
 from ziggie_image_providers.diffusers.scan import TINY_ID, Found, default_hub_cache, find, locate
+from ziggie_image_providers.diffusers.worker_request import differences, payload, worker_request
 
 PACKAGES = ("torch", "diffusers", "transformers")
 
@@ -54,7 +54,9 @@ class Diffusers:
         found = await asyncio.to_thread(find, self._settings.model_dirs, self._hub_cache())
         return [self._describe(one) for one in found.values()]
 
-    async def generate(self, job: Job, model: Model, progress: Progress) -> Generation:
+    async def generate(
+        self, request: ProviderRequest, model: Model, progress: Progress
+    ) -> Generation:
         """Make the pictures of one job. `model.id` may also be an absolute path."""
         missing = missing_packages()
         if missing:
@@ -71,18 +73,18 @@ class Diffusers:
         if found.trouble is not None:
             kind = ModelMissing if found.trouble.kind == "missing" else ModelUnusable
             raise kind(self.name, found.trouble.text)
-        told = order(
-            job, self._describe(found), found, settings=self._settings, context=self._context
+        told = worker_request(
+            request, self._describe(found), found, settings=self._settings, context=self._context
         )
         if found.id in self._tight:
             told = told.model_copy(update={"must_offload": True})
         try:
-            images = await self._device.run(told, progress, payload(job))
+            images = await self._device.run(told, progress, payload(request))
         except OutOfMemory:
             self._tight.add(found.id)
             raise
         notes = (TINY_NOTE,) if found.id == TINY_ID else ()
-        return Generation(images=images, notes=(*notes, *differences(job)))
+        return Generation(images=images, notes=(*notes, *differences(request)))
 
     async def aclose(self) -> None:
         """End the worker. May be called twice."""

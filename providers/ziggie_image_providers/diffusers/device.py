@@ -1,4 +1,4 @@
-"""The turns at one device: one order at a time, one worker, asleep when there is nothing to do."""
+"""One device: one request at a time, one worker, asleep when there is nothing to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ziggie_image_mcp.errors import (
     ProviderUnavailable,
     RequestRejected,
 )
-from ziggie_image_mcp.types import GeneratedImage, Progress
+from ziggie_image_mcp.provider.types import GeneratedImage, Progress
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.process import Child, Ended, Frame
 
@@ -70,18 +70,18 @@ class Device:
         """Path of the model that the worker holds."""
 
     async def run(
-        self, order: wire.Order, progress: Progress, payload: bytes = b""
+        self, request: wire.WorkerRequest, progress: Progress, payload: bytes = b""
     ) -> tuple[GeneratedImage, ...]:
-        """Run one order when its turn comes; the payload is what it says.
+        """Run one request when the device is free; the payload is what it says.
 
         Raises:
             ProviderError: A child of it that names what went wrong.
         """
-        async with self._turn(progress):
+        async with self._acquire(progress):
             child = await self._worker()
             try:
                 with anyio.move_on_after(self._total_seconds):
-                    return await self._converse(child, order, progress, payload)
+                    return await self._converse(child, request, progress, payload)
             except Ended as e:
                 raise self._crash(e) from e
             raise ProviderTimeout(
@@ -101,7 +101,7 @@ class Device:
             await asyncio.wait([self._rest])
 
     @asynccontextmanager
-    async def _turn(self, progress: Progress) -> AsyncGenerator[None]:
+    async def _acquire(self, progress: Progress) -> AsyncGenerator[None]:
         if self._lock.locked():
             await progress(0.0, "waiting for the device")
         async with self._lock:
@@ -124,23 +124,23 @@ class Device:
         return self._child
 
     async def _converse(
-        self, child: Child, order: wire.Order, progress: Progress, payload: bytes
+        self, child: Child, request: wire.WorkerRequest, progress: Progress, payload: bytes
     ) -> tuple[GeneratedImage, ...]:
         images: list[GeneratedImage] = []
         limit = self._load_seconds
-        if self.loaded != order.path:
+        if self.loaded != request.path:
             self.loaded = None
             await progress(0.0, "loading the model")
-        await child.send(order, payload)
+        await child.send(request, payload)
         while True:
             frame = await self._next(child, limit)
             limit = self._step_seconds
             match frame.message:
                 case wire.Loaded():
-                    self.loaded = order.path
+                    self.loaded = request.path
                     await progress(LOADING_SHARE, "the model is loaded")
                 case wire.Step() as at:
-                    await progress(share(order, at), words(order, at))
+                    await progress(share(request, at), words(request, at))
                 case wire.Picture(seed=seed):
                     images.append(GeneratedImage(data=frame.payload, seed=seed))
                 case wire.Done():
@@ -150,7 +150,7 @@ class Device:
                     if fault == "out_of_memory":
                         await child.stop(PATIENCE)  # a new process has no fragmented memory
                     raise ERRORS[fault](self._name, message)
-                case wire.Order() | wire.Cancel():
+                case wire.WorkerRequest() | wire.Cancel():
                     raise EngineCrashed(self._name, "The worker sent what only we may send.")
 
     async def _next(self, child: Child, limit: float) -> Frame:
@@ -199,13 +199,15 @@ class Device:
                 await child.stop(PATIENCE)
 
 
-def share(order: wire.Order, at: wire.Step) -> float:
-    """Say how much of an order is done after a step."""
-    done = (at.picture + min(1.0, at.step / max(at.steps, 1))) / order.num_images
+def share(request: wire.WorkerRequest, at: wire.Step) -> float:
+    """Say how much of a request is done after a step."""
+    done = (at.picture + min(1.0, at.step / max(at.steps, 1))) / request.num_images
     return LOADING_SHARE + (0.98 - LOADING_SHARE) * done
 
 
-def words(order: wire.Order, at: wire.Step) -> str:
+def words(request: wire.WorkerRequest, at: wire.Step) -> str:
     """Say the same in a sentence."""
-    picture = f"picture {at.picture + 1} of {order.num_images}, " if order.num_images > 1 else ""
+    picture = (
+        f"picture {at.picture + 1} of {request.num_images}, " if request.num_images > 1 else ""
+    )
     return f"{picture}step {at.step} of {at.steps}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ziggie_image_mcp.types import Feature
+from ziggie_image_mcp.provider.types import Feature
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ziggie_image_mcp.types import Model
+from ziggie_image_mcp.provider.types import Model
 from ziggie_image_providers.diffusers.families import LICENSES, VARIANTS, Family, Variant, features
 from ziggie_image_providers.diffusers.faults import EXTRA
 from ziggie_image_providers.diffusers.scan import TINY_ID, Found

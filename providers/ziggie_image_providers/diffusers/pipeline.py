@@ -61,16 +61,16 @@ class Held:
 _held = Held()
 
 
-def load(order: wire.Order) -> None:
-    """Bring the order's model into memory, in place of the one before."""
-    device = choose_device(order.device)
-    dtype = choose_dtype(order, device)
-    key = (order.path, _stamp(order), device, dtype, order.must_offload)
+def load(request: wire.WorkerRequest) -> None:
+    """Bring the request's model into memory, in place of the one before."""
+    device = choose_device(request.device)
+    dtype = choose_dtype(request, device)
+    key = (request.path, _stamp(request), device, dtype, request.must_offload)
     if _held.key == key:
         return
     _held.drop()
-    pipe = _read(order, dtype)
-    _held.offloads = device if order.may_offload and _too_big(order, device) else ""
+    pipe = _read(request, dtype)
+    _held.offloads = device if request.may_offload and _too_big(request, device) else ""
     if _held.offloads:
         pipe.enable_model_cpu_offload(device=device)
     else:
@@ -80,40 +80,40 @@ def load(order: wire.Order) -> None:
 
 
 class Given(NamedTuple):
-    """The pictures that an order works from."""
+    """The pictures that a request works from."""
 
     image: Any = None
     mask: Any = None
 
 
-def opened(order: wire.Order, payload: bytes) -> Given:
-    """The pictures in an order's payload; transparent parts are laid on white."""
+def opened(request: wire.WorkerRequest, payload: bytes) -> Given:
+    """The pictures in a request's payload; transparent parts are laid on white."""
     from PIL import Image
 
-    if not order.image_bytes:
+    if not request.image_bytes:
         return Given()
-    with Image.open(io.BytesIO(payload[: order.image_bytes])) as found:
+    with Image.open(io.BytesIO(payload[: request.image_bytes])) as found:
         over = found.convert("RGBA")
     image = Image.new("RGB", over.size, "white")
     image.paste(over, mask=over.getchannel("A"))
-    if not order.mask_bytes:
+    if not request.mask_bytes:
         return Given(image)
-    with Image.open(io.BytesIO(payload[order.image_bytes :])) as found:
+    with Image.open(io.BytesIO(payload[request.image_bytes :])) as found:
         return Given(image, found.convert("L"))
 
 
-def picture(order: wire.Order, number: int, on_step: OnStep, given: Given) -> bytes:
+def picture(request: wire.WorkerRequest, number: int, on_step: OnStep, given: Given) -> bytes:
     """Make one picture as PNG. What a mask keeps is the given picture's, pixel by pixel.
 
     Raises:
         Problem: The picture is blank, or a safety filter took it.
     """
     pipe = _pipe(given)
-    _swap_scheduler(pipe, order.sampler)
-    _tile(pipe, order.width * order.height > TILED_ABOVE)
+    _swap_scheduler(pipe, request.sampler)
+    _tile(pipe, request.width * request.height > TILED_ABOVE)
     parameters = inspect.signature(type(pipe).__call__).parameters
-    words = arguments(order, number, parameters, given)
-    with _watched(pipe, parameters, order.steps, on_step) as extra, warnings.catch_warnings():
+    words = arguments(request, number, parameters, given)
+    with _watched(pipe, parameters, request.steps, on_step) as extra, warnings.catch_warnings():
         # What is no number becomes a black picture with nothing but this warning.
         warnings.filterwarnings("error", message="invalid value", category=RuntimeWarning)
         output = pipe(**words, **extra)
@@ -131,9 +131,9 @@ def picture(order: wire.Order, number: int, on_step: OnStep, given: Given) -> by
     return file.getvalue()
 
 
-def seed(order: wire.Order, number: int) -> int:
-    """Say which seed a picture of an order is made with."""
-    return (order.seed + number) % 2**32
+def seed(request: wire.WorkerRequest, number: int) -> int:
+    """Say which seed a picture of a request is made with."""
+    return (request.seed + number) % 2**32
 
 
 def kept_outside(image: Any, given: Given) -> Any:
@@ -145,35 +145,35 @@ def kept_outside(image: Any, given: Given) -> Any:
 
 
 def arguments(
-    order: wire.Order,
+    request: wire.WorkerRequest,
     number: int,
     parameters: Mapping[str, inspect.Parameter],
     pictures: Given,
 ) -> dict[str, Any]:
-    """Say the order in the words of the pipeline.
+    """Say the request in the words of the pipeline.
 
     Raises:
         Problem: The pipeline has no such word.
     """
     asked: dict[str, Any] = {
-        "prompt": order.prompt,
-        "width": order.width,
-        "height": order.height,
+        "prompt": request.prompt,
+        "width": request.width,
+        "height": request.height,
         # A generator of the CPU gives the same noise whatever the device.
-        "generator": torch.Generator("cpu").manual_seed(seed(order, number)),
-        "num_inference_steps": order.steps,
-        order.guidance_argument: order.guidance,
-        "negative_prompt": order.negative_prompt,
+        "generator": torch.Generator("cpu").manual_seed(seed(request, number)),
+        "num_inference_steps": request.steps,
+        request.guidance_argument: request.guidance,
+        "negative_prompt": request.negative_prompt,
         "image": pictures.image,
         "mask_image": pictures.mask,
-        "strength": order.strength,
+        "strength": request.strength,
     }
     if pictures.image is not None:  # which has the size
         asked = {k: v for k, v in asked.items() if k in parameters or k not in ("width", "height")}
     given = {name: value for name, value in asked.items() if value is not None}
     missing = sorted(given.keys() - parameters.keys())
     if missing:
-        raise Problem("rejected", f"{order.pipeline} takes no {', '.join(missing)}.")
+        raise Problem("rejected", f"{request.pipeline} takes no {', '.join(missing)}.")
     return given
 
 
@@ -201,24 +201,24 @@ def choose_device(wanted: str) -> str:
     )
 
 
-def choose_dtype(order: wire.Order, device: str) -> Any:
+def choose_dtype(request: wire.WorkerRequest, device: str) -> Any:
     """Find the number format: half precision on a GPU, and on a CPU where nothing else fits."""
-    if order.dtype != "auto":
-        return getattr(torch, order.dtype)
+    if request.dtype != "auto":
+        return getattr(torch, request.dtype)
     if device != "cpu":
         wide = device.startswith("cuda") and not torch.cuda.is_bf16_supported(
             including_emulation=False
         )
-        return torch.float16 if wide else getattr(torch, order.half_precision)
+        return torch.float16 if wide else getattr(torch, request.half_precision)
     available = importlib.import_module("psutil").virtual_memory().available
-    if order.weight_bytes is not None and order.weight_bytes * 2 * MARGIN > available:
+    if request.weight_bytes is not None and request.weight_bytes * 2 * MARGIN > available:
         return torch.bfloat16
     return torch.float32
 
 
-def _stamp(order: wire.Order) -> int:
-    path = Path(order.path)
-    return (path if order.single_file else path / "model_index.json").stat().st_mtime_ns
+def _stamp(request: wire.WorkerRequest) -> int:
+    path = Path(request.path)
+    return (path if request.single_file else path / "model_index.json").stat().st_mtime_ns
 
 
 def _pipe(given: Given) -> Any:
@@ -235,23 +235,23 @@ def _pipe(given: Given) -> Any:
     return _held.edits[kind]
 
 
-def _read(order: wire.Order, dtype: Any) -> Any:
-    if not order.single_file:
+def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
+    if not request.single_file:
         return diffusers.DiffusionPipeline.from_pretrained(
-            order.path, dtype=dtype, variant=order.variant, local_files_only=True
+            request.path, dtype=dtype, variant=request.variant, local_files_only=True
         )
-    return getattr(diffusers, order.pipeline).from_single_file(
-        order.path, config=order.config_folder, torch_dtype=dtype, local_files_only=True
+    return getattr(diffusers, request.pipeline).from_single_file(
+        request.path, config=request.config_folder, torch_dtype=dtype, local_files_only=True
     )
 
 
-def _too_big(order: wire.Order, device: str) -> bool:
+def _too_big(request: wire.WorkerRequest, device: str) -> bool:
     if not device.startswith("cuda"):
         return False
-    if order.must_offload or order.vram_bytes is None:
-        return order.must_offload
+    if request.must_offload or request.vram_bytes is None:
+        return request.must_offload
     free, _ = torch.cuda.mem_get_info(device)
-    return bool(order.vram_bytes * MARGIN > free)
+    return bool(request.vram_bytes * MARGIN > free)
 
 
 def _swap_scheduler(pipe: Any, sampler: str | None) -> None:

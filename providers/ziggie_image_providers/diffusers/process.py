@@ -55,12 +55,12 @@ class Child:
     def __init__(
         self,
         process: asyncio.subprocess.Process,
-        orders: asyncio.StreamWriter,
+        requests: asyncio.StreamWriter,
         answers: asyncio.StreamReader,
         errors: asyncio.StreamReader,
     ) -> None:
         self._process = process
-        self._orders = orders
+        self._requests = requests
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._tail = b""
         self._readers = (
@@ -68,7 +68,7 @@ class Child:
             asyncio.create_task(self._drain(errors)),
         )
         self.busy = False
-        """An order was sent, and its last message has not come."""
+        """A request was sent, and its last message has not come."""
         self.alive = True
 
     @classmethod
@@ -97,10 +97,10 @@ class Child:
 
     async def send(self, message: wire.Message, payload: bytes = b"") -> None:
         """Send one message; a broken pipe shows in `receive`."""
-        self.busy = self.busy or isinstance(message, wire.Order)
+        self.busy = self.busy or isinstance(message, wire.WorkerRequest)
         try:
-            self._orders.write(wire.encode(message, payload))
-            await self._orders.drain()
+            self._requests.write(wire.encode(message, payload))
+            await self._requests.drain()
         except ConnectionError:
             return  # `receive` raises Ended, which says more
 
@@ -122,7 +122,7 @@ class Child:
         return frame
 
     async def interrupt(self, patience: float) -> None:
-        """Make the worker stop its order: ask, wait, then kill."""
+        """Make the worker stop its request: ask, wait, then kill."""
         try:
             with anyio.move_on_after(patience, shield=True):
                 await self.send(wire.Cancel())
@@ -139,7 +139,7 @@ class Child:
     async def stop(self, patience: float) -> None:
         """End the process: a closed stdin asks, a kill insists. May be called again."""
         self.alive = False
-        self._orders.close()
+        self._requests.close()
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(patience):
                 await self._process.wait()

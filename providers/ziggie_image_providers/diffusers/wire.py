@@ -33,10 +33,10 @@ class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Order(_Message):
+class WorkerRequest(_Message):
     """Make these pictures with this model."""
 
-    kind: Literal["order"] = "order"
+    kind: Literal["request"] = "request"
     path: str
     """A diffusers folder, or one .safetensors file."""
     pipeline: str
@@ -74,7 +74,7 @@ class Order(_Message):
 
 
 class Cancel(_Message):
-    """Stop the order that runs now."""
+    """Stop the request that runs now."""
 
     kind: Literal["cancel"] = "cancel"
 
@@ -102,13 +102,13 @@ class Picture(_Message):
 
 
 class Done(_Message):
-    """The order is finished."""
+    """The request is finished."""
 
     kind: Literal["done"] = "done"
 
 
 class Failed(_Message):
-    """The order came to nothing."""
+    """The request came to nothing."""
 
     kind: Literal["failed"] = "failed"
     fault: Fault
@@ -116,7 +116,7 @@ class Failed(_Message):
 
 
 Message = Annotated[
-    Order | Cancel | Loaded | Step | Picture | Done | Failed, Field(discriminator="kind")
+    WorkerRequest | Cancel | Loaded | Step | Picture | Done | Failed, Field(discriminator="kind")
 ]
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 

@@ -1,4 +1,4 @@
-"""The worker process: take orders from stdin, run them, answer on stdout."""
+"""The worker process: take requests from stdin, run them, answer on stdout."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.faults import Stopped, failed
 
 
-class Line:
+class Connection:
     """The connection to the provider. A thread reads, so that a cancel is heard during work."""
 
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self._source = source
         self._sink = sink
         self._cancelled = threading.Event()
-        self.orders: queue.SimpleQueue[tuple[wire.Order, bytes]] = queue.SimpleQueue()
+        self.requests: queue.SimpleQueue[tuple[wire.WorkerRequest, bytes]] = queue.SimpleQueue()
 
     def open(self) -> None:
         """Say hello and begin to listen."""
@@ -34,9 +34,9 @@ class Line:
         self._sink.flush()
 
     def check(self) -> None:
-        """Raise Stopped when the order was cancelled."""
+        """Raise Stopped when the request was cancelled."""
         if self._cancelled.is_set():
-            raise Stopped("The order was cancelled.")
+            raise Stopped("The request was cancelled.")
 
     def _listen(self) -> None:
         try:
@@ -44,9 +44,9 @@ class Line:
                 header, payload = wire.LENGTHS.unpack(start)
                 message = wire.decode(self._source.read(header))
                 given = self._source.read(payload)
-                if isinstance(message, wire.Order):
+                if isinstance(message, wire.WorkerRequest):
                     self._cancelled.clear()
-                    self.orders.put((message, given))
+                    self.requests.put((message, given))
                 elif isinstance(message, wire.Cancel):
                     self._cancelled.set()
         finally:
@@ -65,30 +65,30 @@ def take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     return source, sink
 
 
-def work(line: Line, order: wire.Order, given: bytes) -> None:
-    """Run one order and tell how it went."""
+def work(line: Connection, request: wire.WorkerRequest, given: bytes) -> None:
+    """Run one request and tell how it went."""
     try:
         from ziggie_image_providers.diffusers import (
             pipeline,  # imports torch and diffusers: seconds
         )
 
-        pipeline.load(order)
+        pipeline.load(request)
         line.check()
     except (Exception, Stopped) as e:
         line.send(failed(e, "load"))
         return
     line.send(wire.Loaded())
     try:
-        pictures = pipeline.opened(order, given)
-        for number in range(order.num_images):
+        pictures = pipeline.opened(request, given)
+        for number in range(request.num_images):
 
             def on_step(step: int, steps: int, number: int = number) -> None:
                 line.check()
                 line.send(wire.Step(picture=number, step=step, steps=steps))
 
-            png = pipeline.picture(order, number, on_step, pictures)
+            png = pipeline.picture(request, number, on_step, pictures)
             line.check()
-            line.send(wire.Picture(seed=pipeline.seed(order, number)), png)
+            line.send(wire.Picture(seed=pipeline.seed(request, number)), png)
     except (Exception, Stopped) as e:
         line.send(failed(e, "run"))
         return
@@ -97,11 +97,11 @@ def work(line: Line, order: wire.Order, given: bytes) -> None:
 
 def main() -> None:
     """Serve until stdin ends."""
-    line = Line(*take_over_pipes())
+    line = Connection(*take_over_pipes())
     warnings.simplefilter("ignore")  # stderr is kept for the words before a crash
     line.open()
     while True:
-        work(line, *line.orders.get())
+        work(line, *line.requests.get())
 
 
 if __name__ == "__main__":

@@ -28,17 +28,17 @@ from ziggie_image_mcp.errors import (
     RateLimited,
     RequestRejected,
 )
-from ziggie_image_mcp.provider import ProviderContext
-from ziggie_image_mcp.types import (
+from ziggie_image_mcp.provider import http as _http
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.types import (
     Feature,
     GeneratedImage,
     Generation,
-    Job,
     Model,
     Progress,
+    ProviderRequest,
     Submission,
 )
-from ziggie_image_providers import _http
 from ziggie_image_providers.openai import settings as section
 from ziggie_image_providers.openai.settings import Quality, Row
 
@@ -122,12 +122,13 @@ class OpenAI:
         await self._key()
         return [self._model(id, row) for id, row in self._rows.items()]
 
-    async def submit(self, job: Job, model: Model, key: str) -> Submission:
+    async def submit(self, request: ProviderRequest, model: Model, key: str) -> Submission:
         """Send the job and wait for its pictures. There is no idempotency key to send."""
         secret = await self._key()
         row = self._rows.get(model.id, Row())
-        self._check(job, row)
-        status, content = await self._post(job, payload(job, model, self._settings.quality), secret)
+        self._check(request, row)
+        body = payload(request, model, self._settings.quality)
+        status, content = await self._post(request, body, secret)
         try:
             answer = Answer.model_validate_json(content)
         except ValidationError as e:
@@ -140,21 +141,21 @@ class OpenAI:
         if not images:
             if answer.usage is None:
                 raise self._unknown("answered without a picture")
-            charged, _ = self._cost(job, row, answer.usage, job.num_images)
+            charged, _ = self._cost(request, row, answer.usage, request.num_images)
             said = f"{self.name} counted tokens for this, and answered without a picture."
             raise InvalidOutput(self.name, said, charged)
         notes = [f"{model.id} takes no seed: the seed given here does not make this picture again"]
-        if job.mask is not None:
+        if request.mask is not None:
             notes.append(MASK_NOTE)
-        if len(images) < job.num_images:
-            notes.append(f"{self.name} made {len(images)} of {job.num_images} pictures")
-        cost, how = self._cost(job, row, answer.usage, len(images))
+        if len(images) < request.num_images:
+            notes.append(f"{self.name} made {len(images)} of {request.num_images} pictures")
+        cost, how = self._cost(request, row, answer.usage, len(images))
         return Submission(
             generation=Generation(images=tuple(images), notes=(*notes, how), cost_micro_usd=cost)
         )
 
     async def collect(
-        self, remote_id: str, job: Job, model: Model, progress: Progress
+        self, remote_id: str, request: ProviderRequest, model: Model, progress: Progress
     ) -> Generation:
         """Nothing to wait for: `submit` gave the pictures, or nobody has them."""
         raise self._unknown("keeps no pictures to fetch later")
@@ -209,10 +210,10 @@ class OpenAI:
             raise AuthenticationFailed(self.name, f"what {name} holds is no key; {how}")
         return secret
 
-    def _check(self, job: Job, row: Row) -> None:
+    def _check(self, request: ProviderRequest, row: Row) -> None:
         """Refuse what the vendor would, before anything is sent."""
-        pixels, sides = job.width * job.height, sorted((job.width, job.height))
-        size = f"{job.width}x{job.height}"
+        pixels, sides = request.width * request.height, sorted((request.width, request.height))
+        size = f"{request.width}x{request.height}"
         if not row.min_pixels <= pixels <= row.max_pixels:
             raise RequestRejected(
                 self.name,
@@ -225,8 +226,11 @@ class OpenAI:
                 f"{size} is longer than {row.max_ratio:g}:1; ask for another shape",
             )
 
-    async def _post(self, job: Job, body: dict[str, Any], secret: str) -> tuple[int, bytes]:
-        url = f"{self._settings.base_url}/images/{'generations' if job.image is None else 'edits'}"
+    async def _post(
+        self, request: ProviderRequest, body: dict[str, Any], secret: str
+    ) -> tuple[int, bytes]:
+        task = "generations" if request.image is None else "edits"
+        url = f"{self._settings.base_url}/images/{task}"
         headers = {
             "OpenAI-Organization": self._settings.organization or "",
             "OpenAI-Project": self._settings.project or "",
@@ -238,9 +242,9 @@ class OpenAI:
                 async with client.stream(
                     "POST",
                     url,
-                    json=body if job.image is None else None,
-                    data=None if job.image is None else {k: str(v) for k, v in body.items()},
-                    files=pictures(job),
+                    json=body if request.image is None else None,
+                    data=None if request.image is None else {k: str(v) for k, v in body.items()},
+                    files=pictures(request),
                     headers={k: v for k, v in headers.items() if v},
                 ) as response:
                     content = await self._read(response)
@@ -317,7 +321,9 @@ class OpenAI:
             " were made and charged, so nothing is sent again; the vendor's usage page knows.",
         )
 
-    def _cost(self, job: Job, row: Row, usage: Usage | None, images: int) -> tuple[int, str]:
+    def _cost(
+        self, request: ProviderRequest, row: Row, usage: Usage | None, images: int
+    ) -> tuple[int, str]:
         """What the pictures cost, 1e-6 USD, and how that is known."""
         if usage is not None and row.tokens is not None:
             details = usage.input_tokens_details
@@ -329,33 +335,33 @@ class OpenAI:
             )
             how = f"the vendor's count of tokens at its list price of {row.as_of or 'your config'}"
             return math.ceil(dollars), f"cost: {how}"
-        one = bound(row, self._settings.quality, job.width, job.height)
+        one = bound(row, self._settings.quality, request.width, request.height)
         if one is None:
             return 0, "cost: unknown, because this model has no price; set priceUsd for it"
-        given = given_bound(row) if job.image is not None else 0
+        given = given_bound(row) if request.image is not None else 0
         how = "cost: the price table's upper bound; the vendor did not tell more"
         return one * images + given, how
 
 
-def payload(job: Job, model: Model, quality: Quality) -> dict[str, Any]:
+def payload(request: ProviderRequest, model: Model, quality: Quality) -> dict[str, Any]:
     """Say the job in the API's words. GPT Image models refuse `response_format`."""
     return {
         "model": model.id,
-        "prompt": job.prompt,
-        "n": job.num_images,
-        "size": f"{job.width}x{job.height}",
+        "prompt": request.prompt,
+        "n": request.num_images,
+        "size": f"{request.width}x{request.height}",
         "quality": quality,
         "output_format": "png",
     }
 
 
-def pictures(job: Job) -> dict[str, tuple[str, bytes, str]] | None:
+def pictures(request: ProviderRequest) -> dict[str, tuple[str, bytes, str]] | None:
     """The files of an edit's form; None for a picture from text alone."""
-    if job.image is None:
+    if request.image is None:
         return None
-    files = {"image": ("image.png", job.image, "image/png")}
-    if job.mask is not None:
-        files["mask"] = ("mask.png", transparent(job.mask), "image/png")
+    files = {"image": ("image.png", request.image, "image/png")}
+    if request.mask is not None:
+        files["mask"] = ("mask.png", transparent(request.mask), "image/png")
     return files
 
 

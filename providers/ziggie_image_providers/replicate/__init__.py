@@ -19,17 +19,17 @@ from ziggie_image_mcp.errors import (
     ProviderTimeout,
     RequestRejected,
 )
-from ziggie_image_mcp.provider import ProviderContext
-from ziggie_image_mcp.types import (
+from ziggie_image_mcp.provider import http as _http
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.types import (
     Feature,
     GeneratedImage,
     Generation,
-    Job,
     Model,
     Progress,
+    ProviderRequest,
     Submission,
 )
-from ziggie_image_providers import _http
 from ziggie_image_providers.replicate import download, failures
 from ziggie_image_providers.replicate import settings as section
 from ziggie_image_providers.replicate.client import ENDED, Client, Prediction, Refused, read
@@ -75,10 +75,10 @@ class Replicate:
         await self._token()
         return [self._model(id, row) for id, row in self._rows.items()]
 
-    async def submit(self, job: Job, model: Model, key: str) -> Submission:
+    async def submit(self, request: ProviderRequest, model: Model, key: str) -> Submission:
         """Order a prediction. Replicate takes no idempotency key, so it is done once."""
         token = await self._token()
-        inputs = payload(job, self._row(model), self.name)
+        inputs = payload(request, self._row(model), self.name)
         try:
             made = await self._client.create(model.id, inputs, token)
         except Refused as e:
@@ -93,7 +93,7 @@ class Replicate:
         return Submission(remote_id=made.id)
 
     async def collect(
-        self, remote_id: str, job: Job, model: Model, progress: Progress
+        self, remote_id: str, request: ProviderRequest, model: Model, progress: Progress
     ) -> Generation:
         """Ask after the prediction until it ended, and fetch its pictures at once."""
         if not re.fullmatch(r"[\w-]+", remote_id, re.ASCII):
@@ -115,7 +115,7 @@ class Replicate:
         if prediction.status != "succeeded":
             raise failures.ended(self.name, prediction, token)
         await progress(0.9, "Replicate: fetching the pictures")
-        return await self._generation(prediction, job, model)
+        return await self._generation(prediction, request, model)
 
     async def find(self, key: str) -> str | None:
         """Nothing to look up: an order has no place for a key of ours.
@@ -229,14 +229,16 @@ class Replicate:
                 return None
         return None
 
-    async def _generation(self, prediction: Prediction, job: Job, model: Model) -> Generation:
+    async def _generation(
+        self, prediction: Prediction, request: ProviderRequest, model: Model
+    ) -> Generation:
         urls = _urls(prediction.output)
         each = model.price_micro_usd or 0
         counted = prediction.metrics.image_count if prediction.metrics else None
         if not urls:
             removed = prediction.data_removed or prediction.output is None
             what = "it deleted the pictures after an hour" if removed else "it made none"
-            charged = each * (counted or job.num_images)
+            charged = each * (counted or request.num_images)
             raise failures.lost(self.name, what, prediction.id, charged)
         images: list[GeneratedImage] = []
         row = self._row(model)
@@ -252,21 +254,21 @@ class Replicate:
             except download.Lost as e:
                 charged = each * (counted or len(urls))
                 raise failures.lost(self.name, f"its pictures {e}", prediction.id, charged) from e
-            seed = _seed(job, row) if "seed" in row.inputs else None
+            seed = _seed(request, row) if "seed" in row.inputs else None
             images.append(GeneratedImage(data=data, seed=seed))
         return Generation(
             images=tuple(images),
-            notes=tuple(self._notes(job, row, len(images))),
+            notes=tuple(self._notes(request, row, len(images))),
             cost_micro_usd=each * (counted or len(images)),
         )
 
-    def _notes(self, job: Job, row: Row, made: int) -> list[str]:
+    def _notes(self, request: ProviderRequest, row: Row, made: int) -> list[str]:
         since = f" of {row.as_of}" if row.as_of else " in your config"
         notes = [f"cost: the list price{since}; Replicate does not tell what it charges"]
         if row.price_usd is None:
             notes = ["cost: unknown, because this model has no price; set priceUsd for it"]
-        if made < job.num_images:
-            notes.append(f"{self.name} made {made} of {job.num_images} pictures")
+        if made < request.num_images:
+            notes.append(f"{self.name} made {made} of {request.num_images} pictures")
         if made > 1 and "seed" in row.inputs:
             notes.append("one seed made all pictures of this batch; none can be made alone by it")
         if "seed" not in row.inputs:
@@ -274,23 +276,23 @@ class Replicate:
         return notes
 
 
-def payload(job: Job, row: Row, provider: str = "replicate") -> dict[str, Any]:
+def payload(request: ProviderRequest, row: Row, provider: str = "replicate") -> dict[str, Any]:
     """Say the job in the words of one model's input.
 
     Raises:
         RequestRejected: The model has no shape near the size of the job.
     """
-    said: dict[str, Any] = {"prompt": job.prompt, **row.always}
+    said: dict[str, Any] = {"prompt": request.prompt, **row.always}
     if row.shapes:
-        said[row.shape_input] = _shape(job, row, provider)
+        said[row.shape_input] = _shape(request, row, provider)
     else:
-        said |= {"width": job.width, "height": job.height}
+        said |= {"width": request.width, "height": request.height}
     values: dict[section.Wish, Any] = {
-        "negative_prompt": job.negative_prompt or None,
-        "seed": _seed(job, row),
-        "steps": job.steps,
-        "guidance_scale": job.guidance_scale,
-        "num_images": job.num_images,
+        "negative_prompt": request.negative_prompt or None,
+        "seed": _seed(request, row),
+        "steps": request.steps,
+        "guidance_scale": request.guidance_scale,
+        "num_images": request.num_images,
     }
     for wish, name in row.inputs.items():
         if values[wish] is not None:
@@ -298,11 +300,11 @@ def payload(job: Job, row: Row, provider: str = "replicate") -> dict[str, Any]:
     return said
 
 
-def _shape(job: Job, row: Row, provider: str) -> str:
+def _shape(request: ProviderRequest, row: Row, provider: str) -> str:
     """The value of the model's shape input that is nearest to the job's size."""
 
     def apart(size: tuple[int, int]) -> float:
-        return max(abs(size[0] / job.width - 1), abs(size[1] / job.height - 1))
+        return max(abs(size[0] / request.width - 1), abs(size[1] / request.height - 1))
 
     value, size = min(row.shapes.items(), key=lambda item: apart(item[1]))
     if apart(size) > SIDE_TOLERANCE:
@@ -310,14 +312,14 @@ def _shape(job: Job, row: Row, provider: str) -> str:
         more = len(row.shapes) - 12
         raise RequestRejected(
             provider,
-            f"this model makes no {job.width}x{job.height}; ask for one of {known}"
+            f"this model makes no {request.width}x{request.height}; ask for one of {known}"
             + (f" and {more} more" if more > 0 else ""),
         )
     return value
 
 
-def _seed(job: Job, row: Row) -> int:
-    return job.seed % (row.max_seed + 1)
+def _seed(request: ProviderRequest, row: Row) -> int:
+    return request.seed % (row.max_seed + 1)
 
 
 def _urls(output: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Speak to Replicate's API: orders through its SDK, everything else directly.
+"""Speak to Replicate's API: predictions through its SDK, everything else directly.
 
 The SDK (1.0.7) is kept to what it does well. It creates and cancels predictions; it travels over
 our own HTTP client, so that it retries nothing, trusts the same certificates, and hands us each
@@ -110,12 +110,12 @@ class Client:
         """
         name, _, version = model.partition(":")
 
-        async def order(sdk: Sdk) -> object:
+        async def create(sdk: Sdk) -> object:
             if version:
                 return await sdk.predictions.async_create(version=version, input=dict(inputs))
             return await sdk.models.predictions.async_create(model=name, input=dict(inputs))
 
-        return await self._through_sdk(order, token)
+        return await self._through_sdk(create, token)
 
     async def cancel(self, id: str, token: str) -> Prediction | None:
         """Ask for a prediction to be stopped, and tell what became of it, where that can be read.

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 import httpx2
 
-from ziggie_image_providers import _http
+from ziggie_image_mcp.provider import http as _http
 
 MAX_BYTES = 40 * 2**20
 ATTEMPTS = 3

@@ -23,7 +23,7 @@ from ziggie_image_mcp.errors import (
     RateLimited,
     RequestRejected,
 )
-from ziggie_image_providers import _http
+from ziggie_image_mcp.provider import http as _http
 from ziggie_image_providers.replicate.client import Prediction
 
 KEY_NAME = "REPLICATE_API_TOKEN"

@@ -1,0 +1,50 @@
+"""What doctor says of machines that are not this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from tests.support.factory import RTX, machine
+from ziggie_image_mcp.cli import doctor
+from ziggie_image_mcp.cli.doctor import CUDA_INSTALL
+
+FULL = {"torch": "2.13.0+cu130", "diffusers": "0.42.1", "transformers": "5.23.0"}
+
+
+def look(installed: Mapping[str, str], *, gpu: bool = True) -> list[doctor.Finding]:
+    return doctor.packages(machine(RTX) if gpu else machine(), lambda name: installed.get(name))
+
+
+def test_a_cpu_torch_beside_an_nvidia_card_is_a_failure_with_the_exact_fix() -> None:
+    findings = look(FULL | {"torch": "2.13.0+cpu"})
+
+    (failure,) = [f for f in findings if f.state == "fail"]
+    assert "CPU build" in failure.what
+    assert "RTX 4070" in failure.what
+    assert failure.fix == CUDA_INSTALL
+
+
+@pytest.mark.parametrize("torch", ["2.13.0+cu130", "2.13.0"])
+def test_a_cuda_torch_beside_an_nvidia_card_is_fine(torch: str) -> None:
+    assert [f for f in look(FULL | {"torch": torch}) if f.state == "fail"] == []
+
+
+def test_a_cpu_torch_without_a_card_is_fine() -> None:
+    findings = look(FULL | {"torch": "2.13.0+cpu"}, gpu=False)
+
+    assert [f.state for f in findings] == ["ok", "warn"]
+
+
+def test_missing_packages_are_named_with_the_extra() -> None:
+    (warning,) = [f for f in look({}) if f.state == "warn"]
+
+    assert "torch, diffusers, transformers" in warning.what
+    assert "ziggie-image-mcp[local]" in warning.fix
+
+
+def test_a_cuda_torchvision_beside_a_cpu_torch_is_a_failure() -> None:
+    findings = look(FULL | {"torch": "2.13.0+cpu", "torchvision": "0.28.0"}, gpu=False)
+
+    assert "uninstall -y torchvision" in next(f.fix for f in findings if f.state == "fail")

@@ -1,0 +1,449 @@
+"""Money through the MCP client: who is asked, what is held, and what a failure costs."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mcp import Client
+from mcp.client import ClientRequestContext
+from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
+
+from tests.support.factory import opener, service
+from ziggie_image_mcp import errors
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.billing.ledger import Caps
+from ziggie_image_mcp.errors import (
+    ConsentRequired,
+    ContentRefused,
+    EngineCrashed,
+    ImageError,
+    InvalidOutput,
+    OutcomeUnknown,
+    PaymentRequired,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+)
+from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider
+from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.server.tools import make_server
+
+Mode = Literal["auto", "legacy"]
+BOTH_ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
+ASK = {"prompt": "a cat"}
+Answer = Literal["accept", "decline", "cancel", "none"]
+
+
+@asynccontextmanager
+async def client(
+    made: Service, mode: Mode, answer: Answer = "none", asked: list[str] | None = None
+) -> AsyncGenerator[Client]:
+    async def reply(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        if asked is not None:
+            asked.append(params.message)
+        if answer == "accept":
+            return ElicitResult(action="accept", content={"agree": True})
+        return ElicitResult(action="decline" if answer == "decline" else "cancel")
+
+    callback = None if answer == "none" else reply
+    async with Client(make_server(opener(made)), mode=mode, elicitation_callback=callback) as found:
+        yield found
+    await made.aclose()
+
+
+def said(result: CallToolResult) -> str:
+    assert isinstance(result.content[0], TextContent)
+    return result.content[0].text
+
+
+@BOTH_ERAS
+async def test_a_yes_pays_once_and_the_answer_tells_the_price(mode: Mode, tmp_path: Path) -> None:
+    paid, asked = FakePaidProvider(), list[str]()
+    made = service(tmp_path, paid)
+    async with client(made, mode, "accept", asked) as session:
+        result = await session.call_tool("generate_image", ASK)
+        holds = await made.billing.ledger.holds()
+
+    assert not result.is_error, said(result)
+    assert json.loads(said(result))["cost_usd"] == 0.04
+    assert asked == [
+        "No free route can make this. Spend up to $0.04 on 1 picture by paid/model? "
+        "The prompt leaves this machine."
+    ]
+    assert list(paid.charged.values()) == [40_000]
+    assert [(h.state, h.actual) for h in holds] == [("settled", 40_000)]
+    assert paid.submitted == [holds[0].id]
+
+
+@BOTH_ERAS
+@pytest.mark.parametrize("answer", ["decline", "cancel", "none"])
+async def test_anything_but_a_yes_is_a_no_that_names_price_and_argument(
+    answer: Answer, mode: Mode, tmp_path: Path
+) -> None:
+    paid = FakePaidProvider()
+    async with client(service(tmp_path, paid), mode, answer) as session:
+        result = await session.call_tool("generate_image", ASK)
+
+    assert result.is_error
+    for part in ("[PAID_CONSENT_REQUIRED]", "$0.04", "allow_paid=true", "max_cost_usd=0.04"):
+        assert part in said(result)
+    assert paid.submitted == []
+
+
+async def test_the_amount_is_set_aside_while_the_question_is_open(tmp_path: Path) -> None:
+    made = service(tmp_path, FakePaidProvider(), budget={"perDay": 0.05})
+    request = ImageRequest(prompt="a cat")
+
+    offer, again = await made.ask(request), await made.ask(request)
+    other = await made.ask(ImageRequest(prompt="a dog"))
+
+    assert offer is not None
+    assert offer == again
+    assert other is None, "the day's budget is set aside for the first question"
+    assert [(h.id, h.state) for h in await made.billing.ledger.holds()] == [
+        (offer.hold, "reserved")
+    ]
+    await made.aclose()
+
+
+async def test_one_yes_pays_for_one_call_only(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid)
+    request = ImageRequest(prompt="a cat")
+    offer = await made.ask(request)
+
+    await made.generate(request, consent=offer)
+    with pytest.raises(ConsentRequired, match="already used"):
+        await made.generate(request, consent=offer)
+
+    assert list(paid.charged.values()) == [40_000]
+    await made.aclose()
+
+
+async def test_a_no_gives_back_what_was_set_aside(tmp_path: Path) -> None:
+    made = service(tmp_path, FakePaidProvider())
+    async with client(made, "auto", "decline") as session:
+        await session.call_tool("generate_image", ASK)
+        holds = await made.billing.ledger.holds()
+
+    assert [(h.state, h.note) for h in holds] == [("released", "the answer was no")]
+
+
+async def test_a_yes_that_was_not_needed_gives_its_money_back(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    before = service(tmp_path, paid)
+    offer = await before.ask(ImageRequest(prompt="a cat"))
+    await before.aclose()
+    made = service(tmp_path, FakeProvider(), paid)
+
+    result = await made.generate(ImageRequest(prompt="a cat"), consent=offer)
+
+    assert offer is not None
+    assert result.model.provider == "fake"
+    assert [h.state for h in await made.billing.ledger.holds()] == ["released"]
+
+
+async def test_a_question_that_nobody_answers_holds_no_money_for_ever(tmp_path: Path) -> None:
+    made = service(tmp_path, FakePaidProvider())
+    await made.billing.ledger.reserve(
+        "ask-old-1",
+        provider="paid",
+        model="model",
+        images=1,
+        estimate=40_000,
+        caps=Caps(),
+        owner="another-host:1:1",
+        now=datetime.now(UTC) - timedelta(minutes=11),
+    )
+
+    await made.ask(ImageRequest(prompt="a cat"))
+
+    old = next(h for h in await made.billing.ledger.holds() if h.id == "ask-old-1")
+    assert (old.state, old.note) == ("released", "nobody answered in time")
+    await made.aclose()
+
+
+async def test_nobody_is_asked_where_a_free_route_is_open(tmp_path: Path) -> None:
+    paid, asked = FakePaidProvider(quality=9.9), list[str]()
+    async with client(service(tmp_path, FakeProvider(), paid), "auto", "accept", asked) as session:
+        result = await session.call_tool("generate_image", ASK)
+
+    assert json.loads(said(result))["provider"] == "fake"
+    assert asked == []
+
+
+@BOTH_ERAS
+async def test_a_dry_run_shows_the_price_and_asks_nobody(mode: Mode, tmp_path: Path) -> None:
+    asked = list[str]()
+    made = service(tmp_path, FakePaidProvider())
+    async with client(made, mode, "accept", asked) as session:
+        result = await session.call_tool("generate_image", ASK | {"dry_run": True})
+
+    (reason,) = json.loads(said(result))["rejected"][0]["reasons"]
+    assert reason["code"] == "CONSENT_REQUIRED"
+    assert reason["have"] == "$0.04"
+    assert "allow_paid=true" in reason["fix"]
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [EngineCrashed("fake", "gone"), ProviderUnavailable("fake", "down")],
+)
+async def test_a_failing_free_route_falls_back_to_money_only_with_consent(
+    error: ProviderError, tmp_path: Path
+) -> None:
+    paid = FakePaidProvider()
+    fake = FakeProvider(answers=[error] * 4)  # a refused connection is tried twice
+    async with client(service(tmp_path, fake, paid), "auto") as session:
+        without = await session.call_tool("generate_image", ASK)
+        with_it = await session.call_tool(
+            "generate_image", ASK | {"allow_paid": True, "max_cost_usd": 0.04}
+        )
+
+    assert without.is_error
+    assert "allow_paid=true" in said(without)
+    assert error.code in said(without)
+    data = json.loads(said(with_it))
+    assert [(a["provider"], a["ok"], a["cost_usd"]) for a in data["attempts"]] == [
+        ("fake", False, 0),
+        ("paid", True, 0.04),
+    ]
+
+
+async def test_within_a_budget_the_fallback_needs_no_question(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    fake = FakeProvider(answers=[EngineCrashed("fake", "gone")] * 9)
+    made = service(tmp_path, fake, paid, allowPaidFallback="withinBudget", budget={"perDay": 0.1})
+    async with client(made, "auto") as session:
+        results = [await session.call_tool("generate_image", ASK) for _ in range(3)]
+
+    assert [r.is_error for r in results] == [False, False, True]
+    assert sum(paid.charged.values()) == 80_000
+
+
+async def test_never_means_never(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid, allowPaidFallback="never")
+    async with client(made, "auto", "accept") as session:
+        result = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+
+    assert "PAID_FORBIDDEN" in said(result)
+    assert paid.submitted == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProviderUnavailable("paid", "outage"),
+        RateLimited("paid", "busy", 3.0),
+        PaymentRequired("paid", "no credit"),
+    ],
+)
+async def test_a_vendor_in_outage_falls_back_to_local_and_costs_nothing(
+    error: ProviderError, tmp_path: Path
+) -> None:
+    paid = FakePaidProvider(answers=[error], quality=9.9, seconds=0.1)
+    made = service(tmp_path, FakeProvider(), paid, preference="quality")
+    async with client(made, "auto") as session:
+        result = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+        holds = await made.billing.ledger.holds()
+
+    data = json.loads(said(result))
+    assert [(a["provider"], a["ok"]) for a in data["attempts"]] == [("paid", False), ("fake", True)]
+    assert data["cost_usd"] == 0
+    assert [h.state for h in holds] == ["released"]
+
+
+async def test_an_unknown_outcome_stops_and_stays_counted(tmp_path: Path) -> None:
+    lost = OutcomeUnknown("paid", "the connection broke after the job was sent")
+    paid = FakePaidProvider(answers=[lost], quality=9.9, seconds=0.1)
+    made = service(tmp_path, FakeProvider(), paid, preference="quality")
+    async with client(made, "auto") as session:
+        result = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+        spending = await made.billing.spending()
+
+    assert "[OUTCOME_UNKNOWN]" in said(result)
+    assert len(paid.submitted) == 1
+    assert (spending.day, spending.unknown) == (40_000, 1)
+
+
+async def test_a_refusal_by_a_vendor_is_not_shopped_around(tmp_path: Path) -> None:
+    refused = FakePaidProvider(answers=[ContentRefused("paid", "no")], quality=9.9, seconds=0.1)
+    other = FakePaidProvider("other")
+    made = service(tmp_path, refused, other, preference="quality")
+    async with client(made, "auto") as session:
+        result = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+
+    assert "[CONTENT_REFUSED]" in said(result)
+    assert other.submitted == []
+
+
+async def test_a_cancelled_paid_job_is_stopped_and_stays_counted(tmp_path: Path) -> None:
+    paid, started = FakePaidProvider(answers=[None]), anyio.Event()
+    made = service(tmp_path, paid)
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        if message == "halfway":
+            started.set()
+
+    async with client(made, "auto") as session:
+        async with anyio.create_task_group() as group:
+
+            async def call() -> None:
+                arguments = ASK | {"allow_paid": True}
+                await session.call_tool("generate_image", arguments, progress_callback=hear)
+
+            group.start_soon(call)
+            await started.wait()
+            group.cancel_scope.cancel()
+        holds = await made.billing.ledger.holds()
+
+    assert paid.cancelled == 1
+    assert [h.state for h in holds] == ["unknown"]
+
+
+async def test_many_calls_at_once_never_pass_the_cap(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid, budget={"perDay": 0.4})
+    async with client(made, "auto") as session, anyio.create_task_group() as group:
+        for _ in range(24):
+            group.start_soon(session.call_tool, "generate_image", ASK | {"allow_paid": True})
+
+    assert sum(paid.charged.values()) == 400_000
+
+
+@pytest.mark.parametrize(
+    ("ask", "config", "submitted", "cost"),
+    [
+        ({"allow_paid": True}, {}, [1, 0], None),
+        ({"allow_paid": True, "max_cost_usd": 0.07}, {}, [1, 0], None),
+        ({"allow_paid": True, "max_cost_usd": 0.08}, {}, [1, 1], 0.08),
+        ({}, {"allowPaidFallback": "withinBudget", "budget": {"perDay": 1}}, [1, 1], 0.08),
+    ],
+)
+async def test_a_yes_to_one_charge_is_no_yes_to_a_second_after_one_in_vain(
+    ask: dict[str, Any],
+    config: dict[str, Any],
+    submitted: list[int],
+    cost: float | None,
+    tmp_path: Path,
+) -> None:
+    lost = InvalidOutput("one", "made, charged and lost", 40_000)
+    one = FakePaidProvider("one", answers=[lost], quality=9.0)
+    other = FakePaidProvider("other")
+    made = service(tmp_path, one, other, **config)
+    async with client(made, "auto") as session:
+        answer = await session.call_tool("generate_image", ASK | ask)
+    spent = (await made.billing.spending()).day
+
+    assert [len(one.submitted), len(other.submitted)] == submitted
+    assert spent == 40_000 * sum(submitted)
+    if cost is None:
+        assert "$0.04 was spent on what failed" in said(answer)
+    else:
+        assert json.loads(said(answer))["cost_usd"] == cost
+    await made.aclose()
+
+
+class Forgetful(FakePaidProvider):
+    """A vendor that cannot look a job up."""
+
+    async def find(self, key: str) -> str | None:
+        raise OutcomeUnknown(self.name, "this vendor cannot look up")
+
+
+@pytest.mark.parametrize(
+    ("vendor", "sent", "charged", "age", "state"),
+    [
+        (FakePaidProvider, False, False, 0, "released"),
+        (FakePaidProvider, True, True, 0, "settled"),
+        (FakePaidProvider, True, False, 1, "unknown"),
+        (FakePaidProvider, True, False, 11, "released"),
+        (Forgetful, True, True, 11, "unknown"),
+    ],
+)
+async def test_the_money_of_a_dead_process_is_sorted_out(
+    vendor: type[FakePaidProvider],
+    sent: bool,
+    charged: bool,
+    age: int,
+    state: str,
+    tmp_path: Path,
+) -> None:
+    paid = vendor()
+    made = service(tmp_path, paid)
+    ledger = made.billing.ledger
+    await ledger.reserve(
+        "hold-of-the-dead",
+        provider="paid",
+        model="model",
+        images=1,
+        estimate=40_000,
+        caps=Caps(),
+        owner=f"{socket.gethostname()}:999999999:1",
+        now=datetime.now(UTC) - timedelta(minutes=age),
+    )
+    if sent:
+        await ledger.submit("hold-of-the-dead")
+    if charged:
+        paid.charged["hold-of-the-dead"] = 40_000
+
+    await made.plan(ImageRequest(prompt="a cat"))
+
+    (hold,) = await ledger.holds()
+    assert hold.state == state
+    await made.aclose()
+
+
+async def test_one_providers_own_cap_holds_beside_the_common_one(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid, providers={"paid": {"budget": {"perDay": 0.05}}})
+    async with client(made, "auto") as session:
+        first = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+        second = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+
+    assert not first.is_error
+    assert "providers.paid.budget.perDay" in said(second)
+
+
+ERRORS: list[type[ProviderError]] = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ProviderError)
+]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(kinds=st.lists(st.sampled_from(ERRORS), min_size=1, max_size=4), allow=st.booleans())
+async def test_local_only_never_reaches_a_vendor_under_any_error(
+    kinds: list[type[ProviderError]], allow: bool, tmp_path: Path
+) -> None:
+    paid = FakePaidProvider()
+    failing: list[Any] = [
+        FakeProvider(f"local{i}", answers=[kind(f"local{i}", "failed")])
+        for i, kind in enumerate(kinds)
+    ]
+    made = service(tmp_path, *failing, paid, privacy="local_only")
+
+    try:
+        result = await made.generate(ImageRequest(prompt="a cat", allow_paid=allow))
+    except ImageError:
+        pass
+    else:
+        assert result.model.local
+    await made.aclose()
+
+    assert paid.submitted == []

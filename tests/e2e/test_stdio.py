@@ -1,0 +1,150 @@
+"""The wire of the real process: versions, cancellation, end of input, and a clean stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.wire import Wire
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "diffusers", "transformers", "PIL", "sqlalchemy", "dbos", "typer")
+MODERN_META: dict[str, Any] = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "wire", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_comfyui_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever listens on ComfyUI's own port is none of this test's business."""
+    monkeypatch.setenv("ZIGGIE_IMAGE_PROVIDERS__COMFYUI__BASE_URL", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])
+def test_each_version_of_the_handshake_era_is_spoken(version: str) -> None:
+    with Wire() as wire:
+        hello = wire.hello(version)
+        tools = wire.ask(1, "tools/list", {})
+        code = wire.end()
+
+    assert hello["result"]["protocolVersion"] == version
+    assert hello["result"]["serverInfo"]["name"] == "ziggie-image-mcp"
+    assert [t["name"] for t in tools["result"]["tools"]] == [
+        "generate_image",
+        "edit_image",
+        "list_models",
+        "check_hardware",
+        "view_image",
+        "get_job",
+        "cancel_job",
+    ]
+    assert code == 0
+
+
+def test_the_modern_era_is_spoken_without_a_handshake() -> None:
+    with Wire() as wire:
+        found = wire.ask(1, "server/discover", {"_meta": MODERN_META})
+        tools = wire.ask(2, "tools/list", {"_meta": MODERN_META})
+        code = wire.end()
+
+    assert "2026-07-28" in found["result"]["supportedVersions"]
+    assert len(tools["result"]["tools"]) == 7
+    assert code == 0
+
+
+def test_nothing_heavy_is_imported_before_initialize_is_answered() -> None:
+    script = (
+        "import sys, atexit, anyio\n"
+        "from ziggie_image_mcp.server.transport import serve_stdio\n"
+        f"heavy = {HEAVY!r}\n"
+        "atexit.register(lambda: print('HEAVY', [m for m in heavy if m in sys.modules],"
+        " len(sys.modules), file=sys.stderr))\n"
+        "anyio.run(serve_stdio)\n"
+    )
+    with Wire([sys.executable, "-c", script]) as wire:
+        wire.hello()
+        wire.ask(1, "tools/list", {})
+        wire.end()
+
+    (line,) = [x for x in wire.stderr.decode().splitlines() if x.startswith("HEAVY")]
+    assert line.startswith("HEAVY [] ")
+    assert int(line.split()[-1]) < 1000
+
+
+def test_the_end_of_input_ends_the_server() -> None:
+    with Wire() as wire:
+        wire.hello()
+        started = time.monotonic()
+        code = wire.end()
+
+    assert code == 0
+    assert time.monotonic() - started < 5
+
+
+def test_a_hundred_noisy_calls_leave_stdout_to_the_protocol() -> None:
+    with Wire([sys.executable, "-m", "tests.support.noisy_server"]) as wire:
+        wire.hello()
+        for number in range(1, 101):
+            arguments = {"prompt": "x", "width": 64, "height": 64, "seed": number // 100}
+            answer = wire.call(number, "generate_image", arguments)
+            assert not answer["result"].get("isError"), answer
+        code = wire.end()
+
+    assert code == 0
+    assert len(wire.lines) >= 101
+    assert all(json.loads(line)["jsonrpc"] == "2.0" for line in wire.lines)
+    assert b"native noise" in wire.stderr
+
+
+def test_a_wrong_config_does_not_stop_the_server_and_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"prefernce": "cost"}', encoding="utf-8")
+    command = [sys.executable, "-m", "ziggie_image_mcp", "--config", str(file)]
+    with Wire(command) as wire:
+        wire.hello()
+        wrong = wire.call(1, "check_hardware", {})
+        off = {"comfyui": {"enabled": False}}
+        right_config = {"preference": "cost", "providers": off}
+        file.write_text(json.dumps(right_config), encoding="utf-8")
+        right = wire.call(2, "check_hardware", {})
+        wire.end()
+
+    assert wrong["result"]["isError"]
+    assert "`preference`" in wrong["result"]["content"][0]["text"]
+    assert not right["result"].get("isError")
+
+
+def test_a_line_that_is_no_json_is_survived() -> None:
+    with Wire() as wire:
+        wire.hello()
+        assert wire.process.stdin is not None
+        wire.process.stdin.write(b"{nope\n")
+        wire.process.stdin.flush()
+        tools = wire.ask(1, "tools/list", {})
+
+    assert "result" in tools
+
+
+def test_looking_around_never_imports_the_engine_of_the_jobs() -> None:
+    script = (
+        "import sys, atexit, anyio\n"
+        "from ziggie_image_mcp.server.transport import serve_stdio\n"
+        "atexit.register(lambda: print('JOBS', 'dbos' in sys.modules, file=sys.stderr))\n"
+        "anyio.run(serve_stdio)\n"
+    )
+    with Wire([sys.executable, "-c", script]) as wire:
+        wire.hello()
+        for tool in ("list_models", "check_hardware"):
+            assert not wire.call(1, tool, {})["result"].get("isError")
+        plan = wire.call(2, "generate_image", {"prompt": "x", "dry_run": True})
+        wire.end()
+
+    assert not plan["result"].get("isError")
+    assert "JOBS False" in wire.stderr.decode()

@@ -1,0 +1,469 @@
+"""The decision: tables of values for each rule, the order, and the words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ziggie_image_mcp.config.config import Config, Privacy
+from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.inventory.types import Hardware, Reason, Rejection, Survey
+from ziggie_image_mcp.provider.testing import ALL_FEATURES, model
+from ziggie_image_mcp.provider.types import Feature, Model
+from ziggie_image_mcp.routing import planner
+from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.request import ImageRequest, check_request
+from ziggie_image_mcp.routing.rules import (
+    MONEY_RULES,
+    RULES,
+    features_of,
+    find_requested_model,
+    rules_for,
+)
+from ziggie_image_mcp.routing.types import HistorySnapshot, Plan, QueueStatus
+
+GB = 10**9
+
+
+def context(
+    *models: Model,
+    request: ImageRequest | None = None,
+    ram: int = 16 * GB,
+    gpu: int | None = None,
+    rejected: tuple[Rejection, ...] = (),
+    configured: frozenset[str] = frozenset(),
+    **config: Any,
+) -> RoutingContext:
+    return RoutingContext(
+        request=request or ImageRequest(prompt="a cat"),
+        survey=Survey(models=models, rejected=rejected, configured=configured),
+        hardware=Hardware(os="Linux", machine="x86_64", ram_available=ram),
+        tier="cpu" if gpu is None else "recommended",
+        gpu_memory=gpu,
+        config=Config.model_validate(config),
+    )
+
+
+def codes(plan: Plan) -> set[str]:
+    return {reason.code for rejection in plan.rejected for reason in rejection.reasons}
+
+
+def ask(**changes: Any) -> ImageRequest:
+    return replace(ImageRequest(prompt="a cat"), **changes)
+
+
+ONLY_TEXT: frozenset[Feature] = frozenset({"text_to_image"})
+NOTHING: frozenset[Feature] = frozenset()
+
+OLD = datetime.now(UTC).date() - timedelta(days=400)
+NEW = datetime.now(UTC).date()
+WITHIN = {"allowPaidFallback": "withinBudget"}
+
+RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]] = [
+    ({}, ask(), {}, None),
+    ({}, ask(), {"enabled": False}, "DISABLED"),
+    ({}, ask(), {"models": {"mod*": {"enabled": False}}}, "DISABLED"),
+    ({}, ask(provider="cloud"), {}, "MODE_EXCLUDED"),
+    ({}, ask(), {"provider": "cloud"}, "MODE_EXCLUDED"),
+    ({"local": False}, ask(provider="local"), {}, "MODE_EXCLUDED"),
+    ({"local": False}, ask(provider="auto"), {}, None),
+    ({}, ask(provider="other"), {}, "NOT_PINNED"),
+    ({}, ask(provider="fake"), {}, None),
+    ({"local": False}, ask(), {"privacy": "local_only"}, "PRIVACY"),
+    ({"local": False}, ask(), {"privacy": "zero_retention"}, "PRIVACY"),
+    ({"local": False}, ask(), {"privacy": "no_training"}, "PRIVACY"),
+    ({}, ask(), {"privacy": "local_only"}, None),
+    ({}, ask(model="else"), {}, "OTHER_MODEL"),
+    ({}, ask(model="MODEL"), {}, None),
+    ({}, ask(model="fake/model"), {}, None),
+    ({"aliases": ("flux schnell",)}, ask(model="FLUX-Schnell"), {}, None),
+    ({"family": "sdxl"}, ask(model="SD XL"), {}, None),
+    ({"family": "sdxl"}, ask(model="flux.1"), {}, "OTHER_MODEL"),
+    ({}, ask(model="mine"), {"models": {"model": {"aliases": ["mine"]}}}, None),
+    ({}, ask(), {"defaultModel": "absent"}, None),
+    ({"installed": False}, ask(), {}, "NOT_INSTALLED"),
+    ({"features": ONLY_TEXT}, ask(), {}, None),
+    ({"features": ONLY_TEXT}, ask(seed=1), {}, "FEATURE_UNSUPPORTED"),
+    ({"features": ONLY_TEXT}, ask(steps=9), {}, "FEATURE_UNSUPPORTED"),
+    (
+        {"features": ONLY_TEXT},
+        ask(negative_prompt="dogs"),
+        {},
+        "FEATURE_UNSUPPORTED",
+    ),
+    ({"features": NOTHING}, ask(), {}, "FEATURE_UNSUPPORTED"),
+    ({}, ask(width=512, height=512), {}, None),
+    ({}, ask(width=4096, height=512), {}, "SIZE_UNSUPPORTED"),
+    ({}, ask(width=32, height=512), {}, "SIZE_UNSUPPORTED"),
+    ({"multiple_of": 16}, ask(width=520, height=512), {}, "SIZE_UNSUPPORTED"),
+    ({"max_images": 1}, ask(num_images=2), {}, "COUNT_UNSUPPORTED"),
+    ({"ram_bytes": 17 * GB}, ask(), {}, "MEMORY_INSUFFICIENT"),
+    ({"ram_bytes": 15 * GB}, ask(), {}, None),
+    ({"ram_bytes": 17 * GB, "remote": True}, ask(), {}, None),
+    ({"commercial_use": False}, ask(), {"commercialUse": True}, "LICENSE"),
+    ({"commercial_use": None}, ask(), {"commercialUse": True}, "LICENSE"),
+    ({"commercial_use": True}, ask(), {"commercialUse": True}, None),
+    (
+        {"commercial_use": False},
+        ask(),
+        {"commercialUse": True, "models": {"model": {"commercialUse": True}}},
+        None,
+    ),
+    ({"price_micro_usd": None}, ask(allow_paid=True), {}, "PRICE_UNKNOWN"),
+    ({"price_micro_usd": 3000}, ask(), {}, "CONSENT_REQUIRED"),
+    ({"price_micro_usd": 1, "price_as_of": OLD}, ask(allow_paid=True), {}, "PRICE_STALE"),
+    ({"price_micro_usd": 1, "price_as_of": NEW}, ask(allow_paid=True), {}, None),
+    ({"price_as_of": OLD}, ask(), {}, None),
+    ({"seconds": 100.0}, ask(), {"deadline": 99}, "DEADLINE"),
+    ({"seconds": 100.0}, ask(), {"deadline": 101}, None),
+    ({"seconds": 100.0}, ask(num_images=2), {"deadline": 150}, "DEADLINE"),
+    ({"price_micro_usd": 3000}, ask(), {"allowPaidFallback": "never"}, "PAID_FORBIDDEN"),
+    ({"price_micro_usd": 3000}, ask(), {"allowPaidFallback": "withinBudget"}, "CONSENT_REQUIRED"),
+    ({"price_micro_usd": 3000}, ask(), WITHIN | {"budget": {"perDay": 1}}, None),
+    ({"price_micro_usd": 3000}, ask(), WITHIN | {"budget": {"perMonth": 1}}, None),
+    (
+        {"price_micro_usd": 3000},
+        ask(),
+        WITHIN | {"budget": {"perDay": 1, "confirmAbove": 0.001}},
+        "CONSENT_REQUIRED",
+    ),
+    ({"price_micro_usd": 3000}, ask(allow_paid=True), {}, None),
+    ({"price_micro_usd": 3000}, ask(allow_paid=True, max_cost_usd=0.002), {}, "OVER_MAX_COST"),
+    ({"price_micro_usd": 3000}, ask(allow_paid=True, max_cost_usd=0.003), {}, None),
+    (
+        {"price_micro_usd": 3000},
+        ask(allow_paid=True, max_cost_usd=0.005, num_images=2),
+        {},
+        "OVER_MAX_COST",
+    ),
+    (
+        {"price_micro_usd": 3000},
+        ask(allow_paid=True),
+        {"budget": {"perImage": 0.002}},
+        "OVER_BUDGET",
+    ),
+    ({"price_micro_usd": 3000}, ask(allow_paid=True), {"budget": {"perDay": 0.002}}, "OVER_BUDGET"),
+    ({"price_micro_usd": 3000}, ask(allow_paid=True), {"budget": {"perMonth": 0}}, "OVER_BUDGET"),
+    ({"quality": 7.0}, ask(quality="high"), {}, "QUALITY_BELOW_TIER"),
+    ({"quality": 9.0}, ask(quality="high"), {}, None),
+    ({}, ask(quality="high"), {}, "QUALITY_BELOW_TIER"),
+    ({}, ask(quality="standard"), {}, None),
+    ({"quality": 5.0}, ask(quality="standard"), {}, "QUALITY_BELOW_TIER"),
+    ({}, ask(quality="high"), {"models": {"model": {"quality": 9}}}, None),
+]
+
+
+@pytest.mark.parametrize(("facts", "request_", "config", "code"), RULE_TABLE)
+def test_each_rule_drops_what_it_should_and_nothing_else(
+    facts: dict[str, Any], request_: ImageRequest, config: dict[str, Any], code: str | None
+) -> None:
+    plan = planner.plan(context(model(**facts), request=request_, **config))
+
+    assert codes(plan) == ({code} if code else set())
+    assert bool(plan.candidates) == (code is None)
+
+
+def test_a_full_disk_stands_against_every_route() -> None:
+    ctx = context(model())
+    full = replace(ctx, hardware=replace(ctx.hardware, disk_free=10_000_000))
+
+    assert codes(planner.plan(full)) == {"DISK_INSUFFICIENT"}
+
+
+def test_memory_on_the_gpu_is_enough() -> None:
+    big = model(vram_bytes=8 * GB, ram_bytes=20 * GB)
+
+    assert planner.plan(context(big, gpu=10 * GB)).candidates
+    assert codes(planner.plan(context(big, gpu=6 * GB))) == {"MEMORY_INSUFFICIENT"}
+
+
+def test_all_reasons_are_kept_not_only_the_first() -> None:
+    request = ask(width=9000, height=512, seed=3)
+    bad = model(installed=False, features=ONLY_TEXT, price_micro_usd=None)
+
+    plan = planner.plan(context(bad, request=request))
+
+    assert codes(plan) == {
+        "NOT_INSTALLED",
+        "FEATURE_UNSUPPORTED",
+        "SIZE_UNSUPPORTED",
+        "PRICE_UNKNOWN",
+    }
+
+
+def test_the_size_reason_says_which_size_would_do() -> None:
+    tiny = model(max_side=96, multiple_of=8, native_width=64, native_height=64)
+
+    plan = planner.plan(context(tiny, request=ask(width=1024, height=1024)))
+
+    (reason,) = plan.rejected[0].reasons
+    assert reason == Reason(
+        code="SIZE_UNSUPPORTED",
+        have="64 to 96 px in steps of 8",
+        need="1024x1024",
+        fix="ask for 96x96, or leave out width and height",
+    )
+
+
+def test_the_demo_model_serves_a_machine_with_nothing_else() -> None:
+    demo = model("diffusers", "tiny", demo=True)
+    real = model("comfyui", "sdxl")
+    down = Rejection(provider="comfyui", model=None, reasons=())
+
+    alone = planner.plan(context(demo))
+    beside = planner.plan(context(demo, real))
+    named = planner.plan(context(demo, real, request=ask(model="tiny")))
+    engine_down = planner.plan(context(demo, rejected=(down,), configured=frozenset({"comfyui"})))
+    not_looked_for = planner.plan(context(demo, rejected=(down,)))
+
+    assert alone.candidates[0].model is demo
+    assert "demo" in alone.candidates[0].why
+    assert [c.model for c in beside.candidates] == [real]
+    assert [c.model for c in named.candidates] == [demo]
+    assert not engine_down.candidates
+    assert not_looked_for.candidates
+
+
+def test_the_name_of_a_family_stands_for_all_of_it_unless_a_model_has_that_name() -> None:
+    styled = model(id="own-style", family="sdxl")
+    schnell = model(id="schnell", family="flux1")
+    base = model(id="base", family="sdxl", aliases=("sdxl",))
+
+    kin = planner.plan(context(styled, schnell, request=ask(model="sdxl")))
+    named = planner.plan(context(styled, schnell, base, request=ask(model="sdxl")))
+    absent = replace(base, installed=False)
+    not_there = planner.plan(context(styled, absent, request=ask(model="sdxl")))
+
+    assert [c.model.id for c in kin.candidates] == ["own-style"]
+    assert "family sdxl, as asked" in kin.candidates[0].why
+    assert codes(kin) == {"FAMILY_MISMATCH"}
+    assert [c.model.id for c in named.candidates] == ["base"]
+    assert codes(named) == {"OTHER_MODEL"}
+    assert [c.model.id for c in not_there.candidates] == ["own-style"]
+    assert codes(not_there) == {"NOT_INSTALLED"}
+
+
+def test_a_long_queue_costs_time_and_a_full_one_rules_out() -> None:
+    busy, idle = model(id="busy", device="gpu"), model(id="idle", device="other", seconds=20.0)
+    queue = QueueStatus(device="gpu", running=1, waiting=3, seconds=60.0)
+    ctx = context(busy, idle, queueLimit=4)
+    waits = replace(ctx, history=HistorySnapshot(queues={"gpu": queue}))
+    full = replace(ctx, history=HistorySnapshot(queues={"gpu": replace(queue, waiting=4)}))
+
+    first, second = planner.plan(waits).candidates
+
+    assert (first.model.id, second.model.id) == ("idle", "busy")
+    assert (second.seconds, second.wait_seconds) == (64.0, 60.0)
+    assert "60 of them in the queue" in second.why
+    assert [c.model.id for c in planner.plan(full).candidates] == ["idle"]
+    assert codes(planner.plan(full)) == {"QUEUE_FULL"}
+
+
+@pytest.mark.parametrize(
+    ("promised", "wanted", "open_"),
+    [
+        ("no_training", "no_training", True),
+        ("zero_retention", "no_training", True),
+        ("no_training", "zero_retention", False),
+        ("any", "no_training", False),
+        ("zero_retention", "local_only", False),
+    ],
+)
+def test_a_promise_of_a_vendor_counts_up_to_what_it_says(
+    promised: Privacy, wanted: str, open_: bool
+) -> None:
+    ctx = context(model(local=False), privacy=wanted)
+    plan = planner.plan(replace(ctx, promises={"fake": promised}))
+
+    assert bool(plan.candidates) is open_
+    assert codes(plan) == (set() if open_ else {"PRIVACY"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "cost"),
+    [
+        ({"width": 512, "height": 512}, 10),
+        ({"width": 1024, "height": 512}, 20),
+        ({"width": 2048, "height": 2048}, 99),
+        ({}, 20),
+        ({"num_images": 3}, 60),
+        ({"aspect_ratio": "16:9"}, 99),
+    ],
+)
+def test_the_price_is_that_of_the_size(changes: dict[str, Any], cost: int) -> None:
+    by_pixels = ((512 * 512, 10), (1024 * 1024, 20))
+    paid = model(local=False, price_micro_usd=99, price_by_pixels=by_pixels)
+
+    (candidate,) = planner.plan(context(paid, request=ask(allow_paid=True, **changes))).candidates
+
+    assert candidate.cost_micro_usd == cost
+
+
+def test_of_equals_the_model_goes_first_that_the_device_has_loaded() -> None:
+    one, other = model(id="one", device="gpu"), model(id="other", device="gpu")
+    queue = QueueStatus(device="gpu", model="other")
+    ctx = replace(context(one, other), history=HistorySnapshot(queues={"gpu": queue}))
+
+    assert [c.model.id for c in planner.plan(ctx).candidates] == ["other", "one"]
+
+
+@pytest.mark.parametrize(("facts", "request_", "config", "code"), RULE_TABLE)
+def test_a_rule_that_is_not_asked_would_have_been_silent(
+    facts: dict[str, Any], request_: ImageRequest, config: dict[str, Any], code: str | None
+) -> None:
+    one = model(**facts)
+    ctx = context(one, request=request_, **config)
+    ctx = replace(
+        ctx, requested_model=find_requested_model(ctx), required_features=features_of(request_)
+    )
+    asked = rules_for(ctx)[one.price_micro_usd != 0]
+    every = [rule for rule, _ in (*RULES, *MONEY_RULES)]
+
+    assert [rule(one, ctx) for rule in every if rule not in asked] == [None] * (
+        len(every) - len(asked)
+    )
+
+
+def test_a_default_model_wins_where_it_is() -> None:
+    plan = planner.plan(context(model(id="a"), model(id="b"), defaultModel="b"))
+
+    assert [c.model.id for c in plan.candidates] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("preference", "winner"),
+    [("quality", "fine"), ("speed", "quick"), ("balanced", "fine"), ("cost", "fine")],
+)
+def test_the_preference_orders_the_candidates(preference: str, winner: str) -> None:
+    fine = model(id="fine", quality=9.0, seconds=8.0)
+    quick = model(id="quick", quality=7.0, seconds=1.0)
+
+    plan = planner.plan(context(quick, fine, preference=preference))
+
+    assert plan.candidates[0].model.id == winner
+
+
+@pytest.mark.parametrize(
+    ("facts", "request_", "config", "steps", "guidance"),
+    [
+        ({}, ask(), {}, 20, 5.0),
+        ({}, ask(steps=7, guidance_scale=2.0), {}, 7, 2.0),
+        ({}, ask(), {"defaultSettings": {"steps": 30, "cfg": 7.5}}, 30, 7.5),
+        ({}, ask(), {"models": {"model": {"steps": 9, "guidanceScale": 1}}}, 9, 1.0),
+        (
+            {"distilled": True, "default_steps": 4, "default_guidance": 0.0},
+            ask(),
+            {"defaultSettings": {"steps": 30, "cfg": 7.5}},
+            4,
+            0.0,
+        ),
+        ({"features": ONLY_TEXT}, ask(), {}, None, None),
+    ],
+)
+def test_steps_and_guidance_come_from_the_nearest_source(
+    facts: dict[str, Any],
+    request_: ImageRequest,
+    config: dict[str, Any],
+    steps: int | None,
+    guidance: float | None,
+) -> None:
+    job = planner.plan(context(model(**facts), request=request_, **config)).candidates[0].request
+
+    assert (job.steps, job.guidance_scale) == (steps, guidance)
+
+
+def test_a_setting_that_a_distilled_model_cannot_use_is_said() -> None:
+    schnell = model(distilled=True, default_steps=4)
+
+    candidate = planner.plan(context(schnell, defaultSettings={"steps": 20})).candidates[0]
+
+    assert candidate.notes == ("defaultSettings.steps left out: model is distilled for 4",)
+
+
+def test_settings_of_the_sampler_reach_only_models_that_take_them() -> None:
+    takes = model(id="takes", features=ALL_FEATURES | {"sampler", "scheduler"})
+    plan = planner.plan(
+        context(takes, model(), defaultSettings={"sampler": "euler", "scheduler": "normal"})
+    )
+
+    found = {c.model.id: (c.request.sampler, c.request.scheduler) for c in plan.candidates}
+    assert found == {"takes": ("euler", "normal"), "model": (None, None)}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "size", "noted"),
+    [
+        ("1:1", (1024, 1024), False),
+        ("16:9", (1368, 768), False),
+        ("9:16", (768, 1368), False),
+        ("3:2", (1256, 832), True),
+    ],
+)
+def test_an_aspect_ratio_keeps_the_models_area(
+    ratio: str, size: tuple[int, int], noted: bool
+) -> None:
+    candidate = planner.plan(context(model(), request=ask(aspect_ratio=ratio))).candidates[0]
+
+    assert (candidate.request.width, candidate.request.height) == size or noted
+    assert abs(candidate.request.width * candidate.request.height / 1024**2 - 1) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"prompt": "  "}, "prompt"),
+        ({"prompt": "x" * 10_001}, "prompt"),
+        ({"width": 0, "height": 64}, "width"),
+        ({"width": 64, "height": 20_000}, "height"),
+        ({"width": 64}, "width"),
+        ({"aspect_ratio": "wide"}, "aspect_ratio"),
+        ({"aspect_ratio": "9:1"}, "aspect_ratio"),
+        ({"aspect_ratio": "1:1", "width": 64, "height": 64}, "aspect_ratio"),
+        ({"num_images": 0}, "num_images"),
+        ({"num_images": 17}, "num_images"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"steps": 0}, "steps"),
+        ({"guidance_scale": float("nan")}, "guidance_scale"),
+    ],
+)
+def test_what_nobody_can_honour_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check_request(ask(**changes))
+
+    assert caught.value.field == field
+
+
+def test_a_wrong_model_name_is_answered_with_near_ones() -> None:
+    ctx = context(
+        model(id="sd_xl_base_1.0.safetensors", aliases=("sdxl",)), request=ask(model="sdlx")
+    )
+
+    assert "sd_xl_base_1.0.safetensors" in planner.hint(ctx)
+
+
+@given(
+    local=st.lists(st.booleans(), min_size=1, max_size=6),
+    price=st.sampled_from([0, 500, None]),
+    preference=st.sampled_from(["cost", "speed", "quality", "balanced"]),
+)
+def test_local_only_never_lets_a_cloud_model_through(
+    local: list[bool], price: int | None, preference: str
+) -> None:
+    models = [model(id=f"m{i}", local=here, price_micro_usd=price) for i, here in enumerate(local)]
+
+    plan = planner.plan(context(*models, privacy="local_only", preference=preference))
+
+    assert all(c.model.local for c in plan.candidates)
+    assert len(plan.candidates) + len(plan.rejected) == len(models)
+
+
+def test_the_same_snapshot_gives_the_same_plan() -> None:
+    models = [model(id=f"m{i}") for i in range(5)]
+
+    assert planner.plan(context(*models)) == planner.plan(context(*models))

@@ -1,0 +1,35 @@
+"""Jobs outlive their process, at length: 200 kills, and the same with the protection taken out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.jobs import test_kills
+from tests.jobs.test_kills import assert_nothing_was_lost_or_charged_twice, needs_fork
+from tests.support.job_peer import Peer
+
+pytestmark = pytest.mark.soak
+
+peer = test_kills.peer
+
+
+@needs_fork
+def test_200_kills_lose_no_job_and_charge_none_twice(tmp_path: Path, peer: Peer) -> None:
+    outcome = peer.run(tmp_path, kills=200, aimed=True, seed=1)
+
+    assert outcome.accepted > 200
+    assert_nothing_was_lost_or_charged_twice(outcome)
+
+
+@needs_fork
+def test_where_the_jobs_of_dead_processes_are_left_alone_some_are_lost(
+    tmp_path: Path, peer: Peer
+) -> None:
+    assert peer.run(tmp_path, kind="unrecovered", kills=15, patience=8).lost > 0
+
+
+@needs_fork
+def test_where_jobs_are_sent_anew_some_are_charged_twice(tmp_path: Path, peer: Peer) -> None:
+    assert set(peer.run(tmp_path, kind="resubmit", kills=40).charges) > {"1"}

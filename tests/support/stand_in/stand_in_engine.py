@@ -1,0 +1,37 @@
+"""What a diffusers worker asks of `pipeline`, done by nobody: for tests of the process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ziggie_image_providers.diffusers import wire
+
+STEP_SECONDS = 0.01
+
+
+def load(request: wire.WorkerRequest) -> None:
+    """Have every model at hand."""
+
+
+def opened(request: wire.WorkerRequest, payload: bytes) -> bytes:
+    """Look at no picture."""
+    return payload
+
+
+def picture(
+    request: wire.WorkerRequest, number: int, on_step: Callable[[int, int], None], given: bytes
+) -> bytes:
+    """Take all steps, and give a picture of the size."""
+    from ziggie_image_mcp.provider.testing import picture as painted
+
+    steps = request.steps or 1
+    for step in range(1, steps + 1):
+        time.sleep(STEP_SECONDS)
+        on_step(step, steps)
+    return painted(request.width, request.height)
+
+
+def seed(request: wire.WorkerRequest, number: int) -> int:
+    """Count on from the request's seed."""
+    return (request.seed + number) % 2**32

@@ -1,0 +1,232 @@
+"""Build the application: the only place that knows every part."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import anyio
+import anyio.to_thread
+
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.billing.charge import Billing, Checkpoint, pass_by
+from ziggie_image_mcp.billing.ledger import Ledger, caps_from
+from ziggie_image_mcp.billing.ledger import default_file as ledger_file
+from ziggie_image_mcp.config import config, loader
+from ziggie_image_mcp.config.config import Config
+from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.inventory import hardware_probe
+from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
+from ziggie_image_mcp.inventory.registry import Registry
+from ziggie_image_mcp.inventory.survey import FRESH_SECONDS, SurveyCache
+from ziggie_image_mcp.inventory.types import Hardware
+from ziggie_image_mcp.jobs.attempt import AttemptTools
+from ziggie_image_mcp.jobs.device_queue import DeviceQueue
+from ziggie_image_mcp.jobs.executor import Executor
+from ziggie_image_mcp.jobs.leases import Leases, all_orphans, lease_folder, queue_database
+from ziggie_image_mcp.jobs.monitor import Monitor
+from ziggie_image_mcp.jobs.result_cache import ResultCache
+from ziggie_image_mcp.jobs.running import RunningJobs
+from ziggie_image_mcp.jobs.scheduler import Scheduler
+from ziggie_image_mcp.jobs.snapshots import Snapshots
+from ziggie_image_mcp.jobs.upgrade import Upgrade
+from ziggie_image_mcp.jobs.workflow import Role, Workflow
+from ziggie_image_mcp.provider.contract import AnyProvider
+from ziggie_image_mcp.routing.history import History
+from ziggie_image_mcp.routing.history import default_file as history_file
+from ziggie_image_mcp.storage.artifact_store import ArtifactStore
+
+WATCH_AFTER_SECONDS = 3.0
+WATCH_SECONDS = 4.0
+"""How often an idle server looks whether another one died."""
+LEAVE_SECONDS = 3.0
+
+Probe = Callable[[], Awaitable[Hardware]]
+
+
+def build_service(
+    settings: Config,
+    data_dir: Path,
+    *,
+    role: Role = Role.SERVER,
+    artifacts: ArtifactStore | None = None,
+    providers: Iterable[AnyProvider] = (),
+    probe: Probe | None = None,
+    checkpoint: Checkpoint = pass_by,
+    survey_seconds: float = FRESH_SECONDS,
+) -> Service:
+    """Build the whole graph. Nothing is opened or assigned afterwards.
+
+    Args:
+        settings: The user's.
+        data_dir: Where state is kept when the settings name no database.
+        role: What this process does with jobs.
+        artifacts: Where pictures are kept; by default where the settings say.
+        providers: Already built ones, instead of those that the settings name.
+        probe: Looks at the hardware; by default at this machine's.
+        checkpoint: Told where a crash would matter.
+        survey_seconds: How long one survey of the providers serves.
+
+    Raises:
+        ConfigError: A provider's budget or privacy makes no sense.
+    """
+    database = settings.database
+    if artifacts is None:
+        artifacts = ArtifactStore(
+            config.output_dir(settings),
+            format=settings.output.format,
+            metadata=settings.output.metadata,
+        )
+    disk = artifacts.root if isinstance(artifacts.root, Path) else Path.home()
+    registry = Registry(settings, data_dir, extra=providers)
+    surveys = SurveyCache(registry, survey_seconds)
+    hardware = HardwareCache(probe or partial(hardware_probe.probe, disk))
+    rows = queue_database(database or data_dir / "lines.sqlite3")
+    leases = Leases(lease_folder(data_dir, database), rows, shared=database is not None)
+    running: RunningJobs = {}
+    queue = DeviceQueue(rows, leases, running)
+    ledger = Ledger(database or data_dir / ledger_file().name)
+    caps = caps_from(settings.budget, loader.provider_budgets(settings))
+    billing = Billing(ledger, caps, leases, checkpoint)
+    history = History(database or data_dir / history_file().name)
+    cache = ResultCache(
+        database or data_dir / history_file().name,
+        artifacts,
+        settings.output.format,
+        enabled=settings.cache,
+    )
+    snapshots = Snapshots(settings, registry, surveys, hardware, billing, history, queue)
+    tools = AttemptTools(
+        config=settings,
+        registry=registry,
+        artifacts=artifacts,
+        billing=billing,
+        history=history,
+        cache=cache,
+        queue=queue,
+        checkpoint=checkpoint,
+    )
+    executor = Executor(tools, snapshots, surveys, running)
+    workflow = Workflow(database or data_dir / "jobs.sqlite3", leases, executor, role)
+    upgrade = Upgrade(workflow, leases, rows)
+    keep = timedelta(days=settings.keep_jobs)
+    monitor = Monitor(workflow, queue, leases, running, upgrade, keep)
+    scheduler = Scheduler(workflow, queue, leases, running, monitor, role)
+    return Service(
+        config=settings,
+        registry=registry,
+        surveys=surveys,
+        hardware=hardware,
+        artifacts=artifacts,
+        billing=billing,
+        history=history,
+        cache=cache,
+        snapshots=snapshots,
+        scheduler=scheduler,
+    )
+
+
+class Application:
+    """The service, built at the first use, so that a server starts fast and starts always.
+
+    A wrong config is reported by every call until it is put right; then the next call works.
+
+    Args:
+        config_file: Instead of the default one.
+        worker: Whether this process is a worker.
+        listen: Whether it takes jobs off the queue.
+    """
+
+    def __init__(
+        self, config_file: Path | None = None, *, worker: bool = False, listen: bool = True
+    ) -> None:
+        self._file = config_file
+        self._worker = worker
+        self._listen = listen
+        self._service: Service | None = None
+        self._lock = anyio.Lock()
+
+    async def service(self) -> Service:
+        """The one service of this process.
+
+        Raises:
+            ConfigError: The config, or one provider's section of it, makes no sense.
+        """
+        async with self._lock:
+            if self._service is None:
+                service = await anyio.to_thread.run_sync(self._build)
+                await service.registry.open()
+                self._service = service
+        return self._service
+
+    def _build(self) -> Service:
+        settings = loader.load(self._file)
+        role = Role.SERVER
+        if self._worker:
+            role = Role.WORKER
+        elif settings.workers:
+            role = Role.CLIENT
+        elif not self._listen:
+            role = Role.ALONE
+        return build_service(settings, config.data_dir(), role=role)
+
+    async def watch(self) -> None:
+        """Take up the jobs that dead processes of this machine left.
+
+        It looks at the names of files only, as long as there is none.
+        """
+        await anyio.sleep(WATCH_AFTER_SECONDS)
+        while True:
+            if any(await anyio.to_thread.run_sync(all_orphans, config.data_dir())):
+                with suppress(ImageError):  # a wrong config is told by every call
+                    scheduler = (await self.service()).scheduler
+                    if await scheduler.orphaned():
+                        await scheduler.open()
+            await anyio.sleep(WATCH_SECONDS)
+
+    async def leave(self, code: int = 0) -> None:
+        """End the process at once where it runs jobs, as a crash would.
+
+        What they are doing is recorded, and the next process takes them up; to unwind them would
+        be to cancel them.
+        """
+        service = self._service
+        if service is not None and service.scheduler.busy:
+            with anyio.move_on_after(LEAVE_SECONDS):
+                await service.registry.aclose()  # the children that hold GPUs
+            sys.stdout.flush()
+            os._exit(code)
+
+    async def aclose(self) -> None:
+        """Close the service, if it was built."""
+        if self._service is not None:
+            await self._service.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.aclose()
+
+
+async def run_worker(config_file: Path | None = None) -> None:
+    """Take jobs off the queue until the process is told to end.
+
+    Raises:
+        ConfigError: The config makes no sense.
+        StorageError: The jobs' database cannot be used.
+    """
+    async with Application(config_file, worker=True) as application:
+        await (await application.service()).scheduler.open()
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                break
+        await application.leave()

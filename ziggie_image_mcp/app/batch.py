@@ -1,0 +1,197 @@
+"""Carry a batch out: a job per request, taken up again where an earlier run stopped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+import anyio
+import anyio.to_thread
+
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.jobs import version_1
+from ziggie_image_mcp.jobs.batch_file import BatchInvalid, Item, batch_id
+from ziggie_image_mcp.jobs.records import BATCH, JobSpec, JobStatus, JobView
+from ziggie_image_mcp.routing.constraints import constraints_of
+from ziggie_image_mcp.routing.request import ImageRequest, check_request
+from ziggie_image_mcp.storage.contact_sheet import SIDE, Cell, sheets
+
+LOOK_SECONDS = 0.5
+_LEFT_ALONE: tuple[JobStatus, ...] = ("done", "queued", "running", "unknown")
+"""A request that failed or was cancelled is tried again when the batch is run again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a batch will be, before anything is made."""
+
+    requests: int
+    pictures: int
+    micro_usd: int
+    """At most, when each request takes the route that is best now."""
+    routes: Mapping[str, int]
+    """How many requests take which."""
+    closed: tuple[str, ...]
+    """Why some would find no route now; a line each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """One request of a batch and what became of it."""
+
+    item: Item
+    job: JobView
+
+
+Tell = Callable[[int, int], Awaitable[None]]
+"""How many have ended, and of how many."""
+
+
+class Batch:
+    """One batch on one service.
+
+    Raises:
+        BatchInvalid: A request asks for what nobody can do; all of them are told.
+    """
+
+    def __init__(self, service: Service, items: Sequence[Item], budget: int | None = None) -> None:
+        self._service = service
+        self._items = list(items)
+        self._budget = budget
+        self.id = batch_id(items)
+        problems: list[str] = []
+        for item in items:
+            try:
+                check_request(item.request)
+            except InvalidRequest as e:
+                problems.append(f"line {item.line}: {e}")
+        if problems:
+            raise BatchInvalid(problems)
+
+    async def estimate(self) -> Estimate:
+        """Say what it will cost and where it will run. Nothing is made.
+
+        Raises:
+            ConfigError: A provider's section of the config is wrong.
+        """
+        routes_by_request: dict[ImageRequest, tuple[str, int]] = {}
+        routes, closed, total = Counter[str](), dict[str, None](), 0
+        for item in self._items:
+            alike = replace(self._request_of(item), prompt="x", seed=None, file_name="")
+            if alike not in routes_by_request:
+                routes_by_request[alike] = await self._route(alike, closed)
+            route, cost = routes_by_request[alike]
+            routes[route] += 1
+            total += cost
+        return Estimate(
+            requests=len(self._items),
+            pictures=sum(item.request.num_images for item in self._items),
+            micro_usd=total,
+            routes=routes,
+            closed=tuple(closed),
+        )
+
+    async def submit(self, at: datetime | None = None) -> dict[str, Item]:
+        """Put what is not done yet onto the queue; the job of every request, by its id.
+
+        Raises:
+            StorageError: The jobs' database cannot be used.
+        """
+        scheduler = self._service.scheduler
+        prefix = await self._resume()
+        earlier: dict[str, list[JobView]] = {}
+        for view in await scheduler.select(prefix):
+            name = view.id.removeprefix(prefix).partition("~")[0]
+            earlier.setdefault(name, []).append(view)
+        jobs: dict[str, Item] = {}
+        for item in self._items:
+            before = earlier.get(item.name, [])
+            existing = next((v.id for v in before if v.status in _LEFT_ALONE), None)
+            if existing is None:
+                again = f"~{len(before) + 1}" if before else ""
+                existing = f"{prefix}{item.name}{again}"
+                await scheduler.submit(self._job_spec(existing, item), at=at)
+            jobs[existing] = item
+        return jobs
+
+    async def follow(self, jobs: Mapping[str, Item], tell: Tell) -> list[Ended]:
+        """Wait until all have ended. When cancelled, what has not ended is cancelled too.
+
+        Raises:
+            StorageError: The jobs' database cannot be used.
+        """
+        scheduler = self._service.scheduler
+        try:
+            while pending := await scheduler.open_among(self._prefix, jobs):
+                await tell(len(jobs) - len(pending), len(jobs))
+                await anyio.sleep(LOOK_SECONDS)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                for job_id in await scheduler.open_among(self._prefix, jobs):
+                    await scheduler.cancel(job_id)
+            raise
+        await tell(len(jobs), len(jobs))
+        ended = {view.id: view for view in await scheduler.select(self._prefix)}
+        return [Ended(item=item, job=ended[job_id]) for job_id, item in jobs.items()]
+
+    async def contact_sheets(self, ended: Sequence[Ended]) -> list[bytes]:
+        """The pages of a contact sheet, PNG; what failed is a grey square with its reason."""
+        cells: list[Cell] = []
+        for one in ended:
+            outcome = one.job.outcome
+            label = f"{one.item.name} {one.item.request.file_name or one.item.request.prompt}"
+            if outcome is None or not outcome.results:
+                code = outcome.failures[0].code if outcome else one.job.status
+                cells.append(Cell(picture=None, caption=f"{one.item.name} {code}"))
+                continue
+            for result in outcome.results:
+                for image in result.images:
+                    shrink = partial(self._service.artifacts.thumbnail, image.id, SIDE)
+                    small = await anyio.to_thread.run_sync(shrink)
+                    cells.append(Cell(picture=small, caption=label))
+        return await anyio.to_thread.run_sync(sheets, cells)
+
+    async def _route(self, request: ImageRequest, closed: dict[str, None]) -> tuple[str, int]:
+        try:
+            plan = await self._service.plan(request)
+        except InvalidRequest as e:
+            closed[str(e)] = None
+            return "none", 0
+        if not plan.candidates:
+            reasons = [x for r in plan.rejected for x in r.reasons]
+            target = request.model or request.provider or "any model"
+            codes = ", ".join(dict.fromkeys(x.code for x in reasons)) or "there is no model"
+            closed[f"no route now for {target}: {codes}"] = None
+            return "none", 0
+        best = plan.candidates[0]
+        return f"{best.model.provider}/{best.model.id}", best.cost_micro_usd
+
+    def _request_of(self, item: Item) -> ImageRequest:
+        return replace(item.request, allow_paid=self._budget is not None)
+
+    def _job_spec(self, job_id: str, item: Item) -> JobSpec:
+        return JobSpec(
+            id=job_id,
+            requests=(self._request_of(item),),
+            constraints=constraints_of(self._service.config),
+            accepted=datetime.now(UTC),
+            group=self._prefix,
+            group_micro_usd=self._budget,
+            priority=BATCH,
+        )
+
+    @property
+    def _prefix(self) -> str:
+        """How the ids of this batch's jobs begin."""
+        return f"batch-{self.id}-"
+
+    async def _resume(self) -> str:
+        """The prefix of the batch, which goes on under its old id where version 1 began it."""
+        old = version_1.batch_id([(i.line, i.part, i.request) for i in self._items])
+        if await self._service.scheduler.select(f"batch-{old}-", limit=1):
+            self.id = old
+        return self._prefix

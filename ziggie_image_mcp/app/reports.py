@@ -1,0 +1,305 @@
+"""Say in plain data what there is and what would be done: models, machine, plans, results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel
+
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.billing import payback
+from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.inventory import hardware_probe
+from ziggie_image_mcp.inventory.model_facts import plain
+from ziggie_image_mcp.inventory.types import Gpu, Rejection
+from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.routing import planner
+from ziggie_image_mcp.routing.circuit_breaker import is_open
+from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.rules_money import cost_of
+from ziggie_image_mcp.routing.types import Candidate, CircuitBreaker, Latency, Plan, QueueStatus
+
+_TIERS = {
+    "cpu": "no GPU found: local generation is slow, minutes per picture for real models",
+    "below_minimum": "GPU under 8 GB: SD 1.5, and larger models with offloading",
+    "budget": "8 GB class: SD 1.5 and SDXL well, FLUX schnell with limits",
+    "recommended": "12-16 GB class: SDXL, SD 3.5 and FLUX.1 well",
+    "professional": "24 GB class or more: every model of the report",
+}
+SPEED_ROWS = 12
+_ANY = ImageRequest(prompt="a picture")
+
+
+class ModelRow(BaseModel):
+    """One model of one provider."""
+
+    id: str
+    provider: str
+    title: str
+    local: bool
+    usable: bool
+    why_not: list[str]
+    installed: bool
+    how_to_install: str
+    features: list[str]
+    native_size: str
+    max_side: int
+    usd_per_image: float | None
+    expected_seconds: float | None
+    quality: float | None
+    license: str
+    commercial_use: bool | None
+    demo: bool
+
+
+class Silent(BaseModel):
+    """A provider that has nothing to offer now."""
+
+    provider: str
+    why_not: list[str]
+
+
+class ModelReport(BaseModel):
+    """What list_models answers."""
+
+    models: list[ModelRow]
+    left_out: int
+    unavailable: list[Silent]
+
+
+class GpuRow(BaseModel):
+    """One GPU."""
+
+    name: str
+    vram_gb: float | None
+    vram_free_gb: float | None
+
+
+class Engine(BaseModel):
+    """One provider and its state."""
+
+    provider: str
+    running: bool
+    usable_models: int
+    detail: str
+
+
+class Choice(BaseModel):
+    """One of the three ways to make pictures here."""
+
+    possible: bool
+    route: str | None
+    expected_seconds: float | None
+    usd_per_image: float | None
+    text: str
+
+
+class HardwareReport(BaseModel):
+    """What check_hardware answers."""
+
+    os: str
+    cpu: str | None
+    cpu_cores: int | None
+    ram_gb: float | None
+    ram_free_gb: float | None
+    disk_free_gb: float | None
+    gpus: list[GpuRow]
+    tier: str
+    tier_means: str
+    engines: list[Engine]
+    paused: list[str]
+    waiting: list[str]
+    speeds: list[str]
+    spent_today_usd: float
+    spent_this_month_usd: float
+    unknown_charges: int
+    advice: str
+    local: Choice
+    cloud: Choice
+    automatic: Choice
+    picture_folder: str
+    notes: list[str]
+
+
+async def models(
+    service: Service,
+    *,
+    provider: str = "",
+    query: str = "",
+    usable_only: bool = False,
+    most: int | None = None,
+) -> ModelReport:
+    """List the models of all providers with what stands against each, `most` of them at most.
+
+    Where some are left out, they are those that cannot be used.
+    """
+    context = await service.snapshot(_ANY)
+    plan = planner.plan(context)
+    chances = {(c.model.provider, c.model.id): c for c in plan.candidates}
+    reasons = {(r.provider, r.model): r for r in plan.rejected}
+    rows: list[ModelRow] = []
+    for model in context.survey.models:
+        key = (model.provider, model.id)
+        if provider and provider != model.provider:
+            continue
+        names = (model.id, model.title, *model.aliases)
+        if query and not any(plain(query) in plain(n) for n in names):
+            continue
+        if usable_only and key not in chances:
+            continue
+        rows.append(_row(model, chances.get(key), reasons.get(key)))
+    if most is not None:
+        rows = sorted(rows, key=lambda row: not row.usable)[:most]
+    return ModelReport(
+        models=rows,
+        left_out=len(context.survey.models) - len(rows),
+        unavailable=[
+            Silent(provider=r.provider, why_not=sentences(r))
+            for r in plan.rejected
+            if r.model is None and provider in ("", r.provider)
+        ],
+    )
+
+
+def _row(model: Model, chance: Candidate | None, rejection: Rejection | None) -> ModelRow:
+    return ModelRow(
+        id=model.id,
+        provider=model.provider,
+        title=model.title or model.id,
+        local=model.local,
+        usable=chance is not None,
+        why_not=sentences(rejection) if rejection else [],
+        installed=model.installed,
+        how_to_install=model.how_to_install,
+        features=sorted(model.features),
+        native_size=f"{model.native_width}x{model.native_height}",
+        max_side=model.max_side,
+        usd_per_image=None if model.price_micro_usd is None else cost_of(model, _ANY) / 1e6,
+        expected_seconds=round(chance.seconds, 2) if chance else None,
+        quality=model.quality,
+        license=model.license,
+        commercial_use=model.commercial_use,
+        demo=model.demo,
+    )
+
+
+async def machine(service: Service) -> HardwareReport:
+    """Describe this machine, its engines, and what local, cloud and automatic mode would do."""
+    this_machine = await service.hardware()
+    tier = hardware_probe.tier(this_machine)
+    context = await service.snapshot(_ANY)
+    plan = planner.plan(context)
+    engines: list[Engine] = []
+    for name in service.registry.providers():
+        silent = [r for r in plan.rejected if r.provider == name and r.model is None]
+        usable = [c for c in plan.candidates if c.model.provider == name]
+        blocked = [r for r in plan.rejected if r.provider == name and r.model is not None]
+        detail = " ".join(s for r in silent for s in sentences(r))
+        if not detail:
+            detail = f"{len(usable)} usable of {len(usable) + len(blocked)} models"
+        engines.append(
+            Engine(provider=name, running=not silent, usable_models=len(usable), detail=detail)
+        )
+    return HardwareReport(
+        os=this_machine.os,
+        cpu=this_machine.cpu,
+        cpu_cores=this_machine.cpu_cores,
+        ram_gb=_gb(this_machine.ram_total),
+        ram_free_gb=_gb(this_machine.ram_available),
+        disk_free_gb=_gb(this_machine.disk_free),
+        gpus=[_gpu(g) for g in this_machine.gpus],
+        tier=tier,
+        tier_means=_TIERS[tier],
+        engines=engines,
+        paused=[_pause(b) for b in context.history.breakers.values() if is_open(b, context.now)],
+        waiting=[_queue_sentence(line) for line in context.history.queues.values() if line.running],
+        speeds=_speeds(context.history.latencies.values()),
+        spent_today_usd=context.spending.day / 1e6,
+        spent_this_month_usd=context.spending.month / 1e6,
+        unknown_charges=context.spending.unknown,
+        advice=await _advice(service) if context.spending.month else "",
+        local=_choice(context, "local"),
+        cloud=_choice(context, "cloud"),
+        automatic=_describe(plan, "automatic"),
+        picture_folder=str(service.artifacts.root),
+        notes=[*this_machine.notes, *service.troubles],
+    )
+
+
+async def _advice(service: Service) -> str:
+    """When a GPU would pay at this user's own use. Said, never used to decide."""
+    now = datetime.now(UTC)
+    holds = await service.billing.ledger.holds(now - timedelta(days=payback.LOOK_BACK_DAYS))
+    return payback.advise(payback.usage(holds, now)).text
+
+
+def _pause(breaker: CircuitBreaker) -> str:
+    until = f"{breaker.open_until:%H:%M:%S} UTC" if breaker.open_until else "now"
+    return f"{breaker.provider}/{breaker.model} until {until}: {breaker.code}: {breaker.reason}"
+
+
+def _queue_sentence(line: QueueStatus) -> str:
+    others = f"{line.waiting} waiting, " if line.waiting else ""
+    return f"{line.device}: {others}about {line.seconds:.3g} s until it is free"
+
+
+def _speeds(latencies: Iterable[Latency]) -> list[str]:
+    """What was learnt of speed, the most often seen first."""
+    ordered = sorted(latencies, key=lambda x: (-x.samples, x.provider, x.model, x.bucket))
+    return [
+        f"{x.provider}/{x.model} {_alike(x.bucket)}: {x.seconds:.3g} s a picture, {x.samples} runs"
+        for x in ordered[:SPEED_ROWS]
+    ]
+
+
+def _alike(bucket: str) -> str:
+    """A bucket as people read it: 0.0039 MP, 17 to 32 steps."""
+    size, _, most = bucket.partition("MP")
+    steps = int(most.removeprefix("/") or 0)
+    return f"{float(size):.2g} MP" + (f", {steps // 2 + 1} to {steps} steps" if steps > 1 else "")
+
+
+def _choice(context: RoutingContext, kind: str) -> Choice:
+    """What this mode would do; a paid route counts as open, since a yes opens it."""
+    request = ImageRequest(prompt="a picture", provider=kind, allow_paid=True)
+    return _describe(planner.plan(replace(context, request=request)), kind)
+
+
+def _describe(plan: Plan, kind: str) -> Choice:
+    if plan.candidates:
+        best = plan.candidates[0]
+        cost = best.cost_micro_usd
+        text = f"{best.model.provider}/{best.model.id}: about {best.seconds:.3g} s"
+        text += f" and {usd(cost)} per picture" if cost else " per picture, free"
+        return Choice(
+            possible=True,
+            route=f"{best.model.provider}/{best.model.id}",
+            expected_seconds=round(best.seconds, 2),
+            usd_per_image=cost / 1e6,
+            text=f"{text}; {best.why}",
+        )
+    text = {
+        "local": "Not possible now: no local engine runs and no local model is installed.",
+        "cloud": "Not possible now: no paid provider is open; `keys set` adds one.",
+        "automatic": "Not possible now: no route is open; list_models says why.",
+    }[kind]
+    return Choice(possible=False, route=None, expected_seconds=None, usd_per_image=None, text=text)
+
+
+def sentences(rejection: Rejection) -> list[str]:
+    """Each reason as one sentence."""
+    return [
+        f"{r.code}: needs {r.need}, have {r.have}." + (f" Fix: {r.fix}" if r.fix else "")
+        for r in rejection.reasons
+    ]
+
+
+def _gb(size: int | None) -> float | None:
+    return None if size is None else round(size / 1e9, 1)
+
+
+def _gpu(gpu: Gpu) -> GpuRow:
+    return GpuRow(name=gpu.name, vram_gb=_gb(gpu.vram_total), vram_free_gb=_gb(gpu.vram_free))

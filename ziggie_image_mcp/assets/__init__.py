@@ -1,0 +1,4 @@
+"""Deterministic picture work without a model.
+
+`region` adds the margins of an outpaint.
+"""

@@ -1,0 +1,81 @@
+"""The nouns of money. Amounts are integers of 1e-6 US dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+HoldState = Literal["reserved", "submitted", "settled", "released", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Money set aside for one attempt. Amounts in 1e-6 USD.
+
+    reserved -> submitted -> settled | unknown; both may be released when nothing was charged, and
+    unknown may yet be settled or released. `unknown` counts as spent.
+    """
+
+    id: str
+    provider: str
+    model: str
+    images: int
+    estimate: int
+    actual: int | None
+    state: HoldState
+    remote_id: str
+    created: datetime
+    """UTC."""
+    owner: str
+    """The process that holds it, as host:pid:start."""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What is spent and held in the current day and month (UTC), 1e-6 USD."""
+
+    day: int = 0
+    month: int = 0
+    by_provider_day: Mapping[str, int] = field(default_factory=dict[str, int])
+    by_provider_month: Mapping[str, int] = field(default_factory=dict[str, int])
+    unknown: int = 0
+    """How many attempts ended without anybody knowing whether they were charged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consent:
+    """A person's yes to one paid route, up to an amount in 1e-6 USD."""
+
+    provider: str
+    model: str
+    micro_usd: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """The paid route that a request would take if somebody said yes."""
+
+    provider: str
+    model: str
+    images: int
+    micro_usd: int
+    hold: str = ""
+    """The hold that sets this amount aside while the question is open; empty where none does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeTask:
+    """One call of a paid provider, as the ledger sees it."""
+
+    id: str
+    """Of its hold, and the idempotency key of the call: the same in whatever process."""
+    provider: str
+    model: str
+    images: int
+    estimate: int
+    """Upper bound, 1e-6 USD."""
+    group: tuple[str, int] | None = None
+    """How the ids of the holds begin that share a budget, and that budget, 1e-6 USD."""

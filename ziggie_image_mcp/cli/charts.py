@@ -1,0 +1,126 @@
+"""Draw a plot: on the terminal, or into an SVG or PNG file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+from ziggie_image_mcp.cli.console import err, fail, out
+from ziggie_image_mcp.errors import ImageError, StorageError
+
+_BARS = "█▒▓░#%"
+_DOTS = "•+x*o^"
+_EXTRA = 'pip install "ziggie-image-mcp[plot]"'
+
+
+class ExtraMissing(ImageError):
+    """Raised when the package that draws a plot is not installed."""
+
+    code: ClassVar[str] = "EXTRA_MISSING"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A plot, before it is known where it will be drawn."""
+
+    title: str
+    x: tuple[str, ...]
+    """What stands below each position."""
+    x_label: str
+    series: Mapping[str, Sequence[float]]
+    """US dollars at each position, by name."""
+    stacked: bool
+
+
+def draw_here(chart: Chart) -> None:
+    """Plot on the terminal, in signs rather than colours: they hold in a pipe and on any ground."""
+    try:
+        plotext: Any = _plotter("plotext")
+    except ExtraMissing as e:
+        err.print(str(e), markup=False)
+        return
+    if out.options.ascii_only:
+        err.print("A plot needs a terminal that shows UTF-8; --svg and --png draw into a file.")
+        return
+    plotext.terminal.limit(False, False)
+    figure = plotext.figure
+    figure.plot_size(min(max(out.width, 40), 110), 16)
+    figure.theme("colorless")
+    at = list(range(len(chart.x)))
+    drawn: list[tuple[str, list[float], list[float]]] = []
+    base = [0.0] * len(at)
+    for place, values in enumerate(chart.series.values()):
+        top = [low + value for low, value in zip(base, values, strict=True)]
+        drawn.append((_sign(chart, place), base, top))
+        if chart.stacked:
+            base = top
+    highest = max(value for _, _, top in drawn for value in top)
+    if not highest:
+        return
+    for sign, low, top in reversed(drawn):  # what is below stays in sight where two share a cell
+        if chart.stacked:
+            figure.draw(figure.bar(at, low, top, marker=sign))
+        else:
+            figure.draw(figure.signal(at, top, marker=sign).lines())
+    digits = 0 if highest >= 100 else 2 if highest >= 0.1 else 4
+    marks = [highest * n / 4 for n in range(5)]
+    figure.ruler("y").ticks(marks, labels=[f"{mark:,.{digits}f}" for mark in marks])
+    ticks = at[:: -(-len(at) // 7)]
+    figure.ruler("x").ticks(ticks, labels=[chart.x[n] for n in ticks])
+    figure.title(chart.title)
+    figure.label(chart.x_label, "x")
+    out.print(plotext.uncolorize(figure.build().string()), markup=False, end="")
+    legend = "   ".join(f"{_sign(chart, n)} {name}" for n, name in enumerate(chart.series))
+    out.print(legend, markup=False)
+
+
+def _sign(chart: Chart, place: int) -> str:
+    signs = _BARS if chart.stacked else _DOTS
+    return signs[place % len(signs)]
+
+
+def draw_files(chart: Chart, svg: Path | None, png: Path | None) -> None:
+    """Draw into the files that were named."""
+    for kind, file in (("svg", svg), ("png", png)):
+        if file is not None:
+            try:
+                _draw_file(chart, kind, file)
+            except ImageError as e:
+                fail(e)
+            err.print(f"drawn: {file}", markup=False)
+
+
+def _draw_file(chart: Chart, kind: str, file: Path) -> None:
+    matplotlib: Any = _plotter("matplotlib")
+    drawing: Any = _plotter("matplotlib.figure")
+    with matplotlib.rc_context({"svg.fonttype": "none", "text.parse_math": False}):
+        figure = drawing.Figure(figsize=(10, 5), layout="constrained")
+        axes = figure.subplots()
+        at = list(range(len(chart.x)))
+        base = [0.0] * len(at)
+        for name, values in chart.series.items():
+            if chart.stacked:
+                axes.bar(at, values, bottom=base, label=name)
+                base = [low + value for low, value in zip(base, values, strict=True)]
+            else:
+                axes.plot(at, values, label=name)
+        ticks = at[:: -(-len(at) // 13)]
+        axes.set_xticks(ticks, [chart.x[n] for n in ticks])
+        axes.set(title=chart.title, xlabel=chart.x_label, ylabel="US dollars")
+        axes.legend()
+        try:
+            figure.savefig(file, format=kind)
+        except OSError as e:
+            raise StorageError(f"{file}: cannot be written: {e.strerror or e}.") from e
+
+
+def _plotter(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError as e:
+        package = name.partition(".")[0]
+        raise ExtraMissing(f"A plot needs {package}: {_EXTRA}.") from e

@@ -1,0 +1,177 @@
+"""Examine the installation: what works, what does not, and the exact fix for each."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import anyio
+
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.config import loader
+from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.inventory.types import Hardware, Survey
+from ziggie_image_mcp.routing.request import ImageRequest, check_request
+
+State = Literal["ok", "warn", "fail"]
+CUDA_INSTALL = (
+    f'"{sys.executable}" -m pip install --force-reinstall torch '
+    "--index-url https://download.pytorch.org/whl/cu130"
+)
+SELF_TEST = "a red circle on a white background"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing looked at."""
+
+    state: State
+    what: str
+    fix: str = ""
+
+
+async def examine(
+    opener: Callable[[], Awaitable[Service]], config_file: Path | None, *, picture: bool
+) -> list[Finding]:
+    """Look at everything; with `picture`, make one with the tiny model as a self-test."""
+    findings = [_python()]
+    file = loader.find(config_file)
+    try:
+        service = await opener()
+    except ImageError as e:
+        return [*findings, Finding(state="fail", what=str(e), fix=f"correct {file}")]
+    findings.append(
+        Finding(state="ok", what=f"settings: {file if file.exists() else 'none, the defaults'}")
+    )
+    findings.append(await _folder(service))
+    machine = await service.hardware()
+    findings += packages(machine, _version)
+    survey = await service.survey()
+    findings += engines(survey)
+    if picture:
+        findings.append(await _self_test(service, survey))
+    return findings
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding(state="ok", what=f"Python {version} at {sys.executable}")
+
+
+async def _folder(service: Service) -> Finding:
+    try:
+        await anyio.to_thread.run_sync(service.artifacts.check_writable)
+    except ImageError as e:
+        return Finding(state="fail", what=str(e), fix="set output.directory to a folder of yours")
+    return Finding(state="ok", what=f"pictures are kept in {service.artifacts.root}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def packages(machine: Hardware, version: Callable[[str], str | None]) -> list[Finding]:
+    """Look at the packages of the local engine without importing them.
+
+    Args:
+        machine: What was found.
+        version: Gives a package's version, None when it is not installed.
+    """
+    findings: list[Finding] = []
+    missing = [p for p in ("torch", "diffusers", "transformers") if version(p) is None]
+    if missing:
+        findings.append(
+            Finding(
+                state="warn",
+                what=f"local diffusers is off: {', '.join(missing)} not installed",
+                fix=f'"{sys.executable}" -m pip install "ziggie-image-mcp[local]"',
+            )
+        )
+    torch = version("torch")
+    nvidia = [g for g in machine.gpus if g.vendor == "nvidia"]
+    if (
+        torch
+        and nvidia
+        and (torch.endswith("+cpu") or (sys.platform == "win32" and "+" not in torch))
+    ):
+        findings.append(
+            Finding(
+                state="fail",
+                what=f"torch {torch} is a CPU build, but there is a {nvidia[0].name}: "
+                "local pictures would take minutes instead of seconds",
+                fix=CUDA_INSTALL,
+            )
+        )
+    elif torch:
+        findings.append(Finding(state="ok", what=f"torch {torch}"))
+    vision = version("torchvision")
+    if torch and vision and "+cpu" in torch and "+cpu" not in vision:
+        findings.append(
+            Finding(
+                state="fail",
+                what=f"torchvision {vision} does not match torch {torch}: "
+                "transformers and diffusers would fail to import",
+                fix=f'"{sys.executable}" -m pip uninstall -y torchvision',
+            )
+        )
+    for gpu in machine.gpus:
+        memory = f", {gpu.vram_total / 1e9:.0f} GB" if gpu.vram_total else ""
+        findings.append(Finding(state="ok", what=f"GPU {gpu.name}{memory}"))
+    if not machine.gpus:
+        findings.append(
+            Finding(
+                state="warn",
+                what="no GPU was found: real local models take minutes per picture",
+                fix="run an engine on a machine with a GPU and set its baseUrl; "
+                "if this machine has one, install its driver",
+            )
+        )
+    findings += [Finding(state="warn", what=note) for note in machine.notes]
+    return findings
+
+
+def engines(survey: Survey) -> list[Finding]:
+    """Look at the providers: who answered, with how many models."""
+    findings: list[Finding] = []
+    for rejection in survey.rejected:
+        for reason in rejection.reasons:
+            needed = rejection.provider in survey.configured and reason.code != "DISABLED"
+            findings.append(
+                Finding(
+                    state="fail" if needed else "warn",
+                    what=f"{rejection.provider}: {reason.have}",
+                    fix=reason.fix,
+                )
+            )
+    for name in dict.fromkeys(m.provider for m in survey.models):
+        own = [m for m in survey.models if m.provider == name]
+        ready = [m for m in own if m.installed]
+        what = f"{name}: {len(ready)} of {len(own)} models ready"
+        state: State = "ok" if ready else "warn"
+        fix = "" if ready else own[0].how_to_install
+        findings.append(Finding(state=state, what=what, fix=fix))
+    return findings
+
+
+async def _self_test(service: Service, survey: Survey) -> Finding:
+    demo = next((m for m in survey.models if m.demo), None)
+    if demo is None or not demo.installed:
+        fix = demo.how_to_install if demo else ""
+        return Finding(state="warn", what="self-test skipped: no tiny model can run", fix=fix)
+    request = ImageRequest(
+        prompt=SELF_TEST, model=demo.id, provider=demo.provider, file_name="self-test"
+    )
+    check_request(request)
+    try:
+        result = await service.generate(request)
+    except ImageError as e:
+        return Finding(state="fail", what=f"self-test: [{e.code}] {e}")
+    took = f"{result.seconds:.1f} s"
+    return Finding(state="ok", what=f"self-test made {result.images[0].path} in {took}")

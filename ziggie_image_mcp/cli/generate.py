@@ -1,0 +1,175 @@
+"""Commands that make pictures: generate, edit, plan."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.assets.region import Margins
+from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.cli.console import (
+    JsonOption,
+    err,
+    new_table,
+    out,
+    print_json,
+    tables,
+    with_service,
+)
+from ziggie_image_mcp.routing.request import (
+    DeclaredArgument,
+    ImageRequest,
+    declared_arguments,
+    with_parameters,
+)
+from ziggie_image_mcp.routing.types import Plan
+from ziggie_image_mcp.server.content import plan_data, result_data
+
+app = typer.Typer()
+
+
+def option_parameters(kind: Literal["generate", "edit"]) -> list[inspect.Parameter]:
+    """The declared arguments as options of a command; the prompt is its argument."""
+    return [
+        inspect.Parameter(
+            argument.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=argument.default,
+            annotation=_option(argument),
+        )
+        for argument in declared_arguments(kind)
+    ]
+
+
+def _option(argument: DeclaredArgument) -> Any:
+    if argument.name == "prompt":
+        return Annotated[argument.type, typer.Argument(help=argument.about)]
+    return Annotated[argument.type, typer.Option(*argument.options, help=argument.about)]
+
+
+@app.command()
+@with_parameters(option_parameters("generate"))
+def generate(ctx: typer.Context, as_json: JsonOption = False, **arguments: Any) -> None:
+    """Make pictures and print where they are and why on that route."""
+
+    async def request(_: Service) -> ImageRequest:
+        return ImageRequest(**arguments)
+
+    _generate(ctx, request, as_json=as_json)
+
+
+@app.command()
+@with_parameters(option_parameters("edit"))
+def edit(
+    ctx: typer.Context,
+    image: Annotated[str, typer.Argument(help="A file, or the id of a picture made here.")],
+    mask: Annotated[str, typer.Option(help="A file of the same size: white is painted anew.")] = "",
+    expand: Annotated[
+        tuple[int, int, int, int],
+        typer.Option(metavar="LEFT TOP RIGHT BOTTOM", help="Pixels to add and paint there."),
+    ] = (0, 0, 0, 0),
+    as_json: JsonOption = False,
+    **arguments: Any,
+) -> None:
+    """Change a picture: as a whole, under a mask, or beyond its edges."""
+
+    async def request(service: Service) -> ImageRequest:
+        """A person at the terminal may name any file."""
+        image_file, mask_file = (str(_file(name)) if name else "" for name in (image, mask))
+        base = ImageRequest(**arguments)
+        margins = Margins(*expand)
+        return await service.with_input_images(
+            base, image_file, mask_file, margins, reach="anywhere"
+        )
+
+    _generate(ctx, request, as_json=as_json)
+
+
+def _file(name: str) -> Path | str:
+    """The whole path of a file; what is none is an id."""
+    path = Path(name).expanduser()
+    return path.absolute() if path.exists() else name
+
+
+def _generate(
+    ctx: typer.Context, request: Callable[[Service], Awaitable[ImageRequest]], *, as_json: bool
+) -> None:
+    async def work(service: Service) -> dict[str, object]:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=err, transient=True) as bar:
+            task = bar.add_task("starting", total=1.0)
+
+            async def tell(fraction: float, message: str) -> None:
+                bar.update(task, completed=fraction, description=message)
+
+            return result_data(await service.generate(await request(service), tell))
+
+    data = with_service(ctx, work)
+    if as_json:
+        print_json(data)
+        return
+    for image in cast(list[dict[str, object]], data["images"]):
+        out.print(image["path"], markup=False)
+    out.print(f"route: {data['provider']}/{data['model']}: {data['why']}", markup=False)
+    out.print(
+        f"time: {data['seconds']} s, cost: ${data['cost_usd']:g}, "
+        f"seed: {cast(list[dict[str, object]], data['images'])[0]['seed']}",
+        markup=False,
+    )
+    for note in cast(list[str], data.get("notes", [])):
+        out.print(f"note: {note}", markup=False)
+
+
+@app.command()
+@with_parameters(
+    [
+        p.replace(default="a picture") if p.name == "prompt" else p
+        for p in option_parameters("generate")
+    ]
+)
+def plan(ctx: typer.Context, as_json: JsonOption = False, **arguments: Any) -> None:
+    """Show which routes would be tried, and every reason against the others. Makes nothing."""
+    request = ImageRequest(**arguments)
+
+    async def work(service: Service) -> Plan:
+        return await service.plan(request)
+
+    decision = with_service(ctx, work)
+    if as_json:
+        print_json(plan_data(decision))
+        return
+    routes = new_table(
+        "", "route", "size", "seconds", "price", "score", "why", title="Would be tried"
+    )
+    for place, c in enumerate(decision.candidates, 1):
+        routes.add_row(
+            str(place),
+            f"{c.model.provider}/{c.model.id}",
+            f"{c.request.width}x{c.request.height}",
+            f"{c.seconds:.3g}",
+            usd(c.cost_micro_usd) if c.cost_micro_usd else "free",
+            f"{c.score:.5f}",
+            c.why,
+        )
+    if decision.candidates:
+        tables.print(routes)
+    else:
+        out.print("No route is open.")
+    if decision.rejected:
+        others = new_table("what", "code", "has", "needs", "fix", title="Left out")
+        for r in decision.rejected:
+            what = r.provider + (f"/{r.model}" if r.model else "")
+            for x in r.reasons:
+                others.add_row(what, x.code, x.have, x.need, x.fix)
+        tables.print(others)

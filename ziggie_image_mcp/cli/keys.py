@@ -1,0 +1,159 @@
+"""The commands about keys: set, list, delete. A key is never shown."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ziggie_image_mcp import errors
+from ziggie_image_mcp.cli.console import (
+    JsonOption,
+    config_option,
+    err,
+    fail,
+    new_table,
+    out,
+    print_json,
+    run,
+    tables,
+)
+from ziggie_image_mcp.config import config, loader, secrets
+from ziggie_image_mcp.errors import ConfigError
+from ziggie_image_mcp.inventory.registry import discover, provider_type
+from ziggie_image_mcp.routing import history
+from ziggie_image_mcp.routing.history import History
+
+app = typer.Typer()
+keys_app = typer.Typer(
+    help="Set, list and delete the keys of paid providers. A key is never shown.",
+    no_args_is_help=True,
+)
+app.add_typer(keys_app, name="keys")
+
+NO_VALUE = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Lets us refuse a key on the command line ourselves: typer's own message would repeat it."""
+
+
+@keys_app.command("set", context_settings=NO_VALUE)
+def keys_set(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="A provider, or its variable as OPENAI_API_KEY.")],
+) -> None:
+    """Keep a provider's key. Asks for it, or reads one line from standard input."""
+    variable = _variable(name, ctx.args)
+    key = _read_key(variable)
+
+    async def work() -> secrets.Source:
+        saved = await secrets.save(variable, key)
+        with suppress(ConfigError):  # the next call tells it
+            await _unpause(loader.load(config_option(ctx)), variable)
+        return saved
+
+    saved = run(work)
+    where = "in the keyring" if "keyring" in saved.places else f"in {secrets.default_file()}"
+    out.print(f"{saved.name} is kept {where}.", markup=False)
+    _tell(saved.notes)
+    if os.environ.get(saved.name, "").strip():
+        _tell([f"the environment has its own {saved.name}, and that one is used"])
+    if saved.name not in _key_names().values():
+        _tell([f"no provider asks for {saved.name} unless its keyName in config.json says so"])
+
+
+@keys_app.command("list")
+def keys_list(as_json: JsonOption = False) -> None:
+    """Show which providers have a key, and where it was found. The first place is in force."""
+    names = _key_names()
+    listing = {s.name: s for s in run(partial(secrets.sources, dict.fromkeys(names.values())))}
+    if as_json:
+        rows = [
+            {"provider": provider, "variable": name, "found_in": list(listing[name].places)}
+            for provider, name in names.items()
+        ]
+        notes = dict.fromkeys(note for source in listing.values() for note in source.notes)
+        print_json({"keys": rows, "notes": list(notes)})
+        return
+    table = new_table("provider", "variable", "key found in")
+    for provider, name in names.items():
+        table.add_row(provider, name, ", then ".join(listing[name].places) or "nowhere")
+    tables.print(table)
+    _tell(note for source in listing.values() for note in source.notes)
+
+
+@keys_app.command("delete", context_settings=NO_VALUE)
+def keys_delete(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="A provider, or its variable as OPENAI_API_KEY.")],
+) -> None:
+    """Forget a provider's key, in the keyring and in the key file."""
+    removed = run(partial(secrets.delete, _variable(name, ctx.args)))
+    if removed.places:
+        out.print(
+            f"{removed.name} is deleted from the {' and the '.join(removed.places)}.", markup=False
+        )
+    _tell(removed.notes)
+    if os.environ.get(removed.name, "").strip():
+        _tell([f"{removed.name} is still in the environment, which is not ours to change"])
+    if not removed.places:
+        err.print(f"No {removed.name} was kept here.", markup=False)
+        raise typer.Exit(1)
+
+
+async def _unpause(settings: config.Config, variable: str) -> None:
+    """The providers that use this key were perhaps paused because of the one before."""
+    database = settings.database or history.default_file()
+    if isinstance(database, Path) and not database.exists():
+        return
+    kinds = {name for name, key in _key_names().items() if key == variable}
+    names = kinds | {
+        name
+        for name, section in settings.providers.items()
+        if section.get("type", name) in kinds or section.get("keyName") == variable
+    }
+    async with aclosing(History(database)) as learnt:
+        for name in names:
+            await learnt.reset(name)
+
+
+def _key_names() -> dict[str, str]:
+    return secrets.key_names({name: provider_type(entry) for name, entry in discover().items()})
+
+
+def _variable(name: str, more: Sequence[str]) -> str:
+    """The variable that is meant. A key given by mistake is not repeated."""
+    if more:
+        fail(
+            ConfigError(
+                "Give only the name: a key on the command line stays in the shell's history. Make "
+                "a new key, and enter it when asked or send it to standard input."
+            )
+        )
+    variables = _key_names()
+    try:
+        return secrets.variable(name, variables)
+    except ConfigError:
+        near = errors.nearest(name, list(variables))
+    fail(
+        ConfigError(
+            f"No provider of this name takes a key.{f' Did you mean `{near}`?' if near else ''} "
+            f"Known: {', '.join(variables)}; or give the variable's name, as OPENAI_API_KEY."
+        )
+    )
+
+
+def _read_key(variable: str) -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass(f"{variable}: ")
+    return sys.stdin.buffer.readline().decode("utf-8-sig", errors="replace")
+
+
+def _tell(notes: Iterable[str]) -> None:
+    for note in dict.fromkeys(notes):
+        err.print(f"note: {note}", markup=False)

@@ -1,0 +1,278 @@
+"""The commands about money: spend, advise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ziggie_image_mcp.billing import payback, spend_report
+from ziggie_image_mcp.billing.ledger import Caps, Ledger, caps_from, default_file
+from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.billing.types import Hold, Spending
+from ziggie_image_mcp.cli.charts import Chart, draw_files, draw_here
+from ziggie_image_mcp.cli.console import (
+    JsonOption,
+    config_option,
+    err,
+    new_table,
+    out,
+    print_json,
+    run,
+    tables,
+)
+from ziggie_image_mcp.config import config, loader
+from ziggie_image_mcp.errors import InvalidRequest
+
+app = typer.Typer()
+
+SvgOption = Annotated[Path | None, typer.Option("--svg", help="Draw the plot into this file.")]
+PngOption = Annotated[Path | None, typer.Option("--png", help="Draw the plot into this file.")]
+
+
+@app.command("spend")
+def spend_(
+    ctx: typer.Context,
+    days: Annotated[int, typer.Option(min=1, max=3660, help="Up to and with today (UTC).")] = 30,
+    as_json: JsonOption = False,
+    svg: SvgOption = None,
+    png: PngOption = None,
+) -> None:
+    """Show what was spent, by day and provider, and what the caps still allow."""
+    now = datetime.now(UTC)
+
+    async def work() -> tuple[Sequence[Hold] | None, Spending, Caps]:
+        settings = loader.load(config_option(ctx))
+        caps = caps_from(settings.budget, loader.provider_budgets(settings))
+        ledger = _ledger(settings)
+        if ledger is None:
+            return None, Spending(), caps
+        try:
+            since = spend_report.first_moment(now.date(), days)
+            return await ledger.holds(since), await ledger.spending(now), caps
+        finally:
+            await ledger.aclose()
+
+    holds, spending, caps = run(work)
+    report = spend_report.summarize(holds or (), today=now.date(), days=days)
+    allowances = spend_report.allowances(caps, spending)
+    chart = _spend_chart(report)
+    if report.rows:
+        draw_files(chart, svg, png)
+    elif svg or png:
+        err.print("There is nothing to draw.")
+    if as_json:
+        print_json(_spend_data(report, allowances))
+        return
+    if holds is None:
+        out.print("Nothing spent yet.")
+    elif not report.rows:
+        out.print(f"Nothing spent from {report.first} to {report.last} (UTC).")
+    else:
+        tables.print(_spend_table(report))
+        draw_here(chart)
+    tables.print(_caps_table(allowances))
+    if spending.unknown:
+        out.print(
+            f"{spending.unknown} attempts ended without anybody knowing whether they were charged;"
+            " they count as spent."
+        )
+
+
+@app.command("advise")
+def advise_(
+    ctx: typer.Context,
+    gpu_usd: Annotated[
+        float | None, typer.Option(min=0, help="What your GPU would cost, US dollars.")
+    ] = None,
+    watts: Annotated[float | None, typer.Option(min=0, help="What it draws under load.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="What it takes for one picture.")
+    ] = None,
+    usd_per_kwh: Annotated[float, typer.Option(min=0)] = payback.USD_PER_KWH,
+    as_json: JsonOption = False,
+    svg: SvgOption = None,
+    png: PngOption = None,
+) -> None:
+    """Say when a GPU would pay for itself at your own use. Advice: no route is chosen by it."""
+    now = datetime.now(UTC)
+
+    async def work() -> Sequence[Hold]:
+        for name, value in (
+            ("gpu_usd", gpu_usd),
+            ("watts", watts),
+            ("seconds", seconds),
+            ("usd_per_kwh", usd_per_kwh),
+        ):
+            if value is not None and not math.isfinite(value):
+                raise InvalidRequest(name, value, "give a number")
+        ledger = _ledger(loader.load(config_option(ctx)))
+        if ledger is None:
+            return ()
+        try:
+            return await ledger.holds(now - timedelta(days=payback.LOOK_BACK_DAYS))
+        finally:
+            await ledger.aclose()
+
+    used = payback.usage(run(work), now)
+    setups = payback.own_setups(gpu_usd=gpu_usd, watts=watts, seconds=seconds)
+    report = payback.advise(used, setups=setups, usd_per_kwh=usd_per_kwh)
+    chart = _advice_chart(report)
+    draw_files(chart, svg, png)
+    if as_json:
+        print_json(asdict(report))
+        return
+    out.print(report.text, markup=False)
+    tables.print(_payback_table(report))
+    for setup in report.setups:
+        out.print(
+            f"{setup.name}: {setup.gpu}; price: {setup.source} {setup.date}".rstrip()
+            + f"; {setup.watts:g} W, {setup.seconds:g} s a picture: {setup.power_source}",
+            markup=False,
+        )
+    low, high = report.standing_usd
+    out.print(
+        f"Standing electricity: ${low:g} to ${high:g} a month ({payback.REPORT}). Marginal: watts "
+        f"x seconds / 3.6e6 x ${report.usd_per_kwh:g} per kWh, only what the pictures draw. "
+        "Resale, your time and the difference in quality are left out; a GPU you already own is "
+        "paid for.",
+        markup=False,
+    )
+    draw_here(chart)
+
+
+def _ledger(settings: config.Config) -> Ledger | None:
+    """The ledger, or None where its file does not exist yet: looking must not make one."""
+    database = settings.database or default_file()
+    if isinstance(database, Path):
+        file = database
+    elif database.startswith("sqlite"):
+        from ziggie_image_mcp.storage import engine as database_engine
+
+        file = Path(database_engine.name(database))
+    else:
+        return Ledger(database)
+    return Ledger(database) if file.exists() else None
+
+
+def _spend_table(report: spend_report.Summary) -> Table:
+    title = f"Spent from {report.first} to {report.last} (UTC)"
+    table = new_table("day", "provider", title=title)
+    for column in ("pictures", "settled", "held", "unknown"):
+        table.add_column(column, justify="right")
+    day: date | None = None
+    for row in report.rows:
+        period = "" if row.day == day else str(row.day)
+        day = row.day
+        table.add_row(period, row.provider, *_cells(row.amounts))
+    table.add_section()
+    table.add_row("total", "", *_cells(report.total))
+    return table
+
+
+def _cells(amounts: spend_report.Amounts) -> tuple[str, ...]:
+    money = (amounts.settled, amounts.held, amounts.unknown)
+    return str(amounts.pictures), *(usd(m) if m else "" for m in money)
+
+
+def _caps_table(allowances: Sequence[spend_report.Allowance]) -> Table:
+    table = new_table("cap", title="Caps, with what is held counted as used")
+    for column in ("US dollars", "used", "left"):
+        table.add_column(column, justify="right")
+    for row in allowances:
+        cells = ("" if value is None else usd(value) for value in (row.used, row.left))
+        table.add_row(row.setting, "none" if row.cap is None else usd(row.cap), *cells)
+    return table
+
+
+def _spend_data(
+    report: spend_report.Summary, allowances: Sequence[spend_report.Allowance]
+) -> dict[str, Any]:
+    return {
+        "first_day": str(report.first),
+        "last_day": str(report.last),
+        "rows": [
+            {"day": str(row.day), "provider": row.provider, **_amounts_data(row.amounts)}
+            for row in report.rows
+        ],
+        "total": _amounts_data(report.total),
+        "caps": [
+            {
+                "setting": row.setting,
+                "cap_usd": _dollars(row.cap),
+                "used_usd": _dollars(row.used),
+                "left_usd": _dollars(row.left),
+            }
+            for row in allowances
+        ],
+    }
+
+
+def _amounts_data(amounts: spend_report.Amounts) -> dict[str, float]:
+    return {
+        "pictures": amounts.pictures,
+        "settled_usd": amounts.settled / 1e6,
+        "held_usd": amounts.held / 1e6,
+        "unknown_usd": amounts.unknown / 1e6,
+    }
+
+
+def _dollars(micro: int | None) -> float | None:
+    return None if micro is None else micro / 1e6
+
+
+def _payback_table(report: payback.Advice) -> Table:
+    low, high = report.standing_usd
+    table = new_table("pictures a day", "cloud a month", "setup", "price")
+    table.title = "Months until a GPU has paid for itself"
+    table.add_column(f"at ${low:g}-{high:g} a month for electricity", justify="right")
+    table.add_column("marginal electricity a month", justify="right")
+    table.add_column("months at that", justify="right")
+    prices = {setup.name: setup for setup in report.setups}
+    last: float | None = None
+    for row in report.paybacks:
+        if last is not None and row.pictures_a_day != last:
+            table.add_section()
+        first = row.pictures_a_day != last
+        last = row.pictures_a_day
+        table.add_row(
+            payback.number(row.pictures_a_day) if first else "",
+            f"${row.cloud_usd:,.2f}" if first else "",
+            row.setup,
+            payback.price_text(prices[row.setup]),
+            payback.span(row.best, row.worst),
+            f"${row.marginal_usd:,.2f}",
+            payback.span(row.marginal_best, row.marginal_worst),
+        )
+    return table
+
+
+def _spend_chart(report: spend_report.Summary) -> Chart:
+    length = (report.last - report.first).days + 1
+    return Chart(
+        title="Spent by day, US dollars",
+        x=tuple(f"{report.first + timedelta(days=n):%m-%d}" for n in range(length)),
+        x_label="day (UTC)",
+        series={
+            name: [micro / 1e6 for micro in amounts]
+            for name, amounts in spend_report.by_day(report).items()
+        },
+        stacked=True,
+    )
+
+
+def _advice_chart(report: payback.Advice) -> Chart:
+    assumed = "" if report.usage else ", assumed use"
+    return Chart(
+        title=f"Cost added up, US dollars{assumed}",
+        x=tuple(str(n) for n in range(payback.HORIZON_MONTHS + 1)),
+        x_label="months",
+        series={line.label: line.usd for line in payback.cumulative(report)},
+        stacked=False,
+    )

@@ -1,0 +1,60 @@
+"""Commands about config.json: show, path, schema, init."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from ziggie_image_mcp.cli.console import (
+    config_option,
+    err,
+    fail,
+    out,
+    print_json,
+)
+from ziggie_image_mcp.config import loader
+from ziggie_image_mcp.errors import ImageError
+
+config_app = typer.Typer(help="Show, check and write the settings.", no_args_is_help=True)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of config.json."""
+    print_json(loader.json_schema())
+
+
+@config_app.command("path")
+def config_path(ctx: typer.Context) -> None:
+    """Print where config.json is looked for."""
+    out.print(str(loader.find(config_option(ctx))), markup=False)
+
+
+@config_app.command("show")
+def config_show(ctx: typer.Context) -> None:
+    """Print the settings in force, after the environment's overrides."""
+    try:
+        print_json(loader.load(config_option(ctx)).model_dump(by_alias=True, mode="json"))
+    except ImageError as e:
+        fail(e)
+
+
+@config_app.command("init")
+def config_init(ctx: typer.Context) -> None:
+    """Write a config.json to start from, and its schema beside it. Never overwrites."""
+    path = loader.find(config_option(ctx))
+    start = {"$schema": "./config.schema.json", "provider": "auto", "preference": "balanced"}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            json.dump(start, file, indent=2)
+        schema = json.dumps(loader.json_schema(), indent=2)
+        (path.parent / "config.schema.json").write_text(schema, encoding="utf-8")
+    except FileExistsError:
+        err.print(f"{path} is there already; nothing was changed.", markup=False)
+        raise typer.Exit(1) from None
+    except OSError as e:
+        err.print(f"{path} cannot be written: {e.strerror or e}.", markup=False)
+        raise typer.Exit(1) from None
+    out.print(str(path), markup=False)

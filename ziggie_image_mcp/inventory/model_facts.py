@@ -1,0 +1,126 @@
+"""What is known about models by name: aliases, licence, quality, speed, defaults."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import Any
+
+from ziggie_image_mcp.inventory.types import Tier
+from ziggie_image_mcp.provider.types import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One row of models.json, which gives source and date of each figure."""
+
+    id: str
+    title: str
+    family: str
+    aliases: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
+    license: str
+    commercial_use: bool
+    default_steps: int
+    default_guidance: float
+    native_px: int
+    distilled: bool
+    quality: float | None
+    seconds: dict[str, float]
+
+
+@functools.cache
+def entries() -> tuple[Entry, ...]:
+    """All rows, in the file's order."""
+    return tuple(_entry(row) for row in _file()["models"])
+
+
+def family(name: str) -> str:
+    """The architecture that a name stands for, as `sdxl`; empty where it stands for none."""
+    return _families().get(plain(name), "")
+
+
+@functools.cache
+def _families() -> dict[str, str]:
+    return {plain(n): parsed for parsed, names in _file()["families"].items() for n in names}
+
+
+@functools.cache
+def _file() -> dict[str, Any]:
+    text = (resources.files("ziggie_image_mcp.inventory") / "models.json").read_text(
+        encoding="utf-8"
+    )
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    return Entry(
+        id=row["id"],
+        title=row["title"],
+        family=row["family"],
+        aliases=tuple(row["aliases"]),
+        patterns=tuple(re.compile(p) for p in row["patterns"]),
+        license=row["license"],
+        commercial_use=row["commercial_use"],
+        default_steps=row["default_steps"],
+        default_guidance=row["default_guidance"],
+        native_px=row["native_px"],
+        distilled=row["distilled"],
+        quality=row["quality"],
+        seconds=row["seconds"],
+    )
+
+
+@functools.lru_cache(maxsize=20_000)
+def plain(name: str) -> str:
+    """A name without case, extension and punctuation, so that spellings meet.
+
+    >>> plain("FLUX.1-schnell"), plain("flux schnell"), plain("sd_xl_base_1.0.safetensors")
+    ('flux-1-schnell', 'flux-schnell', 'sd-xl-base-1-0')
+    """
+    stem = re.sub(r"\.(safetensors|ckpt|gguf|pt|pth)$", "", name.strip().lower())
+    return re.sub(r"[^a-z0-9]+", "-", stem).strip("-")
+
+
+@functools.lru_cache(maxsize=20_000)
+def recognise(model_id: str) -> Entry | None:
+    """The row that a file name, folder or Hub id belongs to, or None."""
+    name = plain(re.split(r"[\\/]", model_id.rstrip("/\\"))[-1])
+    return next((e for e in entries() if any(p.search(name) for p in e.patterns)), None)
+
+
+def enrich(model: Model) -> Model:
+    """Fill in what the provider left open with what is known of a model of this name."""
+    entry = recognise(model.id)
+    if entry is None or model.demo:
+        return model
+    return replace(
+        model,
+        title=model.title or entry.title,
+        aliases=tuple(dict.fromkeys((*model.aliases, entry.id, *entry.aliases))),
+        family=model.family or entry.family,
+        license=model.license or entry.license,
+        commercial_use=(
+            entry.commercial_use if model.commercial_use is None else model.commercial_use
+        ),
+        quality=entry.quality if model.quality is None else model.quality,
+        default_steps=entry.default_steps if model.default_steps is None else model.default_steps,
+        default_guidance=(
+            entry.default_guidance
+            if model.default_guidance is None and "guidance_scale" in model.features
+            else model.default_guidance
+        ),
+        distilled=model.distilled or entry.distilled,
+    )
+
+
+def prior_seconds(model: Model, tier: Tier) -> float | None:
+    """Expected seconds for one picture at native size and default steps on this tier, or None."""
+    entry = recognise(model.id)
+    if entry is None:
+        return None
+    return entry.seconds.get("budget" if tier == "below_minimum" else tier)

@@ -1,0 +1,95 @@
+"""Ask every provider what it has: once for all who ask at the same time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import anyio
+
+from ziggie_image_mcp.errors import ProviderError
+from ziggie_image_mcp.inventory import model_facts
+from ziggie_image_mcp.inventory.registry import Registry, silent_provider
+from ziggie_image_mcp.inventory.types import Rejection, Survey
+from ziggie_image_mcp.provider.contract import AnyProvider
+from ziggie_image_mcp.provider.types import Model
+
+ANSWER_SECONDS = 5.0
+"""What a provider may take to list its models."""
+
+FRESH_SECONDS = 3.0
+"""How long one survey serves: a call decides, asks about money and runs on the same one."""
+
+
+class SurveyCache:
+    """The latest survey, taken by one asker for all.
+
+    Args:
+        registry: The providers.
+        fresh_seconds: How long a survey serves.
+        clock: Gives seconds that only go up.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        fresh_seconds: float = FRESH_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._fresh_seconds = fresh_seconds
+        self._clock = clock
+        self._latest: tuple[float, Survey] | None = None
+        self._expired = False
+        self._lock = anyio.Lock()
+
+    async def take(self) -> Survey:
+        """What the providers have, as of a few seconds ago at most.
+
+        Raises:
+            ConfigError: A provider's section of the config is wrong.
+        """
+        async with self._lock:
+            if self._latest is None or self._clock() - self._latest[0] > self._fresh_seconds:
+                self._expired = False
+                survey = await take_survey(self._registry)
+                if self._expired:  # while the providers were asked: it may tell what was before
+                    return survey
+                self._latest = (self._clock(), survey)
+            return self._latest[1]
+
+    def expire(self) -> None:
+        """What a provider has may have changed: the next asker takes a new survey."""
+        self._latest, self._expired = None, True
+
+
+async def take_survey(registry: Registry) -> Survey:
+    """Ask every provider at once what it has. One that fails is listed with its reason.
+
+    Raises:
+        ConfigError: A provider's section of the config is wrong.
+    """
+    await registry.open()
+    providers = registry.providers()
+    models: dict[str, tuple[Model, ...]] = {}
+    silent: dict[str, Rejection] = {}
+
+    async def ask(provider: AnyProvider) -> None:
+        try:
+            with anyio.fail_after(ANSWER_SECONDS):
+                listed = await provider.models()
+            models[provider.name] = tuple(model_facts.enrich(m) for m in listed)
+        except ProviderError as e:
+            silent[provider.name] = silent_provider(provider.name, e.code, str(e))
+        except TimeoutError:
+            message = f"no answer within {ANSWER_SECONDS:g} s"
+            silent[provider.name] = silent_provider(provider.name, "PROVIDER_TIMEOUT", message)
+
+    async with anyio.create_task_group() as group:
+        for provider in providers.values():
+            group.start_soon(ask, provider)
+    return Survey(
+        models=tuple(m for name in providers for m in models.get(name, ())),
+        rejected=(*registry.switched_off(), *(silent[n] for n in providers if n in silent)),
+        configured=registry.configured(),
+    )

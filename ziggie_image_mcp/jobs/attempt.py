@@ -1,0 +1,261 @@
+"""Try one route: wait for the device, call the provider, keep the pictures, learn."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+
+import anyio
+import anyio.to_thread
+
+from ziggie_image_mcp.billing.charge import Billing, Charge, Checkpoint
+from ziggie_image_mcp.billing.types import ChargeTask
+from ziggie_image_mcp.config.config import Config
+from ziggie_image_mcp.errors import (
+    ImageError,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from ziggie_image_mcp.inventory.registry import Registry
+from ziggie_image_mcp.jobs import outcomes, retry
+from ziggie_image_mcp.jobs.device_queue import DeviceQueue
+from ziggie_image_mcp.jobs.persist import find_persisted, persist
+from ziggie_image_mcp.jobs.records import AttemptOutcome, JobSpec
+from ziggie_image_mcp.jobs.result_cache import ResultCache
+from ziggie_image_mcp.jobs.running import RunningJob
+from ziggie_image_mcp.provider.contract import AnyProvider, PaidProvider
+from ziggie_image_mcp.provider.types import ProviderRequest
+from ziggie_image_mcp.routing.history import History
+from ziggie_image_mcp.routing.latency import bucket
+from ziggie_image_mcp.routing.types import Candidate
+from ziggie_image_mcp.storage.artifact_store import ArtifactStore
+from ziggie_image_mcp.storage.input_images import fitted
+from ziggie_image_mcp.storage.types import StoredImage
+
+Pictures = tuple[list[StoredImage], tuple[str, ...]]
+"""What an attempt gave: stored pictures, and notes about them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptTools:
+    """What every attempt of a process works with."""
+
+    config: Config
+    registry: Registry
+    artifacts: ArtifactStore
+    billing: Billing
+    history: History
+    cache: ResultCache
+    queue: DeviceQueue
+    checkpoint: Checkpoint
+    retries: retry.RetryBudget = field(default_factory=retry.RetryBudget)
+    last_models: dict[str, str] = field(default_factory=dict[str, str])
+    """The model that each provider ran last: its next run loads nothing."""
+
+    @property
+    def providers(self) -> Mapping[str, AnyProvider]:
+        """The providers by name."""
+        return self.registry.providers()
+
+
+class Attempt:
+    """One route of one request.
+
+    Args:
+        tools: What it works with.
+        spec: The job.
+        job: The job as it runs here.
+        index: Which of the job's requests.
+        number: How many attempts there were before.
+        route: The route to try.
+        others: Whether another route is open that costs no more.
+    """
+
+    def __init__(
+        self,
+        tools: AttemptTools,
+        spec: JobSpec,
+        job: RunningJob,
+        *,
+        index: int,
+        number: int,
+        route: Candidate,
+        others: bool,
+    ) -> None:
+        self._tools = tools
+        self._spec = spec
+        self._job = job
+        self._request = spec.requests[index]
+        self._route = route
+        self._others = others
+        self._name = f"{spec.id}.{index}.{number}"
+        self._started = time.monotonic()
+        self._cost = 0
+        """So far, 1e-6 USD: known also when its pictures are unusable."""
+
+    async def run(self) -> AttemptOutcome:
+        """Try it when the device is free. The deadline ends it; other failures are recorded."""
+        try:
+            with anyio.fail_after(self._seconds_left()):
+                async with self._tools.queue.acquire(self._job, self._route):
+                    return await self._run_now()
+        except TimeoutError:
+            limit = self._tools.config.deadline
+            message = f"the whole call took longer than {limit} s (deadline)"
+            return self._failed(ProviderTimeout(self._route.model.provider, message), late=True)
+
+    async def _run_now(self) -> AttemptOutcome:
+        self._started = time.monotonic()
+        provider_name = self._route.model.provider
+        if not await self._may_try():
+            message = f"{provider_name} is paused, and one other request is trying it"
+            return self._failed(ProviderUnavailable(provider_name, message))
+        try:
+            with self._tools.retries.call():
+                images, notes = await self._call_with_retries()
+        except ImageError as e:
+            await self._tools.history.failed(
+                provider_name, self._route.model.id, e, datetime.now(UTC)
+            )
+            return self._failed(e)
+        await self._learn(images)
+        return outcomes.successful_attempt(self._route, images, notes, self._cost, self._started)
+
+    async def _call_with_retries(self) -> Pictures:
+        """Call the provider, and once more where the error says that it may help."""
+        tries = 1
+        while True:
+            try:
+                return await self._call()
+            except ProviderError as e:
+                self._cost = max(self._cost, e.charged)
+                wait = retry.pause(
+                    e,
+                    tries=tries,
+                    remaining=self._seconds_left(),
+                    charged=self._cost > 0,
+                    others=self._others,
+                )
+                with self._tools.retries.retry() as allowed:
+                    if wait is None or not allowed:
+                        raise
+                    self._job.report(0.0, f"{e.provider}: {e.code}, again in {wait:.0f} s")
+                    await anyio.sleep(wait)
+                tries += 1
+
+    async def _call(self) -> Pictures:
+        """Reserve, call, keep the pictures, settle."""
+        model = self._route.model
+        provider = self._tools.providers.get(model.provider)
+        if provider is None:
+            message = f"{model.provider} is not configured where the job runs"
+            raise ProviderUnavailable(model.provider, message)
+        self._job.report(0.02, f"{model.provider}: {model.id}")
+        request = await self._with_pictures(self._route.request)
+        task = self._charge_task() if isinstance(provider, PaidProvider) else None
+        async with self._tools.billing.charge(task) as charge:
+            try:
+                stored = await self._stored_by_another(charge)
+                if stored is not None:
+                    return stored, ()
+                generation = await charge.generate(provider, request, model, self._progress())
+                self._job.report(0.98, "saving")
+                day = self._spec.accepted.date()
+                pictures = await persist(
+                    self._tools.artifacts, generation, self._name, day, self._request, self._route
+                )
+                self._tools.checkpoint("saved")
+                return pictures
+            finally:
+                self._cost = max(self._cost, charge.cost)
+
+    async def _stored_by_another(self, charge: Charge) -> list[StoredImage] | None:
+        """The pictures of a process that paid for them, kept them, and died before it settled."""
+        if not charge.sent:
+            return None
+        day = self._spec.accepted.date()
+        images = await find_persisted(self._tools.artifacts, self._name, day, self._route)
+        if images is not None:
+            charge.already_delivered()
+        return images
+
+    def _charge_task(self) -> ChargeTask:
+        model, cost, consent = self._route.model, self._route.cost_micro_usd, self._spec.consent
+        hold = self._name
+        if consent is not None and (consent.provider, consent.model, consent.micro_usd) == (
+            model.provider,
+            model.id,
+            cost,
+        ):
+            hold = consent.hold  # set aside when a person said yes to this very price
+        cap = self._spec.group_micro_usd
+        return ChargeTask(
+            id=hold,
+            provider=model.provider,
+            model=model.id,
+            images=self._route.request.num_images,
+            estimate=cost,
+            group=None if cap is None else (self._spec.group, cap),
+        )
+
+    def _progress(self) -> _Progress:
+        return _Progress(self._job)
+
+    async def _with_pictures(self, request: ProviderRequest) -> ProviderRequest:
+        """The request with the bytes of the pictures that it works from."""
+        if not request.image_id:
+            return request
+        fit = partial(fitted, self._tools.artifacts, width=request.width, height=request.height)
+        image = await anyio.to_thread.run_sync(partial(fit, request.image_id))
+        mask = None
+        if request.mask_id:
+            mask = await anyio.to_thread.run_sync(partial(fit, request.mask_id, mask=True))
+        return replace(request, image=image, mask=mask)
+
+    async def _may_try(self) -> bool:
+        """Whether a paid route is not paused by now; a free one may always be tried."""
+        model = self._route.model
+        if not self._route.cost_micro_usd:
+            return True
+        return await self._tools.history.may_try(model.provider, model.id, datetime.now(UTC))
+
+    async def _learn(self, images: list[StoredImage]) -> None:
+        """Keep what this success teaches. A run that loaded its model first teaches no speed."""
+        took = time.monotonic() - self._started
+        model, request, last = self._route.model, self._route.request, self._tools.last_models
+        warm = model.loaded or last.get(model.provider) == model.id or not model.local
+        last[model.provider] = model.id
+        if warm:
+            await self._tools.history.succeeded(
+                model.provider,
+                model.id,
+                bucket=bucket(request.width, request.height, request.steps),
+                seconds_per_image=took / request.num_images,
+                now=datetime.now(UTC),
+            )
+        await self._tools.cache.remember(self._request, self._route, images)
+
+    def _seconds_left(self) -> float:
+        deadline = self._spec.deadline
+        return math.inf if deadline is None else (deadline - datetime.now(UTC)).total_seconds()
+
+    def _failed(self, error: ImageError, *, late: bool = False) -> AttemptOutcome:
+        return outcomes.failed_attempt(self._route, error, self._cost, self._started, late=late)
+
+
+class _Progress:
+    """The provider's share of the job's progress, which never goes back."""
+
+    def __init__(self, job: RunningJob) -> None:
+        self._job = job
+        self._furthest = 0.0
+
+    async def __call__(self, fraction: float, message: str) -> None:
+        if math.isfinite(fraction):
+            self._furthest = max(self._furthest, min(1.0, fraction))
+        self._job.report(0.02 + 0.95 * self._furthest, message)

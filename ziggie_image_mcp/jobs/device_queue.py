@@ -1,0 +1,332 @@
+"""Keep who waits for which device, across all processes of one database.
+
+A job is preparing, then waits for a device, then runs on it alone, and leaves. The next is chosen
+by `choose`: the model that is loaded goes first, until others have waited long enough.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import anyio
+
+from ziggie_image_mcp.jobs.leases import Leases
+from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
+from ziggie_image_mcp.routing.types import Candidate, QueueStatus
+from ziggie_image_mcp.storage.database import Database
+
+if TYPE_CHECKING:
+    from ziggie_image_mcp.jobs.device_queue_tables import Tables
+
+STREAK_CAP = 20
+"""So many jobs of one model in a row, and then another model goes first."""
+
+PRESSURE_PER_JOB = 10.0
+"""What a waiting job weighs, in seconds of waiting (SwarmUI's rule, reference/policy.md 2.4)."""
+
+_MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueEntry:
+    """One job in the queue. Times are microseconds since 1970, UTC."""
+
+    job_id: str
+    executor: str
+    """The lease of the process that runs it."""
+    device: str
+    model: str
+    priority: int
+    """The larger goes first."""
+    seconds: float
+    """Expected on the device."""
+    joined: int
+    state: Literal["preparing", "waiting", "running"]
+    granted: int
+    cancel: bool
+    fraction: float
+    message: str
+
+
+def utc_now() -> datetime:
+    """The time, UTC."""
+    return datetime.now(UTC)
+
+
+class DeviceQueue:
+    """The queue of all processes that use the same database. Each call is one transaction.
+
+    A job is run by one process. Once another has taken it up, what the first still says of it is
+    not heard, and its entry is no longer among its `own_entries`.
+
+    Args:
+        rows: The database, as `leases.queue_database` gives it.
+        leases: This process' lease.
+        running: The jobs of this process.
+        clock: Gives the time, UTC.
+    """
+
+    def __init__(
+        self,
+        rows: Database[Tables],
+        leases: Leases,
+        running: RunningJobs,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._clock = clock
+        self._rows = rows
+        self._leases = leases
+        self._running = running
+        self._used = False
+
+    async def enter(self, job_id: str, priority: int) -> int:
+        """This process runs the job; the entry that a dead process left is taken over.
+
+        How often the job was taken up before, because its process had died.
+        """
+        entry = {
+            "executor": self._leases.owner,
+            "device": "",
+            "model": "",
+            "priority": priority,
+            "seconds": 0.0,
+            "joined": _stamp(self._clock()),
+            "state": "preparing",
+            "granted": 0,
+            "cancel": False,
+            "fraction": 0.0,
+            "message": "",
+        }
+        self._used = True
+
+        def work(tables: Tables) -> int:
+            tables.put_entry(job_id, **entry)
+            return tables.recoveries(job_id)
+
+        return await self._rows.write(work)
+
+    async def count_recovery(self, job_id: str) -> None:
+        """The job is taken up again because its process died."""
+
+        def work(tables: Tables) -> None:
+            tables.put_recoveries(job_id, tables.recoveries(job_id) + 1)
+
+        await self._rows.write(work)
+
+    @asynccontextmanager
+    async def acquire(self, job: RunningJob, route: Candidate) -> AsyncGenerator[None]:
+        """Wait for the route's device, and keep it for the time of the block."""
+        if not route.model.device:
+            yield
+            return
+        job.device, job.granted = everywhere(route.model.device), anyio.Event()
+        try:
+            seconds = route.seconds - route.wait_seconds
+            if not await self.enqueue(job.id, job.device, route.model.id, seconds):
+                job.report(0.0, f"waiting for {route.model.device}")
+                await job.granted.wait()
+            job.device = ""
+            yield
+        finally:
+            job.device = ""
+            with anyio.CancelScope(shield=True):
+                self.wake(await self.release(job.id))
+
+    def wake(self, job_id: str | None) -> None:
+        """Tell a job of this process that the device is its own; others see it in their entries."""
+        if job_id is not None and job_id in self._running:
+            self._running[job_id].granted.set()
+
+    async def enqueue(self, job_id: str, device: str, model: str, seconds: float) -> bool:
+        """Wait for a device; True where it was free and the job may run at once."""
+        owner = self._leases.owner
+
+        def work(tables: Tables) -> bool:
+            tables.change_entry(
+                job_id, owner=owner, device=device, model=model, seconds=seconds, state="waiting"
+            )
+            return _grant(tables, device, self._clock()) == job_id
+
+        return await self._rows.write(work)
+
+    async def grant(self, device: str) -> str | None:
+        """Let one of those that wait run, where the device is free; which one, of any process."""
+        return await self._rows.write(lambda tables: _grant(tables, device, self._clock()))
+
+    async def release(self, job_id: str) -> str | None:
+        """Leave the device, or its queue; who runs on it next, when somebody does from now on."""
+        owner = self._leases.owner
+
+        def work(tables: Tables) -> str | None:
+            entries = tables.entries(job_id=job_id, executor=owner)
+            if not entries:
+                return None
+            tables.change_entry(job_id, owner=owner, device="", state="preparing")
+            return _grant(tables, entries[0]["device"], self._clock())
+
+        return await self._rows.write(work)
+
+    async def leave(self, job_id: str) -> None:
+        """The job has ended."""
+        owner = self._leases.owner
+
+        def work(tables: Tables) -> None:
+            tables.drop_entry(job_id, owner=owner)
+            tables.drop_recoveries(job_id)
+
+        await self._rows.write(work)
+
+    async def report(self, job_id: str, fraction: float, message: str) -> None:
+        """Tell other processes how far the job is."""
+        owner = self._leases.owner
+        await self._rows.write(
+            lambda tables: tables.change_entry(
+                job_id, owner=owner, fraction=fraction, message=message
+            )
+        )
+
+    async def cancel(self, job_id: str) -> bool:
+        """Ask the process that runs the job to stop it; False where none does."""
+        return await self._rows.write(lambda tables: tables.change_entry(job_id, cancel=True))
+
+    async def find(self, job_id: str) -> QueueEntry | None:
+        """One job's entry."""
+        entries = await self._rows.read(lambda tables: tables.entries(job_id=job_id))
+        return QueueEntry(**entries[0]) if entries else None
+
+    async def own_entries(self) -> list[QueueEntry]:
+        """The entries of this process' jobs."""
+        owner = self._leases.owner
+        entries = await self._rows.read(lambda tables: tables.entries(executor=owner))
+        return [QueueEntry(**entry) for entry in entries]
+
+    async def statuses(self) -> Mapping[str, QueueStatus]:
+        """Who waits for which device of this host. Empty before this process had a job."""
+        if not self._used:
+            return {}
+        own = f"{socket.gethostname()}/"
+        by_device_everywhere = await self._rows.read(
+            lambda tables: _statuses(tables, self._clock())
+        )
+        local = (
+            (device.removeprefix(own), status) for device, status in by_device_everywhere.items()
+        )
+        return {device: replace(status, device=device) for device, status in local}
+
+    async def job_of_request(
+        self, caller: str, request_id: str, fingerprint: str, job_id: str
+    ) -> tuple[str, str]:
+        """The job and the fingerprint that this request_id stands for; these, where it is new."""
+
+        def work(tables: Tables) -> tuple[str, str]:
+            known = tables.request(caller, request_id)
+            if known is None:
+                tables.put_request(
+                    caller=caller,
+                    request_id=request_id,
+                    job_id=job_id,
+                    fingerprint=fingerprint,
+                    made=_stamp(self._clock()),
+                )
+            return known or (job_id, fingerprint)
+
+        return await self._rows.write(work)
+
+    async def forget_requests(self, before: datetime) -> int:
+        """Forget older request_ids; how many there were."""
+        return await self._rows.write(lambda tables: tables.drop_requests_before(_stamp(before)))
+
+    async def aclose(self) -> None:
+        """Close the connection. May be called twice; the next call of another method reopens."""
+        await self._rows.aclose()
+
+
+def choose(waiting: Sequence[QueueEntry], loaded: str, streak: int, now: datetime) -> QueueEntry:
+    """Who is next. `waiting` is not empty; `streak` counts the loaded model's runs in a row.
+
+    The highest priority goes first. Among equals the loaded model does, at most STREAK_CAP times
+    while others wait; else the model with the most pressure: ten seconds for each of its jobs that
+    waits, and the seconds that the oldest has waited.
+    """
+    first = max(entry.priority for entry in waiting)
+    by_model: dict[str, list[QueueEntry]] = {}
+    for entry in sorted(waiting, key=lambda e: (e.joined, e.job_id)):
+        if entry.priority == first:
+            by_model.setdefault(entry.model, []).append(entry)
+    others = [model for model in by_model if model != loaded]
+    if loaded in by_model and (streak < STREAK_CAP or not others):
+        return by_model[loaded][0]
+
+    def pressure(model: str) -> float:
+        age = (_stamp(now) - by_model[model][0].joined) / _MICROSECONDS
+        return PRESSURE_PER_JOB * len(by_model[model]) + age
+
+    return by_model[max(others, key=pressure)][0]
+
+
+def _grant(tables: Tables, device: str, now: datetime) -> str | None:
+    entries = [QueueEntry(**row) for row in tables.entries(device=device)] if device else []
+    waiting = [e for e in entries if e.state == "waiting" and not e.cancel]
+    if not waiting or any(e.state == "running" for e in entries):
+        return None
+    loaded, streak = tables.devices().get(device, ("", 0))
+    chosen = choose(waiting, loaded, streak, now)
+    tables.change_entry(chosen.job_id, state="running", granted=_stamp(now))
+    tables.put_device(device, chosen.model, streak + 1 if chosen.model == loaded else 1)
+    return chosen.job_id
+
+
+def _status(
+    device: str,
+    entries: Sequence[QueueEntry],
+    devices: Mapping[str, tuple[str, int]],
+    now: datetime,
+) -> QueueStatus:
+    running = [e for e in entries if e.state == "running"]
+    waiting = [e for e in entries if e.state == "waiting"]
+    remaining = [e.seconds - (_stamp(now) - e.granted) / _MICROSECONDS for e in running]
+    return QueueStatus(
+        device=device,
+        running=len(running),
+        waiting=len(waiting),
+        seconds=sum(max(0.0, seconds) for seconds in remaining) + sum(e.seconds for e in waiting),
+        model=devices.get(device, ("", 0))[0],
+    )
+
+
+def _statuses(tables: Tables, now: datetime) -> dict[str, QueueStatus]:
+    by_device: dict[str, list[QueueEntry]] = {}
+    for row in tables.entries():
+        entry = QueueEntry(**row)
+        if entry.device:
+            by_device.setdefault(entry.device, []).append(entry)
+    devices = tables.devices()
+    return {
+        device: _status(device, by_device.get(device, []), devices, now)
+        for device in by_device.keys() | devices.keys()
+    }
+
+
+def everywhere(device: str) -> str:
+    """The device's name among all hosts: what is on loopback, or is no URL, belongs to this one."""
+    name = urlsplit(device).hostname if "://" in device else None
+    if name is not None:
+        with suppress(ValueError):
+            if not ipaddress.ip_address(name).is_loopback:
+                return device
+        if name != "localhost" and not name[:1].isdigit() and ":" not in name:
+            return device
+    return f"{socket.gethostname()}/{device}"
+
+
+def _stamp(moment: datetime) -> int:
+    from ziggie_image_mcp.storage import engine as database_engine
+
+    return database_engine.stamp(moment)

@@ -1,0 +1,288 @@
+"""Execute jobs: the only place that knows the order of a job.
+
+Choose the routes; for each of them wait for the device, reserve, call, keep the pictures, settle
+and learn (`attempt.Attempt`); next, or stop. Each choice and each attempt is a step that is
+recorded once: a process that takes a job up goes the same way by what is recorded.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import anyio
+
+from ziggie_image_mcp.billing.money import micro_usd
+from ziggie_image_mcp.errors import (
+    AuthenticationFailed,
+    DependencyMissing,
+    ImageError,
+    OverBudget,
+    PaymentRequired,
+    ProviderError,
+    ProviderUnavailable,
+)
+from ziggie_image_mcp.inventory.survey import SurveyCache
+from ziggie_image_mcp.jobs import outcomes, workflow
+from ziggie_image_mcp.jobs.attempt import Attempt, AttemptTools
+from ziggie_image_mcp.jobs.errors import GenerationFailed, JobCancelled, JobLost, JobMoved
+from ziggie_image_mcp.jobs.outcomes import cost_of_attempts
+from ziggie_image_mcp.jobs.records import (
+    AttemptOutcome,
+    AttemptRecord,
+    Choice,
+    Failure,
+    JobOutcome,
+    JobSpec,
+    Result,
+    dump,
+    load,
+)
+from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
+from ziggie_image_mcp.jobs.snapshots import Snapshots
+from ziggie_image_mcp.routing import explain, planner
+from ziggie_image_mcp.routing.constraints import constraints_of
+from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.types import Candidate, Plan
+
+MAX_ATTEMPTS = 3
+
+MAX_RECOVERIES = 20
+"""How often a job may be taken up again. One that brings down every process must end."""
+
+WHOLE_PROVIDER = (ProviderUnavailable, AuthenticationFailed, PaymentRequired, DependencyMissing)
+"""These say that no other model of the same provider would do better."""
+
+_log = logging.getLogger(__name__)
+
+
+class Executor:
+    """Executes jobs, in whatever process.
+
+    Args:
+        tools: What attempts work with.
+        snapshots: Shows the world to decisions.
+        surveys: Expire when an attempt failed, for what it showed may be wrong.
+        running: The jobs of this process.
+    """
+
+    def __init__(
+        self,
+        tools: AttemptTools,
+        snapshots: Snapshots,
+        surveys: SurveyCache,
+        running: RunningJobs,
+    ) -> None:
+        self._tools = tools
+        self._snapshots = snapshots
+        self._surveys = surveys
+        self._running = running
+
+    async def run(self, job_id: str, text: str) -> str:
+        """Execute a job, begun here or taken up after a restart; its outcome, for the record.
+
+        Raises:
+            JobMoved: Another process took this one for dead, and has the job.
+        """
+        await self._end_earlier_run(job_id)
+        job = RunningJob(job_id)
+        self._running[job_id] = job
+        queue = self._tools.queue
+        try:
+            with job.scope:
+                spec = load(JobSpec, text)
+                recoveries = await queue.enter(job_id, spec.priority)
+                job.entered = True
+                if spec.failure is not None:
+                    job.outcome = JobOutcome(failures=(spec.failure,))
+                elif recoveries > MAX_RECOVERIES:
+                    message = f"It brought down its process {recoveries} times."
+                    job.outcome = outcomes.failed_outcome(JobLost(message))
+                else:
+                    job.outcome = await self._execute(spec, job)
+            if job.moved:
+                raise JobMoved
+            if job.outcome is None:
+                job.outcome = outcomes.failed_outcome(JobCancelled("It was cancelled."))
+            with anyio.CancelScope(shield=True):
+                await queue.leave(job_id)
+            self._tools.checkpoint("left the queue")
+            return dump(job.outcome)
+        except (JobMoved, ImageError):
+            raise
+        except Exception:  # a bug of ours: the job ends as lost, and its operator sees why
+            _log.exception("Job %s was lost", job_id)
+            raise
+        finally:
+            job.changed.set()
+            job.finished.set()
+            if self._running.get(job_id) is job:
+                del self._running[job_id]
+
+    async def _end_earlier_run(self, job_id: str) -> None:
+        """A process that stood still may get its own job back from those who took it for dead."""
+        earlier = self._running.get(job_id)
+        if earlier is not None:
+            earlier.moved = True
+            earlier.scope.cancel()
+            await earlier.finished.wait()
+
+    async def _execute(self, spec: JobSpec, job: RunningJob) -> JobOutcome:
+        """Execute every request of a job. What fails is told, and the rest goes on."""
+        results: list[Result] = []
+        failures: list[Failure] = []
+        for index in range(len(spec.requests)):
+            try:
+                results.append(
+                    await self._request(spec, job, index, sum(r.cost_micro_usd for r in results))
+                )
+            except ImageError as e:
+                failures.append(outcomes.failure(e))
+        if spec.consent is not None:
+            reservations = self._tools.billing.reservations
+            await reservations.release(spec.consent.hold, "it was not needed")
+        return JobOutcome(results=tuple(results), failures=tuple(failures))
+
+    async def _request(self, spec: JobSpec, job: RunningJob, index: int, spent: int) -> Result:
+        """Execute one request of a job, of which `spent` micro-dollars are used up.
+
+        A process that takes the job up goes the same way by what is recorded, so nothing here may
+        turn on the time, on the config or on what else is there: that belongs into a step.
+        """
+        request, started = spec.requests[index], time.monotonic()
+        choice = load(
+            Choice,
+            await _step(spec, f"choose-{index}", partial(self._choose, spec, request)),
+        )
+        if choice.failure is not None:
+            raise outcomes.revived(choice.failure)
+        if choice.stored is not None:
+            return choice.stored
+        limit = None if request.max_cost_usd is None else micro_usd(request.max_cost_usd) - spent
+        attempts: list[AttemptRecord] = []
+        out_of_reach: set[str] = set()
+        for place, route in enumerate(choice.routes):
+            if route.model.provider in out_of_reach or len(attempts) == MAX_ATTEMPTS:
+                continue
+            if not _affordable(spec, limit, cost_of_attempts(attempts), route):
+                continue
+            rest = choice.routes[place + 1 :] if len(attempts) + 1 < MAX_ATTEMPTS else ()
+            attempt = Attempt(
+                self._tools,
+                spec,
+                job,
+                index=index,
+                number=len(attempts),
+                route=route,
+                others=_is_alternative(route, rest, out_of_reach),
+            )
+            step = f"attempt-{index}-{len(attempts)}"
+            outcome = load(AttemptOutcome, await _step(spec, step, partial(_record, attempt)))
+            attempts.append(outcome.attempt)
+            if outcome.failure is None:
+                return outcomes.result(
+                    request, route, outcome.images, attempts, started, outcome.notes
+                )
+            self._surveys.expire()
+            error = outcomes.revived(outcome.failure)
+            if not isinstance(error, ProviderError | OverBudget) or (
+                isinstance(error, ProviderError) and not error.fallback
+            ):
+                raise error
+            if outcome.late:
+                break
+            if isinstance(error, WHOLE_PROVIDER):
+                out_of_reach.add(route.model.provider)
+            if len(choice.routes) == 1:
+                _, money = await self._remaining(spec, request, attempts)
+                if not money:
+                    raise error
+            job.report(0.0, f"{route.model.provider} failed ({error.code})")
+        plan, money = await self._remaining(spec, request, attempts)
+        raise GenerationFailed(attempts, plan.rejected, money)
+
+    async def _choose(self, spec: JobSpec, request: ImageRequest) -> str:
+        try:
+            routes = spec.routes
+            if not routes or spec.constraints != constraints_of(self._tools.config):
+                context = await self._snapshots.take(
+                    request, constraints=spec.constraints, consent=spec.consent
+                )
+                plan = planner.plan(context)
+                if not plan.candidates:
+                    raise explain.nothing_open(context, plan)
+                routes = worth_trying(plan)
+        except ImageError as e:
+            return dump(Choice(failure=outcomes.failure(e)))
+        # A single request was looked for when it was accepted, and came with its routes.
+        stored = None if spec.routes else await self._tools.cache.find(request, routes[0])
+        seed = secrets.randbits(32) if request.seed is None else request.seed
+        chosen = tuple(replace(r, request=replace(r.request, seed=seed)) for r in routes)
+        return dump(Choice(routes=chosen, stored=stored))
+
+    async def _remaining(
+        self, spec: JobSpec, request: ImageRequest, attempts: Sequence[AttemptRecord]
+    ) -> tuple[Plan, str]:
+        """Why the others were left out, and what money could still do."""
+        try:
+            context = await self._snapshots.take(
+                request, constraints=spec.constraints, consent=spec.consent
+            )
+        except ImageError:  # what failed before matters more
+            return Plan(candidates=(), rejected=()), ""
+        plan = planner.plan(context)
+        attempted = {(a.provider, a.model) for a in attempts}
+        return plan, explain.explain_money(context, plan, attempted, cost_of_attempts(attempts))
+
+
+async def _step(spec: JobSpec, name: str, work: Callable[[], Awaitable[str]]) -> str:
+    """Do this once in the job's life: what a dead process recorded is given instead."""
+    carried = spec.carried.get(name)
+    if carried is not None:
+        return carried
+    return await workflow.step(name, work)
+
+
+async def _record(attempt: Attempt) -> str:
+    return dump(await attempt.run())
+
+
+def _affordable(spec: JobSpec, limit: int | None, spent: int, route: Candidate) -> bool:
+    """Whether a route may be taken after so much was paid in vain.
+
+    max_cost_usd is for the whole call. A yes that names no amount is a yes to one charge, unless
+    the job's constraints or the batch have a budget to spend without questions.
+    """
+    if not route.cost_micro_usd:
+        return True
+    if limit is not None:
+        return spent + route.cost_micro_usd <= limit
+    if not spent:
+        return True
+    unasked = spec.constraints.allow_paid_fallback == "withinBudget"
+    return unasked or spec.group_micro_usd is not None
+
+
+def _is_alternative(route: Candidate, rest: Sequence[Candidate], out_of_reach: set[str]) -> bool:
+    """Whether another provider's route comes later that costs no more."""
+    return any(
+        r.cost_micro_usd <= route.cost_micro_usd
+        and r.model.provider not in {*out_of_reach, route.model.provider}
+        for r in rest
+    )
+
+
+def worth_trying(plan: Plan) -> tuple[Candidate, ...]:
+    """The candidates that a job can come to: no more of a provider than there are attempts."""
+    counts: dict[str, int] = {}
+    routes: list[Candidate] = []
+    for candidate in plan.candidates:
+        name = candidate.model.provider
+        counts[name] = counts.get(name, 0) + 1
+        if counts[name] <= MAX_ATTEMPTS:
+            routes.append(candidate)
+    return tuple(routes)

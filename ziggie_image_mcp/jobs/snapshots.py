@@ -1,0 +1,139 @@
+"""Take snapshots of the world: all that a decision about a request looks at, at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import anyio
+
+from ziggie_image_mcp.billing.charge import Billing
+from ziggie_image_mcp.billing.types import Consent, Quote, Spending
+from ziggie_image_mcp.config.config import Config
+from ziggie_image_mcp.config.loader import provider_budgets, provider_privacy
+from ziggie_image_mcp.inventory import hardware_probe
+from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
+from ziggie_image_mcp.inventory.registry import Registry
+from ziggie_image_mcp.inventory.survey import SurveyCache
+from ziggie_image_mcp.inventory.types import Hardware, Survey
+from ziggie_image_mcp.jobs.device_queue import DeviceQueue
+from ziggie_image_mcp.routing.constraints import Constraints, apply_constraints
+from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.history import History
+from ziggie_image_mcp.routing.request import ImageRequest
+
+
+class Snapshots:
+    """Asks each source once per snapshot, the slow ones side by side.
+
+    Args:
+        config: The user's settings.
+        registry: The providers.
+        surveys: What the providers have.
+        hardware: What this machine is.
+        billing: What is spent.
+        history: What was learnt.
+        queue: Who waits for which device.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        surveys: SurveyCache,
+        hardware: HardwareCache,
+        billing: Billing,
+        history: History,
+        queue: DeviceQueue,
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._surveys = surveys
+        self._hardware = hardware
+        self._billing = billing
+        self._history = history
+        self._queue = queue
+        self._own_budgets = provider_budgets(config)
+        self._promises = provider_privacy(config)
+        self._reconciled = False
+
+    async def take(
+        self,
+        request: ImageRequest,
+        *,
+        constraints: Constraints | None = None,
+        consent: Quote | None = None,
+    ) -> RoutingContext:
+        """Everything that the decision about this request looks at.
+
+        The `constraints` hold where they are stricter than those of the config. The hold behind a
+        `consent` is this request's own: it does not stand in its way.
+
+        Raises:
+            ConfigError: A provider's section of the config is wrong.
+            StorageError: There are paid models, and the ledger cannot be read.
+        """
+        survey, machine = await self._look()
+        if constraints is not None and request.provider in (None, "auto"):
+            request = replace(request, provider=constraints.provider)
+        config = self._config
+        history = await self._history.snapshot()
+        return RoutingContext(
+            request=request,
+            survey=survey,
+            hardware=machine,
+            tier=hardware_probe.tier(machine),
+            gpu_memory=hardware_probe.gpu_memory(machine),
+            config=config if constraints is None else apply_constraints(config, constraints),
+            own_budgets=self._own_budgets,
+            promises=self._promises,
+            spending=await self._spending(survey, [consent.hold] if consent else ()),
+            history=replace(history, queues=await self._queue.statuses()),
+            consent=None
+            if consent is None
+            else Consent(
+                provider=consent.provider, model=consent.model, micro_usd=consent.micro_usd
+            ),
+        )
+
+    async def without_holds(
+        self, context: RoutingContext, holds: Collection[str]
+    ) -> RoutingContext:
+        """The same snapshot, with these holds not counted as spent.
+
+        Raises:
+            StorageError: The ledger cannot be read.
+        """
+        return replace(context, spending=await self._billing.spending(holds))
+
+    async def _look(self) -> tuple[Survey, Hardware]:
+        surveys: list[Survey] = []
+        machines: list[Hardware] = []
+
+        async def survey() -> None:
+            surveys.append(await self._surveys.take())
+
+        async def probe() -> None:
+            machines.append(await self._hardware.take())
+
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(survey)
+                group.start_soon(probe)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from errors.exceptions[0].__cause__
+        return surveys[0], machines[0]
+
+    async def _spending(self, survey: Survey, own: Collection[str]) -> Spending:
+        """The ledger is opened only where somebody asks for money."""
+        if not has_paid_models(survey):
+            return Spending()
+        if not self._reconciled:
+            await self._billing.reconcile(self._registry.providers())
+            self._reconciled = True
+        return await self._billing.spending(own)
+
+
+def has_paid_models(survey: Survey) -> bool:
+    """Whether any model costs, or may cost, money."""
+    return any(m.price_micro_usd != 0 for m in survey.models)

@@ -1,0 +1,117 @@
+"""Tables of the routing history, the same for SQLite and Postgres.
+
+Imports SQLAlchemy, so `history` imports this module only when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from ziggie_image_mcp.routing.types import CircuitBreaker, HistorySnapshot, Latency
+from ziggie_image_mcp.storage.engine import (
+    LockedSchema,
+    TableRows,
+    moment,
+    stamp,
+    storable,
+)
+
+_GATE = 0x7A69_6767_6978
+"""Postgres' advisory lock of the one that writes. On SQLite, BEGIN IMMEDIATE does its work."""
+
+_metadata = sa.MetaData()
+
+# The number is the version: a change of the columns raises it, begins anew in tables of its own,
+# and leaves a server of an older version to the tables that it knows.
+
+_breakers = sa.Table(
+    "experience_1_breakers",
+    _metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("opens", sa.Integer, nullable=False),
+    sa.Column("open_until", sa.BigInteger),  # microseconds since 1970, UTC
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
+_latencies = sa.Table(
+    "experience_1_latencies",
+    _metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("bucket", sa.Text, primary_key=True),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("samples", sa.Integer, nullable=False),
+)
+
+
+class Tables(TableRows):
+    """What was learnt, inside one transaction. It decides nothing."""
+
+    def snapshot(self) -> HistorySnapshot:
+        """All breakers and latencies."""
+        breakers = [_breaker(row) for row in self._rows(sa.select(_breakers))]
+        latencies = [Latency(**row) for row in self._rows(sa.select(_latencies))]
+        return HistorySnapshot(
+            breakers={(b.provider, b.model): b for b in breakers},
+            latencies={(x.provider, x.model, x.bucket): x for x in latencies},
+        )
+
+    def breaker(self, provider: str, model: str) -> CircuitBreaker | None:
+        """The breaker of one model."""
+        where = _breakers.c.provider == storable(provider), _breakers.c.model == storable(model)
+        return next(map(_breaker, self._rows(sa.select(_breakers).where(*where))), None)
+
+    def latency(self, provider: str, model: str, bucket: str) -> Latency | None:
+        """What pictures of this kind took."""
+        where = (
+            _latencies.c.provider == storable(provider),
+            _latencies.c.model == storable(model),
+            _latencies.c.bucket == storable(bucket),
+        )
+        rows = self._rows(sa.select(_latencies).where(*where))
+        return next((Latency(**row) for row in rows), None)
+
+    def put_breaker(self, breaker: CircuitBreaker) -> None:
+        """Add a breaker, or change it."""
+        until = None if breaker.open_until is None else stamp(breaker.open_until)
+        self._put(
+            _breakers,
+            {"provider": breaker.provider, "model": breaker.model},
+            failures=breaker.failures,
+            opens=breaker.opens,
+            open_until=until,
+            code=storable(breaker.code),
+            reason=storable(breaker.reason),
+        )
+
+    def put_latency(self, latency: Latency) -> None:
+        """Add a latency, or change it."""
+        self._put(
+            _latencies,
+            {"provider": latency.provider, "model": latency.model, "bucket": latency.bucket},
+            seconds=latency.seconds,
+            samples=latency.samples,
+        )
+
+    def drop_breakers(self, provider: str | None, model: str | None = None) -> None:
+        """Forget the breakers of one model, one provider, or all."""
+        statement = _breakers.delete()
+        if provider is not None:
+            statement = statement.where(_breakers.c.provider == storable(provider))
+        if model is not None:
+            statement = statement.where(_breakers.c.model == storable(model))
+        self._connection.execute(statement)
+
+
+SCHEMA = LockedSchema(_metadata, _GATE, Tables)
+
+
+def _breaker(row: dict[str, Any]) -> CircuitBreaker:
+    if row["open_until"] is not None:
+        row["open_until"] = moment(row["open_until"])
+    return CircuitBreaker(**row)

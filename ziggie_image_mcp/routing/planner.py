@@ -1,0 +1,135 @@
+"""Decide: which models may make this picture, in which order, and why not the others. No I/O.
+
+Scores are US dollars, lower wins: cost + v * expected seconds - q * quality. v and q come from the
+user's `preference`; they are judgements, not measurements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from operator import itemgetter
+
+from ziggie_image_mcp.billing.types import Quote
+from ziggie_image_mcp.errors import nearest_words
+from ziggie_image_mcp.inventory.model_facts import plain
+from ziggie_image_mcp.inventory.types import Reason, Rejection
+from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.fit import FittedRequest
+from ziggie_image_mcp.routing.rules import (
+    features_of,
+    find_requested_model,
+    rules_for,
+)
+from ziggie_image_mcp.routing.scoring import describe_route, score_candidate
+from ziggie_image_mcp.routing.types import Candidate, Plan
+
+
+def plan(ctx: RoutingContext) -> Plan:
+    """Order the models that passed every rule; keep every reason against the others.
+
+    Only health may fail open, and only for what is free: where a pause alone stands against every
+    route, the free ones are tried all the same.
+    """
+    strict = _plan(ctx)
+    if strict.candidates or not ctx.trust_breakers or not ctx.history.breakers:
+        return strict
+    lenient = _plan(replace(ctx, trust_breakers=False))
+    return lenient if lenient.candidates else strict
+
+
+def _plan(ctx: RoutingContext) -> Plan:
+    ctx = replace(
+        ctx,
+        requested_model=find_requested_model(ctx),
+        required_features=features_of(ctx.request),
+    )
+    ranked: list[tuple[float, bool, str, str, Candidate]] = []
+    rejected = list(ctx.survey.rejected)
+    (for_free, for_money), fitted = rules_for(ctx), dict[object, FittedRequest]()
+    for model in ctx.survey.models:
+        rules = for_free if model.price_micro_usd == 0 else for_money
+        reasons = [r for rule in rules if (r := rule(model, ctx)) is not None]
+        if not reasons:
+            one, timed, cold = score_candidate(model, ctx, fitted)
+            if one.seconds <= ctx.config.deadline or not timed:
+                ranked.append((one.score, cold, model.provider, model.id, one))
+                continue
+            reasons.append(_too_slow(one, ctx.config.deadline))
+        rejected.append(Rejection(provider=model.provider, model=model.id, reasons=tuple(reasons)))
+    ranked.sort(key=itemgetter(0, 1, 2, 3))
+    rejected.sort(key=lambda r: (len(r.reasons), r.provider, r.model or ""))
+    candidates = [one for *_, one in ranked]
+    if candidates:
+        candidates[0] = _best(candidates[0], len(candidates), ctx)
+    return Plan(candidates=tuple(candidates), rejected=tuple(rejected))
+
+
+def quote(ctx: RoutingContext, decided: Plan) -> Quote | None:
+    """The paid route that only lacks a yes, when no other route is open by the plan `decided`."""
+    if ctx.config.allow_paid_fallback == "never" or decided.candidates:
+        return None
+    return offer(ctx)
+
+
+def offer(ctx: RoutingContext) -> Quote | None:
+    """The route that is best once somebody said yes to paying."""
+    willing = replace(ctx, request=replace(ctx.request, allow_paid=True))
+    best = next(iter(plan(willing).candidates), None)
+    if best is None:
+        return None
+    return Quote(
+        provider=best.model.provider,
+        model=best.model.id,
+        images=best.request.num_images,
+        micro_usd=best.cost_micro_usd,
+    )
+
+
+def hint(ctx: RoutingContext) -> str:
+    """Name the models nearest to the one that was asked for, when there is none of that name."""
+    name = ctx.request.model
+    requested = find_requested_model(ctx)
+    if name is None or (requested is not None and requested.models):
+        return ""
+    names = {plain(n): m.id for m in ctx.survey.models for n in (m.id, m.title, *m.aliases) if n}
+    close = nearest_words(plain(name), names)
+    near = list(dict.fromkeys(names[c] for c in close))
+    if near:
+        return f"No model is called {name!r}. Nearest: {', '.join(near)}."
+    return f"No model is called {name!r}. list_models shows what there is."
+
+
+def _too_slow(one: Candidate, deadline: int) -> Reason:
+    return Reason(
+        code="DEADLINE",
+        have=f"about {one.seconds:.0f} s expected",
+        need=f"at most {deadline} s (deadline)",
+        fix="ask for fewer steps, pictures or pixels, or raise deadline in config.json",
+    )
+
+
+def _best(one: Candidate, count: int, ctx: RoutingContext) -> Candidate:
+    """The first of them all, with the word why it is."""
+    model = one.model
+    facts = (model.local, one.cost_micro_usd, one.seconds, one.wait_seconds, model.quality)
+    return replace(one, why=describe_route(_lead(model, count, ctx), *facts))
+
+
+def _lead(model: Model, count: int, ctx: RoutingContext) -> str:
+    """Why this one, in a few words."""
+    if model.demo:
+        why = "as asked" if ctx.request.model else "because no other is installed or running"
+        return f"the built-in demo model, {why}"
+    if model.provider in (ctx.request.provider, ctx.config.provider):
+        return f"best of provider {model.provider}, as asked"
+    if ctx.requested_model is not None:
+        kind = (
+            f"family {ctx.requested_model.family}"
+            if ctx.requested_model.family
+            else f"model {ctx.requested_model.name}"
+        )
+        return f"{kind}, as asked"
+    if count == 1:
+        return "the only model that can"
+    return f"best of {count} by preference {ctx.config.preference!r}"

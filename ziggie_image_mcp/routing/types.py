@@ -1,0 +1,94 @@
+"""The nouns of a decision: candidates, plans, and what was learnt. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ziggie_image_mcp.inventory.types import Rejection
+from ziggie_image_mcp.provider.types import Model, ProviderRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A model that passed every filter, with the request as it would be sent."""
+
+    model: Model
+    request: ProviderRequest
+    score: float
+    """US dollars; lower wins."""
+    cost_micro_usd: int
+    seconds: float
+    """Expected until the pictures are there."""
+    why: str
+    notes: tuple[str, ...] = ()
+    """What differs from the request, one sentence each."""
+    wait_seconds: float = 0.0
+    """How many of the expected seconds are spent in the queue of the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The routes in the order in which they will be tried, and those left out."""
+
+    candidates: tuple[Candidate, ...]
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitBreaker:
+    """What stands against a model now. One that is closed and has no failures is not kept."""
+
+    provider: str
+    model: str
+    """"*" for the whole provider."""
+    failures: int = 0
+    """Since the last success."""
+    opens: int = 0
+    """How often failures opened it since the last success."""
+    open_until: datetime | None = None
+    """In the past where it is half-open; None where it never opened."""
+    code: str = ""
+    """Of the error that opened it, or of the latest where it is closed."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """What one picture of a bucket takes: the mean of the logarithms, the newest weighing most."""
+
+    provider: str
+    model: str
+    bucket: str
+    seconds: float
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueStatus:
+    """Who waits for one device, at one moment."""
+
+    device: str
+    running: int = 0
+    waiting: int = 0
+    seconds: float = 0.0
+    """Expected until a newcomer has the device."""
+    model: str = ""
+    """The model that the device ran last; empty when unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistorySnapshot:
+    """What was learnt, at one moment. Plain data, for the policy to look at."""
+
+    breakers: Mapping[tuple[str, str], CircuitBreaker] = field(
+        default_factory=dict[tuple[str, str], CircuitBreaker]
+    )
+    """By provider and model."""
+    latencies: Mapping[tuple[str, str, str], Latency] = field(
+        default_factory=dict[tuple[str, str, str], Latency]
+    )
+    """By provider, model and bucket."""
+    queues: Mapping[str, QueueStatus] = field(default_factory=dict[str, QueueStatus])
+    """By device."""

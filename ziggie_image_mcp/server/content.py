@@ -1,0 +1,177 @@
+"""Write results, plans and jobs as MCP content."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import PurePath
+from typing import Any, Literal
+
+from mcp.types import (
+    Annotations,
+    CallToolResult,
+    ContentBlock,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+)
+
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.jobs.outcomes import revived
+from ziggie_image_mcp.jobs.records import JobView, Result
+from ziggie_image_mcp.routing.types import Plan
+from ziggie_image_mcp.storage.artifact_store import PREVIEW_SIDE
+from ziggie_image_mcp.storage.types import Preview, StoredImage
+
+
+def plan_data(plan: Plan, most: int | None = None) -> dict[str, Any]:
+    """A plan for people and programs: what would be tried, and why not the rest.
+
+    With `most`, no more than so many of each are listed, and the others counted.
+    """
+    untold = {
+        "more_candidates": len(plan.candidates[most:]) if most else 0,
+        "more_rejected": len(plan.rejected[most:]) if most else 0,
+    }
+    return {
+        "dry_run": True,
+        **{name: count for name, count in untold.items() if count},
+        "candidates": [
+            {
+                "provider": c.model.provider,
+                "model": c.model.id,
+                "size": f"{c.request.width}x{c.request.height}",
+                "steps": c.request.steps,
+                "expected_seconds": round(c.seconds, 2),
+                "cost_usd": c.cost_micro_usd / 1e6,
+                "score": round(c.score, 9),
+                "why": c.why,
+                **({"notes": list(c.notes)} if c.notes else {}),
+            }
+            for c in plan.candidates[:most]
+        ],
+        "rejected": [
+            {
+                "provider": r.provider,
+                "model": r.model,
+                "reasons": [
+                    {"code": x.code, "have": x.have, "need": x.need, "fix": x.fix}
+                    for x in r.reasons
+                ],
+            }
+            for r in plan.rejected[:most]
+        ],
+    }
+
+
+def result_data(result: Result) -> dict[str, Any]:
+    """A result for people and programs, without the pictures' bytes."""
+    sent = result.request
+    requested = (
+        f"{result.requested_width}x{result.requested_height}" if result.requested_width else "auto"
+    )
+    data: dict[str, Any] = {
+        "images": [
+            {"id": i.id, "path": i.path, "seed": i.seed, "size": f"{i.width}x{i.height}"}
+            for i in result.images
+        ],
+        "provider": result.model.provider,
+        "model": result.model.id,
+        "requested_size": requested,
+        "steps": sent.steps,
+        "guidance_scale": sent.guidance_scale,
+        "seconds": round(result.seconds, 2),
+        "cost_usd": result.cost_micro_usd / 1e6,
+        "why": result.why,
+    }
+    if sent.image_id:
+        data["edited"] = sent.image_id
+    if result.notes:
+        data["notes"] = list(result.notes)
+    if len(result.attempts) > 1:
+        data["attempts"] = [
+            {
+                "provider": a.provider,
+                "model": a.model,
+                "ok": a.ok,
+                "ms": a.milliseconds,
+                "error": f"{a.error_code}: {a.error}" if not a.ok else "",
+                "cost_usd": a.cost_micro_usd / 1e6,
+            }
+            for a in result.attempts
+        ]
+    return data
+
+
+def outcome_data(view: JobView) -> dict[str, Any]:
+    """What a job made: one result as itself, several as a list."""
+    assert view.outcome is not None
+    results = [result_data(result) for result in view.outcome.results]
+    data: dict[str, Any] = results[0] if len(results) == 1 else {"results": results}
+    if view.outcome.failures:
+        data["failures"] = [f"{f.code}: {f.message}" for f in view.outcome.failures]
+    if view.id:
+        data["job_id"] = view.id
+    return data
+
+
+def job_data(view: JobView) -> dict[str, Any]:
+    """How far a job is, and what to do next."""
+    data: dict[str, Any] = {"job_id": view.id, "status": view.status}
+    if view.outcome is None:
+        data |= {"progress": round(view.fraction, 3), "doing": view.message}
+        data["next"] = "get_job waits for the pictures; cancel_job stops it"
+    elif view.outcome.failures:
+        data["reason"] = f"{view.outcome.failures[0].code}: {view.outcome.failures[0].message}"
+    return data
+
+
+def base64_text(data: bytes) -> str:
+    """Bytes as the protocol carries them."""
+    return base64.b64encode(data).decode()
+
+
+META = "ziggie-image/result"
+PREVIEW_SIDE_MANY = 512
+
+
+async def job_answer(service: Service, view: JobView) -> CallToolResult:
+    """The pictures of a job, or how far it is."""
+    if view.outcome is None:
+        data = job_data(view)
+        return CallToolResult(content=[text_content(data)], _meta={META: data})
+    if not view.outcome.results:
+        raise revived(view.outcome.failures[0])
+    data = outcome_data(view)
+    content: list[ContentBlock] = [text_content(data)]
+    images = [image for result in view.outcome.results for image in result.images]
+    side = PREVIEW_SIDE if len(images) == 1 else PREVIEW_SIDE_MANY
+    for image in images:
+        content.append(image_content(await service.preview(image.id, side=side, share=len(images))))
+    content += [link_content(image) for image in images]
+    return CallToolResult(content=content, _meta={META: data})
+
+
+def text_content(data: dict[str, Any]) -> TextContent:
+    """JSON as one text block, no longer than it must be."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return TextContent(type="text", text=text)
+
+
+def image_content(preview: Preview) -> ImageContent:
+    """A preview as an image block."""
+    data = base64_text(preview.data)
+    return ImageContent(type="image", data=data, mime_type=preview.media_type)
+
+
+def link_content(image: StoredImage) -> ResourceLink:
+    """A link to the whole picture."""
+    audience: list[Literal["user", "assistant"]] = ["user"]
+    return ResourceLink(
+        type="resource_link",
+        uri=f"image://{image.id}",
+        name=PurePath(image.path).name,
+        mime_type=image.media_type,
+        size=image.bytes,
+        annotations=Annotations(audience=audience),
+    )

@@ -1,0 +1,374 @@
+"""Speak MCP: arguments in, content out, errors in words that a model can act on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Any
+
+import anyio
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.provider import TokenVerifier
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.server.mcpserver import (
+    AcceptedElicitation,
+    Context,
+    Elicit,
+    ElicitationResult,
+    MCPServer,
+    RequestStateSecurity,
+    Resolve,
+)
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.types import (
+    CallToolResult,
+    InputRequiredResult,
+    ToolAnnotations,
+)
+from pydantic import AnyUrl, BaseModel, Field
+
+from ziggie_image_mcp import __version__
+from ziggie_image_mcp.app import reports
+from ziggie_image_mcp.app.reports import HardwareReport, ModelReport
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.assets.region import Margins
+from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.errors import ImageError, ImageNotFound, InvalidRequest
+from ziggie_image_mcp.jobs import prompts
+from ziggie_image_mcp.routing.request import MAX_IMAGES, ImageRequest
+from ziggie_image_mcp.server.arguments import (
+    DryRun,
+    JobId,
+    RequestId,
+    WaitSeconds,
+    check_call,
+    takes_edit,
+    takes_request,
+)
+from ziggie_image_mcp.server.content import (
+    META,
+    image_content,
+    job_answer,
+    job_data,
+    plan_data,
+    text_content,
+)
+from ziggie_image_mcp.server.progress import ProgressStream
+from ziggie_image_mcp.server.strict_tool import strict
+from ziggie_image_mcp.storage.artifact_store import PREVIEW_SIDE
+from ziggie_image_mcp.storage.image_codec import media_type
+from ziggie_image_mcp.storage.input_images import Reach
+
+PLAN_ROWS, MODEL_ROWS = 20, 60
+"""A thousand files would fill the model's context: so many candidates, rejections and models."""
+MAX_VIEW_SIDE = 1568
+"""Pixels: models scale larger pictures down."""
+WAIT_SECONDS = 45.0
+"""Clients give up on a call after 60 seconds."""
+
+INSTRUCTIONS = (
+    "Makes pictures on this machine's best route: local engines first, nothing is spent unasked. "
+    "Call generate_image with a prompt; leave model, provider and size out unless the user asks "
+    "for them. The result shows a small preview and the path of the full file; a job_id instead "
+    "means that it is still being made: call get_job. When it says NO_ROUTE, read the reasons: "
+    "each has a fix. list_models shows the models, check_hardware what this machine can do, "
+    "view_image a stored picture again. dry_run=true explains the route without making anything."
+)
+
+Open = Callable[[], Awaitable[Service]]
+"""Gives the service, built at the first call; raises ConfigError until the config is right."""
+
+
+class Spend(BaseModel):
+    """The answer to the question about money."""
+
+    agree: bool = Field(description="Spend up to this amount on this picture.")
+
+
+@takes_request
+def one_request(**arguments: Any) -> ImageRequest:
+    """The arguments of generate_image as one value."""
+    return ImageRequest(**arguments)
+
+
+@takes_edit
+async def one_edit(
+    ctx: Context[Open], image: str, mask: str, expand: list[int] | None, **arguments: Any
+) -> ImageRequest:
+    """The arguments of edit_image as one value. The pictures are taken in."""
+    service = await ctx.request_context.lifespan_context()
+    margins = None
+    if expand:
+        if len(expand) != 4:
+            fix = "four numbers: left, top, right, bottom"
+            raise InvalidRequest("expand", expand, fix)
+        margins = Margins(*expand)
+    reach: Reach = "ids" if _caller() else "roots"
+    request = ImageRequest(**arguments)
+    return await service.with_input_images(request, image, mask, margins, reach=reach)
+
+
+async def ask_to_spend(
+    ctx: Context[Open], request: Annotated[ImageRequest, Resolve(one_request)], dry_run: bool
+) -> Spend | Elicit[Spend]:
+    """Ask before a call of generate_image that only money can serve."""
+    return await _question(ctx, request, dry_run)
+
+
+async def ask_to_spend_on_edit(
+    ctx: Context[Open], request: Annotated[ImageRequest, Resolve(one_edit)], dry_run: bool
+) -> Spend | Elicit[Spend]:
+    """The same for edit_image."""
+    return await _question(ctx, request, dry_run)
+
+
+async def _question(
+    ctx: Context[Open], request: ImageRequest, dry_run: bool
+) -> Spend | Elicit[Spend]:
+    """Ask the person before a call that only money can serve. No way to ask is a no."""
+    capabilities = ctx.client_capabilities
+    if dry_run or request.allow_paid or capabilities is None or capabilities.elicitation is None:
+        return Spend(agree=False)
+    if prompts.count(request.prompt) > 1:  # a yes is for one price of one picture's route
+        return Spend(agree=False)
+    try:
+        quote = await (await ctx.request_context.lifespan_context()).ask(request)
+    except ImageError:
+        return Spend(agree=False)  # the call itself meets the same error and tells it
+    if quote is None:
+        return Spend(agree=False)
+    pictures = "1 picture" if quote.images == 1 else f"{quote.images} pictures"
+    leaves = "The prompt leaves" if request.image is None else "Prompt and picture leave"
+    return Elicit(
+        f"No free route can make this. Spend up to {usd(quote.micro_usd)} on {pictures} by "
+        f"{quote.provider}/{quote.model}? {leaves} this machine.",
+        Spend,
+    )
+
+
+@takes_request
+async def generate_image(
+    ctx: Context[Open],
+    request: Annotated[ImageRequest, Resolve(one_request)],
+    consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend)],
+    dry_run: DryRun = False,
+    wait_seconds: WaitSeconds = WAIT_SECONDS,
+    request_id: RequestId = "",
+    **arguments: Any,
+) -> CallToolResult:
+    """Make one or more pictures from a text.
+
+    The best allowed route is chosen and the next one tried if it fails; the answer says why.
+    Returns JSON text, a small preview, and a link to the full file.
+    """
+    return await _generate(ctx, request, consent, dry_run, wait_seconds, request_id)
+
+
+@takes_edit
+async def edit_image(
+    ctx: Context[Open],
+    request: Annotated[ImageRequest, Resolve(one_edit)],
+    consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend_on_edit)],
+    image: Annotated[str, Field(description="Id of a picture made here, or a file's path.")],
+    mask: Annotated[str, Field(description="Same size: white is painted anew, black stays.")] = "",
+    expand: Annotated[
+        list[int] | None,
+        Field(description="Outpaint: pixels to add [left, top, right, bottom]."),
+    ] = None,
+    dry_run: DryRun = False,
+    wait_seconds: WaitSeconds = WAIT_SECONDS,
+    request_id: RequestId = "",
+    **arguments: Any,
+) -> CallToolResult:
+    """Change a picture: as a whole, under a mask, or beyond its edges.
+
+    Arguments and answer are those of generate_image.
+    """
+    return await _generate(ctx, request, consent, dry_run, wait_seconds, request_id)
+
+
+async def _generate(
+    ctx: Context[Open],
+    request: ImageRequest,
+    consent: ElicitationResult[Spend],
+    dry_run: bool,
+    wait_seconds: float,
+    request_id: str,
+) -> CallToolResult:
+    """Do what was asked, as far as it goes in `wait_seconds`."""
+    check_call(wait_seconds, request_id)
+    service = await ctx.request_context.lifespan_context()
+    requests = _alternatives(request)
+    if dry_run:
+        data = plan_data(await service.plan(requests[0]), PLAN_ROWS)
+        if len(requests) > 1:
+            data["prompts"] = [r.prompt for r in requests]
+            data["each_of_them"] = "takes such a route and costs as much"
+        return CallToolResult(content=[text_content(data)], _meta={META: data})
+    agreed = isinstance(consent, AcceptedElicitation) and consent.data.agree
+    offer = await service.ask(request) if agreed else None
+    if not agreed:
+        declined = not isinstance(consent, AcceptedElicitation)
+        await service.consents.decline(request, was_asked=declined)
+    caller = _caller()
+    async with ProgressStream(ctx) as progress:
+        view = await service.start(
+            requests,
+            consent=offer,
+            caller=caller or "",
+            request_id=request_id,
+            progress=progress.report,
+        )
+        try:
+            if not view.ended:
+                view = await service.job(view.id, wait_seconds, progress.report, caller)
+        except anyio.get_cancelled_exc_class():
+            if not request_id:  # with one, the client means to ask again
+                with anyio.CancelScope(shield=True):
+                    await service.cancel(view.id, caller)
+            raise
+    return await job_answer(service, view)
+
+
+def _alternatives(request: ImageRequest) -> list[ImageRequest]:
+    """`{red|blue} car` is two requests; together they make no more pictures than one may."""
+    most = max(1, MAX_IMAGES // max(1, request.num_images))
+    alternatives = prompts.expand(request.prompt, limit=most)
+    return [replace(request, prompt=prompt) for prompt in alternatives]
+
+
+async def get_job(
+    ctx: Context[Open],
+    job_id: JobId,
+    wait_seconds: Annotated[float, Field(description="At most so long.")] = WAIT_SECONDS,
+) -> CallToolResult:
+    """Wait for a job of generate_image and return its pictures."""
+    check_call(wait_seconds)
+    service = await ctx.request_context.lifespan_context()
+    async with ProgressStream(ctx) as progress:
+        view = await service.job(job_id, wait_seconds, progress.report, _caller())
+    return await job_answer(service, view)
+
+
+async def cancel_job(ctx: Context[Open], job_id: JobId) -> CallToolResult:
+    """Stop a job, also while its picture is being made."""
+    service = await ctx.request_context.lifespan_context()
+    data = job_data(await service.cancel(job_id, _caller()))
+    return CallToolResult(content=[text_content(data)], _meta={META: data})
+
+
+def _caller() -> str | None:
+    """Whose jobs a call may see; None on this machine's own pipe, and where no token is asked."""
+    token = get_access_token()
+    return None if token is None else token.client_id
+
+
+async def list_models(
+    ctx: Context[Open],
+    provider: Annotated[str, Field(description="Only this provider.")] = "",
+    query: Annotated[str, Field(description="Only names that contain this.")] = "",
+    usable_only: Annotated[bool, Field(description="Only what would run now.")] = False,
+) -> ModelReport:
+    """List models per provider: what each can do, whether it fits this machine, and if not why."""
+    service = await ctx.request_context.lifespan_context()
+    return await reports.models(
+        service, provider=provider, query=query, usable_only=usable_only, most=MODEL_ROWS
+    )
+
+
+async def check_hardware(ctx: Context[Open]) -> HardwareReport:
+    """Show GPU, memory, disk, engines, and what local, cloud and automatic mode would do."""
+    return await reports.machine(await ctx.request_context.lifespan_context())
+
+
+async def view_image(
+    ctx: Context[Open],
+    image_id: Annotated[str, Field(description="An id from generate_image.")],
+    max_side: Annotated[int, Field(description="Pixels.")] = PREVIEW_SIDE,
+) -> CallToolResult:
+    """Look again at a stored picture."""
+    if not 32 <= max_side <= MAX_VIEW_SIDE:
+        raise InvalidRequest("max_side", max_side, f"32 to {MAX_VIEW_SIDE} pixels")
+    service = await ctx.request_context.lifespan_context()
+    preview, path = await service.view(image_id, max_side)
+    data = {"id": image_id, "path": path, "shown": f"{preview.width}x{preview.height}"}
+    return CallToolResult(content=[text_content(data), image_content(preview)], _meta={META: data})
+
+
+class _Server(MCPServer[Open]):
+    """MCPServer, but a picture's resource says what kind of picture it is."""
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Open, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        contents = await super().read_resource(uri, context)
+        if not isinstance(contents, InputRequiredResult):
+            contents = list(contents)
+            for item in contents:
+                if isinstance(item.content, bytes):
+                    item.mime_type = media_type(item.content)
+        return contents
+
+
+def make_server(
+    opener: Open,
+    *,
+    auth: AuthSettings | None = None,
+    token_verifier: TokenVerifier | None = None,
+    state_keys: Sequence[bytes] = (),
+) -> MCPServer[Open]:
+    """Build the server around a way to open the service; nothing is opened here.
+
+    Servers of the same `state_keys` may each go on with a question that another one asked.
+    """
+    # What is not said is the protocol's default: may change things, may destroy, an open world.
+    looking = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    making = ToolAnnotations(destructive_hint=False)
+    stopping = ToolAnnotations(idempotent_hint=True, open_world_hint=False)
+    server = _Server(
+        "ziggie-image-mcp",
+        title="Ziggie images",
+        instructions=INSTRUCTIONS,
+        version=__version__,
+        log_level="WARNING",
+        lifespan=_lifespan(opener),
+        auth=auth,
+        token_verifier=token_verifier,
+        request_state_security=RequestStateSecurity(keys=state_keys) if state_keys else None,
+        tools=[
+            strict(generate_image, "Generate image", making),
+            strict(edit_image, "Edit image", making),
+            strict(list_models, "List models", looking),
+            strict(check_hardware, "Check hardware", looking),
+            strict(view_image, "View image", looking),
+            strict(get_job, "Get job", looking),
+            strict(cancel_job, "Cancel job", stopping),
+        ],
+    )
+
+    @server.resource(
+        "image://{image_id}",
+        name="image",
+        title="Picture",
+        description="A stored picture by its id.",
+        mime_type="image/png",
+    )
+    async def image(image_id: str, ctx: Context[Open]) -> bytes:  # pyright: ignore[reportUnusedFunction]
+        try:
+            return await (await ctx.request_context.lifespan_context()).read(image_id)
+        except ImageNotFound as e:
+            raise ResourceNotFoundError(str(e)) from e
+        except ImageError as e:
+            raise ResourceError(f"[{e.code}] {e}") from e
+
+    return server
+
+
+def _lifespan(opener: Open) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Open]) -> AsyncGenerator[Open]:
+        yield opener
+
+    return lifespan

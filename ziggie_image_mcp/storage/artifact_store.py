@@ -1,0 +1,280 @@
+"""Keep pictures on disk: check them, name them, write them whole or not at all, find them again."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from ziggie_image_mcp.errors import ImageNotFound, StorageError
+from ziggie_image_mcp.provider.types import OutputFormat
+from ziggie_image_mcp.storage import blobs
+from ziggie_image_mcp.storage.image_codec import (
+    decoded,
+    encode,
+    media_type,
+    recipe_facts,
+    refuse_blank,
+)
+from ziggie_image_mcp.storage.types import Preview, Recipe, StoredImage
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PREVIEW_SIDE = 768
+PREVIEW_BASE64 = 700_000
+"""Base64 characters of all previews in one result; Claude Desktop stops at 1 MiB for everything."""
+
+RESOURCE_BYTES = 7 * 1024 * 1024
+"""Raw bytes that one resource read may hold: TypeScript clients die at 10 MiB per line."""
+
+_SUFFIX: dict[OutputFormat, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+_MEDIA = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
+_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-[0-9a-f]{16}")
+_OURS = re.compile(r"-\d{8}-[0-9a-f]{16}\.(png|webp|jpg|json)$")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What was taken away."""
+
+    pictures: int
+    bytes: int
+
+
+class ArtifactStore:
+    """The place of pictures: one folder a day, a sidecar JSON beside each picture.
+
+    Args:
+        root: A folder, or a URL that fsspec knows.
+        format: Of pictures for which nobody asks another.
+        metadata: Whether prompt and settings are written into the files.
+    """
+
+    def __init__(
+        self, root: Path | str, *, format: OutputFormat = "png", metadata: bool = True
+    ) -> None:
+        self.root = root
+        self._files = blobs.at(root)
+        self._format: OutputFormat = format
+        self._metadata = metadata
+
+    def check_writable(self) -> None:
+        """Find out before the work starts whether pictures can be kept.
+
+        Raises:
+            StorageError: Names the folder and what the system said.
+        """
+        self._files.check_writable()
+
+    def save(
+        self,
+        data: bytes,
+        recipe: Recipe,
+        *,
+        format: OutputFormat | None = None,
+        hint: str = "",
+        now: datetime | None = None,
+        image_id: str | None = None,
+    ) -> StoredImage:
+        """Check a picture, write it with its recipe, and return where it is.
+
+        With an `image_id` given, saving again replaces the file.
+
+        Raises:
+            InvalidOutput: The bytes are no usable picture.
+            StorageError: The folder cannot be written; nothing is left behind.
+        """
+        kind = format or self._format
+        with decoded(data, recipe.provider) as image:
+            refuse_blank(image, recipe.provider)
+            encoded = encode(image, kind, recipe if self._metadata else None)
+            width, height = image.size
+        now = now or datetime.now(UTC)
+        image_id = image_id or f"{now:%Y%m%d}-{secrets.token_hex(8)}"
+        day = image_id[:8]
+        folder = f"{day[:4]}-{day[4:6]}-{day[6:]}"
+        stem = f"{slug(hint or recipe.prompt)}-{image_id}"
+        name = stem + _SUFFIX[kind]
+        sidecar = json.dumps(
+            {"id": image_id, "file": name, "made": now.isoformat(timespec="seconds")}
+            | (recipe_facts(recipe) if self._metadata else {}),
+            ensure_ascii=False,
+            indent=1,
+        )
+        path = self._files.write(folder, name, encoded)
+        try:
+            self._files.write(folder, f"{stem}.json", sidecar.encode())
+        except StorageError:
+            self._files.delete(path)
+            raise
+        return StoredImage(
+            id=image_id,
+            path=path,
+            media_type=_MEDIA[_SUFFIX[kind]],
+            width=width,
+            height=height,
+            bytes=len(encoded),
+            seed=recipe.seed,
+        )
+
+    def keep(self, data: bytes, image_id: str, hint: str) -> None:
+        """Write a picture that was given, under an id that follows from it.
+
+        Raises:
+            StorageError: The place cannot be written.
+        """
+        name = f"{slug(hint)}-{image_id}{_SUFFIX['png']}"
+        self._files.write(f"{image_id[:4]}-{image_id[4:6]}-{image_id[6:8]}", name, data)
+
+    def find(self, image_id: str) -> str:
+        """The path or URL of a picture.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The place cannot be read.
+        """
+        stripped = image_id.strip()
+        match = _ID.fullmatch(stripped)
+        if match is not None:
+            for path in self._files.find(f"{match[1]}-{match[2]}-{match[3]}", f"-{stripped}."):
+                if _suffix(path) in _MEDIA:
+                    return path
+        raise ImageNotFound(
+            f"No picture has the id {image_id[:60]!r}. Ids look like 20261123-0123456789abcdef; "
+            "generate_image returns them."
+        )
+
+    def stored(self, image_id: str, seed: int | None) -> StoredImage:
+        """What is known of a stored picture.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The file cannot be read.
+            InvalidOutput: The file is no longer a picture.
+        """
+        path = self.find(image_id)
+        data = self._files.read(path)
+        with decoded(data, "store") as image:
+            width, height = image.size
+        return StoredImage(
+            id=image_id,
+            path=path,
+            media_type=_MEDIA[_suffix(path)],
+            width=width,
+            height=height,
+            bytes=len(data),
+            seed=seed,
+        )
+
+    def clean(self, before: date) -> Cleaned:
+        """Take away the pictures and sidecars of all days before that one, and nothing else.
+
+        Raises:
+            StorageError: A file cannot be deleted.
+        """
+        pictures = size = 0
+        for day in self._files.days():
+            if day >= before.isoformat():
+                continue
+            for path in self._files.find(day, f"-{day.replace('-', '')}-"):
+                if _OURS.search(path) is None:
+                    continue
+                if _suffix(path) in _MEDIA:
+                    pictures += 1
+                    size += len(self._files.read(path))
+                self._files.delete(path)
+        return Cleaned(pictures=pictures, bytes=size)
+
+    def original(self, image_id: str) -> bytes:
+        """A picture's bytes, as they are.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The file cannot be read.
+        """
+        return self._files.read(self.find(image_id))
+
+    def read(self, image_id: str) -> tuple[bytes, str]:
+        """A picture's bytes and media type, made smaller when over RESOURCE_BYTES.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The file cannot be read.
+        """
+        data = self.original(image_id)
+        if len(data) <= RESOURCE_BYTES:
+            return data, media_type(data)
+        small = self._shrink(data, side=2048, base64_limit=RESOURCE_BYTES)
+        return small.data, small.media_type
+
+    def preview(self, image_id: str, *, side: int = PREVIEW_SIDE, share: int = 1) -> Preview:
+        """A picture made small enough to show to a model.
+
+        Args:
+            image_id: Which picture.
+            side: The longest side at most, pixels.
+            share: How many previews share one result's limit.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The file cannot be read.
+        """
+        data = self._files.read(self.find(image_id))
+        return self._shrink(data, side=side, base64_limit=PREVIEW_BASE64 // max(1, share))
+
+    def thumbnail(self, image_id: str, side: int) -> Image.Image:
+        """A picture's pixels, scaled down so that its longest side is at most `side` pixels.
+
+        Raises:
+            ImageNotFound: No picture has this id.
+            StorageError: The file cannot be read.
+        """
+        from PIL import Image
+
+        with decoded(self.original(image_id), "store") as image:
+            small = image.convert("RGBA")
+        small.thumbnail((side, side), Image.Resampling.LANCZOS)
+        return small
+
+    def _shrink(self, data: bytes, *, side: int, base64_limit: int) -> Preview:
+        from PIL import Image
+
+        with decoded(data, "store") as image:
+            while True:
+                small = image.copy()
+                small.thumbnail((side, side), Image.Resampling.LANCZOS)
+                alpha = "A" in small.getbands()
+                for quality in (88, 75, 60):
+                    out = io.BytesIO()
+                    if alpha:
+                        small.save(out, "WEBP", quality=quality)
+                    else:
+                        small.convert("RGB").save(out, "JPEG", quality=quality, subsampling=0)
+                    if len(base64.b64encode(out.getvalue())) <= base64_limit:
+                        media = "image/webp" if alpha else "image/jpeg"
+                        return Preview(
+                            data=out.getvalue(),
+                            media_type=media,
+                            width=small.width,
+                            height=small.height,
+                        )
+                side = side * 3 // 4
+
+
+def slug(text: str) -> str:
+    """A short file name out of any text: letters, digits and dashes, never a path."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower().encode("ascii", "ignore").decode())
+    name = words.strip("-")[:48].strip("-") or "picture"
+    return f"picture-{name}" if _RESERVED.fullmatch(name) else name
+
+
+def _suffix(path: str) -> str:
+    return PurePath(path).suffix

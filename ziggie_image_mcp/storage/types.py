@@ -1,0 +1,54 @@
+"""Stored pictures and their recipes. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputImage:
+    """A picture that stands in the store, to work from."""
+
+    id: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredImage:
+    """A picture on disk."""
+
+    id: str
+    path: str
+    media_type: str
+    width: int
+    height: int
+    bytes: int
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """A picture made small enough to show to a model."""
+
+    data: bytes
+    media_type: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a picture was made, as it is written into the file and beside it."""
+
+    prompt: str
+    negative_prompt: str
+    provider: str
+    model: str
+    seed: int | None
+    steps: int | None
+    guidance_scale: float | None
+    width: int
+    height: int
+    extra: Mapping[str, str] = field(default_factory=dict[str, str])
