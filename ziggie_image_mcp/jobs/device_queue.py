@@ -112,11 +112,12 @@ class DeviceQueue:
 
         return await self._rows.write(work)
 
-    async def count_recovery(self, job_id: str) -> None:
-        """The job is taken up again because its process died."""
+    async def count_recoveries(self, job_ids: Sequence[str]) -> None:
+        """These jobs are taken up again because the process that worked on them died."""
 
         def work(tables: Tables) -> None:
-            tables.put_recoveries(job_id, tables.recoveries(job_id) + 1)
+            for job_id in job_ids:
+                tables.put_recoveries(job_id, tables.recoveries(job_id) + 1)
 
         await self._rows.write(work)
 
@@ -203,7 +204,10 @@ class DeviceQueue:
 
     async def own_entries(self) -> list[QueueEntry]:
         """The entries of this process' jobs."""
-        owner = self._leases.owner
+        return await self.entries_of(self._leases.owner)
+
+    async def entries_of(self, owner: str) -> list[QueueEntry]:
+        """The entries of the jobs of the process that has, or had, this lease."""
         entries = await self._rows.read(lambda tables: tables.entries(executor=owner))
         return [QueueEntry(**entry) for entry in entries]
 

@@ -134,13 +134,20 @@ class Monitor:
                 continue  # its jobs are still being taken up, here or by one of its version
             if not await self._leases.claim(owner):
                 continue
-            for job in await self._workflow.select(states=["running"], owner=owner):
-                entry = await self._queue.find(job.id)
-                if job.version != VERSION:
-                    continue
-                if entry is not None and entry.cancel:  # asked for while its process died
-                    await self._workflow.cancel(job.id)
-                    continue
-                await self._queue.count_recovery(job.id)
-                await self._workflow.resume(job.id)
+            await self._resume_jobs(owner)
             await self._leases.forget_dead_process(owner)
+
+    async def _resume_jobs(self, owner: str) -> None:
+        """Put what a dead process ran back onto the queue, all at once: it may be hundreds."""
+        records = await self._workflow.select(states=["running"], owner=owner)
+        job_ids = [record.id for record in records if record.version == VERSION]
+        entries = {entry.job_id: entry for entry in await self._queue.entries_of(owner)}
+        cancelled = [i for i in job_ids if i in entries and entries[i].cancel]
+        for job_id in cancelled:  # asked for while the process was dead
+            await self._workflow.cancel(job_id)
+        going = [i for i in job_ids if i not in cancelled]
+        # One that only waited for its device has brought nothing down.
+        at_work = [i for i in going if i not in entries or entries[i].state != "waiting"]
+        if going:
+            await self._queue.count_recoveries(at_work)
+            await self._workflow.resume(going)

@@ -221,11 +221,11 @@ class Workflow:
 
         await DBOS.cancel_workflow_async(job_id)
 
-    async def resume(self, job_id: str) -> None:
-        """Put a job whose process died back onto the queue; its recorded steps stay done."""
+    async def resume(self, job_ids: Sequence[str]) -> None:
+        """Put jobs whose process died back onto the queue; their recorded steps stay done."""
         from dbos import DBOS
 
-        await DBOS.resume_workflow_async(job_id, queue_name=QUEUE)
+        await DBOS.resume_workflows_async(list(job_ids), queue_name=QUEUE)
 
     async def delete(self, job_ids: Sequence[str]) -> None:
         """Forget jobs and their outcomes."""
