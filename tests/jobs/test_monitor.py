@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 
 from tests.support.factory import service
-from ziggie_image_mcp.app.service import silent
 from ziggie_image_mcp.jobs.executor import MAX_RECOVERIES
 from ziggie_image_mcp.jobs.leases import queue_database
 from ziggie_image_mcp.jobs.records import JobSpec
+from ziggie_image_mcp.jobs.scheduler import silent
 from ziggie_image_mcp.provider.testing import FakeProvider
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.request import ImageRequest

@@ -28,7 +28,7 @@ from ziggie_image_mcp.jobs.errors import JobNotFound
 from ziggie_image_mcp.jobs.executor import worth_trying
 from ziggie_image_mcp.jobs.records import JobOutcome, JobSpec, JobView, Result
 from ziggie_image_mcp.jobs.result_cache import ResultCache
-from ziggie_image_mcp.jobs.scheduler import Scheduler
+from ziggie_image_mcp.jobs.scheduler import Scheduler, silent
 from ziggie_image_mcp.jobs.snapshots import Snapshots
 from ziggie_image_mcp.provider.types import Progress
 from ziggie_image_mcp.routing import explain, planner
@@ -40,10 +40,6 @@ from ziggie_image_mcp.routing.types import Plan
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.input_images import InputImages, Reach
 from ziggie_image_mcp.storage.types import InputImage, Preview
-
-
-async def silent(fraction: float, message: str) -> None:
-    """Report progress to nobody."""
 
 
 class Service:

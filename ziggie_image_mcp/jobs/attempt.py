@@ -163,7 +163,7 @@ class Attempt:
                 stored = await self._stored_by_another(charge)
                 if stored is not None:
                     return stored, ()
-                generation = await charge.generate(provider, request, model, self._progress())
+                generation = await charge.generate(provider, request, model, _Progress(self._job))
                 self._job.report(0.98, "saving")
                 day = self._spec.accepted.date()
                 pictures = await persist(
@@ -202,9 +202,6 @@ class Attempt:
             estimate=cost,
             group=None if cap is None else (self._spec.group, cap),
         )
-
-    def _progress(self) -> _Progress:
-        return _Progress(self._job)
 
     async def _with_pictures(self, request: ProviderRequest) -> ProviderRequest:
         """The request with the bytes of the pictures that it works from."""

@@ -212,7 +212,7 @@ class Scheduler:
             dead = entry is not None and await self._leases.alive(entry.executor) is False
             if dead or not await self._queue.cancel(job_id):
                 await self._workflow.cancel(job_id)
-        return await self.wait(job_id, 10.0, _silent)
+        return await self.wait(job_id, 10.0, silent)
 
     async def aclose(self) -> None:
         """Leave. Running jobs are dropped as they stand, for another process to take up."""
@@ -272,5 +272,5 @@ def _ended(job_id: str, outcome: JobOutcome) -> JobView:
     return JobView(id=job_id, status=status, fraction=1.0, outcome=outcome)
 
 
-async def _silent(fraction: float, message: str) -> None:
-    pass
+async def silent(fraction: float, message: str) -> None:
+    """Report progress to nobody."""
