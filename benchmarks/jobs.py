@@ -24,8 +24,8 @@ from mcp.types import TextContent
 
 from tests.support.factory import service
 from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.provider import ProviderRequest, Run
 from ziggie_image_mcp.provider.testing import FakeProvider, model
-from ziggie_image_mcp.provider.types import ProviderRequest
 from ziggie_image_mcp.routing.request import ImageRequest
 
 WISH = {"prompt": "a red star on a black background", "steps": 2, "wait_seconds": 0}
@@ -57,7 +57,7 @@ async def alone(calls: int) -> list[float]:
     taken: list[float] = []
     for _ in range(calls):
         before = time.perf_counter()
-        await provider.generate(request, model(), quiet)
+        await provider.submit(request, model(), Run(key="benchmark", progress=quiet))
         taken.append(time.perf_counter() - before)
     return taken[1:]
 

@@ -16,15 +16,22 @@ from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.config.loader import provider_budgets
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.types import Hardware, Survey
-from ziggie_image_mcp.provider.types import Feature, Model
+from ziggie_image_mcp.provider import (
+    FREE,
+    FreeSize,
+    Memory,
+    Model,
+    Option,
+    PriceBook,
+    Rate,
+    TaskCapability,
+)
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.request import ImageRequest
 
 GOAL_MS = 5.0
-ALL: frozenset[Feature] = frozenset(
-    ("text_to_image", "negative_prompt", "seed", "steps", "guidance_scale")
-)
+ALL: frozenset[Option] = frozenset(("negative_prompt", "seed", "steps", "guidance_scale"))
 NAMES = (
     "sd_xl_base_1.0.safetensors",
     "v1-5-pruned-emaonly.safetensors",
@@ -55,15 +62,16 @@ CASES: dict[str, tuple[ImageRequest, dict[str, Any]]] = {
 def models(count: int) -> tuple[Model, ...]:
     """Models as a survey gives them: half known by name, a third of them in the cloud."""
     made: list[Model] = []
+    able = TaskCapability(sizes=FreeSize(), options=ALL, max_images=16)
     for i in range(count):
         cloud = i % 3 == 0
         found = Model(
             id=f"folder-{i}/{NAMES[i % len(NAMES)]}" if i % 2 else f"model-{i}",
             provider="cloud" if cloud else f"local-{i % 2}",
-            local=not cloud,
-            remote=not cloud,
-            features=ALL,
-            price_micro_usd=3_000 + i if cloud else 0,
+            where="vendor" if cloud else "this_machine",
+            memory=Memory(managed=not cloud),
+            tasks={"text_to_image": able},
+            prices=PriceBook(rates=(Rate(unit="image", micro_usd=3_000 + i),)) if cloud else FREE,
             title=f"Model {i}",
         )
         made.append(model_facts.enrich(found))

@@ -14,7 +14,14 @@ import pytest
 
 from tests.support import factory, fork_server
 
-TOGETHER = {"test_blobs", "test_device_queue", "test_diffusers", "test_ledger", "test_packaging"}
+TOGETHER = {
+    "test_blobs",
+    "test_device_queue",
+    "test_diffusers",
+    "test_ledger",
+    "test_packaging",
+    "test_plugins",
+}
 """Modules that one worker of xdist runs as a whole: what their fixtures make is dear."""
 
 LONG = {

@@ -27,6 +27,7 @@ ImageError                      anything that a caller can act on
     ├── EngineCrashed           its process died or the job was lost
     ├── InvalidOutput           what came back is no usable picture
     ├── PaymentRequired         the account with it has no credit
+    ├── ProviderBroken          its code has a bug, or it keeps not to the contract
     ├── ContentRefused          its safety filter said no; never shopped around
     └── OutcomeUnknown          a paid job was sent and nobody knows what became of it
 """
@@ -35,7 +36,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Literal, cast
+
+Scope = Literal["request", "model", "account", "provider"]
+"""What an error stands against: whatever else of the provider is asked will go as before, or not.
+
+`request`: another request may go well. `model`: no request to this model. `account`: none under
+this key. `provider`: none at all.
+"""
 
 
 class ImageError(Exception):
@@ -48,11 +56,13 @@ class ImageError(Exception):
         """Register the class under its code.
 
         Raises:
-            TypeError: Another class has this code.
+            TypeError: Another class has this code, or it is no text.
         """
         super().__init_subclass__(**kwargs)
         if "code" not in cls.__dict__:
             return
+        if not isinstance(cast(object, cls.code), str):
+            raise TypeError(f"{cls.__qualname__}: the code {cls.code!r} is no text")
         owner = _CLASSES.setdefault(cls.code, cls)
         if (owner.__module__, owner.__qualname__) != (cls.__module__, cls.__qualname__):
             raise TypeError(f"{cls.__qualname__}: the code {cls.code} is {owner.__qualname__}'s")
@@ -62,9 +72,9 @@ class ImageError(Exception):
 _CLASSES: dict[str, type[ImageError]] = {ImageError.code: ImageError}
 
 
-def error_class(code: str) -> type[ImageError]:
-    """The class that has this code; ImageError where no class of this process has it."""
-    return _CLASSES.get(code, ImageError)
+def known_class(code: str) -> type[ImageError] | None:
+    """The class that has this code; None where no class of this process has it."""
+    return _CLASSES.get(code)
 
 
 class ConfigError(ImageError):
@@ -110,22 +120,51 @@ class ImageNotFound(StorageError):
 
 
 class ProviderError(ImageError):
-    """Raised by a provider. `fallback` says whether the next route may be tried."""
+    """Raised by a provider. A class says what is usual for it; an instance may know better.
+
+    Args:
+        provider: The provider's name.
+        message: What happened and what to do, for the caller. No key, no token.
+        charged: What the provider charged all the same, 1e-6 USD; None: it charged, and does not
+            tell how much, so that what was reserved counts as spent.
+        retry_after: Seconds that the provider asks us to wait; None when it does not say.
+        scope: What the error stands against.
+        fallback: Whether the next route may be tried.
+    """
 
     code = "PROVIDER_FAILED"
-    fallback: ClassVar[bool] = True
-    charged: int = 0
-    """What the provider charged all the same, 1e-6 USD: made, and then lost or unusable."""
+    fallback: bool = True
+    scope: Scope = "model"
+    charged: int | None = 0
+    retry_after: float | None = None
+    status: int | None = None
+    """Of the HTTP answer behind it, where there is one. Not recorded."""
 
-    def __init__(self, provider: str, message: str) -> None:
+    def __init__(
+        self,
+        provider: str,
+        message: str,
+        *,
+        charged: int | None = 0,
+        retry_after: float | None = None,
+        scope: Scope | None = None,
+        fallback: bool | None = None,
+    ) -> None:
         super().__init__(message)
         self.provider = provider
+        self.charged = charged
+        self.retry_after = retry_after
+        if scope is not None:
+            self.scope = scope
+        if fallback is not None:
+            self.fallback = fallback
 
 
 class ProviderUnavailable(ProviderError):
     """Raised when the provider does not answer, or what answers is something else."""
 
     code = "PROVIDER_UNAVAILABLE"
+    scope = "provider"
 
 
 class ProviderTimeout(ProviderError):
@@ -138,12 +177,14 @@ class DependencyMissing(ProviderError):
     """Raised when a Python package that the provider needs is not installed."""
 
     code = "DEPENDENCY_MISSING"
+    scope = "provider"
 
 
 class AuthenticationFailed(ProviderError):
     """Raised when the provider refused the key, or there is none."""
 
     code = "AUTHENTICATION_FAILED"
+    scope = "account"
 
 
 class RateLimited(ProviderError):
@@ -151,15 +192,12 @@ class RateLimited(ProviderError):
 
     code = "RATE_LIMITED"
 
-    def __init__(self, provider: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(provider, message)
-        self.retry_after = retry_after
-
 
 class RequestRejected(ProviderError):
     """Raised when the provider refused the parameters."""
 
     code = "REQUEST_REJECTED"
+    scope = "request"
 
 
 class ModelMissing(ProviderError):
@@ -178,6 +216,7 @@ class OutOfMemory(ProviderError):
     """Raised when the job did not fit into GPU or main memory."""
 
     code = "OUT_OF_MEMORY"
+    scope = "request"
 
 
 class EngineCrashed(ProviderError):
@@ -187,19 +226,16 @@ class EngineCrashed(ProviderError):
 
 
 class InvalidOutput(ProviderError):
-    """Raised when what came back is no usable picture; `charged` in 1e-6 USD."""
+    """Raised when what came back is no usable picture, or none of what was asked for."""
 
     code = "INVALID_OUTPUT"
-
-    def __init__(self, provider: str, message: str, charged: int = 0) -> None:
-        super().__init__(provider, message)
-        self.charged = charged
 
 
 class ContentRefused(ProviderError):
     """Raised when the provider's safety filter said no. The next provider is not asked."""
 
     code = "CONTENT_REFUSED"
+    scope = "request"
     fallback = False
 
 
@@ -207,6 +243,14 @@ class PaymentRequired(ProviderError):
     """Raised when the account with the provider has no credit left."""
 
     code = "PAYMENT_REQUIRED"
+    scope = "account"
+
+
+class ProviderBroken(ProviderError):
+    """Raised for a provider whose code has a bug, or that keeps not to the contract."""
+
+    code = "PROVIDER_BROKEN"
+    scope = "provider"
 
 
 class OutcomeUnknown(ProviderError):

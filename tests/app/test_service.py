@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from ziggie_image_mcp.app import reports
 from ziggie_image_mcp.errors import (
     ContentRefused,
     EngineCrashed,
+    ImageError,
     InvalidOutput,
+    OutcomeUnknown,
     OutOfMemory,
     ProviderError,
     ProviderUnavailable,
@@ -22,7 +25,8 @@ from ziggie_image_mcp.errors import (
     StorageError,
 )
 from ziggie_image_mcp.jobs.errors import GenerationFailed
-from ziggie_image_mcp.provider.testing import FakeProvider, model, picture
+from ziggie_image_mcp.provider import Bucket, Buckets, CancelOutcome, Cost
+from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider, model, picture
 from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.request import ImageRequest
 
@@ -140,12 +144,48 @@ async def test_each_picture_of_a_batch_has_its_own_seed(tmp_path: Path) -> None:
     assert len({i.path for i in result.images}) == 3
 
 
-async def test_an_unwanted_size_is_said(tmp_path: Path) -> None:
-    fake = FakeProvider(answers=[picture(100, 50)])
+async def test_a_picture_of_another_size_than_was_asked_for_is_a_failed_attempt(
+    tmp_path: Path,
+) -> None:
+    wrong = FakeProvider("wrong", answers=[picture(100, 50)] * 2)
+    right = FakeProvider("right", models=[model("right", quality=1.0)])
 
-    result = await service(tmp_path, fake).generate(replace(ASK, width=512, height=512))
+    result = await service(tmp_path, wrong, right).generate(replace(ASK, width=512, height=512))
 
-    assert result.notes == ("delivered as 100x50, not 512x512",)
+    assert [(a.provider, a.error_code) for a in result.attempts] == [
+        ("wrong", "INVALID_OUTPUT"),
+        ("right", ""),
+    ]
+    assert "wrong made 100x50, and 512x512 was asked for" in result.attempts[0].error
+    assert (result.images[0].width, result.images[0].height) == (512, 512)
+
+
+@pytest.mark.parametrize(
+    ("delivered", "notes"),
+    [
+        ((1360, 768), ("delivered as 1360x768, not 1344x768",)),
+        ((1344, 768), ()),
+        ((1024, 1024), None),
+    ],
+)
+async def test_a_vendor_that_promises_only_a_shape_is_announced_as_such(
+    delivered: tuple[int, int], notes: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    shapes = Buckets(sizes=(Bucket(width=1344, height=768, name="16:9"),), exact=False)
+    fake = FakeProvider(models=[model(sizes=shapes)], answers=[picture(*delivered)] * 2)
+    made = service(tmp_path, fake)
+    request = replace(ASK, aspect_ratio="16:9")
+
+    plan = await made.plan(request)
+
+    announced = plan.candidates[0].notes
+    assert "the vendor promises the shape of 1344x768, not its pixels" in announced
+    if notes is None:
+        with pytest.raises(ImageError, match="fake made 1024x1024, and 1344x768 was asked for"):
+            await made.generate(request)
+    else:
+        assert (await made.generate(request)).notes == (*announced, *notes)
+    assert fake.seen[0].bucket == "16:9"
 
 
 async def test_progress_never_runs_backwards_within_a_route(tmp_path: Path) -> None:
@@ -209,3 +249,103 @@ async def test_a_history_that_cannot_be_read_is_told_and_stops_nothing(tmp_path:
 
     assert len(result.images) == 1
     assert [note for note in report.notes if note.startswith("Nothing is learnt")]
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        KeyError("x"),
+        ExceptionGroup("many", [ValueError("x")]),
+        StorageError("not its own"),
+        asyncio.CancelledError(),
+    ],
+)
+async def test_a_bug_in_a_provider_is_a_failed_attempt_and_the_next_route_goes_on(
+    bug: BaseException, tmp_path: Path
+) -> None:
+    broken = FakeProvider("broken", answers=[bug], models=[model("broken", quality=9.0)])
+    made = service(tmp_path, broken, FakeProvider("good"))
+
+    result = await made.generate(ASK)
+
+    assert [(a.provider, a.error_code) for a in result.attempts] == [
+        ("broken", "PROVIDER_BROKEN"),
+        ("good", ""),
+    ]
+    assert result.attempts[0].error == (
+        f"broken has a bug ({type(bug).__name__}); the server's log tells it"
+    )
+
+
+async def test_a_bug_after_a_paid_request_was_sent_counts_as_spent_and_what_is_free_goes_on(
+    tmp_path: Path,
+) -> None:
+    paid = FakePaidProvider(answers=[KeyError("x")], quality=9.0)
+    other = FakePaidProvider("other", quality=8.0)
+    made = service(tmp_path, paid, other, FakeProvider("good"), preference="quality")
+
+    result = await made.generate(replace(ASK, allow_paid=True))
+
+    assert [a.provider for a in result.attempts] == ["paid", "good"], "one yes, one charge"
+    assert result.cost_micro_usd == 40_000
+    (hold,) = await made.billing.ledger.holds()
+    assert (hold.provider, hold.state) == ("paid", "unknown")
+
+
+PAID_ASK = replace(ASK, allow_paid=True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutcomeUnknown("paid", "no answer came"),
+        OutcomeUnknown("paid", "no answer came", fallback=True),
+    ],
+)
+async def test_after_a_paid_request_of_which_nobody_knows_no_other_route_is_tried(
+    error: OutcomeUnknown, tmp_path: Path
+) -> None:
+    paid, good = FakePaidProvider(answers=[error], quality=9.0), FakeProvider("good")
+    made = service(tmp_path, paid, good, preference="quality")
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        await made.generate(PAID_ASK)
+    (hold,) = await made.billing.ledger.holds()
+
+    assert (hold.state, good.seen) == ("unknown", [])
+    assert caught.value.charged == 40_000, "it counts as spent, and is told"
+
+
+class Hanging(FakePaidProvider):
+    """Its job never ends; stopping it costs half."""
+
+    async def cancel(self, remote_id: str) -> CancelOutcome:
+        return CancelOutcome(state="stopped", cost=Cost(micro_usd=20_000, basis="exact"))
+
+
+@pytest.mark.parametrize(
+    ("paid", "cost"),
+    [(FakePaidProvider(answers=[None]), 40_000), (Hanging(answers=[None]), 20_000)],
+)
+async def test_what_was_paid_until_the_deadline_is_told(
+    paid: FakePaidProvider, cost: int, tmp_path: Path
+) -> None:
+    made = service(tmp_path, paid, deadline=5)
+
+    with pytest.raises(GenerationFailed, match=f"{cost / 1e6:.2f} charged") as caught:
+        await made.generate(PAID_ASK)
+
+    assert [a.cost_micro_usd for a in caught.value.attempts] == [cost]
+
+
+async def test_what_one_request_of_a_job_paid_in_vain_counts_for_the_next(tmp_path: Path) -> None:
+    paid = FakePaidProvider(answers=[InvalidOutput("paid", "it is black", charged=40_000)])
+    made = service(tmp_path, paid)
+    limited = replace(PAID_ASK, max_cost_usd=0.05)
+
+    view = await made.start([replace(limited, prompt="a"), replace(limited, prompt="b")])
+    ended = await made.job(view.id, 30)
+
+    assert ended.outcome is not None
+    assert ended.outcome.results == ()
+    assert [hold.actual for hold in await made.billing.ledger.holds()] == [40_000]

@@ -7,23 +7,40 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from ziggie_image_mcp.billing.charge import SETTLE_SECONDS, Billing, Charge
 from ziggie_image_mcp.billing.ledger import Caps, Ledger
-from ziggie_image_mcp.billing.types import ChargeTask, Hold
+from ziggie_image_mcp.billing.types import ChargeTask, FreeCall, Hold
 from ziggie_image_mcp.errors import (
     ContentRefused,
+    EngineCrashed,
     InvalidOutput,
     OutcomeUnknown,
     OverBudget,
+    ProviderBroken,
     ProviderError,
     ProviderUnavailable,
 )
-from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider, model
-from ziggie_image_mcp.provider.types import Generation, Model, Progress, ProviderRequest, Submission
+from ziggie_image_mcp.provider import (
+    CANCEL_SECONDS,
+    NO_COST,
+    UNKNOWN_COST,
+    CancelOutcome,
+    Cost,
+    GeneratedImage,
+    Generation,
+    Model,
+    ProviderRequest,
+    RemoteJob,
+    Resolution,
+    Run,
+    Submission,
+)
+from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider, model, picture
 
 PRICE = 40_000
 TASK = ChargeTask(id="job-1.0.0", provider="paid", model="model", images=1, estimate=PRICE)
@@ -68,8 +85,13 @@ async def silent(fraction: float, message: str) -> None:
     pass
 
 
+async def forget(remote_id: str) -> None:
+    pass
+
+
 async def call(charge: Charge, provider: FakePaidProvider | FakeProvider) -> Generation:
-    return await charge.generate(provider, REQUEST, model(provider.name), silent)
+    run = Run(key=charge.key, progress=silent)
+    return await charge.generate(provider, REQUEST, model(provider.name), run)
 
 
 async def holds(one: Billing) -> list[tuple[str, str, int | None]]:
@@ -103,7 +125,7 @@ async def test_a_call_that_succeeds_is_settled_at_what_it_cost(tmp_path: Path) -
 
 async def test_a_free_call_writes_nothing(tmp_path: Path) -> None:
     async with billing(tmp_path) as one:
-        async with one.charge(None) as charge:
+        async with one.charge(FreeCall(key="job-1.0.0", remember=forget)) as charge:
             await call(charge, FakeProvider())
 
     assert charge.cost == 0
@@ -133,7 +155,7 @@ def charged(amount: int) -> ContentRefused:
         (charged(7_000), "settled", 7_000, 7_000),
         (ContentRefused("paid", "no"), "released", None, 0),
         (ProviderUnavailable("paid", "down"), "released", None, 0),
-        (OutcomeUnknown("paid", "no answer came"), "unknown", None, 0),
+        (OutcomeUnknown("paid", "no answer came"), "unknown", None, 40_000),
     ],
     ids=["charged all the same", "refused", "not there", "unknown"],
 )
@@ -190,18 +212,18 @@ async def test_an_interrupted_call_is_unknown_once_it_was_sent_and_released_befo
 
     assert hold.state == ("unknown" if sent else "released")
     assert hold.note == "interrupted (CancelledError)"
-    assert provider.cancelled == sent
+    assert provider.cancelled == (["hang"] if sent else [])
 
 
 async def test_a_bug_after_the_send_is_unknown(tmp_path: Path) -> None:
     class Broken(FakePaidProvider):
         async def collect(
-            self, remote_id: str, request: ProviderRequest, model: Model, progress: Progress
+            self, remote_id: str, request: ProviderRequest, model: Model, run: Run
         ) -> Generation:
             raise KeyError("a bug")
 
     async with billing(tmp_path) as one:
-        with pytest.raises(KeyError):
+        with pytest.raises(ProviderBroken, match=r"has a bug \(KeyError\)"):
             async with one.charge(TASK) as charge:
                 await call(charge, Broken())
 
@@ -229,7 +251,7 @@ async def test_a_call_that_was_sent_before_a_crash_is_collected(tmp_path: Path) 
     async with billing(tmp_path, owner="dead") as dead:
         await dead.reservations.reserve(TASK)
         await dead.ledger.submit(TASK.id, owner="dead")
-        await provider.submit(REQUEST, model("paid"), TASK.id)
+        await provider.submit(REQUEST, model("paid"), Run(key=TASK.id, progress=silent))
     async with billing(tmp_path) as one:
         async with one.charge(TASK) as charge:
             assert charge.sent
@@ -349,8 +371,8 @@ async def cancel_while_the_remote_id_is_written(folder: Path) -> tuple[float, Ho
     folder.mkdir()
 
     class Locking(FakePaidProvider):
-        async def submit(self, request: ProviderRequest, model: Model, key: str) -> Submission:
-            submission = await super().submit(request, model, key)
+        async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+            submission = await super().submit(request, model, run)
             other.execute("BEGIN IMMEDIATE")
             scope.cancel()
             return submission
@@ -398,3 +420,189 @@ async def test_a_ledger_that_hangs_for_minutes_delays_the_end_of_a_call_by_two_s
     assert {r.message for r in caplog.records} == {
         "The ledger is slow: what a call cost is written down later"
     }
+
+
+@pytest.mark.parametrize(
+    ("cost", "actual"),
+    [
+        (UNKNOWN_COST, PRICE),
+        (Cost(micro_usd=12_345, basis="computed"), 12_345),
+        (Cost(micro_usd=PRICE + 1, basis="exact"), PRICE + 1),
+    ],
+)
+async def test_an_answer_that_does_not_tell_its_cost_counts_as_what_was_reserved(
+    cost: Cost, actual: int, tmp_path: Path
+) -> None:
+    provider = FakePaidProvider(price=PRICE, costs=[cost])
+    async with billing(tmp_path) as one:
+        async with one.charge(TASK) as charge:
+            await call(charge, provider)
+
+        assert await holds(one) == [(TASK.id, "settled", actual)]
+    assert charge.cost == actual
+
+
+async def test_a_failure_that_was_charged_by_an_unknown_amount_counts_as_what_was_reserved(
+    tmp_path: Path,
+) -> None:
+    lost = InvalidOutput("paid", "made, and lost", charged=None)
+    async with billing(tmp_path) as one:
+        with pytest.raises(InvalidOutput):
+            async with one.charge(TASK) as charge:
+                await call(charge, FakePaidProvider(answers=[lost]))
+
+        assert await holds(one) == [(TASK.id, "settled", PRICE)]
+
+
+@pytest.mark.parametrize(
+    ("cost", "state", "actual"),
+    [
+        (NO_COST, "released", None),
+        (Cost(micro_usd=700, basis="exact"), "settled", 700),
+        (UNKNOWN_COST, "unknown", None),
+    ],
+)
+async def test_a_call_that_is_cancelled_is_stopped_at_the_vendor_and_costs_what_that_cost(
+    cost: Cost, state: str, actual: int | None, tmp_path: Path
+) -> None:
+    class Stopping(FakePaidProvider):
+        async def cancel(self, remote_id: str) -> CancelOutcome:
+            await super().cancel(remote_id)
+            return CancelOutcome(state="stopped", cost=cost)
+
+    provider = Stopping(answers=[None])
+    async with billing(tmp_path) as one:
+        await cancelled_while_it_waits(one, provider)
+
+        assert await holds(one) == [(TASK.id, state, actual)]
+    assert provider.cancelled == ["hang"]
+
+
+async def cancelled_while_it_waits(
+    one: Billing, provider: FakePaidProvider, *, may_stop: bool = True
+) -> None:
+    async with anyio.create_task_group() as group:
+
+        async def work() -> None:
+            async with one.charge(TASK) as charge:
+                run = Run(key=charge.key, progress=silent)
+                await charge.generate(
+                    provider, REQUEST, model("paid"), run, may_stop=lambda: may_stop
+                )
+
+        group.start_soon(work)
+        while not provider.charged:
+            await anyio.sleep(0.005)
+        await anyio.sleep(0.05)
+        group.cancel_scope.cancel()
+
+
+async def test_a_call_that_another_process_goes_on_with_is_not_stopped(tmp_path: Path) -> None:
+    provider = FakePaidProvider(answers=[None])
+    async with billing(tmp_path) as one:
+        await cancelled_while_it_waits(one, provider, may_stop=False)
+
+    assert provider.cancelled == []
+
+
+async def test_a_vendor_that_never_says_that_it_stopped_is_waited_for_two_seconds(
+    tmp_path: Path,
+) -> None:
+    class Deaf(FakePaidProvider):
+        async def cancel(self, remote_id: str) -> CancelOutcome:
+            await anyio.sleep(600)
+            raise AssertionError
+
+    async with billing(tmp_path) as one:
+        started = time.monotonic()
+        await cancelled_while_it_waits(one, Deaf(answers=[None]))
+
+        assert time.monotonic() - started < CANCEL_SECONDS + 1
+        assert [state for _, state, _ in await holds(one)] == ["unknown"]
+
+
+@pytest.mark.parametrize("answer", ["pictures", ("a", "b"), None])
+async def test_an_answer_that_keeps_not_to_the_contract_is_the_providers_failure(
+    answer: Any, tmp_path: Path
+) -> None:
+    class Wrong(FakePaidProvider):
+        async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+            return cast(Submission, answer)
+
+    async with billing(tmp_path) as one:
+        with pytest.raises(ProviderBroken):
+            async with one.charge(TASK) as charge:
+                await call(charge, Wrong())
+
+        assert [state for _, state, _ in await holds(one)] == ["unknown"]
+
+
+class Engine(FakeProvider):
+    """Free, with ids of its own; it says what became of a call as a test tells it."""
+
+    def __init__(self, resolution: Resolution | None = None) -> None:
+        super().__init__("engine")
+        self.resolution = resolution
+        self.calls: list[str] = []
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        self.calls.append(f"submit {run.key}")
+        return RemoteJob(id="number 7")
+
+    async def collect(
+        self, remote_id: str, request: ProviderRequest, model: Model, run: Run
+    ) -> Generation:
+        self.calls.append(f"collect {remote_id}")
+        return Generation(images=(GeneratedImage(data=picture(), seed=1),))
+
+    async def resolve(self, key: str, remote_id: str) -> Resolution:
+        self.calls.append(f"resolve {key} {remote_id}")
+        assert self.resolution is not None
+        return self.resolution
+
+
+@pytest.mark.parametrize(
+    ("resolution", "calls"),
+    [
+        (None, ["submit k", "collect number 7"]),
+        (Resolution(state="not_sent"), ["resolve k r", "submit k", "collect number 7"]),
+        (Resolution(state="unknowable"), ["resolve k r", "submit k", "collect number 7"]),
+        (Resolution(state="running", remote_id="r"), ["resolve k r", "collect r"]),
+        (Resolution(state="finished", remote_id="s"), ["resolve k r", "collect s"]),
+        (Resolution(state="failed", reason="it broke"), ["resolve k r"]),
+    ],
+)
+async def test_a_free_call_goes_on_where_a_dead_process_left_it(
+    resolution: Resolution | None, calls: list[str], tmp_path: Path
+) -> None:
+    engine, remembered = Engine(resolution), list[str]()
+
+    async def remember(remote_id: str) -> None:
+        remembered.append(remote_id)
+
+    sent = resolution is not None
+    task = FreeCall(key="k", remember=remember, sent=sent, remote_id="r" if sent else "")
+    failed = False
+    async with billing(tmp_path) as one:
+        try:
+            async with one.charge(task) as charge:
+                await call(charge, engine)
+        except EngineCrashed as e:
+            failed = "it broke" in str(e)
+
+    assert engine.calls == calls
+    assert failed is (resolution is not None and resolution.state == "failed")
+    new = [call.removeprefix("collect ") for call in calls if call.startswith("collect")]
+    assert remembered == [remote_id for remote_id in new if remote_id != "r"]
+
+
+async def test_an_unknown_outcome_of_what_is_free_lets_the_next_route_be_tried(
+    tmp_path: Path,
+) -> None:
+    lost = FakeProvider(answers=[OutcomeUnknown("fake", "it broke off")])
+    async with billing(tmp_path) as one:
+        with pytest.raises(EngineCrashed) as caught:
+            async with one.charge(FreeCall(key="k", remember=forget)) as charge:
+                await call(charge, lost)
+
+    assert caught.value.fallback

@@ -8,7 +8,10 @@ import pytest
 
 from tests.support.factory import RTX, machine
 from ziggie_image_mcp.cli import doctor
-from ziggie_image_mcp.cli.doctor import CUDA_INSTALL
+from ziggie_image_mcp.cli.doctor import CUDA_INSTALL, engines
+from ziggie_image_mcp.inventory.types import Survey
+from ziggie_image_mcp.provider import Balance, Probe
+from ziggie_image_mcp.provider.testing import model
 
 FULL = {"torch": "2.13.0+cu130", "diffusers": "0.42.1", "transformers": "5.23.0"}
 
@@ -48,3 +51,22 @@ def test_a_cuda_torchvision_beside_a_cpu_torch_is_a_failure() -> None:
     findings = look(FULL | {"torch": "2.13.0+cpu", "torchvision": "0.28.0"}, gpu=False)
 
     assert "uninstall -y torchvision" in next(f.fix for f in findings if f.state == "fail")
+
+
+def test_an_engine_is_shown_with_its_state_and_a_key_that_is_refused_is_a_warning() -> None:
+    survey = Survey(models=(model("comfyui"), model("openai", where="vendor", price=5)))
+    statuses: dict[str, tuple[Probe, Balance | None]] = {
+        "comfyui": (Probe(state="ready", version="0.3.60", queue_length=2), None),
+        "openai": (Probe(state="unauthorised", message="the key was refused"), None),
+    }
+
+    first, second = engines(survey, statuses)
+
+    assert (first.state, first.what) == (
+        "ok",
+        "comfyui: 1 of 1 models ready; 0.3.60; 2 in its queue",
+    )
+    assert (second.state, second.what) == (
+        "warn",
+        "openai: 1 of 1 models ready; the key was refused",
+    )

@@ -17,6 +17,8 @@ import pytest
 from ziggie_image_mcp.config import secrets
 from ziggie_image_mcp.config.secrets import Keyring, NoKeyring, Source, Vault
 from ziggie_image_mcp.errors import ConfigError
+from ziggie_image_mcp.provider import ProviderInfo
+from ziggie_image_mcp.provider.testing import FakeProvider
 
 NAME = "OPENAI_API_KEY"
 VALUE = "sk-0123456789abcdef"
@@ -364,16 +366,12 @@ def test_start_up_does_not_import_the_keyring() -> None:
 # Names
 
 
-class Paid:
-    key_name = "OPENAI_API_KEY"
-
-
-class Free:
-    pass
+class Paid(FakeProvider):
+    info = ProviderInfo(summary="", key_names=("OPENAI_API_KEY", "OPENAI_ORGANISATION"))
 
 
 def test_the_variable_of_a_provider_comes_from_its_class() -> None:
-    names = secrets.key_names({"openai": Paid, "comfyui": Free})
+    names = secrets.key_names({"openai": Paid, "comfyui": FakeProvider})
 
     assert names == {"openai": "OPENAI_API_KEY"}
     assert secrets.variable("openai", names) == "OPENAI_API_KEY"

@@ -261,7 +261,7 @@ async def test_servers_behind_one_address_go_on_with_each_others_calls(
             providers={
                 "comfyui": {"enabled": False},
                 "diffusers": {"enabled": False},
-                "openai": {"baseUrl": f"{vendor.url}/v1"},
+                "openai": {"baseUrl": f"{vendor.url}/v1", "local": False, "flavour": "openai"},
             },
         )
         urls = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,11 @@ from tests.providers.test_tiny_model import colour, mean
 from tests.support.factory import opener, service
 from tests.support.fake_vendors import FakeVendor, painted
 from ziggie_image_mcp.app.application import Application
-from ziggie_image_mcp.provider.testing import ALL_FEATURES, FakeProvider, model
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.assets.region import Margins
+from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.provider import FreeSize
+from ziggie_image_mcp.provider.testing import OPTIONS, FakeProvider, model
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.server.tools import make_server
 
@@ -134,7 +139,7 @@ async def test_without_a_local_editor_a_yes_lets_openai_edit(
         providers = {
             "comfyui": {"enabled": False},
             "diffusers": {"enabled": False},
-            "openai": {"baseUrl": f"{vendor.url}/v1"},
+            "openai": {"baseUrl": f"{vendor.url}/v1", "local": False, "flavour": "openai"},
         }
         ask = {
             "image": str(circle(tmp_path / "in", 1024)),
@@ -180,9 +185,9 @@ async def test_a_model_that_only_draws_from_text_is_left_out(tmp_path: Path) -> 
 
 async def test_the_provider_gets_the_pictures_at_the_jobs_size(tmp_path: Path) -> None:
     editor = model(
-        features=ALL_FEATURES | {"image_to_image", "inpaint", "strength"},
-        native_width=512,
-        native_height=512,
+        tasks=("text_to_image", "image_to_image", "inpaint"),
+        options=OPTIONS | {"strength"},
+        sizes=FreeSize(native_width=512, native_height=512),
     )
     fake = FakeProvider(models=[editor])
     made = service(tmp_path, fake, inputDirectories=[str(tmp_path / "in")])
@@ -203,7 +208,199 @@ async def test_the_provider_gets_the_pictures_at_the_jobs_size(tmp_path: Path) -
         assert mask.mode == "L"
         top, bottom = (mask.getpixel((5, y)) for y in (5, grown.height - 5))
     assert (top, bottom) == (255, 0)
-    assert grown.height > grown.width
+    assert (grown.width, grown.height) == (512, 512), "the part around what is painted anew"
+
+
+def photo(folder: Path) -> Path:
+    """1920x1080 pixels of noise: of a flat picture nobody could tell what was scaled."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = random.Random(0).randbytes(1920 * 1080 * 3)
+    Image.frombytes("RGB", (1920, 1080), data).save(folder / "photo.png", compress_level=1)
+    return folder / "photo.png"
+
+
+@pytest.mark.parametrize("native", [512, 1024])
+@pytest.mark.parametrize("box", [(800, 400, 1100, 700), (100, 50, 1800, 1000)])
+async def test_an_edit_under_a_mask_keeps_the_size_and_every_other_pixel(
+    native: int, box: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    editor = model(
+        tasks=("text_to_image", "inpaint"),
+        sizes=FreeSize(native_width=native, native_height=native, max_side=4096),
+    )
+    fake = FakeProvider(models=[editor])
+    made = service(tmp_path, fake, inputDirectories=[str(tmp_path / "in")])
+    file = photo(tmp_path / "in")
+    mask = Image.new("L", (1920, 1080))
+    mask.paste(255, box)
+    mask.save(tmp_path / "in" / "mask.png")
+    ask = {"image": str(file), "mask": str(tmp_path / "in" / "mask.png"), "prompt": "x"}
+    async with Client(make_server(opener(made))) as client:
+        plan = data(await client.call_tool("edit_image", ask | {"dry_run": True}))
+        found = data(await client.call_tool("edit_image", ask))
+    await made.aclose()
+
+    result, original = opened(found), Image.open(file)
+    sent = fake.seen[0]
+    assert plan["candidates"][0]["notes"] == found["notes"]
+    assert plan["candidates"][0]["size"] == found["images"][0]["size"] == "1920x1080"
+    assert sent.width * sent.height <= native * native * 1.02
+    assert result.size == (1920, 1080)
+    kept = result.copy()
+    kept.paste(original.crop(box), box)
+    assert kept.tobytes() == original.tobytes(), "what the mask keeps"
+    center = ((box[0] + box[2]) // 2, (box[1] + box[3]) // 2)
+    assert result.getpixel(center) == (0, 128, 128), "teal, as the fake paints"
+
+
+async def test_a_picture_that_is_changed_as_a_whole_keeps_its_size(tmp_path: Path) -> None:
+    editor = model(tasks=("image_to_image",), options=("strength",))
+    made = service(tmp_path, FakeProvider(models=[editor]), inputDirectories=[str(tmp_path / "in")])
+    ask = {"image": str(photo(tmp_path / "in")), "prompt": "x"}
+    async with Client(make_server(opener(made))) as client:
+        found = data(await client.call_tool("edit_image", ask))
+    await made.aclose()
+
+    assert opened(found).size == (1920, 1080)
+    assert found["notes"] == ["1920x1080 is worked on at 1368x768, and scaled back"]
+
+
+def editing(folder: Path, **config: Any) -> tuple[Service, FakeProvider]:
+    """A service with an editor that takes every size, and reads pictures from `folder`/in."""
+    editor = model(
+        tasks=("text_to_image", "image_to_image", "inpaint"),
+        options=OPTIONS | {"strength"},
+        sizes=FreeSize(native_width=512, native_height=512, max_side=4096),
+    )
+    fake = FakeProvider(models=[editor])
+    return service(folder, fake, inputDirectories=[str(folder / "in")], **config), fake
+
+
+@pytest.mark.parametrize("format", ["webp", "jpeg", "png"])
+async def test_under_a_mask_webp_keeps_every_pixel_and_jpeg_says_that_it_does_not(
+    format: Literal["webp", "jpeg", "png"], tmp_path: Path
+) -> None:
+    made, _ = editing(tmp_path)
+    file = photo(tmp_path / "in")
+    mask = Image.new("L", (1920, 1080))
+    mask.paste(255, (800, 400, 1100, 700))
+    mask.save(tmp_path / "in" / "mask.png")
+    request = await made.with_input_images(
+        ImageRequest(prompt="x", output_format=format), str(file), str(tmp_path / "in/mask.png")
+    )
+    result = await made.generate(request)
+    await made.aclose()
+
+    with Image.open(result.images[0].path) as kept, Image.open(file) as original:
+        above = (0, 0, 1920, 400)
+        same = kept.convert("RGB").crop(above).tobytes() == original.crop(above).tobytes()
+    assert same == (format != "jpeg")
+    assert any("jpeg is lossy" in note for note in result.notes) == (format == "jpeg")
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+async def test_a_jpeg_that_loses_its_transparency_says_so(
+    format: Literal["jpeg", "webp"], tmp_path: Path
+) -> None:
+    made, fake = editing(tmp_path)
+    image = Image.new("RGBA", (256, 256), (255, 0, 0, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 100, 100))
+    (tmp_path / "in").mkdir()
+    image.save(tmp_path / "in" / "clear.png")
+    request = await made.with_input_images(
+        ImageRequest(prompt="x", output_format=format),
+        str(tmp_path / "in" / "clear.png"),
+        expand=Margins(left=64),
+    )
+    result = await made.generate(request)
+    await made.aclose()
+
+    assert any("jpeg has no transparency" in note for note in result.notes) == (format == "jpeg")
+    sent = fake.seen[0].image
+    assert sent is not None
+    with Image.open(io.BytesIO(sent)) as part:
+        assert part.mode == "RGBA"
+    with Image.open(result.images[0].path) as kept:
+        assert kept.size == (320, 256)
+        if format == "webp":
+            assert kept.crop((64, 0, 320, 256)).tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "note"),
+    [
+        ((512, 512), "the image's shape is changed from 16:9 to 1:1"),
+        ((1000, 655), "the image's shape is changed from 16:9 to 1.53:1"),
+        ((640, 360), ""),
+        ((641, 360), ""),
+    ],
+)
+async def test_a_size_of_another_shape_is_honoured_and_said(
+    size: tuple[int, int], note: str, tmp_path: Path
+) -> None:
+    made, _ = editing(tmp_path)
+    request = await made.with_input_images(
+        ImageRequest(prompt="x", width=size[0], height=size[1]), str(photo(tmp_path / "in"))
+    )
+    plan = await made.plan(request)
+    result = await made.generate(request)
+    await made.aclose()
+
+    assert (result.images[0].width, result.images[0].height) == size
+    for notes in (plan.candidates[0].notes, result.notes):
+        shapes = [said for said in notes if "shape is changed" in said]
+        assert len(shapes) == bool(note)
+        assert note in "".join(shapes)
+
+
+async def test_masks_are_read_from_files_as_people_make_them(tmp_path: Path) -> None:
+    made, _ = editing(tmp_path)
+    folder = tmp_path / "in"
+    file = circle(folder)
+    hole = Image.open(file).convert("RGBA")
+    hole.paste((0, 0, 0, 0), (20, 20, 40, 40))
+    hole.save(folder / "hole.png")
+    red = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    red.paste((255, 0, 0, 255), (20, 20, 40, 40))
+    red.save(folder / "red.png")
+    deep = Image.new("I;16", (64, 64), 100)
+    deep.paste(65535, (20, 20, 40, 40))
+    deep.save(folder / "deep.png")
+    red.paste((0, 0, 255, 255), (20, 20, 40, 30))
+    red.save(folder / "two.png")
+    found = [
+        await made.with_input_images(ImageRequest(prompt="x"), str(file), str(folder / name))
+        for name in ("hole.png", "red.png", "deep.png")
+    ]
+    with pytest.raises(InvalidRequest, match="make it opaque"):
+        await made.with_input_images(ImageRequest(prompt="x"), str(file), str(folder / "two.png"))
+    await made.aclose()
+
+    for request in found:
+        assert request.mask is not None
+        assert request.mask.box == (20, 20, 40, 40)
+
+
+async def test_pictures_to_follow_reach_the_provider_as_they_are(tmp_path: Path) -> None:
+    able = model(capability={"max_references": 2})
+    fake = FakeProvider(models=[able, model(id="blind")])
+    made = service(tmp_path, fake, inputDirectories=[str(tmp_path / "in")])
+    file = circle(tmp_path / "in", 100)
+    async with Client(make_server(opener(made))) as client:
+        first = data(await client.call_tool("generate_image", {"prompt": "a cat"}))
+        names = f"{file}, {first['images'][0]['id']}"
+        found = data(await client.call_tool("generate_image", {"prompt": "x", "references": names}))
+        three = await client.call_tool(
+            "generate_image", {"prompt": "x", "references": f"{names}, {file}"}
+        )
+        absent = await client.call_tool("generate_image", {"prompt": "x", "references": "nothing"})
+    await made.aclose()
+
+    assert found["model"] == "model"
+    sizes = [Image.open(io.BytesIO(reference)).size for reference in fake.seen[-1].references]
+    assert sizes == [(100, 100), (1024, 1024)]
+    assert "needs 3 references, have at most 2 references" in said(three)
+    assert "references='nothing' cannot be used" in said(absent)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +435,7 @@ async def test_what_cannot_be_edited_is_named_before_anything_is_made(
     Image.new("RGB", (8, 8)).save(folder / "small.png")
     Image.new("L", (32, 32), 255).save(folder / "other.png")
     Image.new("L", (64, 64)).save(folder / "black.png")
-    fake = FakeProvider(models=[model(features=ALL_FEATURES | {"image_to_image", "inpaint"})])
+    fake = FakeProvider(models=[model(tasks=("text_to_image", "image_to_image", "inpaint"))])
     made = service(tmp_path, fake, inputDirectories=[str(folder)])
     ask: dict[str, Any] = {"image": "{in}/circle.png", "prompt": "x"} | arguments
     ask = {k: v.replace("{in}", str(folder)) if isinstance(v, str) else v for k, v in ask.items()}

@@ -49,7 +49,14 @@ PAY = ASK | {"allow_paid": True}
 BIG = 1024
 ONE_EACH = {
     name: {"enabled": False}
-    for name in ("gpt-image-2", "*-sunburst", "*flux-dev", "*flux-1.1-pro", "ideogram-ai*")
+    for name in (
+        "gpt-image-2",
+        "gpt-image-2.6*",
+        "*-sunburst",
+        "*flux-dev",
+        "*flux-1.1-pro",
+        "ideogram-ai*",
+    )
 }
 """Leaves one model that has a price to each vendor."""
 LOCAL_FIRST = {"preference": "cost", "models": ONE_EACH}
@@ -140,7 +147,14 @@ def routes(**urls: str) -> dict[str, Any]:
     """Providers at these addresses, and no others."""
     ends = {"openai": "/v1", "replicate": "", "comfyui": ""}
     off: dict[str, Any] = {name: {"enabled": False} for name in (*ends, "diffusers")}
-    return {"providers": off | {n: {"baseUrl": url + ends[n]} for n, url in urls.items()}}
+    as_abroad: dict[str, dict[str, Any]] = {
+        "openai": {"local": False, "flavour": "openai"},
+        "replicate": {"local": False},
+    }
+    return {
+        "providers": off
+        | {n: {"baseUrl": url + ends[n]} | as_abroad.get(n, {}) for n, url in urls.items()}
+    }
 
 
 def diffusers(folder: Path, vendor: FakeVendor) -> dict[str, Any]:

@@ -55,7 +55,7 @@ async def test_a_pause_alone_does_not_close_the_last_free_route(tmp_path: Path) 
 
 async def test_a_vendor_that_asks_to_wait_is_not_asked_again(tmp_path: Path) -> None:
     paid = FakePaidProvider(
-        answers=[RateLimited("paid", "slow down", 60.0)], quality=9.9, seconds=0.1
+        answers=[RateLimited("paid", "slow down", retry_after=60.0)], quality=9.9, seconds=0.1
     )
     made = service(tmp_path, FakeProvider(), paid, preference="quality")
     request = replace(ASK, allow_paid=True)

@@ -19,9 +19,9 @@ from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.inventory.types import Hardware
 from ziggie_image_mcp.jobs.workflow import Role
-from ziggie_image_mcp.provider.contract import AnyProvider
+from ziggie_image_mcp.provider import Model
+from ziggie_image_mcp.provider.contract import Provider
 from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider, model
-from ziggie_image_mcp.provider.types import Model
 from ziggie_image_mcp.server.tools import make_server
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.types import Preview
@@ -46,9 +46,9 @@ class Free(FakeProvider):
         super().__init__(name, models=[model(name, **facts)])
         self._counts = counts
 
-    async def models(self) -> Sequence[Model]:
+    async def list_models(self) -> Sequence[Model]:
         self._counts.listings[self.name] += 1
-        return await super().models()
+        return await super().list_models()
 
 
 class Paid(FakePaidProvider):
@@ -58,9 +58,9 @@ class Paid(FakePaidProvider):
         super().__init__(name, **facts)
         self._counts = counts
 
-    async def models(self) -> Sequence[Model]:
+    async def list_models(self) -> Sequence[Model]:
         self._counts.listings[self.name] += 1
-        return await super().models()
+        return await super().list_models()
 
 
 class CountingStore(ArtifactStore):
@@ -75,7 +75,7 @@ class CountingStore(ArtifactStore):
         return super().preview(image_id, **how)
 
 
-def real(folder: Path, counts: Counts, store: ArtifactStore, *providers: AnyProvider) -> Service:
+def real(folder: Path, counts: Counts, store: ArtifactStore, *providers: Provider) -> Service:
     """What production builds, its surveys as long-lived as there."""
     return build_service(
         Config(), folder, role=Role.ALONE, artifacts=store, providers=providers, probe=counts.probe

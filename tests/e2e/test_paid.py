@@ -34,6 +34,7 @@ from ziggie_image_mcp.errors import (
     ProviderUnavailable,
     RateLimited,
 )
+from ziggie_image_mcp.provider import Resolution, is_local
 from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.server.tools import make_server
@@ -246,7 +247,7 @@ async def test_never_means_never(tmp_path: Path) -> None:
     "error",
     [
         ProviderUnavailable("paid", "outage"),
-        RateLimited("paid", "busy", 3.0),
+        RateLimited("paid", "busy", retry_after=3.0),
         PaymentRequired("paid", "no credit"),
     ],
 )
@@ -309,7 +310,7 @@ async def test_a_cancelled_paid_job_is_stopped_and_stays_counted(tmp_path: Path)
             group.cancel_scope.cancel()
         holds = await made.billing.ledger.holds()
 
-    assert paid.cancelled == 1
+    assert paid.cancelled == ["hang"]
     assert [h.state for h in holds] == ["unknown"]
 
 
@@ -339,7 +340,7 @@ async def test_a_yes_to_one_charge_is_no_yes_to_a_second_after_one_in_vain(
     cost: float | None,
     tmp_path: Path,
 ) -> None:
-    lost = InvalidOutput("one", "made, charged and lost", 40_000)
+    lost = InvalidOutput("one", "made, charged and lost", charged=40_000)
     one = FakePaidProvider("one", answers=[lost], quality=9.0)
     other = FakePaidProvider("other")
     made = service(tmp_path, one, other, **config)
@@ -359,8 +360,8 @@ async def test_a_yes_to_one_charge_is_no_yes_to_a_second_after_one_in_vain(
 class Forgetful(FakePaidProvider):
     """A vendor that cannot look a job up."""
 
-    async def find(self, key: str) -> str | None:
-        raise OutcomeUnknown(self.name, "this vendor cannot look up")
+    async def resolve(self, key: str, remote_id: str) -> Resolution:
+        return Resolution(state="unknowable", reason="this vendor cannot look up")
 
 
 @pytest.mark.parametrize(
@@ -443,7 +444,7 @@ async def test_local_only_never_reaches_a_vendor_under_any_error(
     except ImageError:
         pass
     else:
-        assert result.model.local
+        assert is_local(result.model)
     await made.aclose()
 
     assert paid.submitted == []

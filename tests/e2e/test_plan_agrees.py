@@ -38,17 +38,20 @@ from ziggie_image_mcp.errors import (
     RateLimited,
 )
 from ziggie_image_mcp.jobs.errors import GenerationFailed
-from ziggie_image_mcp.jobs.executor import MAX_ATTEMPTS, WHOLE_PROVIDER
+from ziggie_image_mcp.jobs.executor import MAX_ATTEMPTS
 from ziggie_image_mcp.jobs.records import Result
-from ziggie_image_mcp.provider.testing import ALL_FEATURES, FakePaidProvider, FakeProvider, model
-from ziggie_image_mcp.provider.types import (
-    Feature,
-    Generation,
+from ziggie_image_mcp.provider import (
+    FreeSize,
+    Memory,
     Model,
-    Progress,
+    Option,
     ProviderRequest,
+    Run,
     Submission,
+    is_local,
+    is_present,
 )
+from ziggie_image_mcp.provider.testing import OPTIONS, FakePaidProvider, FakeProvider, model
 from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import Candidate, Plan
@@ -76,6 +79,8 @@ class World:
     free: Mapping[str, tuple[Model, ...]]
     paid: Mapping[str, Model]
     """One model each."""
+    prices: Mapping[str, int | None]
+    """Of a picture of theirs, 1e-6 USD; None is unknown."""
     endings: Mapping[str, tuple[Ending, ...]]
     """How the first attempts at a provider end; all later ones make a picture."""
     down: frozenset[str]
@@ -111,37 +116,35 @@ class Free(FakeProvider):
         self._endings = list(world.endings[name])
         self._ending: Ending | None = None
 
-    async def generate(
-        self, request: ProviderRequest, model: Model, progress: Progress
-    ) -> Generation:
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         if not self._trace.again((self.name, model.id)):
             self._ending = self._endings.pop(0) if self._endings else None
         ending = self._ending
         if ending is not None:
             self._answers.append(ending(self.name, "as told"))
-        return await super().generate(request, model, progress)
+        return await super().submit(request, model, run)
 
 
 class Paid(FakePaidProvider):
     """A fake that takes money, notes each attempt, and ends as it is told."""
 
     def __init__(self, trace: Trace, name: str, world: World) -> None:
-        super().__init__(name, price=world.paid[name].price_micro_usd or 0)
+        super().__init__(name, price=world.prices[name] or 0)
         self._trace = trace
         self._listed = world.paid[name]
         self._endings = list(world.endings[name])
         self._ending: Ending | None = None
 
-    async def models(self) -> Sequence[Model]:
+    async def list_models(self) -> Sequence[Model]:
         return [self._listed]
 
-    async def submit(self, request: ProviderRequest, model: Model, key: str) -> Submission:
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         if not self._trace.again((self.name, model.id)):
             self._ending = self._endings.pop(0) if self._endings else None
         ending = self._ending
         if ending is not None:
             self._answers.append(ending(self.name, "as told"))
-        return await super().submit(request, model, key)
+        return await super().submit(request, model, run)
 
 
 # Random worlds. The strategies are built once: building them costs more than drawing from them.
@@ -150,30 +153,37 @@ FREE = ("free0", "free1")
 PAID = ("paid0", "paid1")
 PRICES = [500, 3_000, 40_000, 40_001, 1_001_000, 1_234_567, None]
 DOLLARS = st.sampled_from([0, 0.003, 0.04, 0.0400005, 0.08, 0.1 + 0.2, 0.12, 1.001, 5])
-FEATURES: list[frozenset[Feature]] = [
-    ALL_FEATURES,
-    ALL_FEATURES,
-    ALL_FEATURES | frozenset[Feature](("sampler", "scheduler")),
-    frozenset[Feature](("text_to_image",)),
-    frozenset[Feature](("text_to_image", "seed", "steps")),
-    frozenset[Feature](),
+OPTION_SETS: list[frozenset[Option]] = [
+    OPTIONS,
+    OPTIONS,
+    OPTIONS | frozenset[Option](("sampler", "scheduler")),
+    frozenset[Option](),
+    frozenset[Option](("seed", "steps")),
 ]
 FACTS: dict[str, st.SearchStrategy[Any]] = {
     "quality": st.sampled_from([3.0, 6.0, 9.0]),
     "seconds": st.sampled_from([None, 0.5, 4.0, 300.0]),
-    "features": st.sampled_from(FEATURES),
-    "installed": st.sampled_from([True, False]),
-    "loaded": st.booleans(),
-    "native_width": st.sampled_from([64, 128]),
-    "min_side": st.sampled_from([16, 64, 96]),
-    "max_side": st.sampled_from([64, 128, 2048]),
-    "multiple_of": st.sampled_from([8, 64]),
+    "options": st.sampled_from(OPTION_SETS),
+    "tasks": st.sampled_from([("text_to_image",), ()]),
+    "state": st.sampled_from(["ready", "ready", "loaded", "missing"]),
+    "sizes": st.builds(
+        FreeSize,
+        native_width=st.sampled_from([64, 128]),
+        native_height=st.just(64),
+        min_side=st.sampled_from([16, 64]),
+        max_side=st.sampled_from([128, 2048]),
+        multiple_of=st.sampled_from([8, 64]),
+        max_ratio=st.sampled_from([None, 2.0]),
+    ),
     "max_images": st.sampled_from([1, 2, 16]),
     "distilled": st.booleans(),
     "commercial_use": st.sampled_from([True, False, None]),
-    "ram_bytes": st.sampled_from([None, 4 * GB, 64 * GB]),
-    "vram_bytes": st.sampled_from([None, 4 * GB, 64 * GB]),
-    "remote": st.booleans(),
+    "memory": st.builds(
+        Memory,
+        ram_bytes=st.sampled_from([None, 4 * GB, 64 * GB]),
+        vram_bytes=st.sampled_from([None, 4 * GB, 64 * GB]),
+        managed=st.booleans(),
+    ),
     "aliases": st.sampled_from([(), ("flux schnell",), ("sdxl",)]),
 }
 
@@ -204,13 +214,13 @@ def both(
 
 
 FREE_FACTS = both(
-    {"local": st.sampled_from([True, True, False])},
-    FACTS | {"demo": st.just(True), "price_micro_usd": st.none()},
+    {"where": st.sampled_from(["this_machine", "this_machine", "own_network", "vendor"])},
+    FACTS | {"demo": st.just(True), "price": st.none()},
 )
 PAID_FACTS = both(
     {
-        "local": st.just(False),
-        "price_micro_usd": st.sampled_from(PRICES),
+        "where": st.just("vendor"),
+        "price": st.sampled_from(PRICES),
         "quality": st.sampled_from([9.0, 9.0, 5.0]),
     },
     FACTS,
@@ -309,7 +319,7 @@ REQUESTS = st.builds(request_of, st.sampled_from(SIZES), few(WISHES, 2), st.bool
 
 
 def listed(name: str, facts: Sequence[dict[str, Any]]) -> tuple[Model, ...]:
-    native = {"native_width": 64, "native_height": 64}
+    native: dict[str, Any] = {"sizes": FreeSize(native_width=64, native_height=64)}
     return tuple(model(name, f"m{i}", **(native | one)) for i, one in enumerate(facts))
 
 
@@ -319,6 +329,7 @@ def world_of(
     return World(
         free={name: listed(name, lists[name]) for name in FREE if lists[name]},
         paid={name: listed(name, lists[name])[0] for name in PAID if lists[name]},
+        prices={name: lists[name][0]["price"] for name in PAID if lists[name]},
         endings={name: tuple(made) for name, made in endings.items()},
         **rest,
     )
@@ -404,7 +415,7 @@ def walk(world: World, candidates: Sequence[Candidate]) -> list[tuple[Route, End
         attempts.append(((name, candidate.model.id), ending))
         if ending is None or not ending.fallback or len(attempts) == MAX_ATTEMPTS:
             break
-        if issubclass(ending, WHOLE_PROVIDER):
+        if ending.scope in ("account", "provider"):
             out_of_reach.add(name)
     return attempts
 
@@ -433,8 +444,7 @@ def micro(dollars: float) -> Decimal:
 
 
 def cost_of(world: World, route: Route) -> int:
-    found = world.paid.get(route[0])
-    return (found.price_micro_usd or 0) * world.request.num_images if found else 0
+    return (world.prices.get(route[0]) or 0) * world.request.num_images
 
 
 async def assert_caps_hold(made: Service, world: World, paid: set[str]) -> None:
@@ -527,11 +537,11 @@ def assert_it_kept_the_rules(world: World, quoted: Quote | None, attempts: Seque
     models = {(m.provider, m.id): m for ms in world.free.values() for m in ms}
     models |= {(m.provider, m.id): m for m in world.paid.values()}
     for route in attempts:
-        kinds = {"auto", "local" if models[route].local else "cloud", route[0]}
-        assert models[route].installed
-        assert models[route].price_micro_usd is not None
+        kinds = {"auto", "local" if is_local(models[route]) else "cloud", route[0]}
+        assert is_present(models[route])
+        assert route[0] not in world.prices or world.prices[route[0]] is not None
         assert not cost_of(world, route) or may_pay(world, route, quoted)
-        assert models[route].local or config.privacy != "local_only"
+        assert models[route].where == "this_machine" or config.privacy != "local_only"
         assert config.provider in kinds
         assert (world.request.provider or "auto") in kinds
         assert len(attempts) <= MAX_ATTEMPTS

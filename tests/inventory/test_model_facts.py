@@ -107,9 +107,9 @@ def test_every_family_that_has_a_name_has_models() -> None:
 
 def test_what_a_provider_says_is_not_overruled() -> None:
     found = model_facts.enrich(
-        model(id="sd_xl_base_1.0.safetensors", license="Mine", quality=1.0, default_steps=9)
+        model(id="sd_xl_base_1.0.safetensors", license="Mine", quality=1.0, steps=9)
     )
 
-    assert (found.license, found.quality, found.default_steps) == ("Mine", 1.0, 9)
+    assert (found.license, found.quality, found.defaults.steps) == ("Mine", 1.0, 9)
     assert (found.family, found.title) == ("sdxl", "SDXL base 1.0")
     assert "sdxl" in found.aliases

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+import types
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.errors import ConfigError
+from ziggie_image_mcp.inventory import registry as module
 from ziggie_image_mcp.inventory.registry import Registry, discover
+from ziggie_image_mcp.inventory.survey import take_survey
+from ziggie_image_mcp.provider import ENTRY_POINT_GROUP, Model, ProviderContext, ProviderInfo
+from ziggie_image_mcp.provider.settings import ProviderSettings
+from ziggie_image_mcp.provider.testing import FakeProvider
 
 
 def registry(folder: Path, **config: Any) -> Registry:
@@ -66,3 +75,128 @@ async def test_a_wrong_section_is_named(
 
     for part in said:
         assert part in str(caught.value)
+
+
+class Plugin(FakeProvider):
+    """A third party's provider that is tried without being named."""
+
+    info: ClassVar[ProviderInfo] = ProviderInfo(summary="a plugin", automatic=True)
+
+    def __init__(self, name: str, settings: Any, context: ProviderContext) -> None:
+        super().__init__(name)
+
+
+class Demanding(ProviderSettings):
+    """It cannot be used without being named."""
+
+    needed: str
+
+
+class Faulty(ProviderSettings):
+    """It has a bug."""
+
+    def model_post_init(self, context: Any) -> None:
+        raise RuntimeError("boom")
+
+
+class Misnamed(Plugin):
+    """It calls itself something else."""
+
+    def __init__(self, name: str, settings: Any, context: ProviderContext) -> None:
+        super().__init__("other", settings, context)
+
+
+def raising(error: BaseException) -> type[Plugin]:
+    def __init__(self: Any, name: str, settings: Any, context: ProviderContext) -> None:
+        raise error
+
+    return type("Raising", (Plugin,), {"__init__": __init__})
+
+
+def nothing(*args: object) -> None:
+    """In place of `__new__`."""
+
+
+def models_at_once(self: Plugin) -> list[Model]:
+    """In place of a coroutine."""
+    return []
+
+
+def wrong(**members: Any) -> type[Plugin]:
+    return type("Wrong", (Plugin,), members)
+
+
+def install(
+    monkeypatch: pytest.MonkeyPatch, plugins: Sequence[tuple[str, type]], *more: EntryPoint
+) -> None:
+    entries = list(more)
+    for index, (name, kind) in enumerate(plugins):
+        plugin = types.ModuleType(f"plugin_{index}")
+        plugin.__dict__["Kind"] = kind
+        monkeypatch.setitem(sys.modules, plugin.__name__, plugin)
+        entries.append(EntryPoint(name, f"{plugin.__name__}:Kind", ENTRY_POINT_GROUP))
+
+    def found(group: str) -> list[EntryPoint]:
+        return [entry for entry in entries if entry.group == group]
+
+    monkeypatch.setattr(module, "entry_points", found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "have"),
+    [
+        (wrong(info=None), "PLUGIN_BROKEN", "without `info`"),
+        (
+            wrong(info=ProviderInfo(summary="x", key_names=(None,))),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            "PLUGIN_BROKEN",
+            "without `info`",
+        ),
+        (wrong(Settings=Demanding), "CONFIG_INVALID", "`needed`: Field required"),
+        (wrong(Settings=Faulty), "PLUGIN_BROKEN", "RuntimeError: boom"),
+        (raising(ConfigError("a section")), "CONFIG_INVALID", "a section"),
+        (raising(SystemExit(2)), "PLUGIN_BROKEN", "SystemExit: 2"),
+        (wrong(__new__=nothing), "PLUGIN_BROKEN", "NoneType lacks a part"),
+        (Misnamed, "PLUGIN_BROKEN", "has another name"),
+        (wrong(list_models=models_at_once), "PROVIDER_BROKEN", "has a bug (TypeError)"),
+    ],
+)
+async def test_what_is_wrong_with_a_plugin_that_nobody_named_is_a_reason(
+    kind: type, code: str, have: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, [("good", Plugin), ("bad", kind)])
+
+    survey = await take_survey(registry(tmp_path))
+
+    assert {m.provider for m in survey.models} == {"good"}
+    (rejection,) = survey.rejected
+    (reason,) = rejection.reasons
+    assert (rejection.provider, reason.code) == ("bad", code)
+    assert have in reason.have
+
+
+async def test_a_section_that_the_user_wrote_is_an_error_of_the_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, [("bad", wrong(Settings=Demanding))])
+
+    with pytest.raises(ConfigError, match="`needed`"):
+        await registry(tmp_path, providers={"bad": {}}).open()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_no_plugin_takes_the_place_of_another(
+    order: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = EntryPoint("openai", "ziggie_image_providers.openai:OpenAI", ENTRY_POINT_GROUP)
+    plugins = [("openai", Plugin), ("twice", Plugin), ("twice", Plugin)]
+    install(monkeypatch, plugins[::order], ours)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    built = registry(tmp_path)
+
+    await built.open()
+
+    assert {name: type(p).__name__ for name, p in built.providers().items()} == {"openai": "OpenAI"}
+    reasons = {r.provider: r.reasons[0] for r in built.switched_off()}
+    assert set(reasons) == {"openai", "twice"}
+    assert "the name of" in reasons["twice"].have
+    assert reasons["openai"].fix.startswith("update or uninstall plugin_")

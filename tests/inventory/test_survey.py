@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -14,8 +15,8 @@ from ziggie_image_mcp.errors import ConfigError, ProviderUnavailable
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import SurveyCache, take_survey
 from ziggie_image_mcp.inventory.types import Survey
-from ziggie_image_mcp.provider.testing import FakeProvider
-from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.provider import FREE, Estimate, FreeSize, Model, ProviderRequest
+from ziggie_image_mcp.provider.testing import FakeProvider, model
 
 
 class Counting(FakeProvider):
@@ -23,10 +24,10 @@ class Counting(FakeProvider):
 
     asked = 0
 
-    async def models(self) -> Sequence[Model]:
+    async def list_models(self) -> Sequence[Model]:
         self.asked += 1
         await anyio.sleep(0)
-        return await super().models()
+        return await super().list_models()
 
 
 class Clock:
@@ -112,9 +113,9 @@ async def test_a_survey_that_took_long_is_fresh_from_its_end(tmp_path: Path) -> 
     clock = Clock()
 
     class Slow(Counting):
-        async def models(self) -> Sequence[Model]:
+        async def list_models(self) -> Sequence[Model]:
             clock.now += 4.0
-            return await super().models()
+            return await super().list_models()
 
     fake = Slow()
     surveys = SurveyCache(registry(tmp_path, fake), fresh_seconds=3.0, clock=clock)
@@ -140,9 +141,9 @@ async def test_a_survey_that_expires_while_it_is_taken_is_given_once_and_not_kep
     tmp_path: Path,
 ) -> None:
     class Changing(Counting):
-        async def models(self) -> Sequence[Model]:
+        async def list_models(self) -> Sequence[Model]:
             surveys.expire()
-            return await super().models()
+            return await super().list_models()
 
     fake = Changing()
     surveys = SurveyCache(registry(tmp_path, fake))
@@ -160,10 +161,10 @@ async def test_an_asker_who_gives_up_does_not_take_the_survey_from_the_others(
     started, go_on = anyio.Event(), anyio.Event()
 
     class Waiting(Counting):
-        async def models(self) -> Sequence[Model]:
+        async def list_models(self) -> Sequence[Model]:
             started.set()
             await go_on.wait()
-            return await super().models()
+            return await super().list_models()
 
     surveys = SurveyCache(registry(tmp_path, Waiting()))
     taken: list[Survey] = []
@@ -188,3 +189,104 @@ async def test_a_wrong_section_is_told_by_every_survey_and_nothing_is_kept(tmp_p
     for _ in range(2):
         with pytest.raises(ConfigError, match="comfyu"):
             await surveys.take()
+
+
+NOTHING = Estimate(expected=0, upper=0)
+
+
+class Buggy(FakeProvider):
+    """Its listing has a bug."""
+
+    async def list_models(self) -> Sequence[Model]:
+        raise KeyError("sk-proj-secretsecretsecret")
+
+
+@pytest.mark.parametrize(
+    ("models", "fault"),
+    [
+        ([model("fake", where="vendor", prices=FREE)], "FREE, although a vendor runs it"),
+        ([model("other")], "a model of 'other'"),
+        (["a model"], "Input should be an instance of Model"),
+        (
+            [model("fake", sizes=FreeSize(min_side=2048))],
+            "text_to_image at 1024x1024 unasked, although it takes 2048 to 2048 px in steps of 8",
+        ),
+    ],
+)
+async def test_a_model_that_keeps_not_to_the_contract_is_left_out_with_the_reason(
+    models: Any, fault: str, tmp_path: Path
+) -> None:
+    good = model("fake", "good")
+
+    survey = await take_survey(registry(tmp_path, FakeProvider(models=[*models, good])))
+
+    assert [m.id for m in survey.models] == ["good"]
+    (reason,) = survey.rejected[0].reasons
+    assert (reason.code, reason.have) == ("PROVIDER_BROKEN", fault)
+
+
+async def test_a_bug_in_one_listing_takes_no_other_provider_with_it(tmp_path: Path) -> None:
+    survey = await take_survey(registry(tmp_path, Buggy("buggy"), FakeProvider("good")))
+
+    assert [m.provider for m in survey.models] == ["good"]
+    ((reason,),) = [r.reasons for r in survey.rejected]
+    assert reason.code == "PROVIDER_BROKEN"
+    assert reason.have == "buggy has a bug (KeyError); the server's log tells it"
+
+
+async def test_a_provider_whose_estimate_has_a_bug_or_makes_no_sense_has_no_price(
+    tmp_path: Path,
+) -> None:
+    class Wrong(FakeProvider):
+        def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
+            if request.num_images == 1:
+                raise ZeroDivisionError
+            answers: dict[int, Any] = {2: Estimate(expected=2, upper=1), 3: 5, 4: NOTHING}
+            return cast(Estimate, answers[request.num_images])
+
+    providers = registry(tmp_path, Wrong())
+    request = ProviderRequest(prompt="a cat", width=64, height=64)
+    await providers.open()
+
+    for count in (1, 2, 3, 4):
+        assert providers.estimate(replace(request, num_images=count), model(price=5)) is None
+    assert providers.estimate(replace(request, num_images=4), model(price=0)) == NOTHING
+
+
+class Elsewhere(Registry):
+    """Its providers are at addresses of others."""
+
+    def is_here(self, provider: str) -> bool:
+        return False
+
+
+async def test_a_model_at_anothers_address_may_not_say_that_it_is_on_this_machine(
+    tmp_path: Path,
+) -> None:
+    """By this a prompt leaves the machine, or stays, under `privacy: local_only`."""
+    liar = FakeProvider(models=[model("fake", "liar"), model("fake", "honest", where="vendor")])
+
+    survey = await take_survey(Elsewhere(Config(), tmp_path, extra=[liar]))
+
+    assert [m.id for m in survey.models] == ["honest"]
+    (reason,) = survey.rejected[0].reasons
+    assert reason.have == "this machine, although its address is another's"
+
+
+@pytest.mark.parametrize(
+    ("section", "here"),
+    [
+        ({}, False),
+        ({"baseUrl": "http://192.168.1.7/v1"}, False),
+        ({"baseUrl": "http://127.0.0.1:9/v1"}, True),
+        ({"baseUrl": "http://127.0.0.1:9/v1", "local": False}, False),
+    ],
+)
+async def test_whose_address_it_is_comes_from_the_config(
+    section: dict[str, Any], here: bool, tmp_path: Path
+) -> None:
+    built = registry(tmp_path, providers={"mine": {"type": "openai"} | section})
+
+    await built.open()
+
+    assert built.is_here("mine") is here

@@ -24,8 +24,8 @@ from ziggie_image_mcp.jobs.device_queue import (
 )
 from ziggie_image_mcp.jobs.leases import Leases, queue_database
 from ziggie_image_mcp.jobs.running import RunningJob
+from ziggie_image_mcp.provider import ProviderRequest
 from ziggie_image_mcp.provider.testing import model
-from ziggie_image_mcp.provider.types import ProviderRequest
 from ziggie_image_mcp.routing.types import Candidate
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -180,6 +180,92 @@ def test_what_a_killed_server_had_made_of_several_prompts_is_kept_and_the_rest_i
     assert made[0].stat().st_mtime_ns == first
 
 
+class Comfy(FakeComfyUI):
+    """Its pictures are real ones; of models it has one."""
+
+    async def _answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, object]:
+        if path == "/api/view":
+            return 200, picture(512, 512)
+        if path == "/api/models/checkpoints":
+            return 200, ["v1-5-pruned.safetensors"]
+        if path.startswith("/api/models/"):
+            return 200, []
+        return await super()._answer(method, path, body)
+
+
+@pytest.mark.parametrize("meanwhile", ["it goes on", "it finishes", "it is restarted"])
+async def test_a_batch_at_comfyui_of_a_killed_server_goes_on_where_it_was(
+    meanwhile: str, tmp_path: Path
+) -> None:
+    async with Comfy(ending="hangs") as comfy:
+        config: dict[str, Any] = {
+            "providers": {"comfyui": {"baseUrl": comfy.url}, "diffusers": {"enabled": False}}
+        }
+
+        def begin() -> str:
+            with server(tmp_path, **config) as first:
+                first.hello()
+                wish = {"prompt": "a cat", "num_images": 3, "seed": 5, "wait_seconds": 1}
+                job_id = data(first.call(1, "generate_image", wish))["job_id"]
+                os.kill(first.process.pid, signal.SIGKILL)
+                return str(job_id)
+
+        job_id = await anyio.to_thread.run_sync(begin)
+        posted = [prompt["prompt_id"] for prompt in comfy.prompts]
+        comfy.ending = "completed"
+        if meanwhile == "it is restarted":
+            comfy.forget()
+        if meanwhile == "it finishes":
+            comfy.finish()
+
+        def go_on() -> dict[str, Any]:
+            with server(tmp_path, **config) as second:
+                second.hello()
+                return data(second.call(1, "get_job", {"job_id": job_id, "wait_seconds": 60}))
+
+        made: list[dict[str, Any]] = []
+        async with anyio.create_task_group() as group:
+            if meanwhile == "it goes on":
+
+                async def later() -> None:
+                    await anyio.sleep(4)
+                    comfy.finish()
+
+                group.start_soon(later)
+            made.append(await anyio.to_thread.run_sync(go_on))
+
+    (found,) = made
+    assert [image["seed"] for image in found["images"]] == [5, 6, 7]
+    again = [prompt["prompt_id"] for prompt in comfy.prompts[3:]]
+    assert len(posted) == 3
+    assert again == (posted if meanwhile == "it is restarted" else []), "the very same prompts"
+
+
+async def test_what_comfyui_makes_for_a_job_that_was_cancelled_is_stopped(tmp_path: Path) -> None:
+    async with Comfy(ending="hangs") as comfy:
+        config: dict[str, Any] = {
+            "providers": {"comfyui": {"baseUrl": comfy.url}, "diffusers": {"enabled": False}}
+        }
+
+        def work() -> dict[str, Any]:
+            with server(tmp_path, **config) as first:
+                first.hello()
+                wish = {"prompt": "a cat", "num_images": 2, "wait_seconds": 1}
+                job_id = data(first.call(1, "generate_image", wish))["job_id"]
+                os.kill(first.process.pid, signal.SIGKILL)
+            with server(tmp_path, **config) as second:
+                second.hello()
+                return data(second.call(1, "cancel_job", {"job_id": job_id}))
+
+        ended = await anyio.to_thread.run_sync(work)
+
+        assert ended["status"] == "cancelled"
+        with anyio.fail_after(STOPPED_WITHIN):
+            while comfy.running or comfy.pending:
+                await anyio.sleep(0.05)
+    assert len(comfy.prompts) == 2
+
+
 async def test_a_paid_job_of_a_killed_server_is_collected_and_never_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +285,10 @@ async def test_a_paid_job_of_a_killed_server_is_collected_and_never_sent_again(
     with FakeVendor(slow) as vendor:
         config = {
             "provider": "replicate",
-            "providers": {"replicate": {"baseUrl": vendor.url}, "comfyui": {"enabled": False}},
+            "providers": {
+                "replicate": {"baseUrl": vendor.url, "local": False},
+                "comfyui": {"enabled": False},
+            },
             "budget": {"perDay": 1},
             "allowPaidFallback": "withinBudget",
         }
@@ -308,7 +397,10 @@ async def test_cancel_job_stops_a_cloud_job_and_says_that_nobody_knows_its_price
         )
 
     with FakeVendor(busy) as vendor:
-        providers = {"replicate": {"baseUrl": vendor.url}, "comfyui": {"enabled": False}}
+        providers = {
+            "replicate": {"baseUrl": vendor.url, "local": False},
+            "comfyui": {"enabled": False},
+        }
         config = {"provider": "replicate", "providers": providers}
         budget = {"budget": {"perDay": 1}, "allowPaidFallback": "withinBudget"}
         async with in_memory(tmp_path, **config, **budget) as client:

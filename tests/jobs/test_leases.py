@@ -35,7 +35,7 @@ leases = Leases(folder, queue_database(folder / "queue.sqlite3"), shared=False)
 print(anyio.run(leases.acquire), flush=True)
 sys.stdin.read()
 """
-ELSEWHERE = "elsewhere-1-abcdef/0/2-0123456789abcdef"
+ELSEWHERE = "elsewhere-1-abcdef/0/3-0123456789abcdef"
 OLD_ELSEWHERE = "elsewhere-1-abcdef/0/0123456789abcdef"
 
 
@@ -147,7 +147,7 @@ async def test_who_leaves_jobs_leaves_its_name_for_whoever_takes_them_up(tmp_pat
 async def test_a_process_has_one_name_for_as_long_as_it_lives(tmp_path: Path) -> None:
     async with lease(tmp_path) as own:
         assert await own.acquire() == await own.acquire() == own.owner
-        assert own.owner.startswith(f"{host(tmp_path)}/0/2-")
+        assert own.owner.startswith(f"{host(tmp_path)}/0/3-")
         assert len(list(tmp_path.glob("*.name"))) == 1
 
 
@@ -259,12 +259,12 @@ async def test_an_owner_that_version_1_wrote_is_alive_as_its_process_is(tmp_path
 async def test_version_1_lives_while_one_of_its_processes_has_its_lock(tmp_path: Path) -> None:
     old = f"{host(tmp_path)}/5/0123456789abcdef"
     async with lease(tmp_path) as own:
-        alone = await own.version_1_lives()
+        alone = await own.version_lives("1")
         (tmp_path / "slot-5.name").write_text(old, encoding="utf-8")
         lock = FileLock(tmp_path / "slot-5.lock", thread_local=False)
         with lock:
-            beside_it = await own.version_1_lives(), await own.alive(old), await own.dead()
-        after_it = await own.version_1_lives(), await own.alive(old), await own.dead()
+            beside_it = await own.version_lives("1"), await own.alive(old), await own.dead()
+        after_it = await own.version_lives("1"), await own.alive(old), await own.dead()
 
     assert alone is False
     assert beside_it == (True, True, [])
@@ -287,7 +287,7 @@ async def test_version_1_lives_on_another_host_while_its_heart_beats(
     database = tmp_path / "shared.sqlite3"
     await put_heartbeat(database, name, silent)
     async with lease(tmp_path / "b", database) as own:
-        assert await own.version_1_lives() is lives
+        assert await own.version_lives("1") is lives
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes are stopped")

@@ -7,14 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import postgres
-from ziggie_image_mcp.jobs import result_cache_tables, version_1
+from ziggie_image_mcp.jobs import result_cache_tables, version_1, version_2
 from ziggie_image_mcp.jobs.result_cache import RESULTS_KEPT, ResultCache, cache_key
-from ziggie_image_mcp.provider.testing import picture
-from ziggie_image_mcp.provider.types import Model, ProviderRequest
+from ziggie_image_mcp.provider import Control, Lora, Model, ProviderRequest
+from ziggie_image_mcp.provider.testing import model, picture
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
@@ -32,8 +33,8 @@ JOB = ProviderRequest(
     steps=20,
     guidance_scale=7.0,
 )
-MODEL = Model(id="m", provider="a", local=True)
-IDENTITY = f"{MODEL.vram_bytes}/{MODEL.ram_bytes}"
+MODEL = model("a", "m")
+IDENTITY = f"{MODEL.memory.vram_bytes}/{MODEL.memory.ram_bytes}"
 REQUEST = ImageRequest(prompt="a cat", seed=7)
 ROUTE = Candidate(
     model=MODEL,
@@ -223,6 +224,33 @@ async def test_the_key_of_version_1_is_still_found_and_that_of_this_version_goes
         assert await ids(cache) == [old.id]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"transparent": True},
+        {"seamless": True},
+        {"style": "anime"},
+        {"quality": "high"},
+        {"reference_ids": ("20261123-01",)},
+        {"loras": (Lora(id="pixel"),)},
+        {"control": (Control(kind="canny", image_id="20261123-01"),)},
+    ],
+)
+async def test_an_earlier_key_answers_nothing_that_its_version_did_not_know(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    (old,) = saved(tmp_path)
+    route = replace(ROUTE, request=replace(JOB, **change))
+    for key in (
+        version_1.cache_key(route.request, MODEL, "png", IDENTITY),
+        version_2.cache_key(route.request, MODEL, "png", IDENTITY, beside={}),
+    ):
+        await put(tmp_path, key, [old], timedelta(days=1))
+    async with opened(tmp_path) as cache:
+        assert await cache.find(REQUEST, route) is None
+        assert await cache.find(REQUEST, ROUTE) is not None
+
+
 def test_the_key_that_version_1_gave_is_computed_as_it_did() -> None:
     assert version_1.cache_key(JOB, MODEL, "png", "f") == (
         "9edcf3fa820e67efc417135279292a020fc2716cdf7d8b881f4cdd4e355e78d6"
@@ -259,14 +287,17 @@ def test_every_fact_that_makes_another_picture_makes_another_key(
 
 
 def test_a_key_stays_the_same_from_one_version_to_the_next() -> None:
-    assert cache_key(JOB, MODEL, "png", "f") == (
+    assert version_2.cache_key(JOB, MODEL, "png", "f", beside={}) == (
         "ab31c517d2f633aab885339937d9a391ae98dadb66402d02635a2e67475dcece"
+    )
+    assert cache_key(JOB, MODEL, "png", "f") == (
+        "ef0736a7292f321ab30c92aad7e4258ecc3b8d3acca20007b0786315a37e0877"
     )
 
 
 def test_what_makes_no_other_picture_makes_no_other_key() -> None:
     job = replace(JOB, guidance_scale=7)
-    model = replace(MODEL, loaded=True, title="M", quality=3.0)
+    model = replace(MODEL, state="loaded", title="M", quality=3.0)
 
     assert cache_key(job, model, "png", "f") == cache_key(JOB, MODEL, "png", "f")
 

@@ -26,7 +26,7 @@ BAD = InvalidOutput("p", "blank")
 
 
 def limited(seconds: float | None) -> RateLimited:
-    return RateLimited("p", "wait", seconds)
+    return RateLimited("p", "wait", retry_after=seconds)
 
 
 @pytest.mark.parametrize(

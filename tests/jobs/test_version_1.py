@@ -7,11 +7,10 @@ import shutil
 import socket
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -32,7 +31,8 @@ from ziggie_image_mcp.jobs.leases import host
 from ziggie_image_mcp.jobs.monitor import HEARTBEAT_SECONDS
 from ziggie_image_mcp.jobs.records import BATCH, JobSpec
 from ziggie_image_mcp.jobs.workflow import Role
-from ziggie_image_mcp.provider.types import Model, ProviderRequest
+from ziggie_image_mcp.provider import ProviderRequest
+from ziggie_image_mcp.provider.testing import model
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
@@ -243,7 +243,7 @@ async def test_a_delayed_job_keeps_its_time(data: Path) -> None:
     assert view.status == "queued"
     [(status, version, due)] = rows
     expected = facts()["sqlite"]["jobs"][FAR]["delay_until_epoch_ms"]
-    assert (status, version) == ("DELAYED", "2")
+    assert (status, version) == ("DELAYED", "3")
     assert abs(due - expected) < 60_000
 
 
@@ -303,8 +303,8 @@ async def test_the_names_of_version_1_are_computed_as_it_did() -> None:
         assert name == known["batch_id"]
     for known in keys["cache_keys"]:
         job = ProviderRequest(**known["job"])
-        values: Mapping[str, Any] = known["model"]
-        key = old.cache_key(job, Model(**values), known["output_format"], known["fingerprint"])
+        one = model(known["model"]["provider"], known["model"]["id"])
+        key = old.cache_key(job, one, known["output_format"], known["fingerprint"])
         assert key == known["key"]
 
 
@@ -354,7 +354,7 @@ async def test_an_old_worker_and_a_new_one_on_one_database_each_end_their_own_jo
     engine = log_lines(data / "engine.jsonl")
     assert Counter((line["prompt"][:3], line["who"]) for line in engine) == {
         ("old", "version-1"): JOBS,
-        ("new", "version-2"): JOBS,
+        ("new", "version-3"): JOBS,
     }
     assert Counter(line["who"] for line in log_lines(data / "vendor.jsonl")) == {"version-1": JOBS}
 
@@ -381,7 +381,7 @@ async def test_the_jobs_of_an_old_worker_that_is_killed_are_taken_up_by_the_new_
     assert [view.ended for view in while_alive if view is not None] == [False, False]
     assert [view.status for view in views if view is not None] == ["done", "done"]
     who = Counter(line["who"] for line in log_lines(data / "engine.jsonl"))
-    assert who == {"version-1": 1, "version-2": 2}
+    assert who == {"version-1": 1, "version-3": 2}
 
 
 async def ended(service: Service, job_ids: Sequence[str]) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.support.comfyui_answers import ID, Answers, listed, made
+from tests.support.comfyui_answers import ID, Answers, generated, listed
 from tests.support.fake_comfyui import PNG
-from ziggie_image_mcp.provider.contract import Provider, ProviderContext
+from ziggie_image_mcp.provider import FREE, Provider, ProviderContext, ProviderType
 from ziggie_image_providers.comfyui import ComfyUI
 from ziggie_image_providers.comfyui.settings import Settings
 
@@ -179,14 +179,14 @@ async def test_the_whole_graph_of(
 ) -> None:
     answers = Answers({f"models/{folder}": [model]})
 
-    result = await made(answers, model, **changes)
+    result = await generated(answers, model, **changes)
 
     [posted] = copy.deepcopy(answers.posted)
     prefix = posted["prompt"]["save"]["inputs"].pop("filename_prefix")
     assert posted.keys() == {"prompt", "prompt_id", "client_id"}
     assert posted["prompt"] == graph
-    assert re.fullmatch(f"ziggie/{ID}", prefix)
     assert re.fullmatch(ID, posted["prompt_id"])
+    assert prefix == f"ziggie/{posted['prompt_id']}"
     assert re.fullmatch(ID, posted["client_id"])
     assert [i.data for i in result.images] == [PNG]
     assert [i.seed for i in result.images] == [4294967295]
@@ -205,10 +205,10 @@ async def test_all_goes_under_the_path_of_the_base_url_with_the_users_headers() 
 
 
 def test_settings_take_the_camel_case_of_config_json_and_nothing_unknown() -> None:
-    said = Settings.model_validate({"baseUrl": "http://h:1/x", "verifyTls": False, "timeout": 5})
+    section = Settings.model_validate({"baseUrl": "http://h:1/x", "verifyTls": False, "timeout": 5})
 
-    assert said.base_url == "http://h:1/x"
-    assert not said.verify_tls
+    assert section.base_url == "http://h:1/x"
+    assert not section.verify_tls
     with pytest.raises(ValidationError, match="baseURL"):
         Settings.model_validate({"baseURL": "http://h:1"})
 
@@ -222,34 +222,37 @@ def test_a_base_url_must_be_an_address(url: str) -> None:
 
 
 def test_no_secret_is_in_the_settings_as_text() -> None:
-    said = Settings.model_validate({"baseUrl": "http://me:secret@h", "headers": {"K": "secret"}})
+    section = Settings.model_validate({"baseUrl": "http://me:secret@h", "headers": {"K": "secret"}})
 
-    assert "secret" not in repr(said)
-    assert "secret" not in str(said)
+    assert "secret" not in repr(section)
+    assert "secret" not in str(section)
 
 
 @pytest.mark.parametrize(
-    ("url", "told", "local"),
+    ("url", "local", "where"),
     [
-        ("http://127.0.0.1:1", None, True),
-        ("http://192.168.0.7:8188", None, False),
-        ("http://192.168.0.7:8188", True, True),
-        ("http://127.0.0.1:1", False, False),
+        ("http://127.0.0.1:1", None, "this_machine"),
+        ("http://192.168.0.7:8188", None, "own_network"),
+        ("http://gpu.test:8188", None, "own_network"),
+        ("http://gpu.test:8188", True, "own_network"),
+        ("http://127.0.0.1:1", False, "own_network"),
     ],
 )
-async def test_a_model_is_local_on_this_machine_or_when_the_user_says_so(
-    url: str, told: bool | None, local: bool
+async def test_who_sees_the_prompts_goes_by_the_address_and_by_what_the_user_says(
+    url: str, local: bool | None, where: str
 ) -> None:
-    models = await listed(Answers(), baseUrl=url, local=told)
+    models = await listed(Answers(), baseUrl=url, local=local)
 
-    assert {m.local for m in models.values()} == {local}
+    assert {m.where for m in models.values()} == {where}
+    assert {m.prices for m in models.values()} == {FREE}
 
 
 def test_it_keeps_the_contract_of_a_provider() -> None:
     context = ProviderContext(data_dir=Path("unused"))
+    kind: ProviderType = ComfyUI
 
-    built: Provider = ComfyUI("render box", Settings(), context)
+    provider: Provider = kind("render box", Settings(), context)
 
-    assert built.name == "render box"
-    assert ComfyUI.Settings is Settings
-    assert ComfyUI.automatic
+    assert provider.name == "render box"
+    assert kind.contract == 1
+    assert kind.info.automatic

@@ -8,9 +8,18 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.comfyui_answers import Answer, Answers, listed, made, provider
+from tests.support.comfyui_answers import (
+    Answer,
+    Answers,
+    generate,
+    generated,
+    listed,
+    named,
+    provider,
+    silence,
+)
 from tests.support.fake_comfyui import OOM, PNG, STATS
-from ziggie_image_mcp.errors import (
+from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     EngineCrashed,
     InvalidOutput,
@@ -18,11 +27,13 @@ from ziggie_image_mcp.errors import (
     ModelUnusable,
     OutOfMemory,
     ProviderError,
+    ProviderRequest,
     ProviderUnavailable,
     RateLimited,
     RequestRejected,
+    Run,
 )
-from ziggie_image_mcp.provider.types import Model, ProviderRequest
+from ziggie_image_providers.comfyui.failures import WrongService
 
 
 def refusal(kind: str, **extra: Any) -> httpx2.Response:
@@ -49,16 +60,16 @@ def refusal(kind: str, **extra: Any) -> httpx2.Response:
     ("answer", "error", "words"),
     [
         (httpx2.ConnectError("secret"), ProviderUnavailable, "start ComfyUI, or set providers."),
-        (httpx2.Response(200, html="<html>secret</html>"), ProviderUnavailable, "something else"),
-        (httpx2.Response(404, text="secret"), ProviderUnavailable, "something else answers at"),
-        ({"version": "secret"}, ProviderUnavailable, "something else answers at"),
+        (httpx2.Response(200, html="<html>secret</html>"), WrongService, "something else"),
+        (httpx2.Response(404, text="secret"), WrongService, "something else answers at"),
+        ({"version": "secret"}, WrongService, "something else answers at"),
         (
             STATS | {"devices": [{"name": "koboldcpp", "type": "cpu"}]},
-            ProviderUnavailable,
+            WrongService,
             "KoboldCpp, which only imitates ComfyUI answers at",
         ),
-        (httpx2.Response(401, text="secret"), AuthenticationFailed, "check the key or headers"),
-        (httpx2.Response(403, text="secret"), AuthenticationFailed, "check the key or headers"),
+        (httpx2.Response(401, text="secret"), AuthenticationFailed, "check the key or the headers"),
+        (httpx2.Response(403, text="secret"), AuthenticationFailed, "check the key or the headers"),
         (httpx2.Response(429, headers={"retry-after": "9"}), RateLimited, "try again in 9 s"),
         (httpx2.Response(502, text="secret"), ProviderUnavailable, "look at the server's log"),
     ],
@@ -149,14 +160,14 @@ async def test_what_is_no_comfyui_is_told_apart(
         pytest.param(
             httpx2.Response(400, json={"error": {"type": "prompt_no_outputs"}, "node_errors": {}}),
             RequestRejected,
-            "It said: prompt_no_outputs.",
+            "it says: prompt_no_outputs",
             id="another reason",
         ),
         pytest.param(httpx2.Response(400, text="x"), RequestRejected, "HTTP 400", id="no JSON"),
         pytest.param(httpx2.Response(401), AuthenticationFailed, "HTTP 401", id="no key"),
         pytest.param(httpx2.Response(429), RateLimited, "try again later", id="too many"),
         pytest.param(
-            httpx2.Response(200, html="<html>"), ProviderUnavailable, "something else", id="a page"
+            httpx2.Response(200, html="<html>"), WrongService, "something else", id="a page"
         ),
     ],
 )
@@ -172,7 +183,7 @@ async def test_a_refused_graph_is(
     answers.answers["jobs"] = httpx2.Response(404)
 
     with pytest.raises(error, match=re.escape(words)) as caught:
-        await made(answers, "v1-5-pruned.safetensors")
+        await generated(answers, "v1-5-pruned.safetensors")
 
     assert type(caught.value) is error
     assert len(answers.posted) == 1
@@ -183,7 +194,7 @@ def failure(kind: str, message: str, node: str = "KSampler") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("said", "error", "words"),
+    ("facts", "error", "words"),
     [
         (OOM, OutOfMemory, "ran out of memory in KSampler"),
         (
@@ -239,12 +250,12 @@ def failure(kind: str, message: str, node: str = "KSampler") -> dict[str, Any]:
     ],
 )
 async def test_a_job_that_fails_is(
-    said: dict[str, Any], error: type[ProviderError], words: str
+    facts: dict[str, Any], error: type[ProviderError], words: str
 ) -> None:
-    answers = Answers(status="failed", execution_error=said)
+    answers = Answers(status="failed", execution_error=facts)
 
     with pytest.raises(error, match=re.escape(words)) as caught:
-        await made(answers, "v1-5-pruned.safetensors")
+        await generated(answers, "v1-5-pruned.safetensors")
 
     assert type(caught.value) is error
     assert not re.search(r"Traceback|File|/home|Users|seed|secret", str(caught.value))
@@ -260,7 +271,7 @@ async def test_an_unknown_sampler_or_scheduler_is_refused_with_the_nearest(
     answers = Answers()
 
     with pytest.raises(RequestRejected, match=f"{value}'; nearest: {near}"):
-        await made(answers, "v1-5-pruned.safetensors", **{field: value})
+        await generated(answers, "v1-5-pruned.safetensors", **{field: value})
 
     assert answers.posted == []
 
@@ -269,14 +280,14 @@ async def test_a_size_that_comfyui_would_cut_in_silence_is_refused() -> None:
     answers = Answers()
 
     with pytest.raises(RequestRejected, match="multiples of 16"):
-        await made(answers, "flux1-schnell.safetensors", width=520)
+        await generated(answers, "flux1-schnell.safetensors", width=520)
 
     assert answers.posted == []
 
 
 async def test_a_model_that_is_not_listed_is_missing_with_the_nearest_names() -> None:
     with pytest.raises(ModelMissing, match=r"nearest: sd_xl_base_1\.0\.safetensors"):
-        await made(Answers(), "sd_xl_base_0.9.safetensors")
+        await generated(Answers(), "sd_xl_base_0.9.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -289,39 +300,29 @@ async def test_a_model_that_is_not_listed_is_missing_with_the_nearest_names() ->
 )
 async def test_what_is_no_picture_is_refused(answer: httpx2.Response, words: str) -> None:
     with pytest.raises(InvalidOutput, match=words):
-        await made(Answers({"view": answer}), "v1-5-pruned.safetensors")
+        await generated(Answers({"view": answer}), "v1-5-pruned.safetensors")
 
 
 async def test_a_finished_job_without_a_picture_is_no_success() -> None:
     with pytest.raises(InvalidOutput, match="made no picture"):
-        await made(Answers(outputs={"4": {"text": ["hello"]}}), "v1-5-pruned.safetensors")
+        await generated(Answers(outputs={"4": {"text": ["hello"]}}), "v1-5-pruned.safetensors")
 
 
 async def test_a_picture_that_lies_elsewhere_is_fetched_without_our_headers() -> None:
-    far = httpx2.Response(200, content=b"RIFF....WEBPVP8 ")
+    far = httpx2.Response(200, content=PNG)
     moved = httpx2.Response(302, headers={"location": "https://bucket.test/api/far?sig=1"})
     answers = Answers({"view": moved, "far": far})
     comfy = provider(answers, headers={"X-Key": "abc", "Authorization": "Bearer x"})
-
-    async def progress(share: float, sentence: str) -> None:
-        pass
-
-    job = ProviderRequest(
-        prompt="x",
-        negative_prompt="y",
-        width=64,
-        height=64,
-        num_images=1,
-        seed=1,
-        steps=1,
-        guidance_scale=1.0,
+    request = ProviderRequest(
+        prompt="x", negative_prompt="y", width=64, height=64, guidance_scale=1.0
     )
-    model = Model(id="v1-5-pruned.safetensors", provider="comfyui", local=True)
-    made = await comfy.generate(job, model, progress)
-    await comfy.aclose()
 
-    assert made.images[0].data.startswith(b"RIFF")
-    assert made.notes == (
+    generation = await generate(
+        comfy, request, named("v1-5-pruned.safetensors"), Run(key="k", progress=silence)
+    )
+
+    assert generation.images[0].data == PNG
+    assert generation.notes == (
         "ComfyUI gave no websocket, so progress was not seen",
         "at guidance_scale 1 ComfyUI leaves the negative prompt out",
     )
@@ -330,10 +331,17 @@ async def test_a_picture_that_lies_elsewhere_is_fetched_without_our_headers() ->
     assert answers.requests[-2].headers["x-key"] == "abc"
 
 
+async def test_a_picture_that_lies_elsewhere_without_tls_is_not_fetched() -> None:
+    moved = httpx2.Response(302, headers={"location": "http://bucket.test/api/far?sig=1"})
+
+    with pytest.raises(InvalidOutput, match="not https"):
+        await generated(Answers({"view": moved}), "v1-5-pruned.safetensors")
+
+
 async def test_a_job_whose_answer_was_lost_is_looked_for_and_not_posted_again() -> None:
     answers = Answers({"prompt": httpx2.ReadTimeout("lost")})
 
-    result = await made(answers, "v1-5-pruned.safetensors")
+    result = await generated(answers, "v1-5-pruned.safetensors")
 
     assert [i.data for i in result.images] == [PNG]
     assert len(answers.posted) == 1
@@ -343,7 +351,7 @@ async def test_an_unreachable_server_is_not_posted_to_twice() -> None:
     answers = Answers({"prompt": httpx2.ConnectError("x"), "jobs": httpx2.ConnectError("x")})
 
     with pytest.raises(ProviderUnavailable, match="nothing answers at"):
-        await made(answers, "v1-5-pruned.safetensors")
+        await generated(answers, "v1-5-pruned.safetensors")
 
     assert len(answers.posted) == 1
 
@@ -352,13 +360,32 @@ async def test_a_refusal_in_the_middle_of_the_job_stops_it() -> None:
     answers = Answers({"jobs": httpx2.Response(403)})
 
     with pytest.raises(AuthenticationFailed):
-        await made(answers, "v1-5-pruned.safetensors")
+        await generated(answers, "v1-5-pruned.safetensors")
 
-    assert answers.requests[-1].url.path.endswith("/cancel")
+    assert answers.requests[-1].url.path.endswith("/queue")
 
 
 async def test_a_server_that_fails_now_and_then_is_given_time() -> None:
     answers = Answers({"jobs": httpx2.Response(502)})
 
     with pytest.raises(EngineCrashed, match="stopped answering during the job"):
-        await made(answers, "v1-5-pruned.safetensors")
+        await generated(answers, "v1-5-pruned.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "words"),
+    [
+        (httpx2.Response(200, html="<html>"), "wrong_service", "not ComfyUI"),
+        (httpx2.Response(401), "unauthorised", "check the key or the headers"),
+        (httpx2.Response(502), "unreachable", "look at the server's log"),
+        (httpx2.ConnectError("x"), "unreachable", "start ComfyUI"),
+    ],
+)
+async def test_a_probe_tells(answer: Answer, state: str, words: str) -> None:
+    comfy = provider(Answers({"system_stats": answer}))
+
+    probe = await comfy.probe()
+
+    await comfy.aclose()
+    assert probe.state == state
+    assert words in probe.message

@@ -10,24 +10,30 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.support.comfyui_answers import generate, named, silence
 from tests.support.fake_comfyui import PNG, FakeComfyUI
-from ziggie_image_mcp.errors import (
+from ziggie_image_mcp.provider import (
+    NO_COST,
     EngineCrashed,
+    GeneratedImage,
+    Generation,
     ModelMissing,
     OutOfMemory,
+    Progress,
+    ProviderContext,
+    ProviderRequest,
     ProviderTimeout,
-    ProviderUnavailable,
+    RemoteJob,
+    Run,
 )
-from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.types import GeneratedImage, Generation, Model, ProviderRequest
 from ziggie_image_providers.comfyui import ComfyUI
 from ziggie_image_providers.comfyui.settings import Settings
 from ziggie_image_providers.comfyui.watch import Meter, Pace
 
-SD1 = Model(id="v1-5-pruned.safetensors", provider="comfyui", local=True)
+SD1 = named("v1-5-pruned.safetensors")
 QUICK = Pace(first=0.001, longest=0.01, watched_first=0.02, watched_longest=0.02, patience=0.05)
 BY_EVENT_ONLY = Pace(watched_first=60, watched_longest=60)
-Told = list[tuple[float, str]]
+Reports = list[tuple[float, str]]
 
 
 def provider(server: FakeComfyUI, pace: Pace = QUICK, **settings: Any) -> ComfyUI:
@@ -48,28 +54,31 @@ def job(num_images: int = 1) -> ProviderRequest:
     )
 
 
-async def run(comfy: ComfyUI, num_images: int = 1) -> tuple[Generation, Told]:
-    told: Told = []
+def this_run(progress: Progress = silence) -> Run:
+    return Run(key="a-run", progress=progress)
+
+
+async def run(comfy: ComfyUI, num_images: int = 1) -> tuple[Generation, Reports]:
+    reports: Reports = []
 
     async def progress(share: float, sentence: str) -> None:
-        told.append((share, sentence))
+        reports.append((share, sentence))
 
-    try:
-        return await comfy.generate(job(num_images), SD1, progress), told
-    finally:
-        await comfy.aclose()
+    return await generate(comfy, job(num_images), SD1, this_run(progress)), reports
 
 
-async def silence(share: float, sentence: str) -> None:
-    pass
+async def submitted(comfy: ComfyUI, num_images: int = 1) -> str:
+    remote = await comfy.submit(job(num_images), SD1, this_run())
+    assert isinstance(remote, RemoteJob)
+    return remote.id
 
 
 async def test_a_picture_comes_back_with_progress_that_only_grows() -> None:
     async with FakeComfyUI() as server:
-        made, told = await run(provider(server, BY_EVENT_ONLY))
+        generation, reports = await run(provider(server, BY_EVENT_ONLY))
 
-    assert made == Generation(images=(GeneratedImage(data=PNG, seed=7),))
-    assert told == [
+    assert generation == Generation(images=(GeneratedImage(data=PNG, seed=7),), cost=NO_COST)
+    assert reports == [
         (0.02, "loading the model"),
         (0.1, "sampling"),
         (pytest.approx(0.3), "step 1 of 4"),
@@ -101,65 +110,67 @@ async def test_no_origin_is_sent_and_headers_go_with_socket_and_requests_alike()
 
 async def test_each_picture_is_a_job_of_its_own_with_its_own_seed() -> None:
     async with FakeComfyUI() as server:
-        made, told = await run(provider(server), num_images=3)
+        generation, reports = await run(provider(server), num_images=3)
 
     graphs = [p["prompt"] for p in server.prompts]
-    assert [i.seed for i in made.images] == [7, 8, 9]
+    assert [i.seed for i in generation.images] == [7, 8, 9]
     assert [g["sampler"]["inputs"]["seed"] for g in graphs] == [7, 8, 9]
     assert [g["latent"]["inputs"]["batch_size"] for g in graphs] == [1, 1, 1]
     assert len({g["save"]["inputs"]["filename_prefix"] for g in graphs}) == 3
     assert len({p["client_id"] for p in server.prompts}) == 1
     for posted in server.prompts:
         assert str(uuid.UUID(posted["prompt_id"])) == posted["prompt_id"]
-    shares = [share for share, _ in told]
+    shares = [share for share, _ in reports]
     assert shares == sorted(shares)
-    assert told[-1] == (1.0, "picture 3 of 3: done")
+    assert reports[-1] == (1.0, "picture 3 of 3: done")
 
 
 async def test_events_of_other_jobs_are_not_taken_for_ours() -> None:
     async with FakeComfyUI(foreign=str(uuid.uuid4())) as server:
-        _, told = await run(provider(server, BY_EVENT_ONLY))
+        _, reports = await run(provider(server, BY_EVENT_ONLY))
 
-    assert told[0] == (0.02, "loading the model")
+    assert reports[0] == (0.02, "loading the model")
 
 
 async def test_without_a_socket_the_job_is_polled_and_the_result_says_so() -> None:
     async with FakeComfyUI(has_socket=False, lag=3) as server:
-        made, told = await run(provider(server))
+        generation, reports = await run(provider(server))
 
-    assert made.images == (GeneratedImage(data=PNG, seed=7),)
-    assert made.notes == ("ComfyUI gave no websocket, so progress was not seen",)
-    assert told == [(0.0, "ComfyUI is working"), (1.0, "done")]
+    assert generation.images == (GeneratedImage(data=PNG, seed=7),)
+    assert generation.notes == ("ComfyUI gave no websocket, so progress was not seen",)
+    assert reports == [(0.0, "ComfyUI is working"), (1.0, "done")]
 
 
 async def test_a_socket_that_breaks_does_not_break_the_job() -> None:
     async with FakeComfyUI(drops_socket=True, lag=3) as server:
-        made, told = await run(provider(server, Pace(first=0.001, watched_first=60)))
+        generation, reports = await run(provider(server, Pace(first=0.001, watched_first=60)))
 
-    assert made.images == (GeneratedImage(data=PNG, seed=7),)
-    assert made.notes == ("the websocket to ComfyUI broke, so progress was seen in part only",)
-    assert told[-1] == (1.0, "done")
+    assert generation.images == (GeneratedImage(data=PNG, seed=7),)
+    assert generation.notes == (
+        "the websocket to ComfyUI broke, so progress was seen in part only",
+    )
+    assert reports[-1] == (1.0, "done")
 
 
 async def test_a_job_whose_end_is_announced_too_early_is_waited_for() -> None:
     async with FakeComfyUI(lag=5) as server:
-        made, _ = await run(provider(server))
+        generation, _ = await run(provider(server))
 
-    assert made.images == (GeneratedImage(data=PNG, seed=7),)
+    assert generation.images == (GeneratedImage(data=PNG, seed=7),)
 
 
 async def test_a_job_between_queue_and_history_is_not_given_up_at_once() -> None:
     async with FakeComfyUI(has_jobs=False, lag=1) as server:
-        made, _ = await run(provider(server))
+        generation, _ = await run(provider(server))
 
-    assert made.images == (GeneratedImage(data=PNG, seed=7),)
+    assert generation.images == (GeneratedImage(data=PNG, seed=7),)
 
 
 async def test_what_is_told_never_goes_back() -> None:
-    told: list[float] = []
+    reports: list[float] = []
 
     async def progress(share: float, sentence: str) -> None:
-        told.append(share)
+        reports.append(share)
 
     meter = Meter(progress, 2)
     for share in (0.1, 0.5, 0.2, 0.2, 0.6):
@@ -167,31 +178,33 @@ async def test_what_is_told_never_goes_back() -> None:
     await meter.next()
     await meter.tell(0.0, "loading")
 
-    assert told == [0.05, 0.25, 0.25, 0.3, 0.5, 0.5]
+    assert reports == [0.05, 0.25, 0.25, 0.3, 0.5, 0.5]
 
 
 async def test_an_old_server_without_jobs_is_asked_for_its_history() -> None:
     async with FakeComfyUI(has_jobs=False, version="0.4.0") as server:
-        made, _ = await run(provider(server))
+        generation, _ = await run(provider(server))
 
-    assert made.images == (GeneratedImage(data=PNG, seed=7),)
+    assert generation.images == (GeneratedImage(data=PNG, seed=7),)
     asked = [line.rsplit("/", 1)[0] for line in server.seen[-4:]]
     assert asked == ["GET /api", "GET /api", "GET /api/history", "GET /api"]
 
 
 async def test_a_server_that_chooses_its_own_job_id_is_followed_by_that() -> None:
-    async with FakeComfyUI(has_jobs=False, own_id=str(uuid.uuid4())) as server:
-        made, _ = await run(provider(server))
+    async with FakeComfyUI(has_jobs=False, chooses_ids=True) as server:
+        generation, _ = await run(provider(server))
 
-    assert made.images == (GeneratedImage(data=PNG, seed=7),)
-    assert f"GET /api/history/{server.own_id}" in server.seen
+    assert generation.images == (GeneratedImage(data=PNG, seed=7),)
+    [id] = server.states
+    assert server.prompts[0]["prompt_id"] != id
+    assert f"GET /api/history/{id}" in server.seen
 
 
 async def test_a_preview_is_taken_where_nothing_was_saved() -> None:
     async with FakeComfyUI(image_type="temp") as server:
-        made, _ = await run(provider(server))
+        generation, _ = await run(provider(server))
 
-    assert made.images == (GeneratedImage(data=PNG, seed=7),)
+    assert generation.images == (GeneratedImage(data=PNG, seed=7),)
 
 
 @pytest.mark.parametrize("has_jobs", [True, False])
@@ -205,7 +218,7 @@ async def test_a_job_that_the_server_no_longer_knows_is_lost(has_jobs: bool) -> 
 
 async def test_a_server_that_dies_with_the_job_is_not_posted_to_again() -> None:
     async with FakeComfyUI(ending="dies") as server:
-        with pytest.raises(ProviderUnavailable, match="broke the connection"):
+        with pytest.raises(EngineCrashed, match="broke off"):
             await run(provider(server))
 
     assert len(server.prompts) == 1
@@ -263,10 +276,13 @@ async def test_a_graph_of_which_a_part_was_refused_is_stopped() -> None:
         pytest.param(FakeComfyUI(ending="hangs"), id="by jobs/cancel"),
         pytest.param(FakeComfyUI(ending="hangs", has_cancel=False), id="by interrupt"),
         pytest.param(FakeComfyUI(ending="hangs", has_jobs=False, version="0.3.56"), id="old"),
+        pytest.param(FakeComfyUI(ending="hangs", chooses_ids=True), id="with ids of its own"),
         pytest.param(FakeComfyUI(ending="hangs", has_socket=False), id="without a socket"),
     ],
 )
-async def test_cancelling_stops_the_job_and_submits_no_more(server: FakeComfyUI) -> None:
+async def test_cancelling_the_collection_leaves_the_queue_which_cancel_then_clears(
+    server: FakeComfyUI,
+) -> None:
     async with server:
         comfy = provider(server)
         working = asyncio.Event()
@@ -275,54 +291,92 @@ async def test_cancelling_stops_the_job_and_submits_no_more(server: FakeComfyUI)
             if sentence.endswith(("step 2 of 4", "ComfyUI is working")):
                 working.set()
 
-        running = asyncio.create_task(comfy.generate(job(3), SD1, progress))
+        remote_id = await submitted(comfy, 3)
+        running = asyncio.create_task(comfy.collect(remote_id, job(3), SD1, this_run(progress)))
         await working.wait()
         running.cancel()
         with anyio.fail_after(2), pytest.raises(asyncio.CancelledError):
             await running
+        queue = [server.running, *server.pending]
+        with anyio.fail_after(2):
+            outcome = await comfy.cancel(remote_id)
         await comfy.aclose()
 
+    assert ",".join(queue) == remote_id
+    assert outcome.state == "stopped"
     assert list(server.states.values()) == ["cancelled"]
 
 
-async def test_cancelling_by_an_anyio_scope_stops_the_job_too() -> None:
+async def test_cancelling_touches_nobody_elses_prompts() -> None:
+    async with FakeComfyUI(ending="hangs") as server:
+        server.states["somebody-elses"] = "hangs"
+        comfy = provider(server)
+        remote_id = await submitted(comfy, 2)
+        outcome = await comfy.cancel(remote_id)
+        again = await comfy.cancel(remote_id)
+        await comfy.aclose()
+
+    assert outcome.state == "stopped"
+    assert again.state == "too_late"
+    assert server.states == {"somebody-elses": "hangs"}
+
+
+async def test_cancelling_at_a_server_that_is_gone_raises_nothing() -> None:
     async with FakeComfyUI(ending="hangs") as server:
         comfy = provider(server)
-        with anyio.fail_after(5):
-            async with anyio.create_task_group() as group:
-                group.start_soon(comfy.generate, job(), SD1, silence)
-                await server.posted.wait()
-                group.cancel_scope.cancel()
-        await comfy.aclose()
+        remote_id = await submitted(comfy)
+    with anyio.fail_after(2):
+        outcome = await comfy.cancel(remote_id)
+    await comfy.aclose()
 
-    assert list(server.states.values()) == ["cancelled"]
+    assert outcome.state == "unsupported"
 
 
-async def test_cancelling_while_the_job_is_being_posted_stops_it_all_the_same() -> None:
+async def test_cancelling_by_an_anyio_scope_while_prompts_are_posted_leaves_none() -> None:
     held = asyncio.Event()
     async with FakeComfyUI(ending="hangs", slow_answer=held) as server:
         comfy = provider(server)
-        running = asyncio.create_task(comfy.generate(job(), SD1, silence))
+        with anyio.fail_after(3):
+            async with anyio.create_task_group() as group:
+                group.start_soon(comfy.submit, job(3), SD1, this_run())
+                await server.posted.wait()
+                group.cancel_scope.cancel()
+        held.set()
+        await comfy.aclose()
+
+    assert list(server.states.values()) == ["cancelled"]
+
+
+@pytest.mark.parametrize("chooses_ids", [False, True])
+async def test_cancelling_while_the_second_picture_is_posted_leaves_neither(
+    chooses_ids: bool,
+) -> None:
+    held = asyncio.Event()
+    held.set()
+    async with FakeComfyUI(ending="hangs", slow_answer=held, chooses_ids=chooses_ids) as server:
+        comfy = provider(server)
+        running = asyncio.create_task(comfy.submit(job(3), SD1, this_run()))
+        await server.posted.wait()
+        held.clear()
+        server.posted.clear()
         await server.posted.wait()
         running.cancel()
         asyncio.get_running_loop().call_soon(held.set)
-        with pytest.raises(asyncio.CancelledError):
+        with anyio.fail_after(2), pytest.raises(asyncio.CancelledError):
             await running
         await comfy.aclose()
 
+    assert len(server.prompts) == 2
     assert list(server.states.values()) == ["cancelled"]
 
 
 async def test_a_server_too_old_to_stop_one_job_is_left_alone() -> None:
     async with FakeComfyUI(ending="hangs", has_jobs=False, version="0.3.55") as server:
         comfy = provider(server)
-        running = asyncio.create_task(comfy.generate(job(), SD1, silence))
-        await server.posted.wait()
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
+        outcome = await comfy.cancel(await submitted(comfy))
         await comfy.aclose()
 
+    assert outcome.state == "unsupported"
     assert "POST /api/queue" in server.seen
     assert "POST /api/interrupt" not in server.seen
 
@@ -330,9 +384,26 @@ async def test_a_server_too_old_to_stop_one_job_is_left_alone() -> None:
 async def test_our_own_time_limit_stops_the_job() -> None:
     async with FakeComfyUI(ending="hangs") as server:
         with pytest.raises(ProviderTimeout, match=r"within 0\.2 s, so the job was stopped"):
-            await run(provider(server, timeout=0.2))
+            await run(provider(server, timeout=0.2), 2)
 
     assert list(server.states.values()) == ["cancelled"]
+
+
+async def test_a_first_picture_that_fails_takes_the_rest_of_its_batch_off_the_queue() -> None:
+    async with FakeComfyUI(endings=["failed"], ending="hangs") as server:
+        with pytest.raises(OutOfMemory):
+            await run(provider(server), 4)
+
+    assert list(server.states.values()) == ["failed", "cancelled"]
+
+
+async def test_of_a_batch_in_which_one_fails_the_others_are_given() -> None:
+    async with FakeComfyUI(endings=["completed", "failed", "completed"]) as server:
+        generation, _ = await run(provider(server), 3)
+
+    assert [image.seed for image in generation.images] == [7, 9]
+    (note,) = generation.notes
+    assert note.startswith("picture 2 failed: ")
 
 
 async def test_a_failing_listener_stops_the_job() -> None:
@@ -340,10 +411,8 @@ async def test_a_failing_listener_stops_the_job() -> None:
         raise RuntimeError("the listener is gone")
 
     async with FakeComfyUI(ending="hangs") as server:
-        comfy = provider(server)
         with pytest.raises(RuntimeError, match="the listener is gone"):
-            await comfy.generate(job(), SD1, broken)
-        await comfy.aclose()
+            await generate(provider(server), job(), SD1, this_run(broken))
 
     assert list(server.states.values()) == ["cancelled"]
 
@@ -351,9 +420,11 @@ async def test_a_failing_listener_stops_the_job() -> None:
 async def test_the_model_last_used_is_listed_as_loaded() -> None:
     async with FakeComfyUI() as server:
         comfy = provider(server)
-        await comfy.generate(job(), SD1, silence)
-        models = await comfy.models()
+        await comfy.collect(await submitted(comfy), job(), SD1, this_run())
+        models = await comfy.list_models()
+        probe = await comfy.probe()
         await comfy.aclose()
         await comfy.aclose()
 
-    assert [m.id for m in models if m.loaded] == [SD1.id]
+    assert [m.id for m in models if m.state == "loaded"] == [SD1.id]
+    assert probe.loaded_model == SD1.id

@@ -6,10 +6,19 @@ import re
 
 import pytest
 
-from tests.support.comfyui_answers import Answers, listed, made, provider
+from tests.support.comfyui_answers import Answers, generated, listed, provider
 from tests.support.fake_comfyui import FILES
-from ziggie_image_mcp.errors import ModelMissing, ModelUnusable
-from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.provider import (
+    FREE,
+    Defaults,
+    FreeSize,
+    Memory,
+    Model,
+    ModelMissing,
+    ModelUnusable,
+    TaskCapability,
+    options_of,
+)
 from ziggie_image_providers.comfyui import families
 
 
@@ -22,32 +31,41 @@ async def test_models_are_listed_with_what_they_can_do() -> None:
     assert sdxl == Model(
         id="sd_xl_base_1.0.safetensors",
         provider="comfyui",
-        local=True,
-        remote=True,
-        device="http://127.0.0.1:1",
+        where="this_machine",
+        tasks={
+            "text_to_image": TaskCapability(
+                sizes=FreeSize(max_side=4096),
+                options=families.SDXL.options,
+                max_images=16,
+            )
+        },
+        prices=FREE,
         family="sdxl",
         aliases=("sd_xl_base_1.0",),
-        features=families.SDXL.features,
-        native_width=1024,
-        native_height=1024,
-        min_side=64,
-        max_side=4096,
-        multiple_of=8,
-        default_steps=25,
-        default_guidance=7.0,
+        device="http://127.0.0.1:1",
+        memory=Memory(managed=True),
+        defaults=Defaults(steps=25, guidance_scale=7.0),
     )
-    assert schnell.features == {"text_to_image", "seed", "steps", "sampler", "scheduler"}
+    capability = schnell.tasks["text_to_image"]
+    assert capability.options == {"seed", "steps", "sampler", "scheduler"}
+    assert isinstance(capability.sizes, FreeSize)
+    assert capability.sizes.multiple_of == 16
     assert schnell.distilled
-    assert schnell.multiple_of == 16
-    assert schnell.default_guidance is None
+    assert schnell.defaults == Defaults(steps=4)
+
+
+async def test_models_of_one_kind_share_what_they_can_do() -> None:
+    models = await listed(Answers({"models/checkpoints": ["sd1.5-a.ckpt", "sd1.5-b.ckpt"]}))
+
+    assert models["sd1.5-a.ckpt"].tasks is models["sd1.5-b.ckpt"].tasks
 
 
 async def test_a_model_of_which_files_are_missing_names_each_with_its_folder() -> None:
     models = await listed(Answers({"models/text_encoders": [], "models/vae": ["pixel_space"]}))
 
     schnell = models["flux1-schnell.safetensors"]
-    assert not schnell.installed
-    assert schnell.how_to_install == (
+    assert schnell.state == "missing"
+    assert schnell.fix == (
         "put clip_l.safetensors into ComfyUI/models/text_encoders,"
         " t5xxl_fp16.safetensors (or t5xxl_fp8_e4m3fn.safetensors) into"
         " ComfyUI/models/text_encoders, ae.safetensors into ComfyUI/models/vae"
@@ -58,7 +76,7 @@ async def test_a_model_that_lacks_files_is_not_posted() -> None:
     answers = Answers({"models/vae": []})
 
     with pytest.raises(ModelMissing, match=r"ae\.safetensors into ComfyUI/models/vae"):
-        await made(answers, "flux1-schnell.safetensors")
+        await generated(answers, "flux1-schnell.safetensors")
 
     assert answers.posted == []
 
@@ -77,10 +95,11 @@ async def test_a_file_that_we_cannot_run_is_listed_with_the_reason(file: str, wh
 
     models = await listed(answers)
 
-    assert models[file].features == frozenset()
-    assert why in models[file].how_to_install
+    assert models[file].tasks == {}
+    assert models[file].state == "unusable"
+    assert why in models[file].fix
     with pytest.raises(ModelUnusable, match=re.escape(why)):
-        await made(answers, file)
+        await generated(answers, file)
 
 
 async def test_the_users_word_on_a_family_beats_all_else() -> None:
@@ -89,7 +108,7 @@ async def test_the_users_word_on_a_family_beats_all_else() -> None:
     models = await listed(answers, families={"mystery*": "sdxl"})
 
     assert models["sub/Mystery.safetensors"].family == "sdxl"
-    assert models["sub/Mystery.safetensors"].features == families.SDXL.features
+    assert options_of(models["sub/Mystery.safetensors"], "text_to_image") == families.SDXL.options
 
 
 async def test_metadata_are_read_once_per_file() -> None:
@@ -101,7 +120,7 @@ async def test_metadata_are_read_once_per_file() -> None:
     )
     comfy = provider(answers)
 
-    first, again = await comfy.models(), await comfy.models()
+    first, again = await comfy.list_models(), await comfy.list_models()
     await comfy.aclose()
 
     asked = [r.url.params["filename"] for r in answers.requests if "metadata" in r.url.path]

@@ -22,21 +22,27 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from ziggie_image_mcp.errors import (
+from ziggie_image_mcp.provider import (
+    FREE,
     ContentRefused,
     DependencyMissing,
     EngineCrashed,
+    Generation,
     ImageError,
     InvalidOutput,
+    Model,
     ModelMissing,
     ModelUnusable,
     OutOfMemory,
+    Progress,
+    ProviderContext,
+    ProviderRequest,
     ProviderTimeout,
     ProviderUnavailable,
     RequestRejected,
+    Run,
+    options_of,
 )
-from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.types import Model, ProviderRequest
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.process import WORKER
 from ziggie_image_providers.diffusers.scan import TINY_FOLDER
@@ -93,8 +99,20 @@ def build(zoo: Path, *, context: dict[str, Any] | None = None, **settings: Any) 
     )
 
 
+def named(id: str) -> Model:
+    return Model(id=id, provider="diffusers", where="this_machine", tasks={}, prices=FREE)
+
+
+async def generate(
+    provider: Diffusers, request: ProviderRequest, model: Model, progress: Progress
+) -> Generation:
+    generation = await provider.submit(request, model, Run(key="k", progress=progress))
+    assert isinstance(generation, Generation)
+    return generation
+
+
 async def model(provider: Diffusers, id: str) -> Model:
-    return next(one for one in await provider.models() if one.id == id)
+    return next(one for one in await provider.list_models() if one.id == id)
 
 
 def job(**changes: Any) -> ProviderRequest:
@@ -111,12 +129,12 @@ def job(**changes: Any) -> ProviderRequest:
     return ProviderRequest(**{**values, **changes})
 
 
-async def deaf(share: float, text: str) -> None:
+async def silence(share: float, text: str) -> None:
     """Take progress and do nothing."""
 
 
 async def pictures(provider: Diffusers, id: str, **changes: Any) -> list[bytes]:
-    result = await provider.generate(job(**changes), await model(provider, id), deaf)
+    result = await generate(provider, job(**changes), await model(provider, id), silence)
     return [image.data for image in result.images]
 
 
@@ -127,12 +145,12 @@ def size(png: bytes) -> tuple[int, int]:
 
 
 def workers() -> list[psutil.Process]:
-    found: list[psutil.Process] = []
+    processes: list[psutil.Process] = []
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
             if WORKER in child.cmdline():
-                found.append(child)
-    return found
+                processes.append(child)
+    return processes
 
 
 async def end_of(pid: int) -> None:
@@ -181,7 +199,7 @@ async def test_the_same_seed_gives_identical_bytes_and_another_seed_others(
 async def test_picture_i_of_a_batch_is_the_one_of_seed_plus_i(provider: Diffusers) -> None:
     sd1 = await model(provider, "sd1")
 
-    batch = await provider.generate(job(num_images=2, seed=2**32 - 1), sd1, deaf)
+    batch = await generate(provider, job(num_images=2, seed=2**32 - 1), sd1, silence)
 
     assert [image.seed for image in batch.images] == [2**32 - 1, 0]
     assert [batch.images[1].data] == await pictures(provider, "sd1", seed=0)
@@ -197,12 +215,12 @@ async def test_the_prompt_and_the_negative_prompt_reach_the_model(provider: Diff
 
 async def test_guidance_and_steps_left_open_are_those_of_the_model(provider: Diffusers) -> None:
     left_open = await pictures(provider, "sd1", steps=None)
-    given = await pictures(provider, "sd1", steps=30, guidance_scale=7.5)
+    asked = await pictures(provider, "sd1", steps=30, guidance_scale=7.5)
 
-    assert left_open == given
+    assert left_open == asked
 
 
-def given(colour: str, mode: str = "RGB", box: tuple[int, int, int, int] | None = None) -> bytes:
+def plain(colour: str, mode: str = "RGB", box: tuple[int, int, int, int] | None = None) -> bytes:
     picture = Image.new(mode, (64, 64), "black" if box else colour)
     if box:
         picture.paste(colour, box)
@@ -211,20 +229,15 @@ def given(colour: str, mode: str = "RGB", box: tuple[int, int, int, int] | None 
     return out.getvalue()
 
 
-def part(png: bytes, box: tuple[int, int, int, int]) -> bytes:
-    with Image.open(io.BytesIO(png)) as picture:
-        return picture.convert("RGB").crop(box).tobytes()
-
-
 @pytest.mark.parametrize("id", ["sd1", "sdxl", "flux"])
 async def test_a_picture_is_worked_from(provider: Diffusers, id: str) -> None:
-    assert {"image_to_image", "strength"} <= (await model(provider, id)).features
-    edit = {"image_id": "i", "image": given("red")}
+    assert "strength" in options_of(await model(provider, id), "image_to_image")
+    edit = {"image_id": "i", "image": plain("red")}
     [text] = await pictures(provider, id)
     [much] = await pictures(provider, id, **edit, strength=0.9)
     [again] = await pictures(provider, id, **edit, strength=0.9)
     [little] = await pictures(provider, id, **edit, strength=0.4)
-    [other] = await pictures(provider, id, image_id="i", image=given("blue"), strength=0.4)
+    [other] = await pictures(provider, id, image_id="i", image=plain("blue"), strength=0.4)
     [after] = await pictures(provider, id)
 
     assert size(much) == (64, 64)
@@ -234,20 +247,23 @@ async def test_a_picture_is_worked_from(provider: Diffusers, id: str) -> None:
 
 
 @pytest.mark.parametrize("id", ["sd1", "sdxl", "flux"])
-async def test_what_a_mask_keeps_stays_to_the_last_bit(provider: Diffusers, id: str) -> None:
-    assert "inpaint" in (await model(provider, id)).features
-    mask = given("white", "L", (0, 0, 32, 64))
-    edit = {"image_id": "i", "image": given("red"), "mask_id": "m", "mask": mask}
+async def test_a_mask_says_where_it_is_painted_anew(provider: Diffusers, id: str) -> None:
+    assert (await model(provider, id)).tasks["inpaint"].mask == "white"
+    edit = {"task": "inpaint", "image_id": "i", "image": plain("red"), "mask_id": "m"}
+    left, right = plain("white", "L", (0, 0, 32, 64)), plain("white", "L", (32, 0, 64, 64))
 
-    [png] = await pictures(provider, id, **edit)
+    [on_the_left] = await pictures(provider, id, **edit, mask=left)
+    [again] = await pictures(provider, id, **edit, mask=left)
+    [on_the_right] = await pictures(provider, id, **edit, mask=right)
 
-    assert part(png, (32, 0, 64, 64)) == part(given("red"), (32, 0, 64, 64))
-    assert part(png, (0, 0, 24, 64)) != part(given("red"), (0, 0, 24, 64))
+    assert size(on_the_left) == (64, 64)
+    assert on_the_left == again
+    assert on_the_left != on_the_right
 
 
 async def test_even_a_weak_change_in_few_steps_is_a_step(provider: Diffusers) -> None:
     [png] = await pictures(
-        provider, "sd1", image_id="i", image=given("red"), strength=0.05, steps=1
+        provider, "sd1", image_id="i", image=plain("red"), strength=0.05, steps=1
     )
 
     assert size(png) == (64, 64)
@@ -259,12 +275,58 @@ async def test_transparent_parts_are_laid_on_white_and_that_is_said(provider: Di
     hollow.save(out, "PNG")
     sd1 = await model(provider, "sd1")
 
-    clear = await provider.generate(job(image_id="i", image=out.getvalue()), sd1, deaf)
-    white = await provider.generate(job(image_id="i", image=given("white")), sd1, deaf)
+    clear = await generate(provider, job(image_id="i", image=out.getvalue()), sd1, silence)
+    white = await generate(provider, job(image_id="i", image=plain("white")), sd1, silence)
 
     assert clear.images[0].data == white.images[0].data
     assert any("laid on white" in note for note in clear.notes)
     assert not white.notes
+
+
+LONG = " ".join(["fox"] * 30)  # these vocabularies have no words: a letter is a token
+"""More than 77 tokens, and less than 300."""
+
+
+@pytest.mark.parametrize("id", ["sd1", "sdxl"])
+async def test_what_is_not_read_of_a_prompt_is_said_and_changes_nothing(
+    provider: Diffusers, id: str
+) -> None:
+    beginning = "red" * 25  # 75 tokens, which is all that is read
+    one = await generate(
+        provider, job(prompt=beginning + "cat"), await model(provider, id), silence
+    )
+    other = await generate(
+        provider, job(prompt=beginning + "dog"), await model(provider, id), silence
+    )
+    short = await generate(provider, job(prompt=beginning), await model(provider, id), silence)
+
+    assert one.images == other.images
+    assert one.notes == ('the model reads 77 tokens of a prompt; not read: "cat"',)
+    assert other.notes == ('the model reads 77 tokens of a prompt; not read: "dog"',)
+    assert short.notes == ()
+
+
+async def test_a_long_end_is_quoted_in_part_and_the_negative_prompt_counts_too(
+    provider: Diffusers,
+) -> None:
+    request = job(negative_prompt="x" * 500)
+
+    generation = await generate(provider, request, await model(provider, "sd1"), silence)
+
+    [note] = generation.notes
+    assert note.startswith("the model reads 77 tokens of a negative prompt; not read: ")
+    assert len(note) < 160
+
+
+@pytest.mark.parametrize("id", ["flux", "pixart"])
+async def test_a_prompt_is_read_when_the_longest_reading_encoder_reads_it(
+    provider: Diffusers, id: str
+) -> None:
+    longer = await generate(provider, job(prompt=LONG), await model(provider, id), silence)
+    longest = await generate(provider, job(prompt=LONG * 10), await model(provider, id), silence)
+
+    assert longer.notes == ()
+    assert "tokens of a prompt; not read: " in longest.notes[0]
 
 
 @pytest.mark.parametrize("id", ["sd1", "pixart"])
@@ -274,7 +336,7 @@ async def test_progress_only_grows_and_ends_at_one(provider: Diffusers, id: str)
     async def progress(share: float, text: str) -> None:
         heard.append((share, text))
 
-    await provider.generate(job(num_images=2), await model(provider, id), progress)
+    await generate(provider, job(num_images=2), await model(provider, id), progress)
 
     shares = [share for share, _ in heard]
     assert shares == sorted(shares)
@@ -320,9 +382,9 @@ async def test_a_single_file_gives_the_same_picture_as_its_folder(provider: Diff
 
 
 async def test_an_absolute_path_is_a_model_too(zoo: Path, provider: Diffusers) -> None:
-    outside = Model(id=str(zoo / "sd1"), provider="diffusers", local=True)
+    outside = named(str(zoo / "sd1"))
 
-    result = await provider.generate(job(), outside, deaf)
+    result = await generate(provider, job(), outside, silence)
 
     assert [result.images[0].data] == await pictures(provider, "sd1")
 
@@ -362,7 +424,7 @@ async def test_what_is_no_model_is_a_typed_error(
     provider: Diffusers, id: str, error: type[ImageError]
 ) -> None:
     with pytest.raises(error):
-        await provider.generate(job(), Model(id=id, provider="diffusers", local=True), deaf)
+        await generate(provider, job(), named(id), silence)
 
 
 @pytest.mark.skipif(
@@ -371,12 +433,28 @@ async def test_what_is_no_model_is_a_typed_error(
 async def test_the_built_in_model_makes_a_picture_and_says_what_it_is(provider: Diffusers) -> None:
     tiny = await model(provider, "tiny")
 
-    result = await provider.generate(job(steps=None), tiny, deaf)
+    result = await generate(provider, job(steps=None), tiny, silence)
 
     assert tiny.demo
-    assert tiny.installed
+    assert tiny.state in ("ready", "loaded")
     assert size(result.images[0].data) == (64, 64)
     assert "demo model" in result.notes[0]
+
+
+@pytest.mark.parametrize(("words", "notes"), [(30, 0), (32, 1)])
+async def test_the_built_in_model_says_what_it_does_not_read(
+    provider: Diffusers, words: int, notes: int
+) -> None:
+    tiny = await model(provider, "tiny")
+    request = job(prompt=" ".join(["red"] * (words - 2) + ["blue", "sofa"]), steps=1)
+
+    result = await generate(provider, request, tiny, silence)
+
+    limit = tiny.tasks["text_to_image"].max_prompt
+    assert limit is not None
+    assert limit.count == 30
+    sentence = 'the model reads 32 tokens of a prompt; not read: "blue sofa"'
+    assert result.notes[1:] == (sentence,) * notes
 
 
 async def test_a_device_that_is_not_here_is_named(zoo: Path) -> None:
@@ -395,7 +473,7 @@ async def test_cancelling_the_task_stops_the_worker_which_serves_the_next(
     expected = await pictures(provider, "sd1")
     [worker] = workers()
     started = asyncio.Event()
-    task = asyncio.create_task(provider.generate(job(**ENDLESS), sd1, at_first_step(started.set)))
+    task = asyncio.create_task(generate(provider, job(**ENDLESS), sd1, at_first_step(started.set)))
     await started.wait()
     clock = time.monotonic()
 
@@ -416,7 +494,7 @@ async def test_cancelling_a_scope_of_anyio_stops_the_worker_which_serves_the_nex
     [worker] = workers()
 
     with anyio.move_on_after(60) as scope:
-        await provider.generate(job(**ENDLESS), sd1, at_first_step(scope.cancel))
+        await generate(provider, job(**ENDLESS), sd1, at_first_step(scope.cancel))
 
     assert scope.cancelled_caught
     assert await pictures(provider, "sd1")
@@ -429,7 +507,7 @@ async def test_an_error_of_the_listener_stops_the_worker_too(provider: Diffusers
             raise LookupError("the client is gone")
 
     with pytest.raises(LookupError, match="gone"):
-        await provider.generate(job(**ENDLESS), await model(provider, "sd1"), progress)
+        await generate(provider, job(**ENDLESS), await model(provider, "sd1"), progress)
 
     assert await pictures(provider, "sd1")
 
@@ -443,9 +521,9 @@ async def test_the_second_caller_waits_and_is_told_so(provider: Diffusers) -> No
         heard.append(text)
 
     def call_again() -> None:
-        second.append(asyncio.create_task(provider.generate(job(seed=1), sd1, progress)))
+        second.append(asyncio.create_task(generate(provider, job(seed=1), sd1, progress)))
 
-    await provider.generate(job(num_images=2), sd1, at_first_step(call_again))
+    await generate(provider, job(num_images=2), sd1, at_first_step(call_again))
     await asyncio.gather(*second)
 
     assert heard[0] == "waiting for the device"
@@ -460,9 +538,9 @@ async def test_a_caller_that_gives_up_waiting_leaves_the_first_alone(provider: D
         asyncio.get_running_loop().call_soon(second[0].cancel)
 
     def call_again() -> None:
-        second.append(asyncio.create_task(provider.generate(job(), sd1, impatient)))
+        second.append(asyncio.create_task(generate(provider, job(), sd1, impatient)))
 
-    first = await provider.generate(job(num_images=2), sd1, at_first_step(call_again))
+    first = await generate(provider, job(num_images=2), sd1, at_first_step(call_again))
 
     assert len(first.images) == 2
     with pytest.raises(asyncio.CancelledError):
@@ -479,7 +557,8 @@ async def test_a_killed_worker_is_a_typed_error_and_the_next_call_works(
     [worker] = workers()
 
     with pytest.raises(error, match=number.name):
-        await provider.generate(
+        await generate(
+            provider,
             job(**ENDLESS),
             await model(provider, "sd1"),
             at_first_step(lambda: worker.send_signal(number)),
@@ -504,7 +583,7 @@ async def test_a_worker_that_hears_nothing_is_killed_and_the_next_call_works(
         deaf_worker.set()
 
     task = asyncio.create_task(
-        provider.generate(job(**ENDLESS), await model(provider, "sd1"), at_first_step(stop_it))
+        generate(provider, job(**ENDLESS), await model(provider, "sd1"), at_first_step(stop_it))
     )
     await deaf_worker.wait()
     clock = time.monotonic()
@@ -521,13 +600,15 @@ async def test_a_worker_that_hears_nothing_is_killed_and_the_next_call_works(
 
 async def test_a_model_in_memory_says_so_until_the_provider_is_closed(provider: Diffusers) -> None:
     await pictures(provider, "sd1")
-    loaded = (await model(provider, "sd1")).loaded
+    loaded, probe = await model(provider, "sd1"), await provider.probe()
 
     await provider.aclose()
     await provider.aclose()
 
-    assert loaded
-    assert not (await model(provider, "sd1")).loaded
+    assert loaded.state == "loaded"
+    assert probe.loaded_model == "sd1"
+    assert (await model(provider, "sd1")).state == "ready"
+    assert (await provider.probe()).loaded_model == ""
     assert workers() == []
 
 
@@ -552,7 +633,8 @@ async def test_prints_in_the_worker_do_not_break_the_wire_and_an_idle_worker_lea
     known = {worker.pid for worker in workers()}
     mine: list[int] = []
 
-    result = await provider.generate(
+    result = await generate(
+        provider,
         job(),
         sd1,
         at_first_step(lambda: mine.extend(w.pid for w in workers() if w.pid not in known)),
@@ -590,10 +672,11 @@ async def test_a_missing_package_is_named_with_its_extra(
 
     sd1 = await model(provider, "sd1")
     with pytest.raises(DependencyMissing, match=r"torch.*ziggie-image-mcp\[local\]"):
-        await provider.generate(job(), sd1, deaf)
+        await generate(provider, job(), sd1, silence)
 
-    assert not sd1.installed
-    assert "ziggie-image-mcp[local]" in sd1.how_to_install
+    assert sd1.state == "missing"
+    assert "ziggie-image-mcp[local]" in sd1.fix
+    assert "ziggie-image-mcp[local]" in (await provider.probe()).message
 
 
 @needs_pidfd
@@ -602,14 +685,13 @@ async def test_the_parent_imports_nothing_heavy_and_takes_the_worker_with_it(zoo
 import asyncio, os, sys
 from pathlib import Path
 import psutil
-from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.types import ProviderRequest
+from ziggie_image_mcp.provider import ProviderContext, ProviderRequest, Run
 from ziggie_image_providers.diffusers import Diffusers
 
 async def main():
     settings = Diffusers.Settings(model_dirs=[{str(zoo)!r}], use_hub_cache=False)
     provider = Diffusers("diffusers", settings, ProviderContext(data_dir=Path("data")))
-    [sd1] = [one for one in await provider.models() if one.id == "sd1"]
+    [sd1] = [one for one in await provider.list_models() if one.id == "sd1"]
     request = ProviderRequest(prompt="x", negative_prompt="", width=64, height=64, num_images=1,
                               seed=1, steps=2, guidance_scale=None)
     async def progress(share, text):
@@ -618,7 +700,7 @@ async def main():
                      if name in sys.modules]
             print(psutil.Process().children()[0].pid, *heavy, flush=True)
             os._exit(0)
-    await provider.generate(request, sd1, progress)
+    await provider.submit(request, sd1, Run(key="k", progress=progress))
 
 asyncio.run(main())
 """

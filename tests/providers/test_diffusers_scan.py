@@ -4,92 +4,41 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.types import Model
+from tests.support.model_folders import PARTS, Tensors, cached, pipeline, write
+from ziggie_image_mcp.provider import Defaults, FreeSize, Model, ProviderContext, options_of
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.listing import describe
-from ziggie_image_providers.diffusers.scan import Found, default_hub_cache, find, folder, locate
+from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, folder, locate
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.single_file import inspect
 from ziggie_image_providers.diffusers.weights import Damaged, Part
 
-Tensors = Mapping[str, Sequence[int]]
-PARTS = ("unet", "text_encoder", "vae")
+
+def options(model: Model) -> frozenset[str]:
+    return options_of(model, "text_to_image")
 
 
-def write(path: Path, tensors: Tensors, *, missing: int = 0) -> Path:
-    """Write a safetensors file of F16 without using the disk: its numbers are a hole."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, shape in tensors.items():
-        size = 2
-        for side in shape:
-            size *= side
-        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + size]}
-        end += size
-    raw = json.dumps(header).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(raw)) + raw)
-        file.truncate(8 + len(raw) + end - missing)
-    return path
+def sizes(model: Model) -> FreeSize:
+    rule = model.tasks["text_to_image"].sizes
+    assert isinstance(rule, FreeSize)
+    return rule
 
 
-def pipeline(
-    path: Path,
-    pipeline: str = "StableDiffusionPipeline",
-    *,
-    parts: Mapping[str, int] | None = None,
-    suffix: str = "",
-    **index: Any,
-) -> Path:
-    """Write a diffusers folder; `parts` says how many numbers each component has."""
-    sizes = parts or dict.fromkeys(PARTS, 1000)
-    listed = {name: ["diffusers", "Whatever"] for name in sizes}
-    path.mkdir(parents=True, exist_ok=True)
-    (path / "model_index.json").write_text(
-        json.dumps(
-            {
-                "_class_name": pipeline,
-                **listed,
-                "scheduler": ["diffusers", "DDIMScheduler"],
-                "tokenizer": ["transformers", "CLIPTokenizer"],
-                "safety_checker": [None, None],
-                **index,
-            }
-        ),
-        encoding="utf-8",
-    )
-    (path / "tokenizer").mkdir(exist_ok=True)
-    for name, size in sizes.items():
-        write(path / name / f"model{suffix}.safetensors", {"weight": [size]})
-    return path
+def models_in(base: Path, hub_cache: Path | None = None) -> dict[str, DiskModel]:
+    models = find([base], hub_cache)
+    models.pop("tiny", None)
+    return models
 
 
-def cached(cache: Path, repo: str, *, revision: str = "abc", **more: Any) -> Path:
-    """Write a repo into a Hub cache."""
-    base = cache / f"models--{repo.replace('/', '--')}"
-    (base / "refs").mkdir(parents=True, exist_ok=True)
-    (base / "refs" / "main").write_text(revision, encoding="utf-8")
-    return pipeline(base / "snapshots" / revision, **more)
-
-
-def found_in(base: Path, hub_cache: Path | None = None) -> dict[str, Found]:
-    found = find([base], hub_cache)
-    found.pop("tiny", None)
-    return found
-
-
-def said(found: Found | None) -> Model:
-    assert found is not None
-    return describe(found, provider="diffusers", missing=(), frugal=True, loaded=False)
+def described(on_disk: DiskModel | None) -> Model:
+    assert on_disk is not None
+    return describe(on_disk, provider="diffusers", missing=(), frugal=True, loaded=False)
 
 
 def test_folders_are_found_at_any_depth_and_their_parts_are_no_models(tmp_path: Path) -> None:
@@ -98,26 +47,26 @@ def test_folders_are_found_at_any_depth_and_their_parts_are_no_models(tmp_path: 
     pipeline(tmp_path / ".hidden")
     (tmp_path / "notes.txt").write_text("no model", encoding="utf-8")
 
-    assert set(found_in(tmp_path)) == {"plain", "deep/er"}
+    assert set(models_in(tmp_path)) == {"plain", "deep/er"}
 
 
 def test_a_model_folder_may_itself_be_named(tmp_path: Path) -> None:
     path = pipeline(tmp_path / "mine")
 
-    assert set(found_in(path)) == {"mine"}
+    assert set(models_in(path)) == {"mine"}
 
 
 def test_a_folder_that_does_not_exist_holds_no_models(tmp_path: Path) -> None:
-    assert found_in(tmp_path / "nowhere") == {}
+    assert models_in(tmp_path / "nowhere") == {}
 
 
 def test_the_same_name_twice_makes_the_second_go_by_its_path(tmp_path: Path) -> None:
     one, other = pipeline(tmp_path / "a" / "same"), pipeline(tmp_path / "b" / "same")
 
-    found = find([one.parent, other.parent, one.parent], None)
-    found.pop("tiny", None)
+    models = find([one.parent, other.parent, one.parent], None)
+    models.pop("tiny", None)
 
-    assert {id: model.path for id, model in found.items()} == {"same": one, str(other): other}
+    assert {id: model.path for id, model in models.items()} == {"same": one, str(other): other}
 
 
 @pytest.mark.parametrize(
@@ -149,21 +98,23 @@ def test_the_class_tells_family_and_features(
     guidance: float,
     multiple: int,
 ) -> None:
-    model = said(folder(pipeline(tmp_path, name), "x"))
+    model = described(folder(pipeline(tmp_path, name), "x"))
 
-    assert (model.family, model.default_steps, model.default_guidance) == (family, steps, guidance)
-    assert ("negative_prompt" in model.features) == negative
-    assert ("sampler" in model.features) == (family in ("sd1", "sdxl"))
-    assert model.multiple_of == multiple
-    assert model.native_width % multiple == 0
+    assert model.family == family
+    assert model.defaults == Defaults(steps=steps, guidance_scale=guidance)
+    assert ("negative_prompt" in options(model)) == negative
+    assert ("sampler" in options(model)) == (family in ("sd1", "sdxl"))
+    assert sizes(model).multiple_of == multiple
+    assert sizes(model).native_width % multiple == 0
 
 
 def test_an_unknown_class_promises_little(tmp_path: Path) -> None:
-    model = said(folder(pipeline(tmp_path, "BrandNewImagePipeline"), "x"))
+    model = described(folder(pipeline(tmp_path, "BrandNewImagePipeline"), "x"))
 
     assert model.family is None
-    assert model.features == {"text_to_image", "seed"}
-    assert (model.default_steps, model.default_guidance) == (None, None)
+    assert options(model) == {"seed"}
+    assert list(model.tasks) == ["text_to_image"]
+    assert (model.defaults.steps, model.defaults.guidance_scale) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +123,7 @@ def test_an_unknown_class_promises_little(tmp_path: Path) -> None:
 def test_what_does_not_make_pictures_from_text_is_not_listed(tmp_path: Path, name: str) -> None:
     pipeline(tmp_path / "x", name)
 
-    assert found_in(tmp_path) == {}
+    assert models_in(tmp_path) == {}
 
 
 def test_a_unet_tells_its_native_size_and_stable_diffusion_2(tmp_path: Path) -> None:
@@ -183,9 +134,13 @@ def test_a_unet_tells_its_native_size_and_stable_diffusion_2(tmp_path: Path) -> 
         json.dumps({"block_out_channels": [1, 2, 3, 4]}), encoding="utf-8"
     )
 
-    model = said(folder(path, "x"))
+    model = described(folder(path, "x"))
 
-    assert (model.family, model.native_width, model.native_height) == ("sd2", 768, 768)
+    assert (model.family, sizes(model).native_width, sizes(model).native_height) == (
+        "sd2",
+        768,
+        768,
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,11 +166,11 @@ def test_a_distilled_model_has_its_own_defaults_and_takes_no_guidance(
     path = pipeline(tmp_path, name, parts={"transformer": 10, "vae": 10}, **index)
     (path / "transformer" / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
-    model = said(folder(path, id))
+    model = described(folder(path, id))
 
     assert model.distilled
-    assert (model.default_steps, model.default_guidance) == (steps, guidance)
-    assert model.features.isdisjoint({"guidance_scale", "negative_prompt"})
+    assert (model.defaults.steps, model.defaults.guidance_scale) == (steps, guidance)
+    assert options(model).isdisjoint({"guidance_scale", "negative_prompt"})
 
 
 @pytest.mark.parametrize(
@@ -253,15 +208,15 @@ def test_memory_follows_from_the_sizes(
     millions = {
         part: Part(parameters=size * 10**6, bytes=size * 2 * 10**6) for part, size in parts.items()
     }
-    found = Found(id="x", path=Path("/x"), pipeline=name, family="x", parts=millions)
+    on_disk = DiskModel(id="x", path=Path("/x"), pipeline=name, family="x", parts=millions)
 
-    at_once = describe(found, provider="d", missing=(), frugal=False, loaded=False)
-    in_parts = describe(found, provider="d", missing=(), frugal=True, loaded=False)
+    at_once = describe(on_disk, provider="d", missing=(), frugal=False, loaded=False)
+    in_parts = describe(on_disk, provider="d", missing=(), frugal=True, loaded=False)
 
-    assert at_once.vram_bytes == pytest.approx(full * 1e9, rel=0.05)
-    assert in_parts.vram_bytes == pytest.approx(offload * 1e9, rel=0.05)
-    assert in_parts.ram_bytes is not None
-    assert in_parts.ram_bytes > sum(part.bytes for part in millions.values())
+    assert at_once.memory.vram_bytes == pytest.approx(full * 1e9, rel=0.05)
+    assert in_parts.memory.vram_bytes == pytest.approx(offload * 1e9, rel=0.05)
+    assert in_parts.memory.ram_bytes is not None
+    assert in_parts.memory.ram_bytes > sum(part.bytes for part in millions.values())
 
 
 def test_single_precision_counts_as_half_because_it_is_loaded_so(tmp_path: Path) -> None:
@@ -271,10 +226,10 @@ def test_single_precision_counts_as_half_because_it_is_loaded_so(tmp_path: Path)
         struct.pack("<Q", len(raw)) + raw + bytes(4000)
     )
 
-    found = folder(path, "x")
+    on_disk = folder(path, "x")
 
-    assert found is not None
-    assert {name: part.bytes for name, part in found.parts.items()} == dict.fromkeys(PARTS, 2000)
+    assert on_disk is not None
+    assert {name: part.bytes for name, part in on_disk.parts.items()} == dict.fromkeys(PARTS, 2000)
 
 
 def test_weights_that_exist_only_as_a_variant_are_loaded_as_one(tmp_path: Path) -> None:
@@ -301,28 +256,28 @@ def test_a_cached_repo_is_listed_when_it_is_complete(tmp_path: Path) -> None:
     write(sharded / "model-00001-of-00002.safetensors", {"w": [5]})
     (sharded / "model.safetensors").unlink()
 
-    assert set(found_in(tmp_path / "none", tmp_path)) == {"org/whole"}
+    assert set(models_in(tmp_path / "none", tmp_path)) == {"org/whole"}
 
 
 def test_a_cached_repo_is_taken_at_its_main_revision(tmp_path: Path) -> None:
     old = cached(tmp_path, "org/model", revision="old")
     new = cached(tmp_path, "org/model", revision="new")
 
-    found = found_in(tmp_path / "none", tmp_path)
+    models = models_in(tmp_path / "none", tmp_path)
 
     assert old != new
-    assert found["org/model"].path == new
-    assert said(found["org/model"]).aliases == ("model", str(new))
+    assert models["org/model"].path == new
+    assert described(models["org/model"]).aliases == ("model", str(new))
 
 
 def test_the_licence_is_known_for_repos_and_for_nothing_else(tmp_path: Path) -> None:
     cached(tmp_path, "black-forest-labs/FLUX.1-dev", pipeline="FluxPipeline")
     pipeline(tmp_path / "dir" / "FLUX.1-dev", "FluxPipeline")
 
-    found = found_in(tmp_path / "dir", tmp_path)
+    models = models_in(tmp_path / "dir", tmp_path)
 
-    assert said(found["black-forest-labs/FLUX.1-dev"]).commercial_use is False
-    assert said(found["FLUX.1-dev"]).commercial_use is None
+    assert described(models["black-forest-labs/FLUX.1-dev"]).commercial_use is False
+    assert described(models["FLUX.1-dev"]).commercial_use is None
 
 
 @pytest.mark.parametrize(
@@ -411,13 +366,13 @@ def test_a_single_file_says_what_it_lacks(tmp_path: Path) -> None:
     checkpoint(tmp_path / "part.safetensors", text=False)
     lender(tmp_path / "other", 1024)
 
-    found = found_in(tmp_path)
+    models = models_in(tmp_path)
 
-    whole, part = said(found["whole.safetensors"]), said(found["part.safetensors"])
-    assert not whole.installed
-    assert "--exclude" in whole.how_to_install
-    assert not part.installed
-    assert "text_encoder" in part.how_to_install
+    whole, part = described(models["whole.safetensors"]), described(models["part.safetensors"])
+    assert whole.state == "missing"
+    assert "--exclude" in whole.fix
+    assert part.state == "missing"
+    assert "text_encoder" in part.fix
 
 
 def test_a_folder_of_the_same_kind_lends_a_single_file_what_it_lacks(tmp_path: Path) -> None:
@@ -425,10 +380,10 @@ def test_a_folder_of_the_same_kind_lends_a_single_file_what_it_lacks(tmp_path: P
     lender(tmp_path / "other", 1024)
     lender(tmp_path / "same", 768)
 
-    model = found_in(tmp_path)["x.safetensors"]
+    model = models_in(tmp_path)["x.safetensors"]
 
     assert model.config_folder == tmp_path / "same"
-    assert said(model).installed
+    assert described(model).state == "ready"
 
 
 def test_a_cached_repo_without_weights_lends_its_settings(tmp_path: Path) -> None:
@@ -438,20 +393,20 @@ def test_a_cached_repo_without_weights_lends_its_settings(tmp_path: Path) -> Non
     for name in PARTS:
         (snapshot / name / "model.safetensors").unlink()
 
-    found = found_in(tmp_path / "dir", tmp_path / "hub")
+    models = models_in(tmp_path / "dir", tmp_path / "hub")
 
-    assert found["x.safetensors"].config_folder == snapshot
-    assert set(found) == {"x.safetensors"}
+    assert models["x.safetensors"].config_folder == snapshot
+    assert set(models) == {"x.safetensors"}
 
 
 def test_a_cut_off_folder_is_listed_with_what_to_do(tmp_path: Path) -> None:
     path = pipeline(tmp_path / "cut")
     write(path / "vae" / "model.safetensors", {"w": [1000]}, missing=1)
 
-    model = said(found_in(tmp_path)["cut"])
+    model = described(models_in(tmp_path)["cut"])
 
-    assert not model.installed
-    assert "download cut again" in model.how_to_install
+    assert model.state == "unusable"
+    assert "download cut again" in model.fix
 
 
 def test_any_model_can_be_named_by_its_path(tmp_path: Path) -> None:
@@ -477,11 +432,11 @@ async def test_the_provider_lists_its_folders_and_the_cache_of_the_environment(
     settings = Settings.model_validate({"modelDirs": [str(tmp_path / "dir")]})
     provider = Diffusers("diffusers", settings, ProviderContext(data_dir=tmp_path))
 
-    listed = {model.id: model for model in await provider.models()}
+    listed = {model.id: model for model in await provider.list_models()}
     listed.pop("tiny", None)
 
     assert set(listed) == {"mine", "org/repo"}
-    assert all(model.local and not model.remote for model in listed.values())
+    assert {model.where for model in listed.values()} == {"this_machine"}
 
 
 def test_a_setting_that_does_not_exist_is_refused() -> None:

@@ -8,15 +8,13 @@ from typing import Any, Literal
 
 import pytest
 
-from ziggie_image_mcp.errors import RequestRejected
-from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.types import ProviderRequest
+from ziggie_image_mcp.provider import ProviderContext, ProviderRequest, RequestRejected
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.families import sampler
 from ziggie_image_providers.diffusers.faults import Problem, Stopped, failed
 from ziggie_image_providers.diffusers.listing import describe
 from ziggie_image_providers.diffusers.process import environment
-from ziggie_image_providers.diffusers.scan import Found
+from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.weights import Part
 from ziggie_image_providers.diffusers.worker_request import worker_request
@@ -101,7 +99,7 @@ def test_samplers_are_known_by_their_usual_spellings(spelling: str, name: str | 
 def say(pipeline: str, settings: Settings | None = None, gpu: str = "auto", **changes: Any) -> Any:
     """Say a job to a model of this class, as the worker would read it."""
     part = Part(parameters=10**9, bytes=2 * 10**9)
-    found = Found(
+    on_disk = DiskModel(
         id="m", path=Path("/m"), pipeline=pipeline, family="f", parts={"transformer": part}
     )
     values: dict[str, Any] = {
@@ -114,14 +112,14 @@ def say(pipeline: str, settings: Settings | None = None, gpu: str = "auto", **ch
         "steps": None,
         "guidance_scale": None,
     }
-    told = worker_request(
+    message = worker_request(
         ProviderRequest(**{**values, **changes}),
-        describe(found, provider="diffusers", missing=(), frugal=True, loaded=False),
-        found,
+        describe(on_disk, provider="diffusers", missing=(), frugal=True, loaded=False),
+        on_disk,
         settings=settings or Settings(),
         context=ProviderContext(data_dir=Path("/data"), gpu=gpu),
     )
-    return json.loads(told.model_dump_json())
+    return json.loads(message.model_dump_json())
 
 
 def test_a_worker_request_says_everything() -> None:
@@ -156,16 +154,16 @@ def test_a_worker_request_says_everything() -> None:
 
 
 def test_qwen_needs_a_negative_prompt_for_any_guidance() -> None:
-    told = say("QwenImagePipeline")
+    message = say("QwenImagePipeline")
 
-    assert (told["guidance_argument"], told["guidance"]) == ("true_cfg_scale", 4.0)
-    assert told["negative_prompt"] == " "
+    assert (message["guidance_argument"], message["guidance"]) == ("true_cfg_scale", 4.0)
+    assert message["negative_prompt"] == " "
 
 
 def test_an_unknown_class_is_told_only_what_was_asked() -> None:
-    told = say("BrandNewPipeline")
+    message = say("BrandNewPipeline")
 
-    assert (told["steps"], told["guidance"], told["negative_prompt"]) == (None, None, None)
+    assert (message["steps"], message["guidance"], message["negative_prompt"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(

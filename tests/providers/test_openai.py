@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import base64
 import io
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 import pytest
@@ -15,118 +18,258 @@ from pydantic import ValidationError
 from tests.support.fake_vendors import (
     NO_SPECS,
     PNG,
-    Answer,
-    FakeVendor,
     has_specs,
     openai_answer,
     openai_error,
+    openai_pictures,
     problems,
+    unknown_fields,
 )
-from ziggie_image_mcp.errors import (
+from ziggie_image_mcp.provider import (
+    FREE,
+    UNKNOWN_COST,
     AuthenticationFailed,
     ContentRefused,
+    Cost,
+    EngineCrashed,
+    FreeSize,
+    Generation,
     InvalidOutput,
+    Model,
     ModelMissing,
+    Option,
     OutcomeUnknown,
     PaymentRequired,
+    PriceBook,
+    PromptLimit,
+    Provider,
+    ProviderContext,
     ProviderError,
+    ProviderRequest,
     ProviderUnavailable,
     RateLimited,
     RequestRejected,
+    Run,
+    Task,
+    options_of,
 )
-from ziggie_image_mcp.provider.contract import PaidProvider, ProviderContext
-from ziggie_image_mcp.provider.types import Generation, Model, ProviderRequest
-from ziggie_image_providers.openai import MASK_NOTE, OpenAI, bound, payload
-from ziggie_image_providers.openai.settings import Row, Settings, table
+from ziggie_image_mcp.provider.testing import (
+    FakeVendor,
+    ProviderConformance,
+    Reply,
+    Seen,
+    fields_of,
+    picture,
+)
+from ziggie_image_providers.openai import OpenAI
+from ziggie_image_providers.openai.flavours import flavours
+from ziggie_image_providers.openai.settings import Quality, Row, Settings
 
 KEY = "sk-proj-0123456789abcdef"
-JOB = ProviderRequest(
-    prompt="a red bicycle",
-    negative_prompt="",
-    width=1024,
-    height=1024,
-    num_images=1,
-    seed=7,
-    steps=None,
-    guidance_scale=None,
-)
+JOB = ProviderRequest(prompt="a red bicycle", width=1024, height=1024, seed=7, quality="medium")
 SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
+ROWS: Mapping[str, Any] = OpenAI.table
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 
 
-def context(key: str | None = KEY, name: str = "OPENAI_API_KEY") -> ProviderContext:
-    async def secret(asked: str) -> str | None:
-        return key if asked == name else None
+async def ignore(share: float, message: str) -> None:
+    """Progress that nobody reads."""
 
-    return ProviderContext(data_dir=Path("unused"), secret=secret)
+
+RUN = Run(key="our-key", progress=ignore)
+
+
+def context(key: str | None = KEY, handler: Handler | None = None) -> ProviderContext:
+    async def secret(asked: str) -> str | None:
+        return key if asked == "OPENAI_API_KEY" else None
+
+    transport = None if handler is None else httpx2.MockTransport(handler)
+    return ProviderContext(data_dir=Path("unused"), secret=secret, transport=transport)
 
 
 def provider(handler: Handler | None = None, key: str | None = KEY, **settings: Any) -> OpenAI:
-    transport = None if handler is None else httpx2.MockTransport(handler)
-    return OpenAI("openai", Settings.model_validate(settings), context(key), transport)
+    return OpenAI("openai", Settings.model_validate(settings), context(key, handler))
 
 
-async def model(made: OpenAI, id: str = "gpt-image-2") -> Model:
-    return next(m for m in await made.models() if m.id == id)
+def at(url: str, **settings: Any) -> OpenAI:
+    """OpenAI itself, at the address of a fake."""
+    return provider(baseUrl=url, flavour="openai", local=False, **settings)
 
 
-async def submit(made: OpenAI, job: ProviderRequest = JOB, id: str = "gpt-image-2") -> Generation:
+def nobody(request: httpx2.Request) -> httpx2.Response:
+    raise AssertionError(request.url)
+
+
+async def model(tested: OpenAI, id: str = "gpt-image-2") -> Model:
+    return next(m for m in await tested.list_models() if m.id == id)
+
+
+async def submit(
+    tested: OpenAI, request: ProviderRequest = JOB, id: str = "gpt-image-2"
+) -> Generation:
     try:
-        submission = await made.submit(job, await model(made, id), "our-key")
+        generation = await tested.submit(request, await model(tested, id), RUN)
     finally:
-        await made.aclose()
-    assert submission.generation is not None
-    return submission.generation
+        await tested.aclose()
+    assert isinstance(generation, Generation)
+    return generation
 
 
-def job(**changes: Any) -> ProviderRequest:
-    from dataclasses import replace
-
+def request(**changes: Any) -> ProviderRequest:
     return replace(JOB, **changes)
+
+
+def price(tested: OpenAI, listed: Model, **changes: Any) -> tuple[int, int] | None:
+    """Expected and at most, micro-USD."""
+    estimate = tested.estimate(request(**changes), listed)
+    return None if estimate is None else (estimate.expected, estimate.upper)
+
+
+def edit(task: Task = "image_to_image", side: int = 1024, **changes: Any) -> ProviderRequest:
+    image = {"image_id": "i", "image": picture(side, side, "red")}
+    if task == "inpaint":
+        image |= {"mask_id": "m", "mask": left_half(side)}
+    return request(**{"task": task, "width": side, "height": side, **image, **changes})
+
+
+def left_half(side: int) -> bytes:
+    """A mask that paints the left half anew."""
+    mask = Image.new("L", (side, side))
+    mask.paste(255, (0, 0, side // 2, side))
+    out = io.BytesIO()
+    mask.save(out, "PNG")
+    return out.getvalue()
+
+
+def corners_of(mask: object, band: str) -> list[object]:
+    """The left and the right pixel of a band."""
+    assert isinstance(mask, bytes)
+    with Image.open(io.BytesIO(mask)) as image:
+        layer = image.getchannel(band) if band in image.getbands() else image.convert(band)
+        return [layer.getpixel((x, 0)) for x in (0, image.width - 1)]
 
 
 # What it offers
 
 
-async def test_it_is_a_paid_provider_that_lists_its_table_without_asking_anybody() -> None:
-    def nobody(request: httpx2.Request) -> httpx2.Response:
-        raise AssertionError(request.url)
+async def test_it_lists_its_table_without_asking_anybody() -> None:
+    tested: Provider = provider(nobody)
 
-    made: PaidProvider = provider(nobody)
+    listed = {m.id: m for m in await tested.list_models()}
 
-    listed = {m.id: m for m in await made.models()}
-    assert list(listed) == list(table())
-    assert listed["gpt-image-2"].features == {"text_to_image", "image_to_image", "inpaint"}
-    assert not any(m.local for m in listed.values())
-    assert listed["gpt-image-2"].price_micro_usd == 58_500  # 2560x1440 medium, and the prompt
-    assert listed["gpt-image-2.6-flare"].price_micro_usd is None
-
-
-async def test_the_quality_setting_decides_the_price() -> None:
-    prices = [
-        (await model(provider(quality=quality))).price_micro_usd
-        for quality in ("low", "medium", "high")
-    ]
-
-    assert prices == [9_500, 58_500, 224_500]
-
-
-async def test_a_smaller_picture_has_a_lower_bound() -> None:
-    listed = await model(provider())
-
-    assert listed.price_by_pixels[:3] == (
-        (1024 * 768, 39_500),
-        (1024 * 1024, 55_500),
-        (1024 * 1536, 55_500),
+    assert list(listed) == list(ROWS)
+    assert set(listed["gpt-image-2"].tasks) == {"text_to_image", "image_to_image", "inpaint"}
+    assert all(m.where == "vendor" and m.device == "" for m in listed.values())
+    able = listed["gpt-image-2"].tasks["inpaint"]
+    assert able.mask == "alpha"
+    assert able.max_images == 10
+    assert able.max_prompt == PromptLimit(count=32_000, unit="characters", beyond="refused")
+    assert able.sizes == FreeSize(
+        min_side=480,
+        max_side=2560,
+        multiple_of=16,
+        min_pixels=655_360,
+        max_pixels=2560 * 1440,
+        max_ratio=3.0,
     )
+
+
+async def test_only_models_that_can_leave_the_ground_transparent_say_so() -> None:
+    options = {m.id: options_of(m, "text_to_image") for m in await provider().list_models()}
+
+    assert options.pop("gpt-image-2") == {"quality"}
+    assert all(option == {"quality", "transparent"} for option in options.values())
+
+
+@pytest.mark.parametrize(
+    ("quality", "tokens"), [("low", 250), ("medium", 1_884), ("high", 7_417), ("max", None)]
+)
+async def test_the_quality_setting_decides_the_price(quality: str, tokens: int | None) -> None:
+    tested = provider(quality=quality)
+    listed = await model(tested)
+
+    bounds = price(tested, listed, width=2560, height=1440, quality=listed.defaults.quality)
+
+    assert (bounds and bounds[1]) == (tokens and tokens * 30 + (13 + 64) * 5)
+
+
+async def test_a_prompt_and_a_picture_to_work_from_are_paid_by_token() -> None:
+    tested = provider()
+    listed = await model(tested, "gpt-image-2.5-flare")
+
+    plain = price(tested, listed)
+    longer = price(tested, listed, prompt="x" * 32_000)
+    with_image = price(tested, listed, task="image_to_image", image_id="i")
+
+    assert plain is not None
+    assert plain == (439 * 30 + 17, 439 * 30 + (13 + 64) * 5)
+    assert longer == (439 * 30 + 8_000 * 5, 439 * 30 + 32_064 * 5)
+    assert with_image == (plain[0] + 56_000, plain[1] + 56_000)
+
+
+OLD_PRICES = {
+    "low": (0.00402, 0.00588, 0.00474, 0.00441, 0.00615, 0.01113),
+    "medium": (0.00903, 0.01317, 0.01029, 0.01029, 0.01434, 0.02595),
+    "high": (0.03612, 0.05268, 0.04116, 0.0396, 0.05529, 0.10008),
+}
+OLD_SIZES = ((1024, 768), (1024, 1024), (1024, 1536), (1920, 1080), (2560, 1440), (3840, 2160))
+
+
+@pytest.mark.parametrize("quality", OLD_PRICES)
+@pytest.mark.parametrize("id", ["gpt-image-2.5-flare", "gpt-image-2.5-sunburst"])
+def test_the_tokens_of_2_5_come_to_the_prices_of_its_pictures(id: str, quality: Quality) -> None:
+    rates = [r for r in ROWS[id].rates if r.quality == quality]
+
+    assert [r.max_pixels for r in rates] == [w * h for w, h in OLD_SIZES]
+    dollars = [(r.most or 0) * r.micro_usd / 1e6 for r in rates]
+    assert dollars == pytest.approx(OLD_PRICES[quality])
+
+
+@pytest.mark.parametrize(
+    ("quality", "tokens"),
+    [("low", 784), ("medium", 1756), ("high", 1756), ("xhigh", 3122), ("max", 7024)],
+)
+async def test_2_6_takes_up_to_four_times_the_tokens_but_no_more_than_a_high_one(
+    quality: str, tokens: int
+) -> None:
+    tested = provider()
+    listed = await model(tested, "gpt-image-2.6-flare")
+
+    bounds = price(tested, listed, quality=quality)
+
+    assert bounds is not None
+    assert bounds[1] == tokens * 30 + (13 + 64) * 5
+    assert isinstance(listed.prices, PriceBook)
+    assert "third party" in listed.prices.source
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens"),
+    [((1024, 768), 301), ((1024, 1024), 439), ((1536, 864), 439), ((2560, 1440), 478)],
+)
+async def test_a_size_that_is_not_listed_costs_at_most_what_the_next_listed_ones_do(
+    size: tuple[int, int], tokens: int
+) -> None:
+    tested = provider()
+    listed = await model(tested, "gpt-image-2.5-flare")
+
+    bounds = price(tested, listed, width=size[0], height=size[1])
+
+    assert bounds is not None
+    assert bounds[1] == tokens * 30 + (13 + 64) * 5
+
+
+async def test_a_size_beyond_the_table_has_no_price() -> None:
+    tested = provider()
+
+    assert price(tested, await model(tested), width=3840, height=2176) is None
 
 
 async def test_without_a_key_it_says_how_to_set_one() -> None:
     with pytest.raises(AuthenticationFailed) as error:
-        await provider(key=None).models()
+        await provider(key=None).list_models()
 
-    assert "OPENAI_API_KEY" in str(error.value)
     assert "ziggie-image-mcp keys set OPENAI_API_KEY" in str(error.value)
     assert "shell's environment" in str(error.value)
 
@@ -134,45 +277,76 @@ async def test_without_a_key_it_says_how_to_set_one() -> None:
 @pytest.mark.parametrize("key", ["sk-1\nX-Evil: 1", "sk-ключ", "two words"])
 async def test_a_key_that_is_none_is_refused_before_it_is_sent(key: str) -> None:
     with pytest.raises(AuthenticationFailed) as error:
-        await provider(key=key).models()
+        await provider(nobody, key=key).list_models()
 
     assert key not in str(error.value)
 
 
 async def test_the_user_can_add_models_and_prices() -> None:
-    made = provider(
+    tested = provider(
         models={"gpt-image-2.6-flare": {"priceUsd": 0.06}, "new": {"maxSide": 512, "title": "New"}}
     )
 
-    assert (await model(made, "gpt-image-2.6-flare")).price_micro_usd == 60_000
-    assert (await model(made, "gpt-image-2.6-flare")).title == "GPT Image 2.6 flare"
-    assert (await model(made, "new")).price_micro_usd is None
-    assert (await model(made, "new")).max_side == 512
+    own = await model(tested, "gpt-image-2.6-flare")
+    new = await model(tested, "new")
+    assert price(tested, own) == (60_000, 60_000)
+    assert isinstance(own.prices, PriceBook)
+    assert own.prices.as_of is None
+    assert own.title == "GPT Image 2.6 flare"
+    assert price(tested, new) is None
+    assert isinstance(sizes := new.tasks["text_to_image"].sizes, FreeSize)
+    assert sizes.max_side == 512
 
 
-async def test_a_server_that_wants_no_key_gets_none() -> None:
-    seen: list[httpx2.Request] = []
+async def test_prices_and_tokens_as_config_json_could_say_them_first_still_count() -> None:
+    row = {
+        "prices": {"medium": {"1024x1024": 0.02, "1024x1536": 0.03}},
+        "tokens": {"textIn": 5, "imageIn": 8, "imageOut": 40},
+        "imageTokens": 500,
+    }
+    tested = provider(models={"mine": row})
 
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        seen.append(request)
-        return httpx2.Response(200, json=openai_answer())
+    mine = await model(tested, "mine")
+    assert price(tested, mine, prompt="") == (20_000, 20_000 + 64 * 5)
+    with_image = price(tested, mine, prompt="", task="image_to_image", image_id="i")
+    assert with_image == (24_000, 24_000 + 64 * 5)
+    assert price(tested, mine, prompt="", width=1536) == (30_000, 30_000 + 64 * 5)
+    assert price(tested, mine, quality="high") is None
 
-    made = provider(answer, key=None, keyName=None, baseUrl="http://gpu.lan:8000/images/v1/")
 
-    await submit(made)
-    assert str(seen[0].url) == "http://gpu.lan:8000/images/v1/images/generations"
-    assert "authorization" not in seen[0].headers
+async def test_prices_without_tokens_are_prices_of_pictures() -> None:
+    tested = provider(models={"mine": {"prices": {"medium": {"1024x1024": 0.02}}}})
+
+    assert price(tested, await model(tested, "mine"), num_images=2) == (40_000, 40_000)
+
+
+async def test_own_tokens_change_a_model_of_the_table() -> None:
+    tokens = {"textIn": 0, "imageIn": 0, "imageOut": 10}
+    tested = provider(models={"gpt-image-2.5-flare": {"tokens": tokens}})
+
+    listed = await model(tested, "gpt-image-2.5-flare")
+
+    assert price(tested, listed, task="image_to_image", image_id="i") == (4_390, 4_390)
+
+
+async def test_a_model_without_edits_only_makes_pictures_from_text() -> None:
+    tested = provider(models={"mine": {"priceUsd": 0.1, "edits": False}})
+
+    able = (await model(tested, "mine")).tasks
+
+    assert set(able) == {"text_to_image"}
+    assert able["text_to_image"].max_references == 0
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"baseUrl": "https://me:secret@host/v1"},
         {"baseUrl": "https://host/v1?key=secret"},
         {"baseUrl": "ftp://host"},
         {"keyName": "sk-secret"},
         {"quality": "best"},
         {"apiKey": "secret"},
+        {"flavour": "secret"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused_without_showing_them(
@@ -184,41 +358,24 @@ def test_settings_that_make_no_sense_are_refused_without_showing_them(
     assert "secret" not in str(error.value)
 
 
+def test_every_config_of_version_1_still_counts() -> None:
+    text = (Path(__file__).parents[1] / "data/version_1/config.json").read_text(encoding="utf-8")
+    sections = json.loads(text)["imageGeneration"]["providers"]
+    ours = ("type", "enabled", "privacy", "budget")
+
+    for name in ("openai", "compatible"):
+        section = {key: value for key, value in sections[name].items() if key not in ours}
+        assert Settings.model_validate(section).models
+
+
 def test_every_price_says_where_and_when_it_was_read() -> None:
-    for row in table().values():
+    for row in ROWS.values():
         assert row.source
         assert row.as_of is not None
         assert row.as_of >= date(2026, 11, 23)
 
 
-@pytest.mark.parametrize(
-    ("size", "micro"),
-    [((1024, 768), 39_500), ((1024, 1024), 55_500), ((1536, 864), 55_500), ((2560, 1440), 58_500)],
-)
-def test_a_size_that_is_not_listed_costs_at_most_what_the_next_listed_ones_do(
-    size: tuple[int, int], micro: int
-) -> None:
-    assert bound(table()["gpt-image-2"], "medium", *size) == micro
-
-
-def test_a_size_beyond_the_table_has_no_price() -> None:
-    assert bound(table()["gpt-image-2"], "medium", 3840, 2176) is None
-
-
 # What it sends
-
-
-def test_the_payload_is_what_the_gpt_image_models_want() -> None:
-    said = payload(job(num_images=2, width=1536), Model(id="m", provider="p", local=False), "high")
-
-    assert said == {
-        "model": "m",
-        "prompt": "a red bicycle",
-        "n": 2,
-        "size": "1536x1024",
-        "quality": "high",
-        "output_format": "png",
-    }
 
 
 async def test_one_request_carries_key_organization_and_project() -> None:
@@ -228,41 +385,66 @@ async def test_one_request_carries_key_organization_and_project() -> None:
         seen.append(request)
         return httpx2.Response(200, json=openai_answer())
 
-    await submit(provider(answer, organization="org-1", project="proj-1"))
+    await submit(
+        provider(answer, organization="org-1", project="proj-1"),
+        request(num_images=2, width=1536, quality="high"),
+    )
 
     assert [str(r.url) for r in seen] == ["https://api.openai.com/v1/images/generations"]
     assert seen[0].headers["authorization"] == f"Bearer {KEY}"
     assert seen[0].headers["openai-organization"] == "org-1"
     assert seen[0].headers["openai-project"] == "proj-1"
-    assert json.loads(seen[0].content)["n"] == 1
+    assert json.loads(seen[0].content) == {
+        "model": "gpt-image-2",
+        "prompt": "a red bicycle",
+        "n": 2,
+        "size": "1536x1024",
+        "quality": "high",
+        "output_format": "png",
+    }
+
+
+async def test_a_transparent_ground_is_asked_for_where_the_model_can() -> None:
+    bodies: list[Any] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        bodies.append(json.loads(request.content))
+        return httpx2.Response(200, json=openai_answer())
+
+    for id in ("gpt-image-2.5-flare", "gpt-image-2"):
+        await submit(provider(answer), request(transparent=True), id)
+
+    assert [body.get("background") for body in bodies] == ["transparent", None]
 
 
 @SPEC
-async def test_request_and_fake_answer_keep_to_the_published_spec() -> None:
-    with FakeVendor(lambda seen: Answer(body=openai_answer(2))) as vendor:
-        await submit(provider(baseUrl=f"{vendor.url}/v1"), job(num_images=2))
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [("openai", "CreateImageRequest"), ("openai-sdk-3.57", "ImageGenerateParams")],
+)
+async def test_request_and_fake_answer_keep_to_the_published_spec(spec: str, name: str) -> None:
+    with FakeVendor(lambda seen: Reply(body=openai_answer(2))) as vendor:
+        await submit(at(f"{vendor.url}/v1"), request(num_images=2))
 
     assert vendor.asked == ["POST /v1/images/generations"]
-    assert problems("openai", "CreateImageRequest", vendor.seen[0].body) == []
-    assert problems("openai", "ImagesResponse", openai_answer(2)) == []
+    assert problems(spec, name, vendor.seen[0].body) == []
+    assert problems(spec, "ImagesResponse", openai_answer(2)) == []
 
 
-def plain(colour: str, mode: str = "RGB", size: tuple[int, int] = (1024, 1024)) -> bytes:
-    out = io.BytesIO()
-    Image.new(mode, size, colour).save(out, "PNG")
-    return out.getvalue()
+@SPEC
+def test_the_spec_would_catch_a_wrong_request() -> None:
+    wrong = {"n": 11, "negative_prompt": "x"}
+
+    assert problems("openai", "CreateImageRequest", wrong) != []
+    assert problems("openai-sdk-3.57", "ImageGenerateParams", wrong) != []
 
 
 @SPEC
 async def test_an_edit_sends_picture_and_mask_as_the_published_spec_wants() -> None:
-    half = Image.new("L", (1024, 1024))
-    half.paste(255, (0, 0, 512, 1024))
-    out = io.BytesIO()
-    half.save(out, "PNG")
-    edit = job(image_id="i", image=plain("red"), mask_id="m", mask=out.getvalue())
+    job = edit("inpaint")
 
-    with FakeVendor(lambda seen: Answer(body=openai_answer())) as vendor:
-        generation = await submit(provider(baseUrl=f"{vendor.url}/v1"), edit)
+    with FakeVendor(lambda seen: Reply(body=openai_answer())) as vendor:
+        await submit(at(f"{vendor.url}/v1"), job)
 
     sent = vendor.seen[0].form
     words = {key: value for key, value in sent.items() if isinstance(value, str)}
@@ -275,46 +457,22 @@ async def test_an_edit_sends_picture_and_mask_as_the_published_spec_wants() -> N
         "quality": "medium",
         "output_format": "png",
     }
-    said = words | {"n": 1, "image": "binary", "mask": "binary"}
-    assert problems("openai", "CreateImageEditRequest", said) == []
-    assert sent["image"] == edit.image
-    assert isinstance(sent["mask"], bytes)
-    with Image.open(io.BytesIO(sent["mask"])) as mask:
-        alphas = [mask.getchannel("A").getpixel(at) for at in ((0, 0), (1023, 0))]
-    assert alphas == [0, 255], "OpenAI paints anew where the mask is transparent"
-    assert MASK_NOTE in generation.notes
+    body = words | {"n": 1, "image": "binary", "mask": "binary"}
+    assert problems("openai", "CreateImageEditRequest", body) == []
+    assert sent["image"] == job.image
+    assert corners_of(sent["mask"], "A") == [0, 255], "painted anew where it is transparent"
 
 
-async def test_a_picture_to_work_from_raises_the_price() -> None:
-    listed = await model(provider())
-    own = await model(provider(models={"mine": {"priceUsd": 0.1, "edits": False}}), "mine")
+async def test_references_go_along_as_further_pictures() -> None:
+    red, blue = picture(64, 64, "red"), picture(64, 64, "blue")
+    with FakeVendor(lambda seen: Reply(body=openai_answer())) as vendor:
+        await submit(at(vendor.url), request(reference_ids=("r",), references=(red,)))
+        await submit(at(vendor.url), edit(reference_ids=("r",), references=(blue,)))
 
-    assert listed.price_of_given_micro_usd == 7_000 * 8
-    assert own.price_of_given_micro_usd == 0
-    assert own.features == {"text_to_image"}
-
-
-@SPEC
-def test_the_spec_would_catch_a_wrong_request() -> None:
-    assert problems("openai", "CreateImageRequest", {"n": 11, "negative_prompt": "x"}) != []
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "said"),
-    [(512, 512, "pixels"), (2560, 2560, "pixels"), (2560, 512, "longer than 3:1")],
-)
-async def test_a_size_that_would_be_refused_is_not_sent(width: int, height: int, said: str) -> None:
-    seen: list[httpx2.Request] = []
-
-    with pytest.raises(RequestRejected, match=said):
-        await submit(provider(lambda r: _note(seen, r)), job(width=width, height=height))
-
-    assert seen == []
-
-
-def _note(seen: list[httpx2.Request], request: httpx2.Request) -> httpx2.Response:
-    seen.append(request)
-    return httpx2.Response(200, json=openai_answer())
+    assert vendor.asked == ["POST /images/edits"] * 2
+    assert vendor.seen[0].form["image"] == red
+    assert vendor.seen[1].content.count(b'name="image[]"') == 2
+    assert vendor.seen[1].content.index(blue) > vendor.seen[1].content.index(edit().image or b"")
 
 
 # What it makes of the answer
@@ -322,62 +480,88 @@ def _note(seen: list[httpx2.Request], request: httpx2.Request) -> httpx2.Respons
 
 async def test_the_pictures_come_with_the_cost_of_their_tokens() -> None:
     generation = await submit(
-        provider(lambda r: httpx2.Response(200, json=openai_answer(2))), job(num_images=2)
+        provider(lambda r: httpx2.Response(200, json=openai_answer(2))), request(num_images=2)
     )
 
     assert [image.data for image in generation.images] == [PNG, PNG]
-    assert generation.cost_micro_usd == 20 * 5 + 880 * 30
-    assert any("count of tokens" in note for note in generation.notes)
-    assert any("takes no seed" in note for note in generation.notes)
+    assert [image.seed for image in generation.images] == [None, None]
+    assert generation.cost == Cost(micro_usd=20 * 5 + 880 * 30, basis="computed")
 
 
-async def test_without_usage_the_cost_is_the_upper_bound() -> None:
-    body = {k: v for k, v in openai_answer().items() if k != "usage"}
+async def test_pictures_that_are_given_have_their_own_price_in_the_cost() -> None:
+    body = openai_answer()
+    body["usage"] = {
+        "input_tokens": 1_620,
+        "output_tokens": 440,
+        "total_tokens": 2_060,
+        "input_tokens_details": {"text_tokens": 20, "image_tokens": 1_600},
+    }
 
-    generation = await submit(provider(lambda r: httpx2.Response(200, json=body)))
+    generation = await submit(provider(lambda r: httpx2.Response(200, json=body)), edit())
 
-    assert generation.cost_micro_usd == 55_500
-    assert any("upper bound" in note for note in generation.notes)
-
-
-async def test_fewer_pictures_than_asked_for_are_told() -> None:
-    generation = await submit(
-        provider(lambda r: httpx2.Response(200, json=openai_answer(1))), job(num_images=3)
-    )
-
-    assert any("1 of 3" in note for note in generation.notes)
+    assert generation.cost.micro_usd == 20 * 5 + 1_600 * 8 + 440 * 30
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        b"<html>Welcome to our proxy</html>",
-        b"{}",
-        b'{"created": 1, "data": []}',
-        b'{"created": 1, "data": [{"url": "https://elsewhere/x.png"}]}',
-        b'{"created": 1, "data": [{"b64_json": "***"}]}',
-    ],
+    "usage",
+    [None, {}, {"input_tokens": 0, "output_tokens": 0}, {"input_tokens": 9, "output_tokens": "x"}],
 )
-async def test_a_success_without_pictures_may_have_been_charged(body: bytes) -> None:
+async def test_without_a_count_of_tokens_the_cost_is_unknown_and_never_nothing(usage: Any) -> None:
+    body = openai_answer() | {"usage": usage}
+
+    generation = await submit(provider(lambda r: httpx2.Response(200, json=body)))
+
+    assert generation.cost == UNKNOWN_COST
+
+
+@pytest.mark.parametrize(
+    ("row", "cost"),
+    [({"priceUsd": 0.05}, Cost(micro_usd=50_000, basis="list")), ({}, UNKNOWN_COST)],
+)
+async def test_without_rates_for_tokens_the_cost_is_the_users_price_or_unknown(
+    row: dict[str, Any], cost: Cost
+) -> None:
+    tested = provider(
+        lambda r: httpx2.Response(200, json=openai_answer()), models={"mine": {**row}}
+    )
+
+    assert (await submit(tested, id="mine")).cost == cost
+
+
+@pytest.mark.parametrize("body", [b"<html>Welcome to our proxy</html>", b"{}", b'{"data": null}'])
+async def test_a_success_in_other_words_may_have_been_charged(body: bytes) -> None:
     with pytest.raises(OutcomeUnknown):
         await submit(provider(lambda r: httpx2.Response(200, content=body)))
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"created": 1, "data": []}', b'{"created": 1, "data": [{"b64_json": "***"}]}']
+)
+async def test_a_success_without_pictures_may_have_been_charged(body: bytes) -> None:
+    with pytest.raises(InvalidOutput) as error:
+        await submit(provider(lambda r: httpx2.Response(200, content=body)))
+
+    assert error.value.charged is None
 
 
 async def test_a_success_without_pictures_whose_tokens_were_counted_is_charged() -> None:
     usage = {"input_tokens": 100, "output_tokens": 1000, "total_tokens": 1100}
     body: dict[str, object] = {"created": 1, "data": [], "usage": usage}
 
-    with pytest.raises(InvalidOutput) as said:
+    with pytest.raises(InvalidOutput) as error:
         await submit(provider(lambda r: httpx2.Response(200, json=body)))
 
-    assert said.value.charged == 100 * 5 + 1000 * 30
+    assert error.value.charged == 100 * 5 + 1000 * 30
 
 
 ERRORS: list[tuple[int, Any, type[ProviderError]]] = [
     (400, openai_error("moderation_blocked", "image_generation_user_error"), ContentRefused),
     (400, openai_error("content_policy_violation"), ContentRefused),
+    (400, openai_error("contentFilter"), ContentRefused),
     (400, openai_error("billing_hard_limit_reached"), PaymentRequired),
+    (400, openai_error("billing_not_active"), PaymentRequired),
     (400, openai_error("invalid_value", said="Invalid size."), RequestRejected),
+    (400, openai_error(None, said="Model mismatch: served m"), ModelMissing),
     (401, openai_error("invalid_api_key", said=f"Incorrect API key: {KEY}"), AuthenticationFailed),
     (403, openai_error(None, said=f"Verify your organization {KEY}"), AuthenticationFailed),
     (403, openai_error("model_not_found"), ModelMissing),
@@ -400,10 +584,10 @@ async def test_a_refusal_becomes_the_error_that_says_who_must_act_and_is_sent_on
     status: int, body: Any, error: type[ProviderError]
 ) -> None:
     with (
-        FakeVendor(lambda seen: Answer(status=status, body=body)) as vendor,
+        FakeVendor(lambda seen: Reply(status=status, body=body)) as vendor,
         pytest.raises(ProviderError) as said,
     ):
-        await submit(provider(baseUrl=f"{vendor.url}/v1"))
+        await submit(at(f"{vendor.url}/v1"))
 
     assert type(said.value) is error
     assert vendor.asked == ["POST /v1/images/generations"]
@@ -424,48 +608,474 @@ async def test_a_rate_limit_says_how_long_to_wait(headers: dict[str, str], secon
     assert said.value.retry_after == seconds
 
 
-async def test_a_connection_reset_after_the_request_is_not_sent_again() -> None:
-    with FakeVendor(lambda seen: Answer(then="reset")) as vendor, pytest.raises(OutcomeUnknown):
-        await submit(provider(baseUrl=vendor.url))
+@pytest.mark.parametrize("reply", [Reply(then="reset"), Reply(body=openai_answer(), then="cut")])
+async def test_a_connection_that_breaks_after_the_request_is_not_asked_again(reply: Reply) -> None:
+    with FakeVendor(lambda seen: reply) as vendor, pytest.raises(OutcomeUnknown):
+        await submit(at(vendor.url))
 
     assert vendor.asked == ["POST /images/generations"]
 
 
 async def test_an_answer_that_comes_too_late_leaves_the_outcome_unknown() -> None:
-    with FakeVendor(lambda seen: Answer(then="hang")) as vendor, pytest.raises(OutcomeUnknown):
-        await submit(provider(baseUrl=vendor.url, timeout=0.1))
+    with FakeVendor(lambda seen: Reply(then="hang")) as vendor, pytest.raises(OutcomeUnknown):
+        await submit(at(vendor.url, timeout=0.1))
 
     assert vendor.asked == ["POST /images/generations"]
 
 
 async def test_where_nothing_listens_nothing_was_charged() -> None:
-    with FakeVendor(lambda seen: Answer()) as vendor:
+    with FakeVendor(lambda seen: Reply()) as vendor:
         url = vendor.url
 
-    with pytest.raises(ProviderUnavailable, match="nothing answers"):
-        await submit(provider(baseUrl=url))
+    with pytest.raises(ProviderUnavailable, match="nothing answers") as error:
+        await submit(at(url))
+
+    assert error.value.charged == 0
 
 
 async def test_nothing_can_be_looked_up_or_collected_later() -> None:
-    made = provider()
+    tested = provider()
 
-    async def ignore(fraction: float, message: str) -> None: ...
-
+    assert (await tested.resolve("our-key", "")).state == "unknowable"
+    assert (await tested.cancel("x")).state == "unsupported"
     with pytest.raises(OutcomeUnknown):
-        await made.find("our-key")
-    with pytest.raises(OutcomeUnknown):
-        await made.collect("", JOB, await model(made), ignore)
+        await tested.collect("", JOB, await model(tested), RUN)
 
 
 async def test_the_key_is_in_no_repr_of_provider_or_settings() -> None:
-    made = provider(lambda r: httpx2.Response(200, json=openai_answer()))
-    await submit(made)
+    tested = provider(lambda r: httpx2.Response(200, json=openai_answer()))
+    await submit(tested)
 
-    assert KEY not in repr(made) + repr(vars(made)) + repr(Row())
+    assert KEY not in repr(tested) + repr(vars(tested)) + repr(Row())
 
 
 async def test_closing_twice_is_allowed() -> None:
-    made = provider(lambda r: httpx2.Response(200, json=openai_answer()))
-    await submit(made)
+    tested = provider(lambda r: httpx2.Response(200, json=openai_answer()))
+    await submit(tested)
 
-    await made.aclose()
+    await tested.aclose()
+
+
+# Azure, and servers that are not OpenAI
+
+
+async def test_azure_is_known_by_its_host_and_gets_its_own_header() -> None:
+    seen: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, json=openai_answer())
+
+    tested = provider(
+        answer,
+        baseUrl="https://mine.openai.azure.com/openai/v1",
+        models={"my-deployment": {"priceUsd": 0.1}},
+    )
+
+    assert [m.id for m in await tested.list_models()] == ["my-deployment"]
+    await submit(tested, id="my-deployment")
+    assert [str(r.url) for r in seen] == [
+        "https://mine.openai.azure.com/openai/v1/images/generations"
+    ]
+    assert seen[0].headers["api-key"] == KEY
+    assert "authorization" not in seen[0].headers
+    assert json.loads(seen[0].content)["model"] == "my-deployment"
+
+
+@pytest.mark.parametrize(
+    ("host", "listed"),
+    [("gateway.example", 5), ("localhost:9", 0), ("192.168.1.7", 0), ("gpu-box", 0)],
+)
+async def test_elsewhere_it_is_openai_behind_a_gateway_and_at_home_a_server_of_ones_own(
+    host: str, listed: int
+) -> None:
+    tested = provider(
+        lambda r: httpx2.Response(404, json={}), baseUrl=f"https://{host}/v1", keyName=None
+    )
+
+    assert len(await tested.list_models()) == listed
+
+
+def listing(*items: dict[str, Any]) -> dict[str, Any]:
+    return {"object": "list", "data": list(items)}
+
+
+LISTINGS: Mapping[str, Mapping[str, Any]] = {
+    "vllm-omni": {
+        "/v1/models": listing(
+            {"id": "Qwen/Qwen-Image", "object": "model", "created": 1, "owned_by": "vllm"}
+        )
+    },
+    "sglang": {
+        "/v1/models": listing(
+            {
+                "id": "black-forest-labs/FLUX.2-dev",
+                "object": "model",
+                "owned_by": "sglang",
+                "task_type": "T2I",
+                "supported_task_types": ["T2I", "TI2I"],
+                "pipeline_class": "Flux2Pipeline",
+            }
+        )
+    },
+    "lemonade": {
+        "/v1/models": listing(
+            {
+                "id": "SD-Turbo",
+                "recipe": "sd-cpp",
+                "labels": ["image"],
+                "image_defaults": {"steps": 4, "cfg_scale": 1.0, "width": 512, "height": 512},
+            },
+            {"id": "Flux-2-Klein-4B", "recipe": "sd-cpp", "labels": ["image", "edit"]},
+            {"id": "RealESRGAN-x4plus", "recipe": "sd-cpp", "labels": ["upscaling"]},
+            {"id": "Qwen3-4B-GGUF", "recipe": "llamacpp", "labels": ["reasoning"]},
+            {"id": "cloud-image", "recipe": "cloud", "labels": ["image"]},
+        )
+    },
+    "sd-server": {"/v1/models": listing({"id": "sd-cpp-local", "object": "model"})},
+    "localai": {
+        "/v1/models": listing({"id": "dreamshaper", "object": "model"}),
+        "/v1/models/capabilities": listing(
+            {"id": "dreamshaper", "capabilities": ["image"], "output_modalities": ["image"]},
+            {"id": "llama", "capabilities": ["chat"], "output_modalities": ["text"]},
+        ),
+    },
+    "compatible": {"/v1/models": listing({"id": "something", "object": "model"})},
+}
+
+IDS = {
+    "vllm-omni": ["Qwen/Qwen-Image"],
+    "sglang": ["black-forest-labs/FLUX.2-dev"],
+    "lemonade": ["SD-Turbo", "Flux-2-Klein-4B", "cloud-image"],
+    "sd-server": ["sd-cpp-local"],
+    "localai": ["dreamshaper"],
+    "compatible": ["something"],
+}
+
+
+def local_server(name: str, answer: Any = None) -> FakeVendor:
+    """A server of this flavour."""
+
+    def script(seen: Seen) -> Reply:
+        if seen.method == "GET":
+            body = LISTINGS[name].get(seen.path)
+            return Reply(status=404 if body is None else 200, body=body or {"detail": "Not Found"})
+        return answer if isinstance(answer, Reply) else Reply(body=answer or openai_pictures(PNG))
+
+    return FakeVendor(script)
+
+
+@asynccontextmanager
+async def local(url: str, **settings: Any) -> AsyncGenerator[OpenAI]:
+    tested = provider(nobody if not url else None, baseUrl=f"{url}/v1", keyName=None, **settings)
+    try:
+        yield tested
+    finally:
+        await tested.aclose()
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+async def test_a_server_is_known_by_what_it_lists_and_asked_once(name: str) -> None:
+    with local_server(name) as server:
+        async with local(server.url) as tested:
+            probe = await tested.probe()
+            first = len(server.seen)
+            listed = await tested.list_models()
+
+    assert (probe.state, probe.flavour) == ("ready", name)
+    assert server.asked[first:] == [f"GET /v1/{flavours()[name].listing}"]
+    assert [m.id for m in listed] == IDS[name]
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+async def test_a_listed_model_has_no_price_until_the_user_says_that_it_is_free(name: str) -> None:
+    id = IDS[name][0]
+    with local_server(name) as server:
+        async with local(server.url) as tested:
+            unknown = await model(tested, id)
+            assert tested.estimate(JOB, unknown) is None
+        async with local(server.url, models={id: {"priceUsd": 0}}) as tested:
+            free = await model(tested, id)
+
+    assert unknown.prices == PriceBook(rates=())
+    assert free.prices is FREE
+    assert (free.where, free.device) == ("this_machine", f"{server.url}/v1")
+    assert free.defaults.quality == ""
+    assert not set(ROWS).intersection(m.id for m in (unknown, free))
+
+
+async def test_a_free_model_is_free_and_a_lost_answer_of_it_is_no_lost_money() -> None:
+    free = {"something": {"priceUsd": 0}}
+    with local_server("compatible") as server:
+        async with local(server.url, models=free) as tested:
+            generation = await submit(tested, request(quality=""), "something")
+    with local_server("compatible", Reply(then="reset")) as server:
+        async with local(server.url, models=free) as tested:
+            with pytest.raises(EngineCrashed):
+                await submit(tested, request(quality=""), "something")
+
+    assert generation.cost.micro_usd == 0
+
+
+async def test_what_lemonade_passes_on_to_a_cloud_is_not_local() -> None:
+    with local_server("lemonade") as server:
+        async with local(server.url, models={"cloud-image": {"priceUsd": 0}}) as tested:
+            cloud = await model(tested, "cloud-image")
+
+    assert cloud.where == "vendor"
+    assert cloud.prices is not FREE
+
+
+async def test_what_lemonade_tells_of_a_model_is_taken() -> None:
+    with local_server("lemonade") as server:
+        async with local(server.url) as tested:
+            turbo, klein = (await tested.list_models())[:2]
+
+    assert isinstance(sizes := turbo.tasks["text_to_image"].sizes, FreeSize)
+    assert (sizes.native_width, sizes.native_height) == (512, 512)
+    assert (turbo.defaults.steps, turbo.defaults.guidance_scale) == (4, 1.0)
+    assert turbo.tasks["text_to_image"].max_images == 1
+    assert set(turbo.tasks) == {"text_to_image"}
+    assert set(klein.tasks) == {"text_to_image", "image_to_image", "inpaint"}
+
+
+WISHES: Mapping[str, Any] = {
+    "quality": "",
+    "negative_prompt": "blurry | dark",
+    "steps": 8,
+    "guidance_scale": 2.5,
+    "width": 512,
+    "height": 512,
+}
+FIELDS = {
+    "seed": 7,
+    "negative_prompt": "blurry | dark",
+    "num_inference_steps": 8,
+    "guidance_scale": 2.5,
+}
+PLAIN: Mapping[str, Any] = {"prompt": "a red bicycle", "n": 1, "size": "512x512"}
+BODIES: Mapping[str, dict[str, Any]] = {
+    "vllm-omni": {**FIELDS, "response_format": "b64_json", "output_format": "png"},
+    "sglang": {**FIELDS, "response_format": "b64_json", "output_format": "png"},
+    "lemonade": {"seed": 7, "steps": 8, "cfg_scale": 2.5, "response_format": "b64_json"},
+    "sd-server": {
+        "prompt": 'a red bicycle <sd_cpp_extra_args>{"negative_prompt": "blurry | dark", "seed": 7,'
+        ' "sample_params": {"sample_steps": 8, "guidance": {"txt_cfg": 2.5}}}</sd_cpp_extra_args>',
+        "output_format": "png",
+    },
+    "localai": {
+        "prompt": "a red bicycle|blurry / dark",
+        "step": 8,
+        "response_format": "b64_json",
+    },
+    "compatible": {},
+}
+
+
+async def local_body(
+    name: str, job: ProviderRequest, answer: Any = None
+) -> tuple[Seen, Generation, str]:
+    id = IDS[name][1 if name == "lemonade" else 0]
+    rows = {id: {"priceUsd": 0, "edits": True}}
+    with local_server(name, answer) as server:
+        async with local(server.url, models=rows) as tested:
+            generation = await submit(tested, job, id)
+    posts = [seen for seen in server.seen if seen.method == "POST"]
+    assert len(posts) == 1
+    return posts[0], generation, id
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+async def test_the_payload_is_in_the_words_of_each_server(name: str) -> None:
+    seen, generation, id = await local_body(name, request(**WISHES))
+
+    assert seen.path == "/v1/images/generations"
+    assert seen.body == {"model": id, **PLAIN, **BODIES[name]}
+    assert generation.images[0].data == PNG
+
+
+@SPEC
+@pytest.mark.parametrize("task", ["text_to_image", "image_to_image", "inpaint"])
+@pytest.mark.parametrize("server", ["vllm_omni", "sglang"])
+async def test_a_local_server_reads_every_field(server: str, task: Task) -> None:
+    job = request(**WISHES) if task == "text_to_image" else edit(task, 512, **WISHES, strength=0.5)
+
+    seen, _, _ = await local_body(server.replace("_", "-"), job)
+
+    name = "edits multipart form"
+    if task == "text_to_image":
+        omni = server == "vllm_omni"
+        name = "ImageGenerationRequest" if omni else "ImageGenerationsRequest"
+    fields = seen.form if seen.is_form else seen.body
+    assert unknown_fields(server, name, fields) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "field", "painted_anew"),
+    [
+        ("vllm-omni", "/v1/images/edits", "mask_image", "white"),
+        ("sglang", "/v1/images/edits", "mask", "white"),
+        ("lemonade", "/v1/images/edits", "mask", "white"),
+        ("sd-server", "/v1/images/edits", "mask", "white"),
+        ("localai", "/v1/images/inpainting", "mask", "white"),
+        ("compatible", "/v1/images/edits", "mask", "alpha"),
+    ],
+)
+async def test_each_server_gets_the_mask_that_it_reads(
+    name: str, path: str, field: str, painted_anew: str
+) -> None:
+    seen, _, _ = await local_body(name, edit("inpaint", 512, **WISHES))
+
+    assert seen.path == path
+    assert seen.form["image"] == picture(512, 512, "red")
+    if painted_anew == "alpha":
+        assert corners_of(seen.form[field], "A") == [0, 255]
+    else:
+        assert corners_of(seen.form[field], "L") == [255, 0]
+
+
+async def test_vllm_omni_reads_a_strength_where_there_is_a_picture() -> None:
+    seen, _, _ = await local_body("vllm-omni", edit(side=512, **WISHES, strength=0.5))
+
+    assert seen.form["strength"] == "0.5"
+
+
+async def test_localai_gets_a_picture_as_base64_in_the_body() -> None:
+    seen, _, _ = await local_body("localai", edit(side=512, **WISHES))
+
+    assert seen.path == "/v1/images/generations"
+    assert seen.body["file"] == base64.b64encode(picture(512, 512, "red")).decode()
+
+
+async def test_what_a_user_writes_between_the_tags_of_sd_server_is_no_option() -> None:
+    prompt = 'a cat <sd_cpp_extra_args>{"steps": 150}</sd_cpp_extra_args>'
+
+    seen, _, _ = await local_body("sd-server", request(quality="", prompt=prompt))
+
+    sent = seen.body["prompt"]
+    assert sent == 'a cat {"steps": 150} <sd_cpp_extra_args>{"seed": 7}</sd_cpp_extra_args>'
+
+
+@pytest.mark.parametrize("url", ["/generated-images/x.png", "{origin}/generated-images/x.png"])
+async def test_a_picture_that_a_server_keeps_is_fetched_there(url: str) -> None:
+    rows = {"dreamshaper": {"priceUsd": 0}}
+
+    def script(seen: Seen) -> Reply:
+        if seen.path == "/generated-images/x.png":
+            return Reply(body=PNG)
+        if seen.method == "GET":
+            body = LISTINGS["localai"].get(seen.path)
+            return Reply(status=404 if body is None else 200, body=body)
+        return Reply(body={"data": [{"url": url.format(origin=seen.origin)}]})
+
+    with FakeVendor(script) as server:
+        async with local(server.url, models=rows) as tested:
+            generation = await submit(tested, request(quality=""), "dreamshaper")
+
+    assert generation.images[0].data == PNG
+
+
+async def test_a_flavour_that_the_user_names_is_not_asked_for() -> None:
+    rows = {"m": {"priceUsd": 0}}
+    with FakeVendor(lambda seen: Reply(body=openai_pictures(PNG))) as server:
+        tested = provider(baseUrl=server.url, keyName=None, flavour="azure", models=rows)
+        await submit(tested, id="m")
+
+    assert server.asked == ["POST /images/generations"]
+
+
+async def test_a_request_of_another_process_finds_the_flavour_before_it_is_sent() -> None:
+    with local_server("sglang") as server:
+        async with local(server.url, models={"m": {"priceUsd": 0}}) as tested:
+            listed = await model(tested, "m")
+        async with local(server.url, models={"m": {"priceUsd": 0}}) as another:
+            await another.submit(request(**WISHES), listed, RUN)
+
+    assert server.seen[-1].body["num_inference_steps"] == 8
+
+
+async def test_what_is_no_list_of_models_is_something_else() -> None:
+    page = Reply(body=b"<html>", headers={"content-type": "text/html"})
+    with FakeVendor(lambda seen: page) as server:
+        async with local(server.url) as tested:
+            with pytest.raises(ProviderUnavailable, match="something else answers"):
+                await tested.list_models()
+            assert (await tested.probe()).state == "unreachable"
+
+
+async def test_a_model_that_the_server_does_not_list_is_offered_where_the_user_names_it() -> None:
+    with local_server("vllm-omni") as server:
+        async with local(server.url, models={"mine": {"priceUsd": 0}}) as tested:
+            listed = {m.id: m for m in await tested.list_models()}
+
+    assert set(listed) == {"mine", "Qwen/Qwen-Image"}
+    assert isinstance(sizes := listed["mine"].tasks["text_to_image"].sizes, FreeSize)
+    assert (sizes.min_side, sizes.min_pixels, sizes.max_ratio) == (64, 0, None)
+
+
+# What every provider does
+
+
+class TestOpenAIConformance(ProviderConformance):
+    """OpenAI itself."""
+
+    provider_type: ClassVar[Any] = OpenAI
+    settings: ClassVar[Mapping[str, Any]] = {"flavour": "openai"}
+    base_path: ClassVar[str] = "/v1"
+    secrets: ClassVar[Mapping[str, str]] = {"OPENAI_API_KEY": KEY}
+    refusals: ClassVar[Sequence[tuple[Reply, type[ProviderError]]]] = [
+        (Reply(status=status, body=body), error) for status, body, error in ERRORS
+    ]
+    costs: ClassVar[Sequence[Reply]] = [
+        Reply(body=openai_answer() | {"usage": None}),
+        Reply(body=openai_answer() | {"usage": {"input_tokens": 0, "output_tokens": 0}}),
+    ]
+
+    def reply(self, seen: Seen) -> Reply:
+        """A picture, cheap enough for the smallest of a low quality; or a list."""
+        if seen.method == "GET":
+            return Reply(body=listing({"id": "gpt-image-2", "object": "model"}))
+        body = openai_pictures(picture(64, 64))
+        body["data"] *= int(str(fields_of(seen).get("n", 1)))
+        body["usage"]["output_tokens"] = 120
+        return Reply(body=body)
+
+    async def models(self, provider: Provider) -> Sequence[Model]:
+        """One that does less and one that does more: each costs many requests with pictures."""
+        few = ("gpt-image-2", "gpt-image-2.6-flare")
+        return [m for m in await provider.list_models() if m.id in few]
+
+
+class TestVllmOmniConformance(ProviderConformance):
+    """A local server, which is found by its listing."""
+
+    provider_type: ClassVar[Any] = OpenAI
+    name: ClassVar[str] = "vllm-omni"
+    base_path: ClassVar[str] = "/v1"
+    option_values: ClassVar[Mapping[Option, tuple[Any, Any]]] = {}
+
+    @property
+    def settings(self) -> Mapping[str, Any]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Free, and on this machine."""
+        rows = {IDS[self.name][0]: {"priceUsd": 0, "nativeWidth": 512, "nativeHeight": 512}}
+        return {"keyName": None, "local": True, "models": rows}
+
+    def reply(self, seen: Seen) -> Reply:
+        """A picture, or what it lists."""
+        if seen.method == "GET":
+            body = LISTINGS[self.name].get(seen.path)
+            return Reply(status=404 if body is None else 200, body=body)
+        count = int(str(fields_of(seen).get("n", 1)))
+        return Reply(body={"created": 1, "data": openai_pictures(picture(64, 64))["data"] * count})
+
+
+class TestSdServerConformance(TestVllmOmniConformance):
+    """Options that stand in the prompt."""
+
+    name: ClassVar[str] = "sd-server"
+
+
+class TestLocalAIConformance(TestVllmOmniConformance):
+    """A picture in a JSON body."""
+
+    name: ClassVar[str] = "localai"

@@ -52,7 +52,7 @@ from ziggie_image_mcp.routing.latency import bucket, learnt_seconds
 from ziggie_image_mcp.routing.types import CircuitBreaker, HistorySnapshot, Latency
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-DOWN = ProviderUnavailable("a", "it does not answer")
+DOWN = ProviderTimeout("a", "it does not answer")
 CLOSED = CircuitBreaker(provider="a", model="m")
 
 
@@ -83,7 +83,6 @@ def fail(
 @pytest.mark.parametrize(
     "error",
     [
-        ProviderUnavailable("a", "x"),
         ProviderTimeout("a", "x"),
         EngineCrashed("a", "x"),
         InvalidOutput("a", "x"),
@@ -119,6 +118,25 @@ async def test_the_third_failure_in_a_row_opens_the_breaker_of_its_model(
 
 @pytest.mark.parametrize(
     "error",
+    [ProviderUnavailable("a", "x"), EngineCrashed("a", "x", scope="provider")],
+    ids=lambda e: e.code,
+)
+async def test_what_says_that_no_model_would_do_better_opens_the_breaker_of_the_provider(
+    tmp_path: Path, error: ProviderError
+) -> None:
+    async with aclosing(history(tmp_path)) as learnt:
+        for model in ("m", "n", "m"):
+            await learnt.failed("a", model, error, NOON)
+        last = await learnt.snapshot()
+
+    opened = open_breaker(last, "a", "other", NOON)
+    assert opened is not None
+    assert opened.model == EVERY_MODEL
+    assert open_breaker(last, "b", "m", NOON) is None
+
+
+@pytest.mark.parametrize(
+    "error",
     [
         OutOfMemory("a", "x"),
         RequestRejected("a", "x"),
@@ -148,7 +166,7 @@ async def test_a_rate_limit_opens_at_once_for_as_long_as_the_provider_asks(
     tmp_path: Path, retry_after: float | None, seconds: float
 ) -> None:
     async with aclosing(history(tmp_path, chance=1.0)) as learnt:
-        await learnt.failed("a", "m", RateLimited("a", "slow down", retry_after), NOON)
+        await learnt.failed("a", "m", RateLimited("a", "slow down", retry_after=retry_after), NOON)
         breaker = (await learnt.snapshot()).breakers["a", "m"]
 
     assert breaker == replace(
@@ -264,11 +282,11 @@ async def test_jitter_is_drawn_for_each_opening(tmp_path: Path) -> None:
         # open: what was on its way only counts
         ([0, 0, 0], DOWN, 29, (4, 1, 30)),
         # a wait that the provider asks for is neither a failure nor an opening by failures
-        ([0, 0, 0], RateLimited("a", "x", 10), 30, (3, 1, 40)),
-        ([0, 0], RateLimited("a", "x", 10), 0, (2, 0, 10)),
+        ([0, 0, 0], RateLimited("a", "x", retry_after=10), 30, (3, 1, 40)),
+        ([0, 0], RateLimited("a", "x", retry_after=10), 0, (2, 0, 10)),
         # and nothing makes an opening shorter
-        ([0, 0, 0], RateLimited("a", "x", 5), 1, (3, 1, 30)),
-        ([0, 0, 0], RateLimited("a", "x", 100), 1, (3, 1, 101)),
+        ([0, 0, 0], RateLimited("a", "x", retry_after=5), 1, (3, 1, 30)),
+        ([0, 0, 0], RateLimited("a", "x", retry_after=100), 1, (3, 1, 101)),
     ],
 )
 def test_a_failure_after_others(
@@ -280,7 +298,7 @@ def test_a_failure_after_others(
 
 
 def test_after_a_rate_limit_it_takes_three_failures_again() -> None:
-    limited = after_failure(CLOSED, RateLimited("a", "x", 10), NOON, 0.0)
+    limited = after_failure(CLOSED, RateLimited("a", "x", retry_after=10), NOON, 0.0)
 
     assert fail(limited, [20, 20]) == replace(
         CLOSED, failures=2, code=DOWN.code, reason="it does not answer"
@@ -327,7 +345,7 @@ async def test_a_success_does_not_cut_short_the_wait_that_a_provider_asked_for(
 ) -> None:
     async with aclosing(history(tmp_path)) as learnt:
         await learnt.failed("a", "m", DOWN, NOON)
-        await learnt.failed("a", "m", RateLimited("a", "x", 60), NOON)
+        await learnt.failed("a", "m", RateLimited("a", "x", retry_after=60), NOON)
         await learnt.succeeded("a", "m", bucket="x", seconds_per_image=1, now=after(59))
         waiting = (await learnt.snapshot()).breakers["a", "m"]
         await learnt.succeeded("a", "m", bucket="x", seconds_per_image=1, now=after(60))
@@ -474,7 +492,7 @@ WORKER = """
 import sys
 from datetime import UTC, datetime
 import anyio
-from ziggie_image_mcp.errors import ProviderUnavailable
+from ziggie_image_mcp.errors import ProviderTimeout
 from ziggie_image_mcp.routing.history import History
 
 async def main():
@@ -484,7 +502,7 @@ async def main():
     sys.stdin.readline()
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     for _ in range(50):
-        await learnt.failed("a", "m", ProviderUnavailable("a", "down"), now)
+        await learnt.failed("a", "m", ProviderTimeout("a", "down"), now)
     assert learnt.trouble is None, learnt.trouble
     await learnt.aclose()
 

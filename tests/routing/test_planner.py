@@ -13,19 +13,37 @@ from hypothesis import strategies as st
 from ziggie_image_mcp.config.config import Config, Privacy
 from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.inventory.types import Hardware, Reason, Rejection, Survey
-from ziggie_image_mcp.provider.testing import ALL_FEATURES, model
-from ziggie_image_mcp.provider.types import Feature, Model
+from ziggie_image_mcp.provider import (
+    Bucket,
+    Buckets,
+    ControlSupport,
+    FreeSize,
+    Lora,
+    LoraSupport,
+    Memory,
+    Model,
+    Option,
+    PriceBook,
+    PromptLimit,
+    Rate,
+    SameAsInput,
+    SizeRule,
+    Task,
+    When,
+)
+from ziggie_image_mcp.provider.testing import OPTIONS, model
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.context import RoutingContext
-from ziggie_image_mcp.routing.request import ImageRequest, check_request
+from ziggie_image_mcp.routing.prompt_length import most_tokens
+from ziggie_image_mcp.routing.request import ControlImage, ImageRequest, options_asked, task_of
+from ziggie_image_mcp.routing.request_checks import check_request
 from ziggie_image_mcp.routing.rules import (
-    MONEY_RULES,
     RULES,
-    features_of,
     find_requested_model,
     rules_for,
 )
 from ziggie_image_mcp.routing.types import HistorySnapshot, Plan, QueueStatus
+from ziggie_image_mcp.storage.types import InputImage
 
 GB = 10**9
 
@@ -57,8 +75,7 @@ def ask(**changes: Any) -> ImageRequest:
     return replace(ImageRequest(prompt="a cat"), **changes)
 
 
-ONLY_TEXT: frozenset[Feature] = frozenset({"text_to_image"})
-NOTHING: frozenset[Feature] = frozenset()
+ONLY_TEXT: frozenset[Option] = frozenset()
 
 OLD = datetime.now(UTC).date() - timedelta(days=400)
 NEW = datetime.now(UTC).date()
@@ -70,13 +87,13 @@ RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]
     ({}, ask(), {"models": {"mod*": {"enabled": False}}}, "DISABLED"),
     ({}, ask(provider="cloud"), {}, "MODE_EXCLUDED"),
     ({}, ask(), {"provider": "cloud"}, "MODE_EXCLUDED"),
-    ({"local": False}, ask(provider="local"), {}, "MODE_EXCLUDED"),
-    ({"local": False}, ask(provider="auto"), {}, None),
+    ({"where": "vendor", "price": 0}, ask(provider="local"), {}, "MODE_EXCLUDED"),
+    ({"where": "vendor", "price": 0}, ask(provider="auto"), {}, None),
     ({}, ask(provider="other"), {}, "NOT_PINNED"),
     ({}, ask(provider="fake"), {}, None),
-    ({"local": False}, ask(), {"privacy": "local_only"}, "PRIVACY"),
-    ({"local": False}, ask(), {"privacy": "zero_retention"}, "PRIVACY"),
-    ({"local": False}, ask(), {"privacy": "no_training"}, "PRIVACY"),
+    ({"where": "vendor", "price": 0}, ask(), {"privacy": "local_only"}, "PRIVACY"),
+    ({"where": "vendor", "price": 0}, ask(), {"privacy": "zero_retention"}, "PRIVACY"),
+    ({"where": "vendor", "price": 0}, ask(), {"privacy": "no_training"}, "PRIVACY"),
     ({}, ask(), {"privacy": "local_only"}, None),
     ({}, ask(model="else"), {}, "OTHER_MODEL"),
     ({}, ask(model="MODEL"), {}, None),
@@ -86,25 +103,25 @@ RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]
     ({"family": "sdxl"}, ask(model="flux.1"), {}, "OTHER_MODEL"),
     ({}, ask(model="mine"), {"models": {"model": {"aliases": ["mine"]}}}, None),
     ({}, ask(), {"defaultModel": "absent"}, None),
-    ({"installed": False}, ask(), {}, "NOT_INSTALLED"),
-    ({"features": ONLY_TEXT}, ask(), {}, None),
-    ({"features": ONLY_TEXT}, ask(seed=1), {}, "FEATURE_UNSUPPORTED"),
-    ({"features": ONLY_TEXT}, ask(steps=9), {}, "FEATURE_UNSUPPORTED"),
+    ({"state": "missing"}, ask(), {}, "NOT_INSTALLED"),
+    ({"options": ONLY_TEXT}, ask(), {}, None),
+    ({"options": ONLY_TEXT}, ask(seed=1), {}, "FEATURE_UNSUPPORTED"),
+    ({"options": ONLY_TEXT}, ask(steps=9), {}, "FEATURE_UNSUPPORTED"),
     (
-        {"features": ONLY_TEXT},
+        {"options": ONLY_TEXT},
         ask(negative_prompt="dogs"),
         {},
         "FEATURE_UNSUPPORTED",
     ),
-    ({"features": NOTHING}, ask(), {}, "FEATURE_UNSUPPORTED"),
+    ({"tasks": ()}, ask(), {}, "FEATURE_UNSUPPORTED"),
     ({}, ask(width=512, height=512), {}, None),
     ({}, ask(width=4096, height=512), {}, "SIZE_UNSUPPORTED"),
     ({}, ask(width=32, height=512), {}, "SIZE_UNSUPPORTED"),
-    ({"multiple_of": 16}, ask(width=520, height=512), {}, "SIZE_UNSUPPORTED"),
+    ({"sizes": FreeSize(multiple_of=16)}, ask(width=520, height=512), {}, "SIZE_UNSUPPORTED"),
     ({"max_images": 1}, ask(num_images=2), {}, "COUNT_UNSUPPORTED"),
-    ({"ram_bytes": 17 * GB}, ask(), {}, "MEMORY_INSUFFICIENT"),
-    ({"ram_bytes": 15 * GB}, ask(), {}, None),
-    ({"ram_bytes": 17 * GB, "remote": True}, ask(), {}, None),
+    ({"memory": Memory(ram_bytes=17 * GB)}, ask(), {}, "MEMORY_INSUFFICIENT"),
+    ({"memory": Memory(ram_bytes=15 * GB)}, ask(), {}, None),
+    ({"memory": Memory(ram_bytes=17 * GB, managed=True)}, ask(), {}, None),
     ({"commercial_use": False}, ask(), {"commercialUse": True}, "LICENSE"),
     ({"commercial_use": None}, ask(), {"commercialUse": True}, "LICENSE"),
     ({"commercial_use": True}, ask(), {"commercialUse": True}, None),
@@ -114,41 +131,41 @@ RULE_TABLE: list[tuple[dict[str, Any], ImageRequest, dict[str, Any], str | None]
         {"commercialUse": True, "models": {"model": {"commercialUse": True}}},
         None,
     ),
-    ({"price_micro_usd": None}, ask(allow_paid=True), {}, "PRICE_UNKNOWN"),
-    ({"price_micro_usd": 3000}, ask(), {}, "CONSENT_REQUIRED"),
-    ({"price_micro_usd": 1, "price_as_of": OLD}, ask(allow_paid=True), {}, "PRICE_STALE"),
-    ({"price_micro_usd": 1, "price_as_of": NEW}, ask(allow_paid=True), {}, None),
+    ({"price": None}, ask(allow_paid=True), {}, "PRICE_UNKNOWN"),
+    ({"price": 3000}, ask(), {}, "CONSENT_REQUIRED"),
+    ({"price": 1, "price_as_of": OLD}, ask(allow_paid=True), {}, "PRICE_STALE"),
+    ({"price": 1, "price_as_of": NEW}, ask(allow_paid=True), {}, None),
     ({"price_as_of": OLD}, ask(), {}, None),
     ({"seconds": 100.0}, ask(), {"deadline": 99}, "DEADLINE"),
     ({"seconds": 100.0}, ask(), {"deadline": 101}, None),
     ({"seconds": 100.0}, ask(num_images=2), {"deadline": 150}, "DEADLINE"),
-    ({"price_micro_usd": 3000}, ask(), {"allowPaidFallback": "never"}, "PAID_FORBIDDEN"),
-    ({"price_micro_usd": 3000}, ask(), {"allowPaidFallback": "withinBudget"}, "CONSENT_REQUIRED"),
-    ({"price_micro_usd": 3000}, ask(), WITHIN | {"budget": {"perDay": 1}}, None),
-    ({"price_micro_usd": 3000}, ask(), WITHIN | {"budget": {"perMonth": 1}}, None),
+    ({"price": 3000}, ask(), {"allowPaidFallback": "never"}, "PAID_FORBIDDEN"),
+    ({"price": 3000}, ask(), {"allowPaidFallback": "withinBudget"}, "CONSENT_REQUIRED"),
+    ({"price": 3000}, ask(), WITHIN | {"budget": {"perDay": 1}}, None),
+    ({"price": 3000}, ask(), WITHIN | {"budget": {"perMonth": 1}}, None),
     (
-        {"price_micro_usd": 3000},
+        {"price": 3000},
         ask(),
         WITHIN | {"budget": {"perDay": 1, "confirmAbove": 0.001}},
         "CONSENT_REQUIRED",
     ),
-    ({"price_micro_usd": 3000}, ask(allow_paid=True), {}, None),
-    ({"price_micro_usd": 3000}, ask(allow_paid=True, max_cost_usd=0.002), {}, "OVER_MAX_COST"),
-    ({"price_micro_usd": 3000}, ask(allow_paid=True, max_cost_usd=0.003), {}, None),
+    ({"price": 3000}, ask(allow_paid=True), {}, None),
+    ({"price": 3000}, ask(allow_paid=True, max_cost_usd=0.002), {}, "OVER_MAX_COST"),
+    ({"price": 3000}, ask(allow_paid=True, max_cost_usd=0.003), {}, None),
     (
-        {"price_micro_usd": 3000},
+        {"price": 3000},
         ask(allow_paid=True, max_cost_usd=0.005, num_images=2),
         {},
         "OVER_MAX_COST",
     ),
     (
-        {"price_micro_usd": 3000},
+        {"price": 3000},
         ask(allow_paid=True),
         {"budget": {"perImage": 0.002}},
         "OVER_BUDGET",
     ),
-    ({"price_micro_usd": 3000}, ask(allow_paid=True), {"budget": {"perDay": 0.002}}, "OVER_BUDGET"),
-    ({"price_micro_usd": 3000}, ask(allow_paid=True), {"budget": {"perMonth": 0}}, "OVER_BUDGET"),
+    ({"price": 3000}, ask(allow_paid=True), {"budget": {"perDay": 0.002}}, "OVER_BUDGET"),
+    ({"price": 3000}, ask(allow_paid=True), {"budget": {"perMonth": 0}}, "OVER_BUDGET"),
     ({"quality": 7.0}, ask(quality="high"), {}, "QUALITY_BELOW_TIER"),
     ({"quality": 9.0}, ask(quality="high"), {}, None),
     ({}, ask(quality="high"), {}, "QUALITY_BELOW_TIER"),
@@ -176,7 +193,7 @@ def test_a_full_disk_stands_against_every_route() -> None:
 
 
 def test_memory_on_the_gpu_is_enough() -> None:
-    big = model(vram_bytes=8 * GB, ram_bytes=20 * GB)
+    big = model(memory=Memory(vram_bytes=8 * GB, ram_bytes=20 * GB))
 
     assert planner.plan(context(big, gpu=10 * GB)).candidates
     assert codes(planner.plan(context(big, gpu=6 * GB))) == {"MEMORY_INSUFFICIENT"}
@@ -184,7 +201,7 @@ def test_memory_on_the_gpu_is_enough() -> None:
 
 def test_all_reasons_are_kept_not_only_the_first() -> None:
     request = ask(width=9000, height=512, seed=3)
-    bad = model(installed=False, features=ONLY_TEXT, price_micro_usd=None)
+    bad = model(state="missing", options=ONLY_TEXT, price=None)
 
     plan = planner.plan(context(bad, request=request))
 
@@ -197,7 +214,7 @@ def test_all_reasons_are_kept_not_only_the_first() -> None:
 
 
 def test_the_size_reason_says_which_size_would_do() -> None:
-    tiny = model(max_side=96, multiple_of=8, native_width=64, native_height=64)
+    tiny = model(sizes=FreeSize(native_width=64, native_height=64, max_side=96))
 
     plan = planner.plan(context(tiny, request=ask(width=1024, height=1024)))
 
@@ -236,7 +253,7 @@ def test_the_name_of_a_family_stands_for_all_of_it_unless_a_model_has_that_name(
 
     kin = planner.plan(context(styled, schnell, request=ask(model="sdxl")))
     named = planner.plan(context(styled, schnell, base, request=ask(model="sdxl")))
-    absent = replace(base, installed=False)
+    absent = replace(base, state="missing")
     not_there = planner.plan(context(styled, absent, request=ask(model="sdxl")))
 
     assert [c.model.id for c in kin.candidates] == ["own-style"]
@@ -277,7 +294,7 @@ def test_a_long_queue_costs_time_and_a_full_one_rules_out() -> None:
 def test_a_promise_of_a_vendor_counts_up_to_what_it_says(
     promised: Privacy, wanted: str, open_: bool
 ) -> None:
-    ctx = context(model(local=False), privacy=wanted)
+    ctx = context(model(where="vendor", price=0), privacy=wanted)
     plan = planner.plan(replace(ctx, promises={"fake": promised}))
 
     assert bool(plan.candidates) is open_
@@ -296,8 +313,12 @@ def test_a_promise_of_a_vendor_counts_up_to_what_it_says(
     ],
 )
 def test_the_price_is_that_of_the_size(changes: dict[str, Any], cost: int) -> None:
-    by_pixels = ((512 * 512, 10), (1024 * 1024, 20))
-    paid = model(local=False, price_micro_usd=99, price_by_pixels=by_pixels)
+    rates = [
+        Rate(unit="image", micro_usd=10, when=When(max_pixels=512 * 512)),
+        Rate(unit="image", micro_usd=20, when=When(max_pixels=1024 * 1024)),
+        Rate(unit="image", micro_usd=99),
+    ]
+    paid = model(where="vendor", prices=PriceBook(rates=tuple(rates)))
 
     (candidate,) = planner.plan(context(paid, request=ask(allow_paid=True, **changes))).candidates
 
@@ -319,10 +340,13 @@ def test_a_rule_that_is_not_asked_would_have_been_silent(
     one = model(**facts)
     ctx = context(one, request=request_, **config)
     ctx = replace(
-        ctx, requested_model=find_requested_model(ctx), required_features=features_of(request_)
+        ctx,
+        requested_model=find_requested_model(ctx),
+        task=task_of(request_),
+        options=options_asked(request_),
     )
-    asked = rules_for(ctx)[one.price_micro_usd != 0]
-    every = [rule for rule, _ in (*RULES, *MONEY_RULES)]
+    asked = rules_for(ctx)
+    every = [rule for rule, _ in RULES]
 
     assert [rule(one, ctx) for rule in every if rule not in asked] == [None] * (
         len(every) - len(asked)
@@ -356,13 +380,13 @@ def test_the_preference_orders_the_candidates(preference: str, winner: str) -> N
         ({}, ask(), {"defaultSettings": {"steps": 30, "cfg": 7.5}}, 30, 7.5),
         ({}, ask(), {"models": {"model": {"steps": 9, "guidanceScale": 1}}}, 9, 1.0),
         (
-            {"distilled": True, "default_steps": 4, "default_guidance": 0.0},
+            {"distilled": True, "steps": 4, "guidance_scale": 0.0},
             ask(),
             {"defaultSettings": {"steps": 30, "cfg": 7.5}},
             4,
             0.0,
         ),
-        ({"features": ONLY_TEXT}, ask(), {}, None, None),
+        ({"options": ONLY_TEXT}, ask(), {}, None, None),
     ],
 )
 def test_steps_and_guidance_come_from_the_nearest_source(
@@ -378,7 +402,7 @@ def test_steps_and_guidance_come_from_the_nearest_source(
 
 
 def test_a_setting_that_a_distilled_model_cannot_use_is_said() -> None:
-    schnell = model(distilled=True, default_steps=4)
+    schnell = model(distilled=True, steps=4)
 
     candidate = planner.plan(context(schnell, defaultSettings={"steps": 20})).candidates[0]
 
@@ -386,7 +410,7 @@ def test_a_setting_that_a_distilled_model_cannot_use_is_said() -> None:
 
 
 def test_settings_of_the_sampler_reach_only_models_that_take_them() -> None:
-    takes = model(id="takes", features=ALL_FEATURES | {"sampler", "scheduler"})
+    takes = model(id="takes", options=OPTIONS | {"sampler", "scheduler"})
     plan = planner.plan(
         context(takes, model(), defaultSettings={"sampler": "euler", "scheduler": "normal"})
     )
@@ -455,11 +479,14 @@ def test_a_wrong_model_name_is_answered_with_near_ones() -> None:
 def test_local_only_never_lets_a_cloud_model_through(
     local: list[bool], price: int | None, preference: str
 ) -> None:
-    models = [model(id=f"m{i}", local=here, price_micro_usd=price) for i, here in enumerate(local)]
+    models = [
+        model(id=f"m{i}", where="this_machine" if here else "vendor", price=price)
+        for i, here in enumerate(local)
+    ]
 
     plan = planner.plan(context(*models, privacy="local_only", preference=preference))
 
-    assert all(c.model.local for c in plan.candidates)
+    assert all(c.model.where != "vendor" for c in plan.candidates)
     assert len(plan.candidates) + len(plan.rejected) == len(models)
 
 
@@ -467,3 +494,239 @@ def test_the_same_snapshot_gives_the_same_plan() -> None:
     models = [model(id=f"m{i}") for i in range(5)]
 
     assert planner.plan(context(*models)) == planner.plan(context(*models))
+
+
+OPENAI = FreeSize(
+    min_side=480,
+    max_side=2560,
+    multiple_of=16,
+    min_pixels=655_360,
+    max_pixels=3_686_400,
+    max_ratio=3,
+)
+SHAPES = Buckets(
+    sizes=(
+        Bucket(width=1024, height=1024, name="1:1"),
+        Bucket(width=1344, height=768, name="16:9"),
+        Bucket(width=1536, height=640, name="21:9"),
+    )
+)
+PHOTO = InputImage(id="20261128-0123456789abcdef", width=1920, height=1080)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "changes", "sent", "bucket"),
+    [
+        (OPENAI, {"aspect_ratio": "3:1"}, (1776, 592), ""),
+        (OPENAI, {"aspect_ratio": "4:1"}, None, ""),
+        (OPENAI, {"width": 1536, "height": 512}, (1536, 512), ""),
+        (OPENAI, {"width": 1920, "height": 480}, None, ""),
+        (OPENAI, {"width": 640, "height": 640}, None, ""),
+        (SHAPES, {}, (1024, 1024), "1:1"),
+        (SHAPES, {"aspect_ratio": "16:9"}, (1344, 768), "16:9"),
+        (SHAPES, {"aspect_ratio": "4:1"}, None, ""),
+        (SHAPES, {"aspect_ratio": "1:2"}, None, ""),
+        (SHAPES, {"width": 1536, "height": 640}, (1536, 640), "21:9"),
+        (SHAPES, {"width": 1328, "height": 768}, None, ""),
+    ],
+)
+def test_what_a_vendor_must_refuse_is_no_candidate_and_nobody_is_asked_to_pay_for_it(
+    sizes: SizeRule, changes: dict[str, Any], sent: tuple[int, int] | None, bucket: str
+) -> None:
+    ctx = context(model(where="vendor", price=40_000, sizes=sizes), request=ask(**changes))
+
+    plan, quote = planner.plan(ctx), planner.offer(ctx)
+
+    assert not plan.candidates, "nobody said yes"
+    if sent is None:
+        assert "SIZE_UNSUPPORTED" in codes(plan)
+        assert quote is None
+    else:
+        assert codes(plan) == {"CONSENT_REQUIRED"}
+        assert quote is not None
+        (candidate,) = planner.plan(
+            replace(ctx, request=ask(allow_paid=True, **changes))
+        ).candidates
+        request = candidate.request
+        assert (request.width, request.height, request.bucket) == (*sent, bucket)
+
+
+def test_two_models_that_differ_only_in_their_least_pixels_are_sent_each_its_own_size() -> None:
+    small = FreeSize(min_side=64, max_side=2048, multiple_of=16)
+    models = [
+        model(id=name, tasks=("image_to_image",), sizes=replace(small, min_pixels=least))
+        for name, least in (("any", 0), ("large", 655_360))
+    ]
+    tiny = replace(PHOTO, width=320, height=240)
+
+    plan = planner.plan(context(*models, request=ask(image=tiny)))
+
+    sizes = {c.model.id: (c.request.width, c.request.height) for c in plan.candidates}
+    assert sizes == {"any": (320, 240), "large": (960, 720)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({"loras": (Lora(id="a"),)}, {"loras": LoraSupport(max_count=1)}),
+        ({"references": (PHOTO,)}, {"max_references": 1}),
+        (
+            {"control": (ControlImage(kind="depth", image=PHOTO),)},
+            {"control": ControlSupport(kinds=frozenset({"depth"}))},
+        ),
+        (
+            {"control": (ControlImage(kind="canny", image=PHOTO, compute=True),)},
+            {"control": ControlSupport(computed=frozenset({"canny"}))},
+        ),
+        ({"transparent": True}, {"options": frozenset({"transparent"})}),
+        ({"seamless": True}, {"options": frozenset({"seamless"})}),
+        ({"style": "pixel-art"}, {"options": frozenset({"style"})}),
+    ],
+)
+def test_whatever_a_request_may_hold_is_asked_only_of_models_that_honour_it(
+    changes: dict[str, Any], needed: dict[str, Any]
+) -> None:
+    options = needed.pop("options", frozenset())
+    able = model(id="able", options=OPTIONS | options, capability=needed)
+
+    plan = planner.plan(context(model(id="unable"), able, request=ask(**changes)))
+
+    assert [c.model.id for c in plan.candidates] == ["able"]
+    assert codes(plan) == {"FEATURE_UNSUPPORTED"}
+    request = plan.candidates[0].request
+    assert len(request.loras) == len(changes.get("loras", ()))
+    assert len(request.control) == len(changes.get("control", ()))
+    assert len(request.reference_ids) == len(changes.get("references", ()))
+    assert (request.transparent, request.seamless) == (
+        changes.get("transparent", False),
+        changes.get("seamless", False),
+    )
+    assert request.style == changes.get("style", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "task", "able"),
+    [
+        ({"image": PHOTO, "upscale": 2}, "upscale", {"factors": (2, 4)}),
+        ({"image": PHOTO, "upscale": 3}, "upscale", None),
+        ({"image": PHOTO, "remove_background": True}, "remove_background", {}),
+        ({"image": PHOTO}, "image_to_image", {}),
+        ({"image": PHOTO, "mask": PHOTO}, "inpaint", {}),
+    ],
+)
+def test_the_task_follows_from_the_request(
+    changes: dict[str, Any], task: Task, able: dict[str, Any] | None
+) -> None:
+    one = model(tasks=(task,), sizes=SameAsInput(), capability=able or {"factors": (2, 4)})
+
+    plan = planner.plan(context(one, model(id="text"), request=ask(**changes)))
+
+    assert [c.request.task for c in plan.candidates] == ([] if able is None else [task])
+    for candidate in plan.candidates:
+        assert candidate.request.factor == changes.get("upscale")
+
+
+@pytest.mark.parametrize(
+    ("limit", "words", "open_", "cut"),
+    [
+        (PromptLimit(count=100, unit="characters", beyond="refused"), 10, True, False),
+        (PromptLimit(count=100, unit="characters", beyond="refused"), 30, False, False),
+        (PromptLimit(count=40, unit="tokens", beyond="refused"), 60, False, False),
+        (PromptLimit(count=75, unit="tokens", beyond="cut"), 100, True, True),
+        (PromptLimit(count=75, unit="tokens", beyond="cut"), 20, True, False),
+    ],
+)
+def test_a_prompt_that_would_be_refused_rules_out_and_one_that_would_be_cut_does_not(
+    limit: PromptLimit, words: int, open_: bool, cut: bool
+) -> None:
+    short = model(id="short", capability={"max_prompt": limit}, seconds=1.0)
+    reads_all = model(id="reads all", seconds=9.0)
+    request = ask(prompt="cat " * words)
+
+    plan = planner.plan(context(short, reads_all, request=request))
+
+    order = [c.model.id for c in plan.candidates]
+    assert order == (["reads all", "short"] if cut else ["short", "reads all"]) or not open_
+    assert (codes(plan) == {"PROMPT_TOO_LONG"}) is not open_
+
+
+def test_routes_are_compared_by_what_they_will_cost_and_held_to_what_they_may_cost() -> None:
+    by_tokens = [
+        Rate(unit="image_token_out", micro_usd=30, expected=expected, most=most)
+        for expected, most in ((100, 5_000), (1_000, 1_000))
+    ]
+    mostly_cheap, steady = (
+        model(id=name, where="vendor", prices=PriceBook(rates=(rate,)))
+        for name, rate in zip(("mostly cheap", "steady"), by_tokens, strict=True)
+    )
+    yes = ask(allow_paid=True)
+
+    both = planner.plan(context(steady, mostly_cheap, request=yes, preference="cost"))
+    capped = planner.plan(
+        context(steady, mostly_cheap, request=replace(yes, max_cost_usd=0.1), preference="cost")
+    )
+
+    first = both.candidates[0]
+    assert (first.model.id, first.expected_micro_usd, first.cost_micro_usd) == (
+        "mostly cheap",
+        3_000,
+        150_000,
+    )
+    assert [c.model.id for c in capped.candidates] == ["steady"]
+    assert codes(capped) == {"OVER_MAX_COST"}
+
+
+def test_a_price_asks_for_consent_wherever_the_engine_runs() -> None:
+    dear = model(prices=PriceBook(rates=(Rate(unit="image", micro_usd=500),)))
+
+    plan = planner.plan(context(dear, privacy="local_only"))
+
+    assert codes(plan) == {"CONSENT_REQUIRED"}
+
+
+@pytest.mark.parametrize(
+    ("where", "own", "open_"),
+    [
+        ("this_machine", False, True),
+        ("own_network", True, True),
+        ("own_network", False, False),
+        ("vendor", True, False),
+    ],
+)
+def test_local_only_takes_hosts_that_the_user_called_their_own(
+    where: str, own: bool, open_: bool
+) -> None:
+    ctx = context(model(where=where, price=0), privacy="local_only")
+
+    plan = planner.plan(replace(ctx, own_hosts=frozenset({"fake"} if own else ())))
+
+    assert bool(plan.candidates) is open_
+
+
+def test_a_model_that_its_vendor_took_away_is_left_out() -> None:
+    gone, going = (
+        model(id=name, deprecated_on=NEW + timedelta(days=days))
+        for name, days in (("gone", 0), ("going", 1))
+    )
+
+    plan = planner.plan(context(gone, going))
+
+    assert [c.model.id for c in plan.candidates] == ["going"]
+    assert codes(plan) == {"DEPRECATED"}
+
+
+def test_the_preference_of_a_call_counts_for_more_than_the_configs() -> None:
+    fine = model(id="fine", quality=9.0, seconds=8.0)
+    quick = model(id="quick", quality=7.0, seconds=1.0)
+
+    plan = planner.plan(context(quick, fine, preference="quality", request=ask(preference="speed")))
+
+    assert plan.candidates[0].model.id == "quick"
+    assert "by preference 'speed'" in plan.candidates[0].why
+
+
+@given(text=st.text(max_size=400))
+def test_the_estimate_of_tokens_is_none_too_low(text: str) -> None:
+    """A byte-level tokenizer that knows no word at all takes a token for each byte."""
+    assert most_tokens(text) <= len(text.encode())
+    assert bool(most_tokens(text)) is bool(text.split())

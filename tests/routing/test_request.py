@@ -15,8 +15,8 @@ from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.cli.main import app
 from ziggie_image_mcp.jobs import batch_file
 from ziggie_image_mcp.jobs.result_cache import cache_key
+from ziggie_image_mcp.provider import ProviderRequest
 from ziggie_image_mcp.provider.testing import model
-from ziggie_image_mcp.provider.types import ProviderRequest
 from ziggie_image_mcp.routing.request import (
     DeclaredArgument,
     ImageRequest,
@@ -44,16 +44,18 @@ OTHER: dict[str, Any] = {
     "model": "sdxl",
     "provider": "local",
     "quality": "draft",
+    "preference": "speed",
     "max_cost_usd": 0.1,
     "allow_paid": True,
     "output_format": "webp",
     "file_name": "cat",
     "strength": 0.5,
+    "transparent": True,
 }
 """For each argument a value that is not its default."""
 OF_THE_CALL = {
-    "generate": {"dry_run", "wait_seconds", "request_id"},
-    "edit": {"image", "mask", "expand", "dry_run", "wait_seconds", "request_id"},
+    "generate": {"references", "dry_run", "wait_seconds", "request_id"},
+    "edit": {"image", "mask", "expand", "references", "dry_run", "wait_seconds", "request_id"},
 }
 """What belongs to the call, and not to the request."""
 KINDS: list[Literal["generate", "edit"]] = ["generate", "edit"]

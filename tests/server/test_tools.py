@@ -130,7 +130,7 @@ async def test_a_crash_of_the_engine_keeps_its_words(tmp_path: Path) -> None:
 
 async def test_a_bug_tells_the_model_nothing(tmp_path: Path) -> None:
     class Broken(FakeProvider):
-        async def generate(self, request: Any, model: Any, progress: Any) -> Any:
+        async def submit(self, request: Any, model: Any, run: Any) -> Any:
             raise ValueError("secret token in here")
 
     async with client(service(tmp_path, Broken()), "legacy") as session:
@@ -242,9 +242,7 @@ async def test_a_plan_among_many_models_stays_short(tmp_path: Path) -> None:
 
 
 async def test_a_dry_run_explains_and_makes_nothing(tmp_path: Path) -> None:
-    fake = FakeProvider(
-        models=[model(), model(id="gone", installed=False, how_to_install="get it")]
-    )
+    fake = FakeProvider(models=[model(), model(id="gone", state="missing", fix="get it")])
     async with client(service(tmp_path, fake), "auto") as session:
         result = await session.call_tool("generate_image", {"prompt": "x", "dry_run": True})
 
@@ -274,7 +272,7 @@ async def test_check_hardware_shows_the_reports_three_choices(mode: Mode, tmp_pa
 
 async def test_list_models_filters_and_tells_why_not(tmp_path: Path) -> None:
     fake = FakeProvider(
-        models=[model(id="flux1-schnell.safetensors"), model(id="b", installed=False)]
+        models=[model(id="flux1-schnell.safetensors"), model(id="b", state="missing")]
     )
     down = FakeProvider("down", down=ProviderUnavailable("down", "not there"))
     async with client(service(tmp_path, fake, down), "auto") as session:

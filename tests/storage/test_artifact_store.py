@@ -15,11 +15,11 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from ziggie_image_mcp.errors import ImageNotFound, InvalidOutput, StorageError
+from ziggie_image_mcp.provider import OutputFormat
+from ziggie_image_mcp.provider.pictures import media_type
 from ziggie_image_mcp.provider.testing import picture
-from ziggie_image_mcp.provider.types import OutputFormat
 from ziggie_image_mcp.storage import artifact_store
 from ziggie_image_mcp.storage.artifact_store import PREVIEW_BASE64, ArtifactStore, slug
-from ziggie_image_mcp.storage.image_codec import media_type
 from ziggie_image_mcp.storage.types import Recipe
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -122,6 +122,68 @@ def test_what_is_no_usable_picture_is_refused(data: bytes, tmp_path: Path) -> No
 
     assert caught.value.provider == "fake"
     assert list(tmp_path.iterdir()) == []
+
+
+def with_light(share: float, ground: int = 0, light: int = 255, mode: str = "RGB") -> bytes:
+    """A ground of one level with lights on so much of it, as PNG."""
+    side = 400
+    grey = Image.new("L", (side, side), ground)
+    for i in range(round(share * side * side)):
+        grey.putpixel((i * 7919 % side, i * 7919 // side % side), light)
+    image = grey.convert(mode)
+    if mode == "I;16":
+        image = grey.convert("I").point(lambda value: value * 257).convert("I;16")
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16"])
+@pytest.mark.parametrize("share", [0.0, 1 / 160_000, 9 / 160_000])
+def test_what_is_black_but_for_a_few_pixels_is_refused_in_every_mode(
+    share: float, mode: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidOutput, match="blank"):
+        ArtifactStore(tmp_path).save(with_light(share, mode=mode), recipe(), now=NOW)
+
+
+def test_what_an_encoder_makes_of_black_is_black(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOutput, match="blank"):
+        ArtifactStore(tmp_path).save(with_light(1 / 9, 0, 2), recipe(), now=NOW)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_light(1 / 1000),
+        with_light(1 / 9),
+        with_light(0.5, 0, 4),
+        with_light(0.0, 6),
+        with_light(1 / 1000, mode="I;16"),
+    ],
+    ids=["stars", "lights", "a dark night", "dusk", "16 bits"],
+)
+def test_a_dark_picture_is_a_picture(data: bytes, tmp_path: Path) -> None:
+    ArtifactStore(tmp_path).save(data, recipe(), now=NOW)
+
+
+def test_a_black_sign_on_transparent_ground_is_a_picture(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (20, 20, 40, 40))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+
+    ArtifactStore(tmp_path).save(out.getvalue(), recipe(), now=NOW)
+
+
+@pytest.mark.parametrize("format", ["webp", "png"])
+def test_lossless_keeps_every_pixel(format: OutputFormat, tmp_path: Path) -> None:
+    data = noise(64, 64, "RGBA")
+
+    saved = ArtifactStore(tmp_path).save(data, recipe(), format=format, now=NOW, lossless=True)
+
+    with Image.open(saved.path) as image, Image.open(io.BytesIO(data)) as original:
+        assert image.tobytes() == original.tobytes()
 
 
 def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path) -> None:

@@ -10,15 +10,22 @@ from typing import Any
 import httpx2
 
 from tests.support.fake_comfyui import FILES, PNG, SAMPLERS, STATS
-from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.types import Generation, Model, ProviderRequest
+from ziggie_image_mcp.provider import (
+    FREE,
+    Generation,
+    Model,
+    ProviderContext,
+    ProviderRequest,
+    RemoteJob,
+    Run,
+)
 from ziggie_image_providers.comfyui import ComfyUI
 from ziggie_image_providers.comfyui.settings import Settings
 from ziggie_image_providers.comfyui.watch import Pace
 
 NOBODY = "http://127.0.0.1:1"
 """Where no websocket can be had."""
-ID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[45][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 IMAGES = {"save": {"images": [{"filename": "a.png", "subfolder": "ziggie", "type": "output"}]}}
 
 Answer = httpx2.Response | httpx2.RequestError
@@ -32,6 +39,7 @@ class Answers:
             "system_stats": STATS,
             "object_info/KSampler": SAMPLERS,
             "jobs": {"jobs": []},
+            "queue": {"queue_running": [], "queue_pending": []},
             "view": httpx2.Response(200, content=PNG),
             **{f"models/{folder}": files for folder, files in FILES.items()},
             **(answers or {}),
@@ -58,35 +66,37 @@ class Answers:
 
 def provider(answers: Answers, **settings: Any) -> ComfyUI:
     section = Settings.model_validate({"baseUrl": NOBODY} | settings)
-    context = ProviderContext(data_dir=Path("unused"))
-    transport = httpx2.MockTransport(answers)
-    return ComfyUI("comfyui", section, context, transport, Pace(first=0, longest=0, patience=0))
+    context = ProviderContext(data_dir=Path("unused"), transport=httpx2.MockTransport(answers))
+    return ComfyUI("comfyui", section, context, Pace(first=0, longest=0, patience=0))
 
 
 async def listed(answers: Answers, **settings: Any) -> dict[str, Model]:
     comfy = provider(answers, **settings)
-    models = await comfy.models()
+    models = await comfy.list_models()
     await comfy.aclose()
     return {m.id: m for m in models}
 
 
-async def made(answers: Answers, model: str, **changes: Any) -> Generation:
-    async def progress(share: float, sentence: str) -> None:
-        pass
+def named(id: str) -> Model:
+    return Model(id=id, provider="comfyui", where="this_machine", tasks={}, prices=FREE)
 
-    values: dict[str, Any] = {
-        "prompt": "a red fox",
-        "negative_prompt": "",
-        "width": 512,
-        "height": 768,
-        "num_images": 1,
-        "seed": 4294967295,
-        "steps": None,
-        "guidance_scale": None,
-    }
-    comfy = provider(answers)
+
+async def silence(share: float, sentence: str) -> None:
+    pass
+
+
+async def generate(comfy: ComfyUI, request: ProviderRequest, model: Model, run: Run) -> Generation:
+    """Submit and collect, as the executor does, and close."""
     try:
-        chosen = Model(id=model, provider="comfyui", local=True)
-        return await comfy.generate(ProviderRequest(**(values | changes)), chosen, progress)
+        job = await comfy.submit(request, model, run)
+        assert isinstance(job, RemoteJob)
+        return await comfy.collect(job.id, request, model, run)
     finally:
         await comfy.aclose()
+
+
+async def generated(answers: Answers, model: str, **changes: Any) -> Generation:
+    values: dict[str, Any] = {"prompt": "a red fox", "width": 512, "height": 768, "seed": 2**32 - 1}
+    request = ProviderRequest(**(values | changes))
+    run = Run(key="a-run", progress=silence)
+    return await generate(provider(answers), request, named(model), run)

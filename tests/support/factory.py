@@ -10,7 +10,7 @@ from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
 from ziggie_image_mcp.jobs.workflow import Role
-from ziggie_image_mcp.provider.contract import AnyProvider
+from ziggie_image_mcp.provider.contract import Provider
 from ziggie_image_mcp.server.tools import Open
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 
@@ -31,7 +31,7 @@ def machine(*gpus: Gpu) -> Hardware:
 
 
 def service(
-    folder: Path, *providers: AnyProvider, gpu: bool = False, role: Role = Role.ALONE, **config: Any
+    folder: Path, *providers: Provider, gpu: bool = False, role: Role = Role.ALONE, **config: Any
 ) -> Service:
     """The production graph on SQLite files in `folder`; it is closed when the test ends.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -12,10 +13,14 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-PNG = b"\x89PNG\r\n\x1a\n and so on"
+from ziggie_image_mcp.provider.testing import picture
+
+PNG = picture(8, 8)
 STATS = {
     "system": {"os": "linux", "comfyui_version": "0.33.0", "argv": ["main.py"]},
-    "devices": [{"name": "cpu", "type": "cpu", "index": None, "vram_total": 25276063744}],
+    "devices": [
+        {"name": "cuda:0 Some GPU", "type": "cuda", "index": 0, "vram_free": 5_000_000_000}
+    ],
 }
 FILES = {
     "checkpoints": ["v1-5-pruned.safetensors", "sd_xl_base_1.0.safetensors"],
@@ -51,6 +56,9 @@ class FakeComfyUI:
     """Answers on `url` while its block lasts. What it was asked stands in `seen`, in order."""
 
     ending: Ending = "completed"
+    endings: list[Ending] = field(default_factory=list["Ending"])
+    """Of the first prompts, in turn; the rest have `ending`. What is posted after one that hangs
+    waits in the queue for as long as it hangs."""
     version: str = "0.33.0"
     has_jobs: bool = True
     """False: a server before 0.5.1, with queue and history only."""
@@ -61,8 +69,8 @@ class FakeComfyUI:
     lag: int = 0
     """How many times the job is asked for in vain after its end was announced."""
     steps: int = 4
-    own_id: str = ""
-    """What a server before 0.3.44 calls the job, whatever we call it."""
+    chooses_ids: bool = False
+    """Whether it calls jobs as it likes, as a server before 0.3.44."""
     rejection: Mapping[str, Any] | None = None
     node_errors: Mapping[str, Any] = field(default_factory=dict[str, Any])
     error: Mapping[str, Any] = field(default_factory=lambda: OOM)
@@ -100,6 +108,27 @@ class FakeComfyUI:
         for writer in self._writers:
             writer.transport.abort()
 
+    def finish(self) -> None:
+        """Let all prompts that hang come to a good end."""
+        self.states = {
+            id: "completed" if state == "hangs" else state for id, state in self.states.items()
+        }
+
+    def forget(self, *ids: str) -> None:
+        """Know nothing of these prompts, or of any, as after a restart."""
+        for id in ids or tuple(self.states):
+            del self.states[id]
+
+    @property
+    def running(self) -> str:
+        """The id of the prompt that is being made."""
+        return next((id for id, state in self.states.items() if state == "hangs"), "")
+
+    @property
+    def pending(self) -> list[str]:
+        """The ids of those that wait."""
+        return [i for i, state in self.states.items() if state == "hangs" and i != self.running]
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
@@ -128,7 +157,7 @@ class FakeComfyUI:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.seen.append(f"{method} {path}")
         status, answer = await self._answer(method, path, json.loads(body) if body else {})
-        if self.ending == "dies" and path == "/api/prompt":
+        if method == "POST" and self.ending == "dies" and path == "/api/prompt":
             self.kill()
             return False
         data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
@@ -148,6 +177,9 @@ class FakeComfyUI:
                 return 200, FILES[folder]
             case "GET", ["object_info", "KSampler"]:
                 return 200, SAMPLERS
+            case "GET", ["prompt"]:
+                remaining = len(self.pending) + bool(self.running)
+                return 200, {"exec_info": {"queue_remaining": remaining}}
             case "POST", ["prompt"]:
                 return await self._prompt(body)
             case "GET", ["jobs"] if self.has_jobs:
@@ -157,12 +189,16 @@ class FakeComfyUI:
             case "POST", ["jobs", id, "cancel"] if self.has_jobs and self.has_cancel:
                 return 200, {"cancelled": self._stop(id)}
             case "GET", ["queue"]:
-                running = [[1, id] for id, state in self.states.items() if state == "hangs"]
-                return 200, {"queue_running": running, "queue_pending": []}
+                running = [[1, self.running]] if self.running else []
+                pending = [[2, id] for id in self.pending]
+                return 200, {"queue_running": running, "queue_pending": pending}
             case "POST", ["queue"]:
+                for id in {*self.pending}.intersection(body["delete"]):
+                    self.forget(id)
                 return 200, b""
             case "POST", ["interrupt"]:
-                self._stop(body["prompt_id"])
+                if body["prompt_id"] == self.running:
+                    self._stop(self.running)
                 return 200, b""
             case "GET", ["history", id]:
                 return 200, self._history(id)
@@ -175,19 +211,25 @@ class FakeComfyUI:
         self.prompts.append(body)
         if self.rejection is not None:
             return 400, self.rejection
-        id = self.own_id or body["prompt_id"]
-        self.states[id] = self.ending
-        self._announce(body["client_id"], id)
+        id = str(uuid.uuid4()) if self.chooses_ids else body["prompt_id"]
+        ending = self.endings.pop(0) if self.endings else self.ending
+        self.states.pop(id, None)
+        self.states[id] = ending
+        if id not in self.pending:
+            self._announce(body["client_id"], id, ending)
         self.posted.set()
         if self.slow_answer is not None:
             await self.slow_answer.wait()
         return 200, {"prompt_id": id, "number": 1, "node_errors": self.node_errors}
 
     def _stop(self, id: str) -> bool:
-        ran = self.states.get(id) == "hangs"
-        if ran:
-            self.states[id] = "cancelled"
-        return ran
+        if id in self.pending:
+            self.forget(id)
+            return True
+        if id != self.running:
+            return False
+        self.states[id] = "cancelled"
+        return True
 
     def _state(self, id: str) -> str:
         state = self.states.get(id, "lost")
@@ -204,13 +246,14 @@ class FakeComfyUI:
         state = self._state(id)
         if state == "lost":
             return 404, {"error": "Job not found"}
-        told: dict[str, Any] = {"id": id, "priority": 1, "outputs_count": 0, "workflow": {}}
+        facts: dict[str, Any] = {"id": id, "priority": 1, "outputs_count": 0, "workflow": {}}
         if state == "hangs":
-            return 200, told | {"status": "in_progress"}
+            waits = id in self.pending
+            return 200, facts | {"status": "pending" if waits else "in_progress"}
         if state == "failed":
-            told |= {"execution_error": dict(self.error)}
+            facts |= {"execution_error": dict(self.error)}
         outputs = self._outputs() if state == "completed" else {}
-        return 200, told | {"status": state, "outputs": outputs}
+        return 200, facts | {"status": state, "outputs": outputs}
 
     def _history(self, id: str) -> dict[str, Any]:
         state = self._state(id)
@@ -269,7 +312,7 @@ class FakeComfyUI:
             protocol.send_text(json.dumps({"type": kind, "data": data}).encode())
             writer.write(b"".join(protocol.data_to_send()))
 
-    def _announce(self, client: str, id: str) -> None:
+    def _announce(self, client: str, id: str, ending: Ending) -> None:
         """Send what the real one sends while a job runs."""
         if self.foreign:
             self._say(client, "progress", node="sampler", value=4, max=4, prompt_id=self.foreign)
@@ -281,11 +324,11 @@ class FakeComfyUI:
             self._say(client, "progress", node="sampler", value=step, max=self.steps, prompt_id=id)
             if step == 2 and self.drops_socket:
                 self._sockets.pop(client)[1].transport.abort()
-            if step == 2 and self.ending == "hangs":
+            if step == 2 and ending == "hangs":
                 return
-        if self.ending in ("lost", "dies"):
+        if ending in ("lost", "dies"):
             return
         self._say(client, "executing", node="decode", display_node="decode", prompt_id=id)
-        if self.ending == "completed":
+        if ending == "completed":
             self._say(client, "execution_success", prompt_id=id, timestamp=2)
         self._say(client, "executing", node=None, prompt_id=id)

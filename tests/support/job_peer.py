@@ -36,9 +36,9 @@ from ziggie_image_mcp.app.application import build_service
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.billing.charge import Billing, Charge, pass_by
 from ziggie_image_mcp.billing.ledger import Ledger, caps_from
-from ziggie_image_mcp.billing.types import ChargeTask
+from ziggie_image_mcp.billing.types import ChargeTask, FreeCall
 from ziggie_image_mcp.config.config import Config
-from ziggie_image_mcp.errors import EngineCrashed, OutcomeUnknown
+from ziggie_image_mcp.errors import EngineCrashed
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import SurveyCache
@@ -48,21 +48,25 @@ from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.executor import Executor
 from ziggie_image_mcp.jobs.leases import Leases, lease_folder, queue_database
 from ziggie_image_mcp.jobs.monitor import Monitor
+from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
 from ziggie_image_mcp.jobs.result_cache import ResultCache
 from ziggie_image_mcp.jobs.running import RunningJobs
 from ziggie_image_mcp.jobs.scheduler import Scheduler
 from ziggie_image_mcp.jobs.snapshots import Snapshots
 from ziggie_image_mcp.jobs.upgrade import Upgrade
 from ziggie_image_mcp.jobs.workflow import Role, Workflow
-from ziggie_image_mcp.provider.testing import model, picture
-from ziggie_image_mcp.provider.types import (
+from ziggie_image_mcp.provider import (
+    Cost,
     GeneratedImage,
     Generation,
     Model,
-    Progress,
     ProviderRequest,
+    RemoteJob,
+    Resolution,
     Submission,
 )
+from ziggie_image_mcp.provider import Run as ProviderRun
+from ziggie_image_mcp.provider.testing import StubProvider, model, picture
 from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ImageRequest
@@ -188,7 +192,7 @@ class Peer:
 # The providers
 
 
-class Engine:
+class Engine(StubProvider):
     """Free, and one job at a time: its lock dies with the process that has it."""
 
     name = "engine"
@@ -197,12 +201,10 @@ class Engine:
         self._folder = folder
         self._device = f"gpu{host}"
 
-    async def models(self) -> Sequence[Model]:
+    async def list_models(self) -> Sequence[Model]:
         return [model(self.name, name, device=self._device) for name in ("one", "two")]
 
-    async def generate(
-        self, request: ProviderRequest, model: Model, progress: Progress
-    ) -> Generation:
+    async def submit(self, request: ProviderRequest, model: Model, run: ProviderRun) -> Submission:
         with (self._folder / f"{self._device}.lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -211,7 +213,7 @@ class Engine:
                 raise EngineCrashed(self.name, "it was given a job while it had one") from None
             append(self._folder / "begun", request.prompt)
             append(self._folder / "at_work", str(os.getpid()))
-            await progress(0.5, "halfway")
+            await run.progress(0.5, "halfway")
             await anyio.sleep(8.0 if request.prompt == LONG else random.uniform(0.01, 0.1))
         images = [
             GeneratedImage(data=picture(request.width, request.height), seed=request.seed + i)
@@ -219,11 +221,8 @@ class Engine:
         ]
         return Generation(images=tuple(images))
 
-    async def aclose(self) -> None:
-        pass
 
-
-class Vendor:
+class Vendor(StubProvider):
     """Charges at `submit`, in a log of its own, and has the picture a little later."""
 
     name = "vendor"
@@ -233,32 +232,31 @@ class Vendor:
         self._log = folder / "charges"
         self._looks_up = looks_up
 
-    async def models(self) -> Sequence[Model]:
-        return [model(self.name, "paid", local=False, price_micro_usd=PRICE)]
+    async def list_models(self) -> Sequence[Model]:
+        return [model(self.name, "paid", where="vendor", price=PRICE)]
 
-    async def submit(self, request: ProviderRequest, model: Model, key: str) -> Submission:
+    async def submit(self, request: ProviderRequest, model: Model, run: ProviderRun) -> Submission:
         await anyio.sleep(random.uniform(0, 0.03))
-        append(self._log, key)
+        append(self._log, run.key)
         await anyio.sleep(random.uniform(0, 0.03))
-        return Submission(remote_id=f"at-{key}")
+        return RemoteJob(id=f"at-{run.key}")
 
     async def collect(
-        self, remote_id: str, request: ProviderRequest, model: Model, progress: Progress
+        self, remote_id: str, request: ProviderRequest, model: Model, run: ProviderRun
     ) -> Generation:
-        await progress(0.5, "being made")
+        await run.progress(0.5, "being made")
         append(self._folder / "begun", request.prompt)
         for _ in range(80 if request.prompt == LONG else 1):  # standing still makes it longer
             await anyio.sleep(random.uniform(0.02, 0.2))
         images = (GeneratedImage(data=picture(request.width, request.height), seed=None),)
-        return Generation(images=images, cost_micro_usd=PRICE)
+        return Generation(images=images, cost=Cost(micro_usd=PRICE, basis="exact"))
 
-    async def find(self, key: str) -> str | None:
+    async def resolve(self, key: str, remote_id: str) -> Resolution:
         if not self._looks_up:
-            raise OutcomeUnknown(self.name, "this vendor cannot look a request up")
-        return f"at-{key}" if key in lines_of(self._log) else None
-
-    async def aclose(self) -> None:
-        pass
+            return Resolution(state="unknowable", reason="this vendor cannot look a request up")
+        if key not in lines_of(self._log):
+            return Resolution(state="not_sent")
+        return Resolution(state="running", remote_id=f"at-{key}")
 
 
 def append(file: Path, line: str) -> None:
@@ -281,8 +279,8 @@ class Resubmitting(Billing):
     """The control: it forgets under which hold it sent the job before."""
 
     @asynccontextmanager
-    async def charge(self, task: ChargeTask | None) -> AsyncGenerator[Charge]:
-        if task is not None:
+    async def charge(self, task: ChargeTask | FreeCall) -> AsyncGenerator[Charge]:
+        if isinstance(task, ChargeTask):
             task = replace(task, id=f"{task.id}~{random.getrandbits(64):x}")
         async with super().charge(task) as charge:
             yield charge
@@ -343,6 +341,7 @@ def control(run: Run) -> Service:
     leases = kind(lease_folder(folder, run.database), rows, shared=run.database is not None)
     running: RunningJobs = {}
     queue = DeviceQueue(rows, leases, running)
+    remote_jobs = RemoteJobs(rows, registry)
     ledger = Ledger(run.database or folder / "ledger.sqlite3")
     charging = Resubmitting if run.kind == "resubmit" else Billing
     billing = charging(ledger, caps_from(config.budget), leases)
@@ -358,13 +357,14 @@ def control(run: Run) -> Service:
         history=history,
         cache=cache,
         queue=queue,
+        remote_jobs=remote_jobs,
         checkpoint=pass_by,
     )
     executor = Executor(tools, snapshots, surveys, running)
     database = run.database or folder / "jobs.sqlite3"
     workflow = Workflow(database, leases, executor, Role.SERVER)
     upgrade = Upgrade(workflow, leases, rows)
-    monitor = Monitor(workflow, queue, leases, running, upgrade, timedelta(days=30))
+    monitor = Monitor(workflow, queue, leases, running, upgrade, remote_jobs, timedelta(days=30))
     return Service(
         config=config,
         registry=registry,
@@ -375,7 +375,7 @@ def control(run: Run) -> Service:
         history=history,
         cache=cache,
         snapshots=snapshots,
-        scheduler=Scheduler(workflow, queue, leases, running, monitor, Role.SERVER),
+        scheduler=Scheduler(workflow, queue, leases, running, monitor, remote_jobs, Role.SERVER),
     )
 
 

@@ -23,15 +23,18 @@ from typing import Any, Self
 import anyio
 import anyio.to_thread
 
-from ziggie_image_mcp.provider.testing import model, picture
-from ziggie_image_mcp.provider.types import (
+from ziggie_image_mcp.provider import (
+    Cost,
     GeneratedImage,
     Generation,
     Model,
-    Progress,
     ProviderRequest,
+    RemoteJob,
+    Resolution,
+    Run,
     Submission,
 )
+from ziggie_image_mcp.provider.testing import StubProvider, model, picture
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.storage.types import InputImage
 
@@ -94,62 +97,57 @@ def _images(request: ProviderRequest, *, known_seed: bool) -> tuple[GeneratedIma
 
 
 @dataclass
-class Engine:
+class Engine(StubProvider):
     """Free, and on a device; `engine.jsonl` is its log."""
 
     folder: Path
     device: str = "gpu"
-    who: str = "version-2"
+    who: str = "version-3"
     name: str = "engine"
 
-    async def models(self) -> Sequence[Model]:
+    async def list_models(self) -> Sequence[Model]:
         return [model(self.name, "model", device=self.device)]
 
-    async def generate(
-        self, request: ProviderRequest, model: Model, progress: Progress
-    ) -> Generation:
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         append(self.folder / "engine.jsonl", prompt=request.prompt, seed=request.seed, who=self.who)
         await anyio.sleep(0.01)
         return Generation(images=_images(request, known_seed=True))
 
-    async def aclose(self) -> None:
-        pass
-
 
 @dataclass
-class Vendor:
+class Vendor(StubProvider):
     """Charges at `submit`; `vendor.jsonl` is its log of charges, by which it finds a call again."""
 
     folder: Path
-    who: str = "version-2"
+    who: str = "version-3"
     name: str = "vendor"
 
     @property
     def log(self) -> Path:
         return self.folder / "vendor.jsonl"
 
-    async def models(self) -> Sequence[Model]:
-        return [model(self.name, "model", local=False, price_micro_usd=PRICE)]
+    async def list_models(self) -> Sequence[Model]:
+        return [model(self.name, "model", where="vendor", price=PRICE)]
 
-    async def submit(self, request: ProviderRequest, model: Model, key: str) -> Submission:
-        remote_id = f"remote-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        remote_id = f"remote-{hashlib.sha256(run.key.encode()).hexdigest()[:12]}"
         cost = PRICE * request.num_images
-        append(self.log, key=key, remote_id=remote_id, micro_usd=cost, who=self.who)
-        return Submission(remote_id=remote_id)
+        append(self.log, key=run.key, remote_id=remote_id, micro_usd=cost, who=self.who)
+        return RemoteJob(id=remote_id)
 
     async def collect(
-        self, remote_id: str, request: ProviderRequest, model: Model, progress: Progress
+        self, remote_id: str, request: ProviderRequest, model: Model, run: Run
     ) -> Generation:
         charge = next(line for line in log_lines(self.log) if line["remote_id"] == remote_id)
         return Generation(
-            images=_images(request, known_seed=False), cost_micro_usd=charge["micro_usd"]
+            images=_images(request, known_seed=False),
+            cost=Cost(micro_usd=charge["micro_usd"], basis="exact"),
         )
 
-    async def find(self, key: str) -> str | None:
-        return next((line["remote_id"] for line in log_lines(self.log) if line["key"] == key), None)
-
-    async def aclose(self) -> None:
-        pass
+    async def resolve(self, key: str, remote_id: str) -> Resolution:
+        known = (line["remote_id"] for line in log_lines(self.log) if line["key"] == key)
+        found = next(known, "")
+        return Resolution(state="finished" if found else "not_sent", remote_id=found)
 
 
 async def until(done: Callable[[], Any], seconds: float = 60) -> None:

@@ -32,13 +32,14 @@ from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.executor import Executor
 from ziggie_image_mcp.jobs.leases import Leases, all_orphans, lease_folder, queue_database
 from ziggie_image_mcp.jobs.monitor import Monitor
+from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
 from ziggie_image_mcp.jobs.result_cache import ResultCache
 from ziggie_image_mcp.jobs.running import RunningJobs
 from ziggie_image_mcp.jobs.scheduler import Scheduler
 from ziggie_image_mcp.jobs.snapshots import Snapshots
 from ziggie_image_mcp.jobs.upgrade import Upgrade
 from ziggie_image_mcp.jobs.workflow import Role, Workflow
-from ziggie_image_mcp.provider.contract import AnyProvider
+from ziggie_image_mcp.provider.contract import Provider
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.history import default_file as history_file
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
@@ -57,7 +58,7 @@ def build_service(
     *,
     role: Role = Role.SERVER,
     artifacts: ArtifactStore | None = None,
-    providers: Iterable[AnyProvider] = (),
+    providers: Iterable[Provider] = (),
     probe: Probe | None = None,
     checkpoint: Checkpoint = pass_by,
     survey_seconds: float = FRESH_SECONDS,
@@ -92,6 +93,7 @@ def build_service(
     leases = Leases(lease_folder(data_dir, database), rows, shared=database is not None)
     running: RunningJobs = {}
     queue = DeviceQueue(rows, leases, running)
+    remote_jobs = RemoteJobs(rows, registry)
     ledger = Ledger(database or data_dir / ledger_file().name)
     caps = caps_from(settings.budget, loader.provider_budgets(settings))
     billing = Billing(ledger, caps, leases, checkpoint)
@@ -111,14 +113,15 @@ def build_service(
         history=history,
         cache=cache,
         queue=queue,
+        remote_jobs=remote_jobs,
         checkpoint=checkpoint,
     )
     executor = Executor(tools, snapshots, surveys, running)
     workflow = Workflow(database or data_dir / "jobs.sqlite3", leases, executor, role)
     upgrade = Upgrade(workflow, leases, rows)
     keep = timedelta(days=settings.keep_jobs)
-    monitor = Monitor(workflow, queue, leases, running, upgrade, keep)
-    scheduler = Scheduler(workflow, queue, leases, running, monitor, role)
+    monitor = Monitor(workflow, queue, leases, running, upgrade, remote_jobs, keep)
+    scheduler = Scheduler(workflow, queue, leases, running, monitor, remote_jobs, role)
     return Service(
         config=settings,
         registry=registry,

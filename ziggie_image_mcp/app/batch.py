@@ -17,7 +17,8 @@ from ziggie_image_mcp.jobs import version_1
 from ziggie_image_mcp.jobs.batch_file import BatchInvalid, Item, batch_id
 from ziggie_image_mcp.jobs.records import BATCH, JobSpec, JobStatus, JobView
 from ziggie_image_mcp.routing.constraints import constraints_of
-from ziggie_image_mcp.routing.request import ImageRequest, check_request
+from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request_checks import check_request
 from ziggie_image_mcp.storage.contact_sheet import SIDE, Cell, sheets
 
 LOOK_SECONDS = 0.5

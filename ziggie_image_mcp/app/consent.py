@@ -11,7 +11,8 @@ from ziggie_image_mcp.billing.types import Quote
 from ziggie_image_mcp.errors import ConsentRequired
 from ziggie_image_mcp.jobs.snapshots import Snapshots, has_paid_models
 from ziggie_image_mcp.routing import planner
-from ziggie_image_mcp.routing.request import ImageRequest, check_request, fingerprint
+from ziggie_image_mcp.routing.request import ImageRequest, fingerprint
+from ziggie_image_mcp.routing.request_checks import check_request
 
 MAX_QUESTIONS = 1000
 """So many questions are remembered; the holds of older ones expire by themselves."""

@@ -12,14 +12,16 @@ from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.billing import payback
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.inventory import hardware_probe
+from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Gpu, Rejection
-from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.provider import pricing
+from ziggie_image_mcp.provider.nouns import Model, ProviderRequest, is_local, is_present
+from ziggie_image_mcp.provider.sizes import corners, native_size
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.circuit_breaker import is_open
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.request import ImageRequest
-from ziggie_image_mcp.routing.rules_money import cost_of
 from ziggie_image_mcp.routing.types import Candidate, CircuitBreaker, Latency, Plan, QueueStatus
 
 _TIERS = {
@@ -164,20 +166,40 @@ async def models(
     )
 
 
+def _usd_per_image(model: Model) -> float | None:
+    """What a picture of the model's own size costs at most; None when unknown."""
+    task = next(iter(model.tasks), None)
+    if task is None or pricing.is_free(model.prices):
+        return 0.0 if pricing.is_free(model.prices) else None
+    width, height = native_size(model.tasks[task].sizes)
+    request = ProviderRequest(
+        task=task,
+        prompt=_ANY.prompt,
+        width=width,
+        height=height,
+        quality=model.defaults.quality,
+    )
+    estimate = pricing.estimate(request, model)
+    return None if estimate is None else estimate.upper / 1e6
+
+
 def _row(model: Model, chance: Candidate | None, rejection: Rejection | None) -> ModelRow:
+    able = next(iter(model.tasks.values()), None)
     return ModelRow(
         id=model.id,
         provider=model.provider,
         title=model.title or model.id,
-        local=model.local,
+        local=is_local(model),
         usable=chance is not None,
         why_not=sentences(rejection) if rejection else [],
-        installed=model.installed,
-        how_to_install=model.how_to_install,
-        features=sorted(model.features),
-        native_size=f"{model.native_width}x{model.native_height}",
-        max_side=model.max_side,
-        usd_per_image=None if model.price_micro_usd is None else cost_of(model, _ANY) / 1e6,
+        installed=is_present(model),
+        how_to_install=model.fix,
+        features=sorted(
+            {*model.tasks, *(o for able in model.tasks.values() for o in able.options)}
+        ),
+        native_size=str(native_size(able.sizes)) if able else "",
+        max_side=max((max(size) for size in corners(able.sizes)), default=0) if able else 0,
+        usd_per_image=_usd_per_image(model),
         expected_seconds=round(chance.seconds, 2) if chance else None,
         quality=model.quality,
         license=model.license,
@@ -192,6 +214,9 @@ async def machine(service: Service) -> HardwareReport:
     tier = hardware_probe.tier(this_machine)
     context = await service.snapshot(_ANY)
     plan = planner.plan(context)
+    vendors = {m.provider for m in context.survey.models if m.where == "vendor"}
+    own = {n: p for n, p in service.registry.providers().items() if n not in vendors}
+    statuses = await probe_all(own)
     engines: list[Engine] = []
     for name in service.registry.providers():
         silent = [r for r in plan.rejected if r.provider == name and r.model is None]
@@ -200,6 +225,8 @@ async def machine(service: Service) -> HardwareReport:
         detail = " ".join(s for r in silent for s in sentences(r))
         if not detail:
             detail = f"{len(usable)} usable of {len(usable) + len(blocked)} models"
+            status = status_sentence(*statuses[name]) if name in statuses else ""
+            detail += f"; {status}" if status else ""
         engines.append(
             Engine(provider=name, running=not silent, usable_models=len(usable), detail=detail)
         )

@@ -19,6 +19,7 @@ from ziggie_image_mcp.assets.region import Margins, add_margins
 from ziggie_image_mcp.billing.charge import Billing
 from ziggie_image_mcp.billing.types import Quote
 from ziggie_image_mcp.config.config import Config, input_roots
+from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import SurveyCache
@@ -30,12 +31,13 @@ from ziggie_image_mcp.jobs.records import JobOutcome, JobSpec, JobView, Result
 from ziggie_image_mcp.jobs.result_cache import ResultCache
 from ziggie_image_mcp.jobs.scheduler import Scheduler, silent
 from ziggie_image_mcp.jobs.snapshots import Snapshots
-from ziggie_image_mcp.provider.types import Progress
+from ziggie_image_mcp.provider.nouns import Progress
 from ziggie_image_mcp.routing import explain, planner
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.history import History
-from ziggie_image_mcp.routing.request import ImageRequest, check_mask, check_request, fingerprint
+from ziggie_image_mcp.routing.request import ImageRequest, fingerprint
+from ziggie_image_mcp.routing.request_checks import MAX_REFERENCES, check_mask, check_request
 from ziggie_image_mcp.routing.types import Plan
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.input_images import InputImages, Reach
@@ -123,17 +125,36 @@ class Service:
 
         def work() -> tuple[InputImage, InputImage | None]:
             own = self._inputs.image(image, reach=reach)
-            mask_image = self._inputs.mask(mask, reach=reach) if mask else None
+            mask_image = self._inputs.mask(mask, image=own, reach=reach) if mask else None
             if mask_image is not None:
                 check_mask(own, mask_image)
             if expand is None or not any(expand):
                 return own, mask_image
             inside = None if mask_image is None else self._inputs.open(mask_image)
             grown, painted = add_margins(self._inputs.open(own), inside, expand)
-            return self._inputs.keep(grown), self._inputs.keep(painted)
+            return self._inputs.keep(grown), self._inputs.keep_mask(painted)
 
         input_image, over = await anyio.to_thread.run_sync(work)
         return replace(request, image=input_image, mask=over)
+
+    async def with_references(
+        self, request: ImageRequest, names: Sequence[str], *, reach: Reach = "roots"
+    ) -> ImageRequest:
+        """The request with pictures to follow, which are kept.
+
+        Raises:
+            InvalidRequest: One is not there, may not be read, or is no picture that will do.
+            StorageError: The pictures cannot be kept.
+        """
+        if len(names) > MAX_REFERENCES:
+            raise InvalidRequest("references", ", ".join(names), f"at most {MAX_REFERENCES}")
+
+        def work() -> tuple[InputImage, ...]:
+            return tuple(
+                self._inputs.image(name, field="references", reach=reach) for name in names
+            )
+
+        return replace(request, references=await anyio.to_thread.run_sync(work))
 
     async def plan(self, request: ImageRequest) -> Plan:
         """Say what `generate` would do, and why. Nothing is made, loaded or spent.

@@ -1,4 +1,5 @@
 """Deterministic picture work without a model.
 
-`region` adds the margins of an outpaint.
+`region` cuts out what a model works on, puts it back, and adds the margins of an outpaint;
+`mask_edges` scales and softens masks.
 """

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import anyio
 
@@ -15,16 +16,20 @@ from ziggie_image_mcp.billing.ledger import Caps, IllegalMove, Ledger
 from ziggie_image_mcp.billing.owners import Owners
 from ziggie_image_mcp.billing.reconcile import reconcile
 from ziggie_image_mcp.billing.reservations import Reservations
-from ziggie_image_mcp.billing.types import ChargeTask, Hold, Spending
-from ziggie_image_mcp.errors import OutcomeUnknown, ProviderError
-from ziggie_image_mcp.provider.contract import AnyProvider, PaidProvider
-from ziggie_image_mcp.provider.types import Generation, Model, Progress, ProviderRequest
+from ziggie_image_mcp.billing.types import ChargeTask, FreeCall, Hold, Spending
+from ziggie_image_mcp.errors import EngineCrashed, OutcomeUnknown, ProviderBroken, ProviderError
+from ziggie_image_mcp.provider import bulkhead
+from ziggie_image_mcp.provider.contract import CANCEL_SECONDS, Provider
+from ziggie_image_mcp.provider.nouns import Generation, Model, ProviderRequest, Run
+from ziggie_image_mcp.provider.pricing import Cost
 
 SETTLE_SECONDS = 2.0
 """How long a call that has ended, or was cancelled, waits until that is written down."""
 
 Checkpoint = Callable[[str], None]
 """Is told the name of each place at which a crash would matter. In production it does nothing."""
+
+AnswerT = TypeVar("AnswerT")
 
 _log = logging.getLogger(__name__)
 
@@ -33,82 +38,167 @@ def pass_by(name: str) -> None:
     """The checkpoint of production."""
 
 
+def _always() -> bool:
+    return True
+
+
 class Charge:
-    """The money of one call of a provider, inside `Billing.charge`.
+    """One call of a provider, inside `Billing.charge`: sent once, collected, and paid once.
 
     Attributes:
-        cost: What the call has cost as far as is known, 1e-6 USD: also when its pictures are
-            unusable.
+        key: The key of its run: the same in whatever process.
+        cost: What the call has cost, 1e-6 USD, or counts as spent until the vendor tells: also
+            when there are no pictures. Known when the block has ended.
+        sent: Whether it was sent: by this process, or by one that died.
+        stopped: What it cost until the backend stopped it; None where nobody stopped it.
     """
 
-    def __init__(self, billing: Billing, hold: Hold | None) -> None:
+    def __init__(self, billing: Billing, hold: Hold | None, call: FreeCall | None = None) -> None:
         self.cost = 0
         self.generation: Generation | None = None
-        self.sent = hold is not None and hold.state != "reserved"
-        """Whether it was sent: by this process, or by one that died."""
+        self.stopped: Cost | None = None
         self._billing = billing
         self._hold = hold
+        self._call = call
+        if hold is not None:
+            self.key, self.sent, self._remote_id = hold.id, hold.state != "reserved", hold.remote_id
+        else:
+            assert call is not None, "a call costs money or it does not"
+            self.key, self.sent, self._remote_id = call.key, call.sent, call.remote_id
 
     def already_delivered(self) -> None:
         """The pictures of an earlier process were found: it settled, or costs what was held."""
-        assert self._hold is not None
-        actual = self._hold.actual
-        self.cost = self._hold.estimate if actual is None else actual
-        self.generation = Generation(images=(), cost_micro_usd=self.cost)
+        if self._hold is not None:
+            actual = self._hold.actual
+            self.cost = self._hold.estimate if actual is None else actual
+        self.generation = Generation(images=())
 
     async def generate(
-        self, provider: AnyProvider, request: ProviderRequest, model: Model, progress: Progress
+        self,
+        provider: Provider,
+        request: ProviderRequest,
+        model: Model,
+        run: Run,
+        *,
+        may_stop: Callable[[], bool] = _always,
     ) -> Generation:
         """Send the request once, or collect it where it was sent before, and know its cost.
+
+        When it is cancelled, the backend is asked to stop, unless `may_stop` says that another
+        process goes on with the request.
 
         Raises:
             OutcomeUnknown: It was sent and nobody knows what became of it; it counts as spent.
             ProviderError: It failed, and cost its `charged`.
             StorageError: The ledger cannot be written; nothing was sent.
         """
-        if not isinstance(provider, PaidProvider):
-            self.generation = await provider.generate(request, model, progress)
-        elif self.sent:
-            self.generation = await self._resume(provider, request, model, progress)
-        else:
-            self.generation = await self._send(provider, request, model, progress)
-        self.cost = self.generation.cost_micro_usd
+        work = self._resume if self.sent else self._send
+        try:
+            generation = await work(provider, request, model, run)
+        except anyio.get_cancelled_exc_class():
+            if self._remote_id and may_stop():
+                await self._stop(provider)
+            raise
+        except OutcomeUnknown as e:
+            if self._hold is None:  # nothing was charged, so the next route may be tried
+                raise EngineCrashed(provider.name, str(e)) from e
+            raise
+        except ProviderError:
+            if self._hold is None and self._remote_id and run.is_ours():
+                await self._stop(provider)  # nobody will collect it any more
+            raise
+        self.generation = generation
+        self.cost = self._paid(generation.cost)
         self._billing.checkpoint("collected")
-        return self.generation
+        return generation
 
     async def _send(
-        self, provider: PaidProvider, request: ProviderRequest, model: Model, progress: Progress
+        self, provider: Provider, request: ProviderRequest, model: Model, run: Run
     ) -> Generation:
-        hold, ledger = self._hold, self._billing.ledger
-        assert hold is not None, "a paid provider needs a hold"
-        owner = await self._billing.owners.acquire()
-        claimed, self.sent = await ledger.submit(hold.id, owner=owner), True
-        if not claimed:  # another process did so a moment ago
-            return await self._resume(provider, request, model, progress)
-        self._billing.checkpoint("claimed")
-        await progress(0.0, f"sent to {provider.name}")
-        submission = await provider.submit(request, model, hold.id)
+        if self._hold is not None:
+            owner = await self._billing.owners.acquire()
+            claimed = await self._billing.ledger.submit(self._hold.id, owner=owner)
+            self.sent = True
+            if not claimed:  # another process did so a moment ago
+                return await self._resume(provider, request, model, run)
+            self._billing.checkpoint("claimed")
+        await run.progress(0.0, f"sent to {provider.name}")
+        submission = await self._ask(
+            provider, lambda: provider.submit(request, model, run), bulkhead.SUBMISSION
+        )
         self._billing.checkpoint("posted")
-        if submission.remote_id:
-            await self._billing.write_down(ledger.remote(hold.id, submission.remote_id))
-            self._billing.checkpoint("remote id")
-        if submission.generation is not None:
-            return submission.generation
-        return await provider.collect(submission.remote_id, request, model, progress)
+        if isinstance(submission, Generation):
+            return submission
+        await self._remember(submission.id)
+        self._billing.checkpoint("remote id")
+        return await self._collect(provider, request, model, run)
 
     async def _resume(
-        self, provider: PaidProvider, request: ProviderRequest, model: Model, progress: Progress
+        self, provider: Provider, request: ProviderRequest, model: Model, run: Run
     ) -> Generation:
-        hold = self._hold
-        assert hold is not None
-        await progress(0.0, f"looking for the job at {provider.name}")
-        remote_id = hold.remote_id or await provider.find(hold.id)
-        if remote_id is None:
+        await run.progress(0.0, f"looking for the job at {provider.name}")
+        if self._hold is not None and self._remote_id:
+            return await self._collect(provider, request, model, run)
+        found = await bulkhead.resolve(provider, self.key, self._remote_id)
+        if found.state in ("running", "finished"):
+            await self._remember(found.remote_id)
+            return await self._collect(provider, request, model, run)
+        if found.state == "failed":
+            what = f"it failed after its process died: {found.reason or 'without a word'}"
+            raise EngineCrashed(provider.name, what, charged=found.cost.micro_usd)
+        if self._hold is None:  # what costs nothing may be sent again
+            self._remote_id = ""
+            return await self._send(provider, request, model, run)
+        message = found.reason
+        if found.state == "not_sent":
             message = "it was about to be sent when its process died, and may still be on its way"
-            raise OutcomeUnknown(provider.name, message)
-        if not hold.remote_id:
-            await self._billing.ledger.remote(hold.id, remote_id)
-        return await provider.collect(remote_id, request, model, progress)
+        raise OutcomeUnknown(provider.name, message)
+
+    async def _collect(
+        self, provider: Provider, request: ProviderRequest, model: Model, run: Run
+    ) -> Generation:
+        return await self._ask(
+            provider,
+            lambda: provider.collect(self._remote_id, request, model, run),
+            bulkhead.GENERATION,
+        )
+
+    async def _remember(self, remote_id: str) -> None:
+        if not remote_id or remote_id == self._remote_id:
+            return
+        self._remote_id = remote_id
+        if self._hold is not None:
+            remote = self._billing.ledger.remote(self._hold.id, remote_id)
+            await self._billing.write_down(remote)
+        elif self._call is not None:
+            await self._call.remember(remote_id)
+
+    async def _ask(
+        self,
+        provider: Provider,
+        work: Callable[[], Awaitable[object]],
+        answer: bulkhead.Answer[AnswerT],
+    ) -> AnswerT:
+        try:
+            return await bulkhead.call(provider.name, work, answer)
+        except ProviderBroken as e:  # nobody knows what it charged
+            if self._hold is not None:
+                self.cost = self._hold.estimate
+            e.charged = self.cost
+            raise
+
+    async def _stop(self, provider: Provider) -> None:
+        """Ask the backend to stop; what that cost, where it says so."""
+        with anyio.move_on_after(CANCEL_SECONDS, shield=True):
+            outcome = await bulkhead.cancel(provider, self._remote_id)
+            if outcome.state == "stopped":
+                self.stopped = outcome.cost
+
+    def _paid(self, cost: Cost) -> int:
+        """What counts as spent, 1e-6 USD: without an amount, what was reserved; never less."""
+        if self._hold is None:
+            return 0
+        return self._hold.estimate if cost.micro_usd is None else cost.micro_usd
 
 
 class Billing:
@@ -138,7 +228,7 @@ class Billing:
         """
         return await self.ledger.spending(datetime.now(UTC), without)
 
-    async def reconcile(self, providers: Mapping[str, AnyProvider]) -> None:
+    async def reconcile(self, providers: Mapping[str, Provider]) -> None:
         """Close the holds of processes that died.
 
         Raises:
@@ -147,20 +237,20 @@ class Billing:
         await reconcile(self.ledger, self.owners, providers)
 
     @asynccontextmanager
-    async def charge(self, task: ChargeTask | None) -> AsyncGenerator[Charge]:
+    async def charge(self, task: ChargeTask | FreeCall) -> AsyncGenerator[Charge]:
         """Hold the money of one call for the time of the block, then settle or release it.
 
         What the block raises decides: a ProviderError cost its `charged`; OutcomeUnknown, and
         whatever interrupts a call that was sent, count as spent until the vendor tells. Entered
         again with the same task, after a crash, it goes on where the record of the money ends.
-        `task` is None for what is free: then nothing is written.
+        For what is free nothing is written into the ledger.
 
         Raises:
             OverBudget: A cap would be passed; nothing was sent.
             StorageError: The ledger cannot be written.
         """
-        if task is None:
-            yield Charge(self, None)
+        if isinstance(task, FreeCall):
+            yield Charge(self, None, task)
             return
         hold = await self.reservations.reserve(task)
         while hold.state == "released":  # an earlier call under this id cost nothing
@@ -180,14 +270,23 @@ class Billing:
         """Write down what a call cost that did not end well."""
         if charge.generation is not None:  # made, and then lost on our side
             await self.write_down(self._settle(hold, charge.cost))
-        elif isinstance(error, OutcomeUnknown):
+        elif isinstance(error, OutcomeUnknown) or (
+            isinstance(error, ProviderBroken) and charge.sent
+        ):
+            charge.cost = hold.estimate
             await self.write_down(self._set_unknown(hold, f"outcome unknown: {error}"))
-        elif isinstance(error, ProviderError) and error.charged:
-            charge.cost = error.charged
-            await self.write_down(self._settle(hold, error.charged))
+        elif isinstance(error, ProviderError) and error.charged != 0:
+            charge.cost = hold.estimate if error.charged is None else error.charged
+            await self.write_down(self._settle(hold, charge.cost))
         elif isinstance(error, ProviderError):
             await self.write_down(self._release(hold, f"{error.code}: {error}"))
+        elif charge.stopped is not None and charge.stopped.micro_usd == 0:
+            await self.write_down(self._release(hold, "stopped, and nothing was charged"))
+        elif charge.stopped is not None and charge.stopped.micro_usd is not None:
+            charge.cost = charge.stopped.micro_usd
+            await self.write_down(self._settle(hold, charge.cost))
         elif charge.sent:  # cancelled, or a bug: it may have been charged
+            charge.cost = hold.estimate
             note = f"interrupted ({type(error).__name__})"
             await self.write_down(self._set_unknown(hold, note))
         else:  # another process may have taken the job up and sent it: that is not given back

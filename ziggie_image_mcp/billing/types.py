@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -79,3 +79,17 @@ class ChargeTask:
     """Upper bound, 1e-6 USD."""
     group: tuple[str, int] | None = None
     """How the ids of the holds begin that share a budget, and that budget, 1e-6 USD."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeCall:
+    """One call that costs nothing: the ledger does not see it."""
+
+    key: str
+    """The same in whatever process."""
+    remember: Callable[[str], Awaitable[object]]
+    """Keeps the backend's id of it, so that another process can go on."""
+    sent: bool = False
+    """Whether a process that died may have sent it."""
+    remote_id: str = ""
+    """The backend's id of it, where that process knew it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,14 +14,18 @@ import anyio
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.config import loader
 from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
 from ziggie_image_mcp.inventory.types import Hardware, Survey
-from ziggie_image_mcp.routing.request import ImageRequest, check_request
+from ziggie_image_mcp.provider.nouns import Balance, Probe, is_present
+from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request_checks import check_request
 
 State = Literal["ok", "warn", "fail"]
 CUDA_INSTALL = (
     f'"{sys.executable}" -m pip install --force-reinstall torch '
     "--index-url https://download.pytorch.org/whl/cu130"
 )
+_NOT_PROBED: Mapping[str, tuple[Probe, Balance | None]] = {}
 SELF_TEST = "a red circle on a white background"
 
 
@@ -51,7 +55,7 @@ async def examine(
     machine = await service.hardware()
     findings += packages(machine, _version)
     survey = await service.survey()
-    findings += engines(survey)
+    findings += engines(survey, await probe_all(service.registry.providers()))
     if picture:
         findings.append(await _self_test(service, survey))
     return findings
@@ -137,8 +141,13 @@ def packages(machine: Hardware, version: Callable[[str], str | None]) -> list[Fi
     return findings
 
 
-def engines(survey: Survey) -> list[Finding]:
-    """Look at the providers: who answered, with how many models."""
+def engines(
+    survey: Survey, statuses: Mapping[str, tuple[Probe, Balance | None]] = _NOT_PROBED
+) -> list[Finding]:
+    """Look at the providers: who answered, with how many models, and in what state it is.
+
+    Unlike `check_hardware`, which nobody asked to call a vendor, the doctor tries every key.
+    """
     findings: list[Finding] = []
     for rejection in survey.rejected:
         for reason in rejection.reasons:
@@ -152,18 +161,22 @@ def engines(survey: Survey) -> list[Finding]:
             )
     for name in dict.fromkeys(m.provider for m in survey.models):
         own = [m for m in survey.models if m.provider == name]
-        ready = [m for m in own if m.installed]
+        ready = [m for m in own if is_present(m)]
         what = f"{name}: {len(ready)} of {len(own)} models ready"
         state: State = "ok" if ready else "warn"
-        fix = "" if ready else own[0].how_to_install
+        fix = "" if ready else own[0].fix
+        if name in statuses:
+            status = status_sentence(*statuses[name])
+            what += f"; {status}" if status else ""
+            state = state if statuses[name][0].state == "ready" else "warn"
         findings.append(Finding(state=state, what=what, fix=fix))
     return findings
 
 
 async def _self_test(service: Service, survey: Survey) -> Finding:
     demo = next((m for m in survey.models if m.demo), None)
-    if demo is None or not demo.installed:
-        fix = demo.how_to_install if demo else ""
+    if demo is None or not is_present(demo):
+        fix = demo.fix if demo else ""
         return Finding(state="warn", what="self-test skipped: no tiny model can run", fix=fix)
     request = ImageRequest(
         prompt=SELF_TEST, model=demo.id, provider=demo.provider, file_name="self-test"

@@ -28,7 +28,7 @@ from ziggie_image_mcp.routing.request import (
     declared_arguments,
     with_parameters,
 )
-from ziggie_image_mcp.routing.types import Plan
+from ziggie_image_mcp.routing.types import Plan, delivered_size
 from ziggie_image_mcp.server.content import plan_data, result_data
 
 app = typer.Typer()
@@ -53,13 +53,33 @@ def _option(argument: DeclaredArgument) -> Any:
     return Annotated[argument.type, typer.Option(*argument.options, help=argument.about)]
 
 
+ReferenceOption = Annotated[
+    list[str], typer.Option(help="A picture to follow: a file, or an id. May be repeated.")
+]
+
+
+async def _with_references(
+    service: Service, request: ImageRequest, reference: list[str]
+) -> ImageRequest:
+    """A person at the terminal may name any file."""
+    if not reference:
+        return request
+    names = [str(_file(name)) for name in reference]
+    return await service.with_references(request, names, reach="anywhere")
+
+
 @app.command()
 @with_parameters(option_parameters("generate"))
-def generate(ctx: typer.Context, as_json: JsonOption = False, **arguments: Any) -> None:
+def generate(
+    ctx: typer.Context,
+    reference: ReferenceOption = [],  # noqa: B006 (typer copies it)
+    as_json: JsonOption = False,
+    **arguments: Any,
+) -> None:
     """Make pictures and print where they are and why on that route."""
 
-    async def request(_: Service) -> ImageRequest:
-        return ImageRequest(**arguments)
+    async def request(service: Service) -> ImageRequest:
+        return await _with_references(service, ImageRequest(**arguments), reference)
 
     _generate(ctx, request, as_json=as_json)
 
@@ -74,6 +94,7 @@ def edit(
         tuple[int, int, int, int],
         typer.Option(metavar="LEFT TOP RIGHT BOTTOM", help="Pixels to add and paint there."),
     ] = (0, 0, 0, 0),
+    reference: ReferenceOption = [],  # noqa: B006 (typer copies it)
     as_json: JsonOption = False,
     **arguments: Any,
 ) -> None:
@@ -82,7 +103,7 @@ def edit(
     async def request(service: Service) -> ImageRequest:
         """A person at the terminal may name any file."""
         image_file, mask_file = (str(_file(name)) if name else "" for name in (image, mask))
-        base = ImageRequest(**arguments)
+        base = await _with_references(service, ImageRequest(**arguments), reference)
         margins = Margins(*expand)
         return await service.with_input_images(
             base, image_file, mask_file, margins, reach="anywhere"
@@ -156,7 +177,7 @@ def plan(ctx: typer.Context, as_json: JsonOption = False, **arguments: Any) -> N
         routes.add_row(
             str(place),
             f"{c.model.provider}/{c.model.id}",
-            f"{c.request.width}x{c.request.height}",
+            str(delivered_size(c)),
             f"{c.seconds:.3g}",
             usd(c.cost_micro_usd) if c.cost_micro_usd else "free",
             f"{c.score:.5f}",

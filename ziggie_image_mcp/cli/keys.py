@@ -27,7 +27,7 @@ from ziggie_image_mcp.cli.console import (
 )
 from ziggie_image_mcp.config import config, loader, secrets
 from ziggie_image_mcp.errors import ConfigError
-from ziggie_image_mcp.inventory.registry import discover, provider_type
+from ziggie_image_mcp.inventory.registry import load_types
 from ziggie_image_mcp.routing import history
 from ziggie_image_mcp.routing.history import History
 
@@ -123,7 +123,7 @@ async def _unpause(settings: config.Config, variable: str) -> None:
 
 
 def _key_names() -> dict[str, str]:
-    return secrets.key_names({name: provider_type(entry) for name, entry in discover().items()})
+    return secrets.key_names(load_types().usable)
 
 
 def _variable(name: str, more: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from ziggie_image_mcp.provider.types import OutputFormat
+from ziggie_image_mcp.provider.capabilities import OutputFormat
 
 APP = "ziggie-image-mcp"
 ENV_PREFIX = "ZIGGIE_IMAGE_"

@@ -60,6 +60,11 @@ def provider_privacy(config: Config) -> dict[str, Privacy]:
     return values_read
 
 
+def own_hosts(config: Config) -> frozenset[str]:
+    """The providers of which the user said that they run on hosts of their own."""
+    return frozenset(n for n, section in config.providers.items() if section.get("local") is True)
+
+
 def default_path() -> Path:
     """Where config.json stands when nothing else is said."""
     return Path(platformdirs.user_config_dir(APP, appauthor=False)) / "config.json"

@@ -23,6 +23,7 @@ import anyio
 
 from ziggie_image_mcp.config.config import APP, data_dir
 from ziggie_image_mcp.errors import ConfigError, nearest
+from ziggie_image_mcp.provider.contract import ProviderType
 
 SERVICE = APP
 """The name that our keys carry in the keyring."""
@@ -93,10 +94,9 @@ def variable(name: str, key_names: Mapping[str, str]) -> str:
     )
 
 
-def key_names(types: Mapping[str, object]) -> dict[str, str]:
-    """Variable by provider, from the `key_name` of those provider classes that have one."""
-    found = {name: getattr(kind, "key_name", None) for name, kind in types.items()}
-    return {name: key for name, key in found.items() if isinstance(key, str)}
+def key_names(types: Mapping[str, ProviderType]) -> dict[str, str]:
+    """Variable by provider, for those kinds of provider that have a key: of several the first."""
+    return {name: kind.info.key_names[0] for name, kind in types.items() if kind.info.key_names}
 
 
 def default_file() -> Path:

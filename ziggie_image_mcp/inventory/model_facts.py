@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from ziggie_image_mcp.inventory.types import Tier
-from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.provider.nouns import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +98,8 @@ def enrich(model: Model) -> Model:
     entry = recognise(model.id)
     if entry is None or model.demo:
         return model
+    defaults = model.defaults
+    guided = any("guidance_scale" in able.options for able in model.tasks.values())
     return replace(
         model,
         title=model.title or entry.title,
@@ -108,11 +110,14 @@ def enrich(model: Model) -> Model:
             entry.commercial_use if model.commercial_use is None else model.commercial_use
         ),
         quality=entry.quality if model.quality is None else model.quality,
-        default_steps=entry.default_steps if model.default_steps is None else model.default_steps,
-        default_guidance=(
-            entry.default_guidance
-            if model.default_guidance is None and "guidance_scale" in model.features
-            else model.default_guidance
+        defaults=replace(
+            defaults,
+            steps=entry.default_steps if defaults.steps is None else defaults.steps,
+            guidance_scale=(
+                entry.default_guidance
+                if defaults.guidance_scale is None and guided
+                else defaults.guidance_scale
+            ),
         ),
         distilled=model.distilled or entry.distilled,
     )

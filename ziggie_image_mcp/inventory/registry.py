@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
 import anyio
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ziggie_image_mcp.config import secrets
 from ziggie_image_mcp.config.config import Config
-from ziggie_image_mcp.errors import ConfigError, suggestion
+from ziggie_image_mcp.errors import ConfigError, ProviderBroken, ProviderError, suggestion
 from ziggie_image_mcp.inventory.types import Reason, Rejection
+from ziggie_image_mcp.provider import bulkhead, pricing
+from ziggie_image_mcp.provider.addresses import where_is
 from ziggie_image_mcp.provider.contract import (
+    CONTRACT,
     ENTRY_POINT_GROUP,
-    AnyProvider,
+    Provider,
     ProviderContext,
     ProviderType,
 )
+from ziggie_image_mcp.provider.error_rules import scrub
+from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
+from ziggie_image_mcp.provider.pricing import Estimate
+from ziggie_image_mcp.provider.settings import HttpSettings
+
+_log = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 10.0
+"""How long the end of the server waits for a provider to close."""
 
 _WORDS = ("auto", "local", "cloud")
 _OWN_KEYS = ("type", "enabled", "budget", "privacy")
@@ -35,28 +48,107 @@ class _Section:
     settings: Mapping[str, Any]
 
 
-def discover() -> dict[str, EntryPoint]:
-    """The provider types that are installed, built-in and third-party alike, by name."""
-    return {e.name: e for e in sorted(entry_points(group=ENTRY_POINT_GROUP))}
+def discover() -> dict[str, list[EntryPoint]]:
+    """The provider types that are installed, built-in and third-party alike, by name.
+
+    Of those with one name a built-in one is the first.
+    """
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=_rank):
+        found.setdefault(entry.name, []).append(entry)
+    return found
 
 
-def provider_type(entry: EntryPoint) -> ProviderType:
-    """Import the class that an entry point names."""
-    return cast(ProviderType, entry.load())
+def _rank(entry: EntryPoint) -> tuple[str, bool, str]:
+    return entry.name, not is_built_in(entry), _distribution(entry)
+
+
+def is_built_in(entry: EntryPoint) -> bool:
+    """Whether a provider type comes with this program."""
+    return entry.value.startswith("ziggie_image_providers.")
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstalledTypes:
+    """The provider types that can be used, and why the others cannot."""
+
+    usable: Mapping[str, ProviderType] = field(default_factory=dict[str, ProviderType])
+    broken: Mapping[str, Rejection] = field(default_factory=dict[str, Rejection])
+    clashing: Sequence[Rejection] = ()
+    """Those that have the name of one that is usable."""
+
+
+def load_types() -> InstalledTypes:
+    """Import every installed provider type. One that fails is a reason, and stops no other."""
+    usable: dict[str, ProviderType] = {}
+    broken: dict[str, Rejection] = {}
+    clashing: list[Rejection] = []
+    for name, (entry, *others) in discover().items():
+        clashes = [_broken(name, e, "PLUGIN_BROKEN", f"the name of {entry.value}") for e in others]
+        if others and not is_built_in(entry):  # whose would its section and its key be?
+            broken[name] = clashes[0]
+            continue
+        clashing += clashes
+        try:
+            kind = entry.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as e:  # foreign code may raise anything
+            _log.info("The plugin %s cannot be imported", entry.value, exc_info=True)
+            broken[name] = _broken(name, entry, "PLUGIN_BROKEN", described(e))
+            continue
+        number = getattr(kind, "contract", None)
+        if number != CONTRACT:
+            have = f"contract {number!r}"
+            broken[name] = _broken(name, entry, "CONTRACT_UNSUPPORTED", have)
+        elif not _keeps_contract(kind):
+            have = "a class without `info` or `Settings`"
+            broken[name] = _broken(name, entry, "PLUGIN_BROKEN", have)
+        else:
+            usable[name] = cast(ProviderType, kind)
+    return InstalledTypes(usable=usable, broken=broken, clashing=clashing)
+
+
+def described(error: BaseException) -> str:
+    """What foreign code raised, as reasons write it."""
+    text = scrub(str(error))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _keeps_contract(kind: object) -> bool:
+    settings = getattr(kind, "Settings", None)
+    try:
+        bulkhead.INFO.check(getattr(kind, "info", None))
+    except ValueError:
+        return False
+    return callable(kind) and isinstance(settings, type) and issubclass(settings, BaseModel)
+
+
+def _broken(name: str, entry: EntryPoint, code: str, have: str) -> Rejection:
+    need = f"contract {CONTRACT}" if code == "CONTRACT_UNSUPPORTED" else "a plugin that works"
+    fix = f"update or uninstall {_distribution(entry)}"
+    return Rejection(
+        provider=name, model=None, reasons=(Reason(code=code, have=have, need=need, fix=fix),)
+    )
 
 
 class Registry:
     """The configured providers. Built on first use; imports only what is switched on."""
 
-    def __init__(self, config: Config, data_dir: Path, extra: Iterable[AnyProvider] = ()) -> None:
+    def __init__(self, config: Config, data_dir: Path, extra: Iterable[Provider] = ()) -> None:
         self._config = config
         self._data_dir = data_dir
-        self._providers: dict[str, AnyProvider] = {p.name: p for p in extra}
+        self._providers: dict[str, Provider] = {p.name: p for p in extra}
         self._off: list[Rejection] = []
+        self._elsewhere: set[str] = set()
         self._named: frozenset[str] = frozenset(self._providers)
         self._built = bool(self._providers)
 
-    def providers(self) -> Mapping[str, AnyProvider]:
+    def providers(self) -> Mapping[str, Provider]:
         """The providers by name, once `open` has built them."""
         return self._providers
 
@@ -67,12 +159,12 @@ class Registry:
             ConfigError: The config names an unknown provider, or a provider's section is wrong.
         """
         if not self._built:
-            types = await anyio.to_thread.run_sync(_types)
-            self._build(types, await _with_keys(types))
+            types = await anyio.to_thread.run_sync(load_types)
+            self._build(types, await _with_keys(types.usable))
             self._built = True
 
     def switched_off(self) -> tuple[Rejection, ...]:
-        """The providers that the config switches off, or that cannot be built, with the reason."""
+        """The providers that are switched off, or cannot be imported or built, with the reason."""
         return tuple(self._off)
 
     def configured(self) -> frozenset[str]:
@@ -81,12 +173,40 @@ class Registry:
 
     async def aclose(self) -> None:
         """Close every provider."""
-        for provider in self._providers.values():
-            await provider.aclose()
 
-    def _build(self, types: Mapping[str, ProviderType], with_key: Collection[str]) -> None:
+        async def close(provider: Provider) -> None:
+            with anyio.move_on_after(CLOSE_SECONDS) as scope:
+                await bulkhead.close(provider)
+            if scope.cancelled_caught:
+                _log.warning("The provider %s does not come to an end", provider.name)
+
+        async with anyio.create_task_group() as group:
+            for provider in self._providers.values():
+                group.start_soon(close, provider)
+
+    def is_here(self, provider: str) -> bool:
+        """Whether a provider may say that it runs on this machine: its address is no other's."""
+        return provider not in self._elsewhere
+
+    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
+        """What a request would cost, by the provider itself; None when nobody can tell."""
+        provider = self._providers.get(model.provider)
+        if provider is None:
+            return pricing.estimate(request, model)
+        try:
+            estimate = bulkhead.call_now(
+                provider.name, lambda: provider.estimate(request, model), bulkhead.ESTIMATE
+            )
+        except ProviderError:
+            return None
+        if estimate is None or estimate.expected > estimate.upper:
+            return None
+        return estimate if (estimate.upper == 0) == pricing.is_free(model.prices) else None
+
+    def _build(self, types: InstalledTypes, with_key: Collection[str]) -> None:
         plans = list(_sections(self._config, types, with_key))
-        names = [*_WORDS, *(p.name for p in plans)]
+        names = [*_WORDS, *(p.name for p in plans), *types.broken]
+        self._off += [*types.broken.values(), *types.clashing]
         if self._config.provider not in names:
             raise ConfigError(
                 f"`provider`: {self._config.provider!r} is no provider."
@@ -102,22 +222,32 @@ class Registry:
                 )
                 self._off.append(Rejection(provider=one.name, model=None, reasons=(reason,)))
                 continue
-            self._providers[one.name] = self._make(one, types[one.kind])
+            if one.kind in types.broken:
+                if one.name != one.kind:
+                    self._off.append(replace(types.broken[one.kind], provider=one.name))
+                continue
+            self._make(one, types.usable[one.kind])
         self._named = frozenset(p.name for p in plans if p.named and p.enabled)
 
-    def _make(self, one: _Section, kind: ProviderType) -> AnyProvider:
+    def _make(self, one: _Section, kind: ProviderType) -> None:
         try:
-            settings = kind.Settings.model_validate(one.settings)
-        except ValidationError as e:
-            valid = [f.alias or n for n, f in kind.Settings.model_fields.items()]
-            lines: list[str] = []
-            for problem in e.errors(include_url=False):
-                key = ".".join(str(part) for part in problem["loc"])
-                if problem["type"] == "extra_forbidden":
-                    lines.append(f"unknown key `{key}`.{suggestion(key, valid)}")
-                else:
-                    lines.append(f"`{key}`: {problem['msg']}")
-            raise ConfigError(f"providers.{one.name}: {'; '.join(lines)}") from e
+            self._providers[one.name] = self._built_by(one, kind)
+        except ConfigError as e:
+            if one.named:
+                raise
+            self._off.append(silent_provider(one.name, e.code, str(e)))
+        except ProviderError as e:
+            what = str(e) if e.__cause__ is None else described(e.__cause__)
+            self._off.append(silent_provider(one.name, "PLUGIN_BROKEN", what))
+
+    def _built_by(self, one: _Section, kind: ProviderType) -> Provider:
+        """Build a provider.
+
+        Raises:
+            ConfigError: Its section is wrong.
+            ProviderError: Its code is.
+        """
+        settings = bulkhead.build(one.name, lambda: _settings(one, kind))
         api = self._config.api
         context = ProviderContext(
             data_dir=self._data_dir,
@@ -126,11 +256,28 @@ class Registry:
             vram_optimization=self._config.hardware.vram_optimization,
             secret=secrets.find,
         )
-        return kind(one.name, settings, context)
+        made = cast(object, bulkhead.build(one.name, lambda: kind(one.name, settings, context)))
+        if not isinstance(made, Provider) or cast(object, made.name) != one.name:
+            what = f"{type(made).__name__} lacks a part of the contract, or has another name"
+            raise ProviderBroken(one.name, what)
+        if isinstance(settings, HttpSettings) and where_is(settings) != "this_machine":
+            self._elsewhere.add(one.name)
+        return made
 
 
-def _types() -> dict[str, ProviderType]:
-    return {name: provider_type(entry) for name, entry in discover().items()}
+def _settings(one: _Section, kind: ProviderType) -> BaseModel:
+    try:
+        return kind.Settings.model_validate(one.settings)
+    except ValidationError as e:
+        valid = [f.alias or n for n, f in kind.Settings.model_fields.items()]
+        lines: list[str] = []
+        for problem in e.errors(include_url=False):
+            key = ".".join(str(part) for part in problem["loc"])
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"unknown key `{key}`.{suggestion(key, valid)}")
+            else:
+                lines.append(f"`{key}`: {problem['msg']}")
+        raise ConfigError(f"providers.{one.name}: {'; '.join(lines)}") from e
 
 
 async def _with_keys(types: Mapping[str, ProviderType]) -> frozenset[str]:
@@ -148,15 +295,16 @@ async def _with_keys(types: Mapping[str, ProviderType]) -> frozenset[str]:
 
 
 def _sections(
-    config: Config, types: Mapping[str, ProviderType], with_key: Collection[str]
+    config: Config, types: InstalledTypes, with_key: Collection[str]
 ) -> Iterable[_Section]:
+    known = [*types.usable, *types.broken]
     sections: dict[str, dict[str, Any]] = {n: dict(s) for n, s in config.providers.items()}
     named = set(sections)
     if config.api is not None:
-        if config.api.type not in types:
+        if config.api.type not in known:
             raise ConfigError(
                 f"`api.type`: {config.api.type!r} is no kind of provider."
-                f"{suggestion(config.api.type, list(types))} Installed: {', '.join(types)}."
+                f"{suggestion(config.api.type, known)} Installed: {', '.join(known)}."
             )
         named.add(config.api.type)
         section = sections.setdefault(config.api.type, {})
@@ -164,15 +312,16 @@ def _sections(
             section["baseUrl"] = config.api.url
     if config.provider not in _WORDS:
         named.add(config.provider)
-    for name in dict.fromkeys((*types, *sections)):
+    for name in dict.fromkeys((*types.usable, *sections)):
         section = sections.get(name, {})
         kind = str(section.get("type", name))
-        if kind not in types:
+        if kind not in known:
             raise ConfigError(
-                f"providers.{name}: {kind!r} is no kind of provider.{suggestion(kind, types)} "
-                f'Installed: {", ".join(types)}. Say which with "type".'
+                f"providers.{name}: {kind!r} is no kind of provider.{suggestion(kind, known)} "
+                f'Installed: {", ".join(known)}. Say which with "type".'
             )
-        if name not in named and not types[kind].automatic and name not in with_key:
+        automatic = kind in types.usable and types.usable[kind].info.automatic
+        if name not in named and not automatic and name not in with_key:
             continue
         yield _Section(
             name=name,

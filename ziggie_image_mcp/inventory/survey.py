@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import anyio
 
-from ziggie_image_mcp.errors import ProviderError
+from ziggie_image_mcp.errors import ProviderBroken, ProviderError
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.registry import Registry, silent_provider
-from ziggie_image_mcp.inventory.types import Rejection, Survey
-from ziggie_image_mcp.provider.contract import AnyProvider
-from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.inventory.types import Reason, Rejection, Survey
+from ziggie_image_mcp.provider import bulkhead, sizes
+from ziggie_image_mcp.provider.contract import Provider
+from ziggie_image_mcp.provider.nouns import Model
+from ziggie_image_mcp.provider.pricing import FREE
 
 ANSWER_SECONDS = 5.0
 """What a provider may take to list its models."""
@@ -73,23 +75,65 @@ async def take_survey(registry: Registry) -> Survey:
     providers = registry.providers()
     models: dict[str, tuple[Model, ...]] = {}
     silent: dict[str, Rejection] = {}
+    refused: list[Rejection] = []
 
-    async def ask(provider: AnyProvider) -> None:
+    async def ask(provider: Provider) -> None:
+        name = provider.name
         try:
             with anyio.fail_after(ANSWER_SECONDS):
-                listed = await provider.models()
-            models[provider.name] = tuple(model_facts.enrich(m) for m in listed)
+                listed = await bulkhead.call(name, provider.list_models, bulkhead.LISTING)
+            models[name] = _checked(name, listed, refused, is_here=registry.is_here(name))
         except ProviderError as e:
-            silent[provider.name] = silent_provider(provider.name, e.code, str(e))
+            silent[name] = silent_provider(name, e.code, str(e))
         except TimeoutError:
             message = f"no answer within {ANSWER_SECONDS:g} s"
-            silent[provider.name] = silent_provider(provider.name, "PROVIDER_TIMEOUT", message)
+            silent[name] = silent_provider(name, "PROVIDER_TIMEOUT", message)
 
     async with anyio.create_task_group() as group:
         for provider in providers.values():
             group.start_soon(ask, provider)
     return Survey(
         models=tuple(m for name in providers for m in models.get(name, ())),
-        rejected=(*registry.switched_off(), *(silent[n] for n in providers if n in silent)),
+        rejected=(
+            *registry.switched_off(),
+            *(silent[n] for n in providers if n in silent),
+            *refused,
+        ),
         configured=registry.configured(),
     )
+
+
+def _checked(
+    provider: str, listed: Sequence[object], refused: list[Rejection], *, is_here: bool
+) -> tuple[Model, ...]:
+    """The models that keep to the contract; those that do not go to `refused`."""
+    models: dict[str, Model] = {}
+    for one in listed:
+        try:
+            model = bulkhead.MODEL.check(one)
+            _check(provider, model, is_here=is_here)
+        except ValueError as e:
+            model_id = str(getattr(one, "id", "")) or None
+            reason = Reason(code=ProviderBroken.code, have=str(e), need="a model by the contract")
+            refused.append(Rejection(provider=provider, model=model_id, reasons=(reason,)))
+        else:
+            models.setdefault(model.id, model_facts.enrich(model))
+    return tuple(models.values())
+
+
+def _check(provider: str, model: Model, *, is_here: bool) -> None:
+    """Refuse a model that contradicts itself, or its provider.
+
+    Raises:
+        ValueError: It does.
+    """
+    if model.provider != provider:
+        raise ValueError(f"a model of {model.provider!r}")
+    if model.where == "this_machine" and not is_here:
+        raise ValueError("this machine, although its address is another's")
+    if model.where == "vendor" and model.prices is FREE:
+        raise ValueError("FREE, although a vendor runs it")
+    for task, able in model.tasks.items():
+        native = sizes.native_size(able.sizes)
+        if allowed := sizes.problem(able.sizes, native):
+            raise ValueError(f"{task} at {native} unasked, although it takes {allowed}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.provider.nouns import Model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,9 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
+from ziggie_image_mcp.assets.region import Placement, cut_out, whole
 from ziggie_image_mcp.billing.charge import Billing, Charge, Checkpoint
-from ziggie_image_mcp.billing.types import ChargeTask
+from ziggie_image_mcp.billing.types import ChargeTask, FreeCall
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.errors import (
     ImageError,
@@ -26,16 +27,23 @@ from ziggie_image_mcp.jobs import outcomes, retry
 from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.persist import find_persisted, persist
 from ziggie_image_mcp.jobs.records import AttemptOutcome, JobSpec
+from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
 from ziggie_image_mcp.jobs.result_cache import ResultCache
 from ziggie_image_mcp.jobs.running import RunningJob
-from ziggie_image_mcp.provider.contract import AnyProvider, PaidProvider
-from ziggie_image_mcp.provider.types import ProviderRequest
+from ziggie_image_mcp.provider import bulkhead, pictures
+from ziggie_image_mcp.provider.contract import Provider
+from ziggie_image_mcp.provider.nouns import ProviderRequest, Run
+from ziggie_image_mcp.provider.pricing import is_free
+from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.latency import bucket
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
-from ziggie_image_mcp.storage.input_images import fitted
+from ziggie_image_mcp.storage.input_images import opened
 from ziggie_image_mcp.storage.types import StoredImage
+
+DEADLINE_MARGIN = 0.5
+"""Seconds: the deadline is kept by another clock."""
 
 Pictures = tuple[list[StoredImage], tuple[str, ...]]
 """What an attempt gave: stored pictures, and notes about them."""
@@ -52,13 +60,14 @@ class AttemptTools:
     history: History
     cache: ResultCache
     queue: DeviceQueue
+    remote_jobs: RemoteJobs
     checkpoint: Checkpoint
     retries: retry.RetryBudget = field(default_factory=retry.RetryBudget)
     last_models: dict[str, str] = field(default_factory=dict[str, str])
     """The model that each provider ran last: its next run loads nothing."""
 
     @property
-    def providers(self) -> Mapping[str, AnyProvider]:
+    def providers(self) -> Mapping[str, Provider]:
         """The providers by name."""
         return self.registry.providers()
 
@@ -128,12 +137,11 @@ class Attempt:
 
     async def _call_with_retries(self) -> Pictures:
         """Call the provider, and once more where the error says that it may help."""
-        tries = 1
+        tries = await self._tries_before()
         while True:
             try:
-                return await self._call()
+                return await self._call(tries)
             except ProviderError as e:
-                self._cost = max(self._cost, e.charged)
                 wait = retry.pause(
                     e,
                     tries=tries,
@@ -148,7 +156,7 @@ class Attempt:
                     await anyio.sleep(wait)
                 tries += 1
 
-    async def _call(self) -> Pictures:
+    async def _call(self, tries: int) -> Pictures:
         """Reserve, call, keep the pictures, settle."""
         model = self._route.model
         provider = self._tools.providers.get(model.provider)
@@ -157,22 +165,65 @@ class Attempt:
             raise ProviderUnavailable(model.provider, message)
         self._job.report(0.02, f"{model.provider}: {model.id}")
         request = await self._with_pictures(self._route.request)
-        task = self._charge_task() if isinstance(provider, PaidProvider) else None
-        async with self._tools.billing.charge(task) as charge:
-            try:
-                stored = await self._stored_by_another(charge)
-                if stored is not None:
-                    return stored, ()
-                generation = await charge.generate(provider, request, model, _Progress(self._job))
-                self._job.report(0.98, "saving")
-                day = self._spec.accepted.date()
-                pictures = await persist(
-                    self._tools.artifacts, generation, self._name, day, self._request, self._route
-                )
-                self._tools.checkpoint("saved")
-                return pictures
-            finally:
+        task = await self._free_call(tries) if is_free(model.prices) else self._charge_task()
+        charge: Charge | None = None
+        try:
+            async with self._tools.billing.charge(task) as charge:
+                return await self._pictures_of(charge, provider, request)
+        finally:
+            if charge is not None:
                 self._cost = max(self._cost, charge.cost)
+
+    async def _pictures_of(
+        self, charge: Charge, provider: Provider, request: ProviderRequest
+    ) -> Pictures:
+        """Call, and keep the pictures."""
+        stored = await self._stored_by_another(charge)
+        if stored is not None:
+            return stored, ()
+        run = Run(
+            key=charge.key,
+            progress=_Progress(self._job),
+            is_ours=lambda: not self._job.moved,
+            deadline=self._spec.deadline,
+        )
+        generation = await charge.generate(
+            provider, request, self._route.model, run, may_stop=self._is_given_up
+        )
+        self._job.report(0.98, "saving")
+        day = self._spec.accepted.date()
+        stored_and_notes = await persist(
+            self._tools.artifacts, generation, self._name, day, self._request, self._route
+        )
+        self._tools.checkpoint("saved")
+        return stored_and_notes
+
+    async def _tries_before(self) -> int:
+        """The try at which a job that was taken up goes on: a later one may still be running."""
+        model = self._route.model
+        provider = self._tools.providers.get(model.provider)
+        if self._job.taken_up and provider is not None and is_free(model.prices):
+            for tries in range(retry.MAX_WAITS + 1, 1, -1):
+                key = self._key(tries)
+                remote_id = await self._tools.remote_jobs.find(key)
+                found = await bulkhead.resolve(provider, key, remote_id)
+                if found.state in ("running", "finished"):
+                    return tries
+        return 1
+
+    def _key(self, tries: int) -> str:
+        return self._name + "+" * (tries - 1)
+
+    async def _free_call(self, tries: int) -> FreeCall:
+        """A call that costs nothing: of a job that was taken up, it may have been sent before."""
+        key, provider = self._key(tries), self._route.model.provider
+        remote_jobs = self._tools.remote_jobs
+        return FreeCall(
+            key=key,
+            sent=self._job.taken_up,
+            remote_id=await remote_jobs.find(key) if self._job.taken_up else "",
+            remember=partial(remote_jobs.remember, key, self._job.id, provider),
+        )
 
     async def _stored_by_another(self, charge: Charge) -> list[StoredImage] | None:
         """The pictures of a process that paid for them, kept them, and died before it settled."""
@@ -205,14 +256,11 @@ class Attempt:
 
     async def _with_pictures(self, request: ProviderRequest) -> ProviderRequest:
         """The request with the bytes of the pictures that it works from."""
-        if not request.image_id:
+        ids = (request.image_id, request.mask_id, *request.reference_ids, *request.control)
+        if not any(ids):
             return request
-        fit = partial(fitted, self._tools.artifacts, width=request.width, height=request.height)
-        image = await anyio.to_thread.run_sync(partial(fit, request.image_id))
-        mask = None
-        if request.mask_id:
-            mask = await anyio.to_thread.run_sync(partial(fit, request.mask_id, mask=True))
-        return replace(request, image=image, mask=mask)
+        work = partial(with_pictures, self._tools.artifacts, request, self._route.placement)
+        return await anyio.to_thread.run_sync(work)
 
     async def _may_try(self) -> bool:
         """Whether a paid route is not paused by now; a free one may always be tried."""
@@ -225,7 +273,8 @@ class Attempt:
         """Keep what this success teaches. A run that loaded its model first teaches no speed."""
         took = time.monotonic() - self._started
         model, request, last = self._route.model, self._route.request, self._tools.last_models
-        warm = model.loaded or last.get(model.provider) == model.id or not model.local
+        resident = model.state == "loaded" or last.get(model.provider) == model.id
+        warm = resident or model.where == "vendor"
         last[model.provider] = model.id
         if warm:
             await self._tools.history.succeeded(
@@ -237,12 +286,54 @@ class Attempt:
             )
         await self._tools.cache.remember(self._request, self._route, images)
 
+    def _is_given_up(self) -> bool:
+        """Whether nobody waits for the pictures any more, here or elsewhere.
+
+        A job whose process only ends, or that another one has taken up, goes on at its engine.
+        """
+        late = self._seconds_left() < DEADLINE_MARGIN
+        return not self._job.moved and (self._job.scope.cancel_called or late)
+
     def _seconds_left(self) -> float:
         deadline = self._spec.deadline
         return math.inf if deadline is None else (deadline - datetime.now(UTC)).total_seconds()
 
     def _failed(self, error: ImageError, *, late: bool = False) -> AttemptOutcome:
+        if isinstance(error, ProviderError):
+            error.charged = self._cost
         return outcomes.failed_attempt(self._route, error, self._cost, self._started, late=late)
+
+
+def with_pictures(
+    artifacts: ArtifactStore, request: ProviderRequest, placement: Placement | None
+) -> ProviderRequest:
+    """The request with its pictures as PNG: the image and its mask as cut out and scaled for it.
+
+    Raises:
+        StorageError: One is gone.
+    """
+    image = mask = None
+    if request.image_id:
+        picture = opened(artifacts, request.image_id)
+        over = opened(artifacts, request.mask_id) if request.mask_id else None
+        part, part_mask = cut_out(
+            picture,
+            over,
+            placement or whole(Size(*picture.size)),
+            Size(request.width, request.height),
+        )
+        image = pictures.to_png(part)
+        mask = None if part_mask is None else pictures.to_png(part_mask)
+    return replace(
+        request,
+        image=image,
+        mask=mask,
+        references=tuple(pictures.to_png(opened(artifacts, i)) for i in request.reference_ids),
+        control=tuple(
+            replace(c, image=pictures.to_png(opened(artifacts, c.image_id)))
+            for c in request.control
+        ),
+    )
 
 
 class _Progress:

@@ -181,6 +181,7 @@ class DeviceQueue:
         def work(tables: Tables) -> None:
             tables.drop_entry(job_id, owner=owner)
             tables.drop_recoveries(job_id)
+            tables.drop_remote_jobs([job_id])
 
         await self._rows.write(work)
 

@@ -5,6 +5,7 @@ Imports SQLAlchemy, so `device_queue` imports this module only when it is first 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -74,6 +75,16 @@ _recoveries = sa.Table(
     _metadata,
     sa.Column("job_id", sa.Text, primary_key=True),
     sa.Column("count", sa.Integer, nullable=False),
+)
+
+
+_remote_jobs = sa.Table(
+    "jobs_3_remote_jobs",
+    _metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("job_id", sa.Text, nullable=False, index=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("remote_id", sa.Text, nullable=False),
 )
 
 
@@ -150,6 +161,25 @@ class Tables(TableRows):
     def drop_recoveries(self, job_id: str) -> None:
         """Forget how often the job was taken up."""
         self._connection.execute(_recoveries.delete().where(_recoveries.c.job_id == job_id))
+
+    def remote_id(self, key: str) -> str:
+        """The engine's id of a request; empty where none is known."""
+        query = sa.select(_remote_jobs.c.remote_id).where(_remote_jobs.c.key == key)
+        return self._connection.execute(query).scalar() or ""
+
+    def put_remote_job(self, key: str, job_id: str, provider: str, remote_id: str) -> None:
+        """Write down the engine's id of a request."""
+        values = {"job_id": job_id, "provider": provider, "remote_id": storable(remote_id)}
+        self._put(_remote_jobs, {"key": key}, **values)
+
+    def remote_jobs(self, job_ids: Collection[str]) -> list[tuple[str, str]]:
+        """Provider and engine's id of all that is done for these jobs."""
+        query = _remote_jobs.select().where(_remote_jobs.c.job_id.in_(job_ids))
+        return [(r["provider"], r["remote_id"]) for r in self._rows(query)]
+
+    def drop_remote_jobs(self, job_ids: Collection[str]) -> None:
+        """Forget what engines do for these jobs."""
+        self._connection.execute(_remote_jobs.delete().where(_remote_jobs.c.job_id.in_(job_ids)))
 
     def translations(self) -> dict[str, tuple[str, int]]:
         """The jobs whose translation was begun: spec and due time by id."""

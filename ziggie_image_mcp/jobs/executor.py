@@ -18,13 +18,9 @@ import anyio
 
 from ziggie_image_mcp.billing.money import micro_usd
 from ziggie_image_mcp.errors import (
-    AuthenticationFailed,
-    DependencyMissing,
     ImageError,
     OverBudget,
-    PaymentRequired,
     ProviderError,
-    ProviderUnavailable,
 )
 from ziggie_image_mcp.inventory.survey import SurveyCache
 from ziggie_image_mcp.jobs import outcomes, workflow
@@ -53,9 +49,6 @@ MAX_ATTEMPTS = 3
 
 MAX_RECOVERIES = 20
 """How often a job may be taken up again. One that brings down every process must end."""
-
-WHOLE_PROVIDER = (ProviderUnavailable, AuthenticationFailed, PaymentRequired, DependencyMissing)
-"""These say that no other model of the same provider would do better."""
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +89,7 @@ class Executor:
             with job.scope:
                 spec = load(JobSpec, text)
                 recoveries = await queue.enter(job_id, spec.priority)
-                job.entered = True
+                job.entered, job.taken_up = True, recoveries > 0
                 if spec.failure is not None:
                     job.outcome = JobOutcome(failures=(spec.failure,))
                 elif recoveries > MAX_RECOVERIES:
@@ -135,20 +128,30 @@ class Executor:
         """Execute every request of a job. What fails is told, and the rest goes on."""
         results: list[Result] = []
         failures: list[Failure] = []
+        spent = 0
         for index in range(len(spec.requests)):
+            attempts: list[AttemptRecord] = []
             try:
-                results.append(
-                    await self._request(spec, job, index, sum(r.cost_micro_usd for r in results))
-                )
+                results.append(await self._request(spec, job, index, spent, attempts))
             except ImageError as e:
                 failures.append(outcomes.failure(e))
+            spent += cost_of_attempts(attempts)
         if spec.consent is not None:
             reservations = self._tools.billing.reservations
             await reservations.release(spec.consent.hold, "it was not needed")
         return JobOutcome(results=tuple(results), failures=tuple(failures))
 
-    async def _request(self, spec: JobSpec, job: RunningJob, index: int, spent: int) -> Result:
+    async def _request(
+        self,
+        spec: JobSpec,
+        job: RunningJob,
+        index: int,
+        spent: int,
+        attempts: list[AttemptRecord],
+    ) -> Result:
         """Execute one request of a job, of which `spent` micro-dollars are used up.
+
+        Its attempts are added to `attempts`.
 
         A process that takes the job up goes the same way by what is recorded, so nothing here may
         turn on the time, on the config or on what else is there: that belongs into a step.
@@ -163,7 +166,6 @@ class Executor:
         if choice.stored is not None:
             return choice.stored
         limit = None if request.max_cost_usd is None else micro_usd(request.max_cost_usd) - spent
-        attempts: list[AttemptRecord] = []
         out_of_reach: set[str] = set()
         for place, route in enumerate(choice.routes):
             if route.model.provider in out_of_reach or len(attempts) == MAX_ATTEMPTS:
@@ -195,7 +197,7 @@ class Executor:
                 raise error
             if outcome.late:
                 break
-            if isinstance(error, WHOLE_PROVIDER):
+            if isinstance(error, ProviderError) and error.scope in ("account", "provider"):
                 out_of_reach.add(route.model.provider)
             if len(choice.routes) == 1:
                 _, money = await self._remaining(spec, request, attempts)

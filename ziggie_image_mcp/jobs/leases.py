@@ -35,8 +35,8 @@ DEAD_AFTER = timedelta(seconds=7)
 Those of this host are seen to be dead by their locks, at once."""
 
 _CLAIMED = "!claimed"
-_MARK = "2-"
-"""Begins the last part of a name. The names of version 1 have none."""
+_MARK = "3-"
+"""Begins the last part of a name: the version of its process. The names of version 1 have none."""
 
 
 def queue_database(database: str | Path) -> Database[Tables]:
@@ -122,7 +122,7 @@ class Leases:
         return None if heartbeat is None else heartbeat >= _stamp(datetime.now(UTC) - DEAD_AFTER)
 
     async def dead(self) -> list[str]:
-        """The processes, of version 1 too, that died and may have left jobs.
+        """The processes, of earlier versions too, that died and may have left jobs.
 
         Raises:
             StorageError: The database cannot be used.
@@ -140,20 +140,20 @@ class Leases:
                 names.add(owner)
         return sorted(names - {self.owner})
 
-    async def version_1_lives(self) -> bool:
-        """Whether a process of version 1 works on this database: then its jobs are its own.
+    async def version_lives(self, version: str) -> bool:
+        """Whether a process of a version works on this database: then its jobs are its own.
 
         Raises:
             StorageError: The database cannot be used.
         """
         here = await anyio.to_thread.run_sync(_holders, self._folder)
-        if any(is_version_1(name) for name in here):
+        if any(version_of(name) == version for name in here):
             return True
         if not self._shared:
             return False
         fresh = _stamp(datetime.now(UTC) - DEAD_AFTER)
         heartbeats = await self._rows.read(lambda tables: tables.heartbeats())
-        talking = [n for n, beat in heartbeats.items() if is_version_1(n) and beat >= fresh]
+        talking = [n for n, b in heartbeats.items() if version_of(n) == version and b >= fresh]
         return any([await self.alive(name) is not False for name in talking])
 
     async def claim(self, owner: str) -> bool:
@@ -250,11 +250,12 @@ def _lock_tells(folder: Path, owner: str) -> bool | None:
     return not _is_free(folder, int(rest))
 
 
-def is_version_1(owner: str) -> bool:
-    """Whether a process of version 1 has, or had, the lease of this name."""
+def version_of(owner: str) -> str:
+    """The version of the process that has, or had, the lease of this name; empty for no name."""
     if owner.count("/") != 2 or owner.endswith(_CLAIMED):
-        return False
-    return not owner.rpartition("/")[2].startswith(_MARK)
+        return ""
+    number, dash, _ = owner.rpartition("/")[2].partition("-")
+    return number if dash else "1"
 
 
 def _is_process_id(owner: str) -> bool:

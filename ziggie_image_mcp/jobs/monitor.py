@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from ziggie_image_mcp.jobs.device_queue import DeviceQueue
-from ziggie_image_mcp.jobs.leases import Leases, is_version_1
+from ziggie_image_mcp.jobs.leases import Leases, version_of
+from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
 from ziggie_image_mcp.jobs.running import RunningJobs
-from ziggie_image_mcp.jobs.upgrade import Upgrade
+from ziggie_image_mcp.jobs.upgrade import OLD_VERSIONS, Upgrade
 from ziggie_image_mcp.jobs.workflow import VERSION, State, Workflow
 
 TICK_SECONDS = 0.25
@@ -35,7 +36,8 @@ class Monitor:
         queue: Of the devices.
         leases: Tells which processes live.
         running: The jobs of this process.
-        upgrade: Translates the jobs of version 1.
+        upgrade: Translates the jobs of earlier versions.
+        remote_jobs: What engines do for jobs.
         keep: How long jobs are known after they have ended.
     """
 
@@ -46,6 +48,7 @@ class Monitor:
         leases: Leases,
         running: RunningJobs,
         upgrade: Upgrade,
+        remote_jobs: RemoteJobs,
         keep: timedelta,
     ) -> None:
         self._workflow = workflow
@@ -53,6 +56,7 @@ class Monitor:
         self._leases = leases
         self._running = running
         self._upgrade = upgrade
+        self._remote_jobs = remote_jobs
         self._keep = keep
         self._task: asyncio.Task[None] | None = None
         self._reported: dict[str, tuple[float, str]] = {}
@@ -126,11 +130,11 @@ class Monitor:
     async def _recover(self) -> None:
         """Take up the jobs of processes that are no more."""
         dead = await self._leases.dead()
-        if any(is_version_1(owner) for owner in dead):
-            self._upgrade.look_again()
+        for version in {version_of(owner) for owner in dead}.intersection(OLD_VERSIONS):
+            self._upgrade.look_again(version)
         await self._upgrade.run()
         for owner in dead:
-            if is_version_1(owner) and self._upgrade.pending:
+            if version_of(owner) in self._upgrade.pending:
                 continue  # its jobs are still being taken up, here or by one of its version
             if not await self._leases.claim(owner):
                 continue
@@ -145,6 +149,7 @@ class Monitor:
         cancelled = [i for i in job_ids if i in entries and entries[i].cancel]
         for job_id in cancelled:  # asked for while the process was dead
             await self._workflow.cancel(job_id)
+        await self._remote_jobs.stop(cancelled)
         going = [i for i in job_ids if i not in cancelled]
         # One that only waited for its device has brought nothing down.
         at_work = [i for i in going if i not in entries or entries[i].state != "waiting"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ziggie_image_mcp.errors import ImageError, ProviderError, RateLimited, error_class
+from ziggie_image_mcp.errors import ImageError, InvalidRequest, ProviderError, known_class
 from ziggie_image_mcp.jobs.errors import GenerationFailed
 from ziggie_image_mcp.jobs.records import (
     AttemptOutcome,
@@ -14,6 +15,7 @@ from ziggie_image_mcp.jobs.records import (
     JobOutcome,
     Result,
 )
+from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.types import StoredImage
@@ -73,12 +75,6 @@ def result(
     notes: Sequence[str] = (),
 ) -> Result:
     """What the caller gets: the pictures, the route, why it was taken and what was tried."""
-    all_notes = [*route.notes, *notes]
-    sent = (route.request.width, route.request.height)
-    sizes = {(i.width, i.height) for i in images}
-    if sizes != {sent}:
-        delivered = ", ".join(f"{w}x{h}" for w, h in sorted(sizes))
-        all_notes.append(f"delivered as {delivered}, not {sent[0]}x{sent[1]}")
     why = route.why
     failures = [f"{a.provider}/{a.model} failed ({a.error_code})" for a in attempts if not a.ok]
     if failures:
@@ -91,17 +87,33 @@ def result(
         requested_height=request.height,
         why=why,
         attempts=tuple(attempts),
-        notes=tuple(all_notes),
+        notes=(*route.notes, *notes),
         cost_micro_usd=cost_of_attempts(attempts),
         seconds=time.monotonic() - started,
     )
 
 
 def failure(error: ImageError) -> Failure:
-    """An error, to be recorded."""
-    provider = error.provider if isinstance(error, ProviderError) else ""
-    attempts = error.attempts if isinstance(error, GenerationFailed) else ()
-    return Failure(code=error.code, message=str(error), provider=provider, attempts=attempts)
+    """An error with all that it carries, to be recorded."""
+    codes = [kind.code for kind in type(error).__mro__ if issubclass(kind, ImageError)]
+    parents = tuple(code for code in dict.fromkeys(codes) if code != error.code)
+    record = Failure(code=error.code, message=str(error), parents=parents)
+    if isinstance(error, ProviderError):
+        return replace(
+            record,
+            provider=error.provider,
+            fallback=error.fallback,
+            charged=error.charged,
+            retry_after=error.retry_after,
+            scope=error.scope,
+        )
+    if isinstance(error, GenerationFailed):
+        return replace(record, attempts=tuple(error.attempts), rejected=tuple(error.rejected))
+    if isinstance(error, NoRoute):
+        return replace(record, rejected=error.rejected)
+    if isinstance(error, InvalidRequest):
+        return replace(record, field=error.field, value=repr(error.value), fix=error.fix)
+    return record
 
 
 def failed_outcome(error: ImageError) -> JobOutcome:
@@ -110,16 +122,27 @@ def failed_outcome(error: ImageError) -> JobOutcome:
 
 
 def revived(failure: Failure) -> ImageError:
-    """The error again, out of its record: without the fields that are not recorded."""
-    kind = error_class(failure.code)
+    """The error again, out of its record.
+
+    Where this process does not have its class, as one of a plugin that is not installed here, it is
+    of the nearest parent that is known, and keeps its code.
+    """
+    kind = next((k for c in (failure.code, *failure.parents) if (k := known_class(c))), ImageError)
     error = kind.__new__(kind)
     Exception.__init__(error, failure.message)
+    if kind.code != failure.code:
+        error.__dict__["code"] = failure.code
     if isinstance(error, ProviderError):
         error.provider = failure.provider
-    if isinstance(error, RateLimited):
-        error.retry_after = None
+        error.charged, error.retry_after = failure.charged, failure.retry_after
+        if failure.fallback is not None:
+            error.fallback, error.scope = failure.fallback, failure.scope
     if isinstance(error, GenerationFailed):
-        error.attempts, error.rejected = tuple(failure.attempts), ()
+        error.attempts, error.rejected = tuple(failure.attempts), tuple(failure.rejected)
+    if isinstance(error, NoRoute):
+        error.rejected = tuple(failure.rejected)
+    if isinstance(error, InvalidRequest):
+        error.field, error.value, error.fix = failure.field, failure.value, failure.fix
     return error
 
 

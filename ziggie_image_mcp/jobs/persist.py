@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import date
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from ziggie_image_mcp.assets.region import put_back
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
-from ziggie_image_mcp.provider.types import Generation
+from ziggie_image_mcp.provider.capabilities import OutputFormat
+from ziggie_image_mcp.provider.nouns import Generation, Model, options_of
+from ziggie_image_mcp.provider.pictures import is_transparent
+from ziggie_image_mcp.provider.pricing import Cost, PriceBook, is_free, price_source
+from ziggie_image_mcp.provider.sizes import APPROXIMATE, Size, is_exact
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
+from ziggie_image_mcp.storage.input_images import opened
 from ziggie_image_mcp.storage.types import Recipe, StoredImage
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+LOSSY = "jpeg is lossy: what the mask keeps differs a little from the image; ask for png or webp"
+FLATTENED = "jpeg has no transparency: what was transparent is white; ask for png or webp"
 
 
 async def persist(
@@ -26,8 +41,11 @@ async def persist(
 ) -> tuple[list[StoredImage], tuple[str, ...]]:
     """Check and save what the attempt called `name` gave; the pictures, and notes about them.
 
+    What a mask leaves alone, and what lies outside the part that was worked on, is put back.
+
     Raises:
-        InvalidOutput: There are too many or too few pictures, or one is none.
+        InvalidOutput: There are too many or too few pictures, one is none, or one has another size
+            than it was asked for.
         StorageError: One could not be written.
     """
     model, sent = route.model, route.request
@@ -36,9 +54,17 @@ async def persist(
         raise InvalidOutput(
             model.provider, f"{model.provider} returned {count} pictures of {expected}."
         )
-    notes = generation.notes
+    notes = list(generation.notes)
     if count < expected:
-        notes = (f"{count} of {expected} pictures were made", *notes)
+        notes.insert(0, f"{count} of {expected} pictures were made")
+    if "seed" not in options_of(model, sent.task) and request.seed is not None:
+        notes.append(f"{model.id} takes no seed: the one given here does not make it again")
+    if not is_free(model.prices):
+        notes += _about_cost(generation.cost, model)
+    kind = request.output_format or ("png" if sent.transparent else artifacts.format)
+    if sent.mask_id and kind == "jpeg":
+        notes.append(LOSSY)
+    finish = await anyio.to_thread.run_sync(_finisher, artifacts, route, kind, notes)
     extra = {
         "Sampler": sent.sampler,
         "Schedule type": sent.scheduler,
@@ -56,20 +82,76 @@ async def persist(
             seed=image.seed,
             steps=sent.steps,
             guidance_scale=sent.guidance_scale,
-            width=sent.width,
-            height=sent.height,
+            width=sent.width if route.placement is None else route.placement.image_width,
+            height=sent.height if route.placement is None else route.placement.image_height,
             extra={key: value for key, value in extra.items() if value},
         )
         save = partial(
             artifacts.save,
             image.data,
             recipe,
-            format=request.output_format,
+            format=kind,
             hint=request.file_name,
             image_id=_image_id(name, i, day),
+            finish=finish,
+            lossless=bool(sent.mask_id),
         )
         images.append(await anyio.to_thread.run_sync(save))
-    return images, notes
+    return images, tuple(dict.fromkeys(notes))
+
+
+def _finisher(
+    artifacts: ArtifactStore, route: Candidate, kind: OutputFormat, notes: list[str]
+) -> Callable[[Image.Image], Image.Image]:
+    """What is done with each picture: it has the size that was sent, and is put into its whole."""
+    sent, placement = route.request, route.placement
+    whole = mask = None
+    if placement is not None:
+        whole = opened(artifacts, sent.image_id)
+        mask = opened(artifacts, sent.mask_id) if sent.mask_id else None
+
+    def finish(picture: Image.Image) -> Image.Image:
+        _check_size(Size(*picture.size), route, notes)
+        if sent.transparent and not is_transparent(picture):
+            provider = route.model.provider
+            raise InvalidOutput(
+                provider, f"{provider} made a picture of which nothing is transparent."
+            )
+        if placement is not None and whole is not None:
+            picture = put_back(whole, mask, picture, placement)
+        if kind == "jpeg" and is_transparent(picture):
+            notes.append(FLATTENED)
+        return picture
+
+    return finish
+
+
+def _check_size(size: Size, route: Candidate, notes: list[str]) -> None:
+    sent, provider = route.request, route.model.provider
+    times = sent.factor or 1
+    asked = Size(sent.width * times, sent.height * times)
+    if size == asked:
+        return
+    capability = route.model.tasks.get(sent.task)
+    near = max(abs(size.width / asked.width - 1), abs(size.height / asked.height - 1))
+    if capability is None or is_exact(capability.sizes) or near > APPROXIMATE:
+        raise InvalidOutput(provider, f"{provider} made {size}, and {asked} was asked for.")
+    if route.placement is None:
+        notes.append(f"delivered as {size}, not {asked}")
+
+
+def _about_cost(cost: Cost, model: Model) -> list[str]:
+    """How it is known what was paid, where the vendor did not say the amount."""
+    price = price_source(model.prices) if isinstance(model.prices, PriceBook) else "price"
+    match cost.basis if cost.micro_usd is not None else "unknown":
+        case "exact":
+            return []
+        case "computed":
+            return [f"cost: the vendor's count at its {price}"]
+        case "list":
+            return [f"cost: the {price}; the vendor does not tell what it charges"]
+        case "unknown":
+            return ["cost: nobody tells, so the most that it may be counts as spent"]
 
 
 async def find_persisted(
@@ -78,7 +160,8 @@ async def find_persisted(
     """The pictures that an earlier process saved for this attempt, when all are there."""
     images: list[StoredImage] = []
     for i in range(route.request.num_images):
-        seed = (route.request.seed + i) % 2**32 if "seed" in route.model.features else None
+        honoured = "seed" in options_of(route.model, route.request.task)
+        seed = (route.request.seed + i) % 2**32 if honoured else None
         try:
             find = partial(artifacts.stored, _image_id(name, i, day), seed)
             images.append(await anyio.to_thread.run_sync(find))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ziggie_image_mcp.billing.types import Quote
-from ziggie_image_mcp.provider.types import Model, ProviderRequest
+from ziggie_image_mcp.errors import Scope
+from ziggie_image_mcp.inventory.types import Rejection
+from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
 from ziggie_image_mcp.routing.constraints import Constraints
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import Candidate
@@ -23,8 +26,8 @@ T = TypeVar("T")
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 """What reading a damaged record may raise."""
 
-RECORD_VERSION = 2
-"""Of the records below. `version_1` translates those of version 1."""
+RECORD_VERSION = 3
+"""Of the records below. `version_1` and `version_2` translate those of earlier versions."""
 
 INTERACTIVE, BATCH = 10, 0
 """Priorities: what a person waits for goes before what runs over night."""
@@ -68,6 +71,19 @@ class Failure:
     message: str
     provider: str = ""
     attempts: tuple[AttemptRecord, ...] = ()
+    parents: tuple[str, ...] = ()
+    """The codes of its class' parents, the nearest first: for a reader that has not the class."""
+    fallback: bool | None = None
+    """Of a ProviderError, as the four below; None in what earlier versions recorded."""
+    charged: int | None = 0
+    retry_after: float | None = None
+    scope: Scope = "model"
+    rejected: tuple[Rejection, ...] = ()
+    """Of NoRoute and GenerationFailed."""
+    field: str = ""
+    """Of InvalidRequest, as the two below."""
+    value: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +107,9 @@ class JobSpec:
     """What the group may cost together, 1e-6 USD."""
     priority: int = INTERACTIVE
     failure: Failure | None = None
-    """Why it ends before it begins: version 1 left something of it that cannot be read."""
-    carried: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Steps that version 1 had recorded: name and record, in the form of this version."""
+    """Why it ends before it begins: an earlier version left something that cannot be read."""
+    carried: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """Steps that an earlier version had recorded: name and record, in the form of this version."""
     version: int = RECORD_VERSION
 
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
-from ziggie_image_mcp.jobs import outcomes, version_1
+from ziggie_image_mcp.jobs import outcomes, version_1, version_2
 from ziggie_image_mcp.jobs.records import Result
-from ziggie_image_mcp.provider.types import Model, OutputFormat, ProviderRequest
+from ziggie_image_mcp.provider.capabilities import OutputFormat
+from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
 from ziggie_image_mcp.routing.request import STEERING, ImageRequest, digest, set_fields
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
@@ -28,7 +29,7 @@ from ziggie_image_mcp.storage.types import StoredImage
 if TYPE_CHECKING:
     from ziggie_image_mcp.jobs.result_cache_tables import Tables
 
-CACHE_KEY_VERSION = 2
+CACHE_KEY_VERSION = 3
 RESULTS_KEPT = timedelta(days=30)
 
 
@@ -121,15 +122,23 @@ class ResultCache:
                 return None
         return images
 
-    def _keys(self, request: ImageRequest, route: Candidate) -> tuple[str, str]:
-        """The key of this version, and that of version 1."""
+    def _keys(self, request: ImageRequest, route: Candidate) -> tuple[str, ...]:
+        """The key of this version, and those of earlier ones, which knew no parts of pictures."""
         model, output_format = route.model, request.output_format or self._format
-        identity = f"{model.vram_bytes}/{model.ram_bytes}"
+        identity = f"{model.memory.vram_bytes}/{model.memory.ram_bytes}"
         facts = (route.request, model, output_format, identity)
-        return cache_key(*facts, beside=_beside(request)), version_1.cache_key(*facts)
+        beside = _beside(request)
+        if route.placement is not None:
+            newest = cache_key(*facts, beside=beside | {"placement": asdict(route.placement)})
+            return (newest,)
+        newest = cache_key(*facts, beside=beside)
+        if not version_2.knew(route.request):
+            return (newest,)
+        older = version_2.cache_key(*facts, beside=beside), version_1.cache_key(*facts)
+        return newest, *older
 
 
-_RESOLVED = frozenset(f.name for f in fields(ProviderRequest)) | {"aspect_ratio"}
+_RESOLVED = frozenset(f.name for f in fields(ProviderRequest)) | {"aspect_ratio", "upscale"}
 """Fields of a request that the provider's request says in its own way."""
 
 
@@ -155,10 +164,10 @@ def cache_key(
     are expected.
     """
     guidance = None if request.guidance_scale is None else float(request.guidance_scale)
-    values = asdict(replace(request, guidance_scale=guidance, image=None, mask=None))
+    values = asdict(replace(request, guidance_scale=guidance, image=None, mask=None, references=()))
     facts = {
         "version": CACHE_KEY_VERSION,
-        "request": {k: v for k, v in values.items() if v not in (None, "")},
+        "request": {k: v for k, v in values.items() if v not in (None, "", False, ())},
         "provider": model.provider,
         "model": model.id,
         "output_format": output_format,

@@ -24,6 +24,8 @@ class RunningJob:
     """This process has done with it."""
     entered: bool = False
     """It has an entry in the device queue."""
+    taken_up: bool = False
+    """A process that died worked on it before."""
     moved: bool = False
     """Another process took this one for dead, and took the job up."""
     device: str = ""

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import anyio
 
 from ziggie_image_mcp.errors import InvalidRequest, OutcomeUnknown, StorageError
-from ziggie_image_mcp.jobs import version_1
 from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.errors import JobCancelled, JobLost
 from ziggie_image_mcp.jobs.leases import Leases
@@ -24,11 +23,12 @@ from ziggie_image_mcp.jobs.records import (
     JobStatus,
     JobView,
     dump,
-    load,
 )
+from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
 from ziggie_image_mcp.jobs.running import RunningJobs
-from ziggie_image_mcp.jobs.workflow import VERSION, Role, State, Workflow, WorkflowRecord
-from ziggie_image_mcp.provider.types import Progress
+from ziggie_image_mcp.jobs.upgrade import read_outcome, read_spec
+from ziggie_image_mcp.jobs.workflow import Role, State, Workflow, WorkflowRecord
+from ziggie_image_mcp.provider.nouns import Progress
 
 SOON_SECONDS = 0.005
 LOOK_SECONDS = 0.3
@@ -53,6 +53,7 @@ class Scheduler:
         leases: This process' lease.
         running: The jobs that run in this process.
         monitor: Looks after them.
+        remote_jobs: What engines do for jobs.
         role: Whether jobs run in this process, or are left to others.
     """
 
@@ -63,6 +64,7 @@ class Scheduler:
         leases: Leases,
         running: RunningJobs,
         monitor: Monitor,
+        remote_jobs: RemoteJobs,
         role: Role,
     ) -> None:
         self._workflow = workflow
@@ -70,6 +72,7 @@ class Scheduler:
         self._leases = leases
         self._running = running
         self._monitor = monitor
+        self._remote_jobs = remote_jobs
         self._role = role
         self._opening = anyio.Lock()
         self._opened = False
@@ -212,6 +215,7 @@ class Scheduler:
             dead = entry is not None and await self._leases.alive(entry.executor) is False
             if dead or not await self._queue.cancel(job_id):
                 await self._workflow.cancel(job_id)
+                await self._remote_jobs.stop([job_id])
         return await self.wait(job_id, 10.0, silent)
 
     async def aclose(self) -> None:
@@ -235,7 +239,7 @@ class Scheduler:
 
     async def _state(self, record: WorkflowRecord) -> JobView:
         if record.state == "ended" and record.output is not None:
-            return _ended(record.id, _outcome(record))
+            return _ended(record.id, read_outcome(record.output, record.version))
         if record.state == "cancelled":
             return _ended(record.id, failed_outcome(JobCancelled("It was cancelled.")))
         if record.state == "broken":
@@ -255,14 +259,7 @@ class Scheduler:
 def _spec(record: WorkflowRecord) -> JobSpec | None:
     if record.input is None:
         return None
-    current = record.version == VERSION
-    return load(JobSpec, record.input) if current else version_1.job_spec(record.input)
-
-
-def _outcome(record: WorkflowRecord) -> JobOutcome:
-    output = record.output or ""
-    current = record.version == VERSION
-    return load(JobOutcome, output) if current else version_1.job_outcome(output)
+    return read_spec(record.input, record.version)
 
 
 def _ended(job_id: str, outcome: JobOutcome) -> JobView:

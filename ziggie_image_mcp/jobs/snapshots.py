@@ -10,13 +10,14 @@ import anyio
 from ziggie_image_mcp.billing.charge import Billing
 from ziggie_image_mcp.billing.types import Consent, Quote, Spending
 from ziggie_image_mcp.config.config import Config
-from ziggie_image_mcp.config.loader import provider_budgets, provider_privacy
+from ziggie_image_mcp.config.loader import own_hosts, provider_budgets, provider_privacy
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import SurveyCache
 from ziggie_image_mcp.inventory.types import Hardware, Survey
 from ziggie_image_mcp.jobs.device_queue import DeviceQueue
+from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.routing.constraints import Constraints, apply_constraints
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.history import History
@@ -55,6 +56,7 @@ class Snapshots:
         self._queue = queue
         self._own_budgets = provider_budgets(config)
         self._promises = provider_privacy(config)
+        self._own_hosts = own_hosts(config)
         self._reconciled = False
 
     async def take(
@@ -87,6 +89,8 @@ class Snapshots:
             config=config if constraints is None else apply_constraints(config, constraints),
             own_budgets=self._own_budgets,
             promises=self._promises,
+            own_hosts=self._own_hosts,
+            estimate=self._registry.estimate,
             spending=await self._spending(survey, [consent.hold] if consent else ()),
             history=replace(history, queues=await self._queue.statuses()),
             consent=None
@@ -136,4 +140,4 @@ class Snapshots:
 
 def has_paid_models(survey: Survey) -> bool:
     """Whether any model costs, or may cost, money."""
-    return any(m.price_micro_usd != 0 for m in survey.models)
+    return any(not is_free(m.prices) for m in survey.models)

@@ -10,24 +10,11 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, cast
 
-from ziggie_image_mcp.jobs.errors import JobLost
-from ziggie_image_mcp.jobs.records import (
-    BATCH,
-    INTERACTIVE,
-    UNREADABLE,
-    AttemptOutcome,
-    Choice,
-    Failure,
-    JobOutcome,
-    JobSpec,
-    dump,
-    load,
-)
-from ziggie_image_mcp.provider.types import Model, ProviderRequest
-from ziggie_image_mcp.routing.constraints import Constraints
+from ziggie_image_mcp.jobs import version_2
+from ziggie_image_mcp.jobs.records import BATCH, INTERACTIVE, UNREADABLE, JobOutcome, JobSpec
+from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.storage.types import InputImage
 
@@ -62,35 +49,22 @@ _SPEC_KEYS = {"terms": "constraints", "until": "deadline", "yes": "consent"}
 def job_spec(text: str, carried: Mapping[str, str] | None = None) -> JobSpec:
     """The spec of a job out of its order, with the steps that it had recorded.
 
-    `carried` has the steps by the names of version 1.
+    Translated into the form of version 2, and from there into that of today. `carried` has the
+    steps by the names of version 1.
     """
     order: dict[str, Any] = json.loads(text)
     values = {_SPEC_KEYS.get(key, key): value for key, value in order.items()}
-    values["routes"] = [_candidate(route) for route in order["routes"]]
+    values["routes"] = [_renamed(route) for route in order["routes"]]
     values["priority"] = BATCH if order["id"].startswith("batch-") else INTERACTIVE
-    values["carried"] = dict(filter(None, map(_readable_step, (carried or {}).items())))
-    return load(JobSpec, json.dumps(values))
-
-
-def unreadable(job_id: str, accepted: datetime) -> JobSpec:
-    """A job of which something cannot be read: it ends, and says so."""
-    message = "Version 1 of ziggie-image-mcp left this job, and its record cannot be read."
-    return JobSpec(
-        id=job_id,
-        requests=(),
-        constraints=Constraints(
-            privacy="any", commercial_use=False, provider="auto", allow_paid_fallback="never"
-        ),
-        accepted=accepted,
-        failure=Failure(code=JobLost.code, message=message),
-    )
+    steps = dict(filter(None, map(_readable_step, (carried or {}).items())))
+    return version_2.job_spec(json.dumps(values), steps)
 
 
 def job_outcome(text: str) -> JobOutcome:
     """What became of a job."""
     outcome: dict[str, Any] = json.loads(text)
-    results = [_result(result) for result in outcome["results"]]
-    return load(JobOutcome, json.dumps(outcome | {"results": results}))
+    results = [_renamed(result) for result in outcome["results"]]
+    return version_2.job_outcome(json.dumps(outcome | {"results": results}))
 
 
 def _readable_step(item: tuple[str, str]) -> tuple[str, str] | None:
@@ -107,19 +81,17 @@ def _step(item: tuple[str, str]) -> tuple[str, str] | None:
     kind, _, place = name.partition("-")
     record: dict[str, Any] = json.loads(text)
     if kind == "plan":
-        record["routes"] = [_candidate(route) for route in record["routes"]]
-        record["stored"] = None if record["stored"] is None else _result(record["stored"])
-        return f"choose-{place}", dump(load(Choice, json.dumps(record)))
+        record["routes"] = [_renamed(route) for route in record["routes"]]
+        record["stored"] = None if record["stored"] is None else _renamed(record["stored"])
+        return f"choose-{place}", json.dumps(record)
     if kind == "try":
-        return f"attempt-{place}", dump(load(AttemptOutcome, json.dumps(record)))
+        return f"attempt-{place}", text
     return None
 
 
-def _candidate(route: dict[str, Any]) -> dict[str, Any]:
+def _renamed(route: dict[str, Any]) -> dict[str, Any]:
+    """A route or a result, by the names of version 2."""
     return {("request" if key == "job" else key): value for key, value in route.items()}
-
-
-_result = _candidate
 
 
 def fingerprint(requests: Sequence[ImageRequest]) -> str:

@@ -29,7 +29,7 @@ CONCURRENCY = 8
 """Jobs of the queue that one process runs at once; each device still takes one at a time."""
 
 POLL_SECONDS = 0.5
-VERSION = "2"
+VERSION = "3"
 """Of what is recorded of a job: DBOS gives a process only jobs of its own version."""
 
 

@@ -7,15 +7,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import httpx2
 from pydantic import BaseModel
 
-from ziggie_image_mcp.provider.types import Generation, Model, Progress, ProviderRequest, Submission
+from ziggie_image_mcp.provider.nouns import (
+    Balance,
+    CancelOutcome,
+    Generation,
+    Model,
+    Probe,
+    ProviderRequest,
+    Resolution,
+    Run,
+    Submission,
+)
+from ziggie_image_mcp.provider.pricing import Estimate
 
 ENTRY_POINT_GROUP = "ziggie_image_mcp.providers"
+
+CONTRACT = 1
+"""The version of this contract. A provider that says another is left out, with the reason."""
+
+PROBE_SECONDS = 2.0
+CANCEL_SECONDS = 2.0
 
 
 async def _no_secret(name: str) -> str | None:
     return None
+
+
+Resolver = Callable[[str], Awaitable[Sequence[str]]]
+"""Gives the IP addresses of a host; none when it cannot be resolved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,33 +55,102 @@ class ProviderContext:
     secret: Callable[[str], Awaitable[str | None]] = _no_secret
     """Gives a key by its environment variable's name (OPENAI_API_KEY), from the environment, the
     keyring or the key file; None when there is none. Never keep it in a message or a repr."""
+    transport: httpx2.AsyncBaseTransport | None = None
+    """Carries all HTTP in place of the network, so that a test can answer."""
+    resolver: Resolver | None = None
+    """Looks up hosts in place of the system."""
+    max_answer_bytes: int = 400 * 2**20
+    """No answer of a backend is read beyond this: ten pictures of 30 MB as base64, with room."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProviderInfo:
+    """What is known of a kind of provider before one is built."""
+
+    summary: str
+    """What it is, in a few words, for list_models and the docs."""
+    automatic: bool = False
+    """True when it is tried without being named in the config: free, and on this machine."""
+    key_names: tuple[str, ...] = ()
+    """The environment variables of its keys. Who has the first has the provider."""
+    home_page: str = ""
+    """Where people get an account or the engine."""
+    extra: str = ""
+    """The extra of the distribution that brings its packages."""
+    detection_order: int = 100
+    """Where several kinds listen on the same port, the lowest is probed first."""
+
+
+@runtime_checkable
 class Provider(Protocol):
     """One configured backend. No base class is needed: any class with these members will do.
 
-    A provider opens nothing in `__init__`. `generate` is cancelled like any coroutine: it must
-    stop its engine when it sees the cancellation, within two seconds, and let the cancellation
-    through. It never retries a generation by itself.
+    A provider opens nothing in `__init__`, and never tries a submit again by itself: the executor
+    decides what is tried again. The executor alone calls `submit` and `collect`. It cancels them
+    like any coroutine: they must end within `CANCEL_SECONDS`, and let the cancellation through;
+    whatever works in this process is stopped by that. Then it calls `cancel` where there is a
+    remote id.
     """
 
     name: str
 
-    async def models(self) -> Sequence[Model]:
-        """List the models that can run here, and those that could after an install.
+    async def probe(self) -> Probe:
+        """Look whether the backend is there. Never raises; ends within `PROBE_SECONDS`."""
+        ...
+
+    async def list_models(self) -> Sequence[Model]:
+        """List the models that can run here, and those that could after an install. Costs nothing.
 
         Raises:
             ProviderError: The backend cannot be asked; the message says why and what to do.
         """
         ...
 
-    async def generate(
-        self, request: ProviderRequest, model: Model, progress: Progress
-    ) -> Generation:
-        """Make the pictures of one job.
+    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
+        """What a request would cost: pure, quick, without I/O. None when nobody can tell.
+
+        `pricing.estimate` reads the model's prices, and is what most providers return.
+        """
+        ...
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        """Send one request, once.
 
         Raises:
-            ProviderError: A child of it that names what went wrong.
+            OutcomeUnknown: It was sent, and no answer came that tells what became of it.
+            ProviderError: Another child of it: it was refused, and cost its `charged`.
+        """
+        ...
+
+    async def collect(
+        self, remote_id: str, request: ProviderRequest, model: Model, run: Run
+    ) -> Generation:
+        """Wait for a request that was sent, in this process or another, and fetch its pictures.
+
+        Raises:
+            OutcomeUnknown: The backend no longer tells.
+            ProviderError: Another child of it: the request failed, and cost its `charged`.
+        """
+        ...
+
+    async def resolve(self, key: str, remote_id: str) -> Resolution:
+        """Find out what became of a request whose process died.
+
+        Args:
+            key: The key of its run.
+            remote_id: What `submit` returned; empty where nobody knows.
+        """
+        ...
+
+    async def cancel(self, remote_id: str) -> CancelOutcome:
+        """Ask the backend to stop. Never raises; ends within `CANCEL_SECONDS`."""
+        ...
+
+    async def balance(self) -> Balance | None:
+        """What is left on the account, only where it costs nothing to ask; None elsewhere.
+
+        Raises:
+            ProviderError: The vendor cannot be asked.
         """
         ...
 
@@ -68,77 +159,24 @@ class Provider(Protocol):
         ...
 
 
-@runtime_checkable
-class PaidProvider(Protocol):
-    """A backend that takes money. Its work is cut where a crash must not charge twice.
-
-    The service reserves the money, calls `submit` once, keeps the remote id, and then `collect`s,
-    also after a restart. An error of either says by its `charged` what the job cost all the same,
-    mostly nothing; OutcomeUnknown says that nobody knows. Neither method retries by itself.
-    """
-
-    name: str
-
-    async def models(self) -> Sequence[Model]:
-        """List the models with their prices. Asks nobody: the price table is data.
-
-        Raises:
-            ProviderError: The provider cannot be used; the message says why and what to do.
-        """
-        ...
-
-    async def submit(self, request: ProviderRequest, model: Model, key: str) -> Submission:
-        """Send one job. `key` is unique to it: an idempotency key where the vendor takes one.
-
-        Raises:
-            OutcomeUnknown: The job was sent, and no answer came that tells what became of it.
-            ProviderError: Another child of it: the job was refused, and cost its `charged`.
-        """
-        ...
-
-    async def collect(
-        self, remote_id: str, request: ProviderRequest, model: Model, progress: Progress
-    ) -> Generation:
-        """Wait for a submitted job and fetch its pictures; `cost_micro_usd` is what it cost.
-
-        When cancelled it asks the vendor to stop, where the vendor can.
-
-        Raises:
-            OutcomeUnknown: The vendor no longer tells.
-            ProviderError: Another child of it: the job failed, and cost its `charged`.
-        """
-        ...
-
-    async def find(self, key: str) -> str | None:
-        """The remote id of the job sent under this key, for vendors that can look one up.
-
-        None when the vendor says that there is no such job, and so no charge.
-
-        Raises:
-            OutcomeUnknown: This vendor cannot look up, or does not answer.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Release connections. May be called twice."""
-        ...
-
-
-AnyProvider = Provider | PaidProvider
-
-
 class ProviderType(Protocol):
     """The class that an entry point of the group ENTRY_POINT_GROUP names."""
 
-    Settings: type[BaseModel]
-    """This provider's section of config.json; `extra="forbid"`."""
+    @property
+    def contract(self) -> int:
+        """CONTRACT, written as the number: a ClassVar."""
+        ...
 
-    summary: str
-    """What it is, in a few words, for list_models and the docs."""
+    @property
+    def info(self) -> ProviderInfo:
+        """What is known before one is built: a ClassVar."""
+        ...
 
-    automatic: bool
-    """True when it is tried without being named in the config: free, and on this machine."""
+    @property
+    def Settings(self) -> type[BaseModel]:
+        """This provider's section of config.json; `extra="forbid"`: a ClassVar."""
+        ...
 
-    def __call__(self, name: str, settings: Any, context: ProviderContext) -> AnyProvider:
+    def __call__(self, name: str, settings: Any, context: ProviderContext) -> Provider:
         """Build one provider from its validated section."""
         ...

@@ -1,136 +1,420 @@
-"""Turn what goes wrong over HTTP into our errors, once for all providers."""
+"""Speak HTTP with a backend: bounded reads, one POST per request, keys in no message."""
 
 from __future__ import annotations
 
-import ipaddress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+import base64
+import json
+import ssl
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
 
+import anyio
 import httpx2
 
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
-    PaymentRequired,
+    EngineCrashed,
+    OutcomeUnknown,
     ProviderError,
-    ProviderTimeout,
     ProviderUnavailable,
-    RateLimited,
-    RequestRejected,
 )
+from ziggie_image_mcp.provider.addresses import is_loopback, public_url, where_is
+from ziggie_image_mcp.provider.contract import ProviderContext
+from ziggie_image_mcp.provider.error_rules import Problem, Rule, error_of, problem_in
+from ziggie_image_mcp.provider.nouns import Where
+from ziggie_image_mcp.provider.settings import HttpSettings
+from ziggie_image_mcp.provider.transport_errors import NOT_SENT, transport_error, wait_asked
 
-NOT_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.ProxyError,
-    httpx2.UnsupportedProtocol,
-    httpx2.LocalProtocolError,
-)
-"""Failures before a request went out: a paid job that met one of these was not charged."""
+CONNECT_SECONDS = 10.0
+LOOPBACK_CONNECT_SECONDS = 1.5
+READ_SECONDS = 30.0
 
-
-def public_url(url: str | httpx2.URL) -> str:
-    """Write an address without user, password, query and fragment, fit for a message.
-
-    >>> public_url("http://me:secret@host:8188/comfy/?token=x")
-    'http://host:8188/comfy'
-    """
-    parsed = httpx2.URL(url)
-    host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
-    port = f":{parsed.port}" if parsed.port else ""
-    return f"{parsed.scheme}://{host}{port}{parsed.path.rstrip('/')}"
+Files = Sequence[tuple[str, tuple[str, bytes, str]]]
+"""The files of a form: field name, and file name, bytes and media type."""
 
 
-def is_loopback(url: str | httpx2.URL) -> bool:
-    """Tell whether an address is this machine, going by its name alone."""
-    host = httpx2.URL(url).host.lower().rstrip(".")
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+@dataclass(frozen=True)
+class KeyHeader:
+    """How a key travels: in which header, and behind which word."""
+
+    name: str = "Authorization"
+    prefix: str = "Bearer "
+    basic: bool = False
+    """The key is `user:password`, and goes as Basic authentication."""
+
+    def value(self, key: str) -> str:
+        """The header's value."""
+        if self.basic:
+            return "Basic " + base64.b64encode(key.encode()).decode()
+        return self.prefix + key
 
 
-def retry_after(response: httpx2.Response) -> float | None:
-    """Seconds that the `Retry-After` header asks for, or None when it does not say."""
-    header = response.headers.get("retry-after", "").strip()
-    try:
-        seconds = float(header)
-    except ValueError:
+BEARER = KeyHeader()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a backend answered, read to its end."""
+
+    status: int
+    content: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    """Names in lower case."""
+    location: str = field(default="", repr=False)
+    """Where a redirect leads."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is one of success."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body.
+
+        Raises:
+            ValueError: It is no JSON.
+        """
+        return json.loads(self.content)
+
+    def data(self) -> dict[str, Any]:
+        """The body where it is a JSON object, else an empty one."""
         try:
-            when = parsedate_to_datetime(header)
+            value: Any = self.json()
         except ValueError:
-            return None
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=UTC)
-        seconds = (when - datetime.now(UTC)).total_seconds()
-    return max(0.0, seconds) if seconds < float("inf") else None
+            return {}
+        return value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
 
-def status_error(provider: str, response: httpx2.Response, detail: str = "") -> ProviderError:
-    """Say what a failing status means.
+class HttpClient:
+    """The connections to one backend. Connects with the first call; may be used after `aclose`.
 
     Args:
         provider: The provider's name.
-        response: The answer; its body is not quoted, it may hold anything.
-        detail: What the provider made of the body, one sentence fit for the caller.
+        settings: Where the backend is, and what it is sent with every request.
+        context: Gives keys, and the transport.
+        auth: The headers of the keys, in the order of `key_names`.
+        key_names: The variables that hold the keys.
+        rules: The backend's own errors.
+        fix: What to do when nothing answers.
+        read_seconds: How long an answer may take, where a call does not say.
     """
-    status, where = response.status_code, public_url(response.request.url)
-    header = f" {detail}" if detail else ""
-    if status in (401, 403):
-        return AuthenticationFailed(
-            provider, f"{where} refused access (HTTP {status}); check the key or headers.{header}"
+
+    def __init__(
+        self,
+        provider: str,
+        settings: HttpSettings,
+        context: ProviderContext,
+        *,
+        auth: Sequence[KeyHeader] = (),
+        key_names: Sequence[str] = (),
+        rules: Sequence[Rule] = (),
+        fix: str = "",
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        url = httpx2.URL(settings.base_url)
+        self.url = public_url(url)
+        """The base URL, fit for messages."""
+        self.loopback = is_loopback(url)
+        self.where: Where = where_is(settings)
+        self.headers = {k: v.get_secret_value() for k, v in settings.headers.items()}
+        if url.userinfo:
+            login = base64.b64encode(unquote(url.userinfo.decode()).encode()).decode()
+            self.headers.setdefault("Authorization", f"Basic {login}")
+        self._provider = provider
+        self._settings = settings
+        self._context = context
+        self._auth = tuple(auth)
+        self._key_names = tuple(key_names)
+        self._rules = tuple(rules)
+        self._fix = fix or f"check providers.{provider}.baseUrl"
+        self._read_seconds = read_seconds
+        self._client: httpx2.AsyncClient | None = None
+
+    async def keys(self) -> tuple[str, ...]:
+        """The keys, in the order of their names.
+
+        Raises:
+            AuthenticationFailed: One is missing, or holds what is no key.
+        """
+        keys: list[str] = []
+        for name in self._key_names:
+            key = await self._context.secret(name)
+            how = (
+                f"run `ziggie-image-mcp keys set {name}`, or set {name} in the MCP client's own"
+                " config: many clients do not pass on the shell's environment"
+            )
+            if not key:
+                raise AuthenticationFailed(self._provider, f"there is no key in {name}; {how}")
+            if not key.isascii() or not key.isprintable() or " " in key:
+                raise AuthenticationFailed(self._provider, f"what {name} holds is no key; {how}")
+            keys.append(key)
+        return tuple(keys)
+
+    async def get(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        accept: Sequence[int] = (),
+        seconds: float | None = None,
+        max_bytes: int | None = None,
+    ) -> Answer:
+        """Ask for something that costs nothing; once more where a connection broke.
+
+        Args:
+            path: Below the base URL.
+            params: Of the query.
+            accept: Failing statuses that are an answer all the same, as 404.
+            seconds: How long the answer may take.
+            max_bytes: How much is read, where it is less than the context says.
+
+        Raises:
+            ProviderError: There was no answer, or a failing one.
+        """
+        keys = await self.keys()
+
+        async def ask() -> Answer:
+            return await self._exchange(
+                "GET", path, keys, params=params, seconds=seconds, max_bytes=max_bytes
+            )
+
+        try:
+            try:
+                answer = await ask()
+            except (httpx2.ReadError, httpx2.RemoteProtocolError):  # as a connection kept too long
+                answer = await ask()
+        except (httpx2.RequestError, TimeoutError) as e:
+            raise self._no_answer(e) from e
+        except _TooLong as e:
+            raise ProviderUnavailable(self._provider, f"{self.url} {e}") from e
+        if not answer.ok and answer.status not in accept:
+            raise self.error(answer, keys)
+        return answer
+
+    async def get_json(self, path: str, *, params: Mapping[str, str] | None = None) -> Any:
+        """The JSON at a path.
+
+        Raises:
+            ProviderError: There was no answer, a failing one, or none in JSON.
+        """
+        answer = await self.get(path, params=params)
+        try:
+            return answer.json()
+        except ValueError as e:
+            message = f"something else answers at {self.url}; {self._fix}"
+            raise ProviderUnavailable(self._provider, message) from e
+
+    async def post_once(
+        self,
+        path: str,
+        *,
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        files: Files = (),
+        headers: Mapping[str, str] | None = None,
+        paid: bool = True,
+        accept: Sequence[int] = (),
+        seconds: float | None = None,
+        max_bytes: int | None = None,
+    ) -> Answer:
+        """Send a request, once and never again.
+
+        Args:
+            path: Below the base URL.
+            json: The body.
+            form: Fields of a multipart form, instead.
+            files: Files of that form.
+            headers: Beside those of all requests.
+            paid: Whether the answer may have cost money when it is lost.
+            accept: Failing statuses that are an answer all the same.
+            seconds: How long the answer may take.
+            max_bytes: How much is read, where it is less than the context says.
+
+        Raises:
+            OutcomeUnknown: It was sent, may have been charged, and no answer tells.
+            ProviderError: It was not sent, or refused: not charged but for the error's `charged`.
+        """
+        keys = await self.keys()
+        seconds = self._read_seconds if seconds is None else seconds
+        try:
+            answer = await self._exchange(
+                "POST",
+                path,
+                keys,
+                json=json,
+                form=form,
+                files=files,
+                headers=headers,
+                seconds=seconds,
+                max_bytes=max_bytes,
+            )
+        except NOT_SENT as e:
+            raise self._no_answer(e) from e
+        except TimeoutError as e:
+            raise self.lost(f"did not answer within {seconds:g} s", paid=paid) from e
+        except httpx2.RequestError as e:
+            raise self.lost(f"broke off ({type(e).__name__})", paid=paid) from e
+        except _TooLong as e:
+            raise self.lost(str(e), paid=paid) from e
+        if answer.ok or answer.status in accept:
+            return answer
+        error = self.error(answer, keys)
+        if (answer.status == 408 or answer.status >= 500) and not self._has_rule(answer):
+            raise self.lost(f"failed after the request was sent: {error}", paid=paid) from error
+        raise error
+
+    def lost(self, what: str, *, paid: bool = True) -> ProviderError:
+        """The error of a request that was sent, and of which nobody tells what became.
+
+        Args:
+            what: What happened, the middle of a sentence.
+            paid: Whether it may have cost money.
+        """
+        if not paid:
+            return EngineCrashed(self._provider, f"{self.url} {what}; see whether it still runs")
+        return OutcomeUnknown(
+            self._provider,
+            f"{self.url} {what}. Nobody can tell whether pictures were made and charged, so nothing"
+            " is sent again; the vendor's usage page knows.",
         )
-    if status == 402:
-        return PaymentRequired(provider, f"{where} wants the account topped up (HTTP 402).{header}")
-    if status == 429:
-        wait = retry_after(response)
-        when = f"try again in {wait:.0f} s" if wait is not None else "try again later"
-        return RateLimited(provider, f"{where} asks to wait (HTTP 429); {when}.{header}", wait)
-    if status in (408, 504):
-        return ProviderTimeout(provider, f"{where} answered too late (HTTP {status}).{header}")
-    if status in (400, 409, 413, 415, 422):
-        why = header or " It did not say why."
-        return RequestRejected(provider, f"{where} refused the request (HTTP {status}).{why}")
-    if status in (404, 405, 410):
-        return ProviderUnavailable(
-            provider, f"{where} is not there (HTTP {status}); check the base URL.{header}"
+
+    def problem(self, answer: Answer) -> Problem:
+        """What a failing answer says."""
+        try:
+            body: object = answer.json()
+        except ValueError:
+            body = None
+        return problem_in(answer.status, body, wait_asked(answer.headers, body))
+
+    def error(self, answer: Answer, keys: Sequence[str] = ()) -> ProviderError:
+        """The error that an answer stands for; nothing secret is in it."""
+        return self._error(self.problem(answer), keys)
+
+    def _error(self, problem: Problem, keys: Sequence[str]) -> ProviderError:
+        sent = [*keys, *self.headers.values()]
+        sent += [header.value(key) for header, key in zip(self._auth, keys, strict=False)]
+        sent += [unquote(httpx2.URL(self._settings.base_url).password)]
+        secrets = {word for value in sent for word in (value, value.rpartition(" ")[2])}
+        return error_of(self._provider, self.url, problem, self._rules, secrets)
+
+    async def job_error(self, message: str, code: str = "") -> ProviderError:
+        """The error of a job that failed behind an answer of success, by the backend's own rules.
+
+        Args:
+            message: The backend's own words.
+            code: Its stable word, where it has one.
+        """
+        problem = Problem(status=0, codes=(code,) if code else (), message=message)
+        return self._error(problem, await self.keys())
+
+    async def download(self, url: str, *, trusted_hosts: Sequence[str] = ()) -> bytes:
+        """Fetch a finished picture, without any key.
+
+        Raises:
+            DownloadFailed: See `download.fetch`.
+        """
+        from ziggie_image_mcp.provider.download import Source, fetch
+        from ziggie_image_mcp.provider.pictures import MAX_BYTES
+
+        source = Source(
+            home=httpx2.URL(self._settings.base_url),
+            private=self.where != "vendor",
+            trusted_hosts=tuple(trusted_hosts),
+            transport=self._context.transport,
+            resolver=self._context.resolver,
         )
-    if status >= 500:
-        return ProviderUnavailable(
-            provider, f"{where} failed (HTTP {status}); look at the server's log.{header}"
-        )
-    return ProviderError(provider, f"{where} answered HTTP {status}.{header}")
+        return await fetch(url, source, max_bytes=min(MAX_BYTES, self._context.max_answer_bytes))
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """How the backend's certificate is checked."""
+        if self._settings.ca_file is not None:
+            return ssl.create_default_context(cafile=self._settings.ca_file)
+        return self._settings.verify_tls
+
+    async def aclose(self) -> None:
+        """Close the connections. May be called twice."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    def _has_rule(self, answer: Answer) -> bool:
+        problem = self.problem(answer)
+        return any(rule.applies(problem) for rule in self._rules)
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        keys: Sequence[str],
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        files: Files = (),
+        headers: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+        max_bytes: int | None = None,
+    ) -> Answer:
+        sent = dict(self.headers)
+        sent.update({h.name: h.value(k) for h, k in zip(self._auth, keys, strict=False)})
+        sent.update(headers or {})
+        url = f"{self.url}/{path.lstrip('/')}" if path else self.url
+        with anyio.fail_after(self._read_seconds if seconds is None else seconds):
+            async with self._open().stream(
+                method,
+                url,
+                params=params,
+                json=json,
+                data=form,
+                files=list(files) or None,
+                headers=sent,
+                follow_redirects=False,
+            ) as response:
+                most = self._context.max_answer_bytes
+                return await read_answer(response, min(most, max_bytes or most))
+
+    def _open(self) -> httpx2.AsyncClient:
+        if self._client is None:
+            connect = LOOPBACK_CONNECT_SECONDS if self.loopback else CONNECT_SECONDS
+            self._client = httpx2.AsyncClient(
+                transport=self._context.transport,
+                verify=self.tls(),
+                trust_env=not self.loopback,  # a proxy cannot see this machine's own ports
+                timeout=httpx2.Timeout(None, connect=connect),
+                follow_redirects=False,
+            )
+        return self._client
+
+    def _no_answer(self, error: httpx2.RequestError | TimeoutError) -> ProviderError:
+        return transport_error(self._provider, error, self.url, self._fix)
 
 
-def transport_error(
-    provider: str, error: httpx2.RequestError | httpx2.InvalidURL, url: str, fix: str = ""
-) -> ProviderError:
-    """Say what it means that there was no answer at all.
+class _TooLong(Exception):
+    """Raised when an answer has more bytes than are read; the message is the end of a sentence."""
 
-    Args:
-        provider: The provider's name.
-        error: What the HTTP client raised; its text is not quoted.
-        url: The address that was asked.
-        fix: What to do when nothing answers there.
-    """
-    where = public_url(url)
-    then = f"; {fix}" if fix else ""
-    if isinstance(error, httpx2.ConnectError) and "CERTIFICATE" in str(error).upper():
-        return ProviderUnavailable(
-            provider, f"the TLS certificate of {where} is not trusted; add it to the trust store"
-        )
-    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-        return ProviderUnavailable(provider, f"nothing answers at {where}{then}")
-    if isinstance(error, httpx2.ProxyError):
-        return ProviderUnavailable(
-            provider, f"the proxy did not lead to {where}; check HTTP_PROXY and NO_PROXY"
-        )
-    if isinstance(error, httpx2.TimeoutException):
-        return ProviderTimeout(provider, f"{where} answered too late")
-    if isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError):
-        return ProviderUnavailable(provider, f"{where} broke the connection{then}")
-    return ProviderUnavailable(
-        provider, f"{where} could not be asked ({type(error).__name__}); check the base URL"
+
+async def read_answer(response: httpx2.Response, max_bytes: int) -> Answer:
+    """A streamed answer, read to its end, but not beyond so many bytes."""
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > max_bytes:
+            raise _TooLong(f"sent more than {max_bytes >> 20} MB")
+    return Answer(
+        status=response.status_code,
+        content=bytes(content),
+        headers={k.lower(): v for k, v in response.headers.items()},
+        location=response.headers.get("location", ""),
     )
+
+
+@asynccontextmanager
+async def closing(client: HttpClient) -> AsyncGenerator[HttpClient]:
+    """A client for the time of a block."""
+    try:
+        yield client
+    finally:
+        await client.aclose()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ziggie_image_mcp.billing.types import Consent, Spending
 from ziggie_image_mcp.config.config import Budget, Config, Privacy
 from ziggie_image_mcp.inventory.types import Hardware, Survey, Tier
-from ziggie_image_mcp.provider.types import Feature
+from ziggie_image_mcp.provider import pricing
+from ziggie_image_mcp.provider.capabilities import Option, Task
+from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
+from ziggie_image_mcp.provider.pricing import Estimate
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import HistorySnapshot
+
+Estimator = Callable[[ProviderRequest, Model], Estimate | None]
+"""Says what a request would cost. Pure and quick."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +52,14 @@ class RoutingContext:
     """The caps of single providers."""
     promises: Mapping[str, Privacy] = field(default_factory=dict[str, Privacy])
     """How single providers treat prompts, as far as the user said so."""
+    own_hosts: frozenset[str] = frozenset()
+    """Providers of which the user said that they run on hosts of their own (`local: true`)."""
+    estimate: Estimator = pricing.estimate
     requested_model: RequestedModel | None = None
     """The model that request or config asks for; `plan` fills it in."""
-    required_features: frozenset[Feature] = frozenset()
-    """What the request asks of a model; `plan` fills it in."""
+    task: Task = "text_to_image"
+    """What the request asks for; `plan` fills it in."""
+    options: frozenset[Option] = frozenset()
+    """What it asks of a model beside the task; `plan` fills it in."""
     trust_breakers: bool = True
     """False where every free route is paused: then a paused one is better than none."""

@@ -9,6 +9,7 @@ from ziggie_image_mcp.billing.money import dollars, usd
 from ziggie_image_mcp.billing.types import Quote
 from ziggie_image_mcp.errors import ConsentRequired, ImageError
 from ziggie_image_mcp.inventory.types import reason_sentence
+from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.errors import NoRoute
@@ -26,7 +27,7 @@ def explain_money(
     `tried` has provider and model of those routes, which cost `spent` 1e-6 USD together.
     """
     remaining = tuple(m for m in context.survey.models if (m.provider, m.id) not in attempted)
-    paid = tuple(m for m in remaining if m.price_micro_usd != 0)
+    paid = tuple(m for m in remaining if not is_free(m.prices))
     open_ = planner.offer(replace(context, survey=replace(context.survey, models=paid)))
     offer = _offer(open_, spent)
     if offer:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ziggie_image_mcp.provider.types import Model, ProviderRequest
-from ziggie_image_mcp.routing import sizing
+from ziggie_image_mcp.assets.region import Placement
+from ziggie_image_mcp.inventory.types import Reason
+from ziggie_image_mcp.provider.capabilities import TaskCapability
+from ziggie_image_mcp.provider.nouns import Control, Model, ProviderRequest
+from ziggie_image_mcp.provider.sizes import native_size
 from ziggie_image_mcp.routing.context import RoutingContext
-from ziggie_image_mcp.routing.rules import (
-    settings_of,
-)
+from ziggie_image_mcp.routing.rules import settings_of
+from ziggie_image_mcp.routing.sizing import FittedSize, fit_size
 
 
 class FittedRequest(NamedTuple):
@@ -18,63 +20,84 @@ class FittedRequest(NamedTuple):
     request: ProviderRequest
     notes: tuple[str, ...]
     work: float
+    reason: Reason | None = None
+    """Why the model cannot serve it; then its size is only the nearest."""
+    placement: Placement | None = None
 
 
-def work_units(model: Model, request: ProviderRequest) -> float:
+def work_units(capability: TaskCapability, model: Model, request: ProviderRequest) -> float:
     """How many pictures of native size and default steps a request is worth."""
-    work = (request.width * request.height) / (model.native_width * model.native_height)
-    if request.steps and model.default_steps:
-        work *= request.steps / model.default_steps
+    native = native_size(capability.sizes)
+    work = (request.width * request.height) / (native.width * native.height)
+    if request.steps and model.defaults.steps:
+        work *= request.steps / model.defaults.steps
     return work * request.num_images
 
 
 def fit_request(
-    model: Model, ctx: RoutingContext, known: dict[object, FittedRequest]
+    model: Model,
+    capability: TaskCapability,
+    ctx: RoutingContext,
+    known: dict[object, FittedRequest],
 ) -> FittedRequest:
     """Models of one kind share their request, among a thousand files."""
+    own, defaults = settings_of(model, ctx.config), model.defaults
+    named = ctx.request.aspect_ratio or model.distilled or model.demo  # it stands in the notes
     kind = (
-        model.features,
-        model.native_width,
-        model.native_height,
-        model.min_side,
-        model.max_side,
-        model.multiple_of,
-        model.default_steps,
-        model.default_guidance,
-        model.id if model.distilled or ctx.config.models or ctx.request.aspect_ratio else "",
+        *(id(capability), id(own), model.id if named else ""),
+        *(defaults.steps, defaults.guidance_scale, defaults.quality),
     )
     fitted = known.get(kind)
     if fitted is None:
-        request, notes = _request(model, ctx)
-        fitted = known[kind] = FittedRequest(request, tuple(notes), work_units(model, request))
+        fitted = known[kind] = _fit(model, capability, ctx)
     return fitted
 
 
-def _request(model: Model, ctx: RoutingContext) -> tuple[ProviderRequest, list[str]]:
+def _fit(model: Model, capability: TaskCapability, ctx: RoutingContext) -> FittedRequest:
+    size = fit_size(capability.sizes, ctx.request, model.id, lenient=model.demo)
+    request, notes = _request(model, capability, ctx, size)
+    return FittedRequest(
+        request=request,
+        notes=(*size.notes, *notes),
+        work=work_units(capability, model, request),
+        reason=size.reason,
+        placement=size.placement,
+    )
+
+
+def _request(
+    model: Model, capability: TaskCapability, ctx: RoutingContext, fitted: FittedSize
+) -> tuple[ProviderRequest, list[str]]:
     request, defaults, notes = ctx.request, ctx.config.default_settings, list[str]()
-    own = settings_of(model, ctx.config)
-    width, height = sizing.resolve(model, request, notes)
+    own, options = settings_of(model, ctx.config), capability.options
     steps, guidance = request.steps, request.guidance_scale
     preset: float | None
-    if steps is None and "steps" in model.features:
+    if steps is None and "steps" in options:
         general = None if model.distilled else defaults.steps
-        steps = own.steps or general or model.default_steps
+        steps = own.steps or general or model.defaults.steps
         if model.distilled and defaults.steps not in (None, steps):
             notes.append(f"defaultSettings.steps left out: {model.id} is distilled for {steps}")
-    if guidance is None and "guidance_scale" in model.features:
+    if guidance is None and "guidance_scale" in options:
         preset = None if model.distilled else defaults.cfg
         guidance = next(
-            (g for g in (own.guidance_scale, preset, model.default_guidance) if g is not None), None
+            (
+                g
+                for g in (own.guidance_scale, preset, model.defaults.guidance_scale)
+                if g is not None
+            ),
+            None,
         )
     sampler, scheduler = request.sampler, request.scheduler
     if not model.distilled:
-        sampler = sampler or (defaults.sampler if "sampler" in model.features else None)
-        scheduler = scheduler or (defaults.scheduler if "scheduler" in model.features else None)
+        sampler = sampler or (defaults.sampler if "sampler" in options else None)
+        scheduler = scheduler or (defaults.scheduler if "scheduler" in options else None)
     return ProviderRequest(
+        task=ctx.task,
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
-        width=width,
-        height=height,
+        width=fitted.size.width,
+        height=fitted.size.height,
+        bucket=fitted.bucket,
         num_images=request.num_images,
         seed=request.seed if request.seed is not None else 0,
         steps=steps,
@@ -82,6 +105,17 @@ def _request(model: Model, ctx: RoutingContext) -> tuple[ProviderRequest, list[s
         sampler=sampler,
         scheduler=scheduler,
         strength=request.strength,
+        quality=model.defaults.quality,
+        transparent=request.transparent,
+        seamless=request.seamless,
+        style=request.style,
+        factor=request.upscale,
         image_id=request.image.id if request.image else "",
         mask_id=request.mask.id if request.mask else "",
+        reference_ids=tuple(image.id for image in request.references),
+        loras=request.loras,
+        control=tuple(
+            Control(kind=c.kind, image_id=c.image.id, weight=c.weight, compute=c.compute)
+            for c in request.control
+        ),
     ), notes

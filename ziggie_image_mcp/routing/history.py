@@ -26,16 +26,11 @@ from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.config.config import data_dir
 from ziggie_image_mcp.errors import (
-    AuthenticationFailed,
-    ContentRefused,
     DependencyMissing,
     ImageError,
     ModelMissing,
-    OutOfMemory,
-    PaymentRequired,
     ProviderError,
     RateLimited,
-    RequestRejected,
 )
 from ziggie_image_mcp.routing.circuit_breaker import (
     EVERY_MODEL,
@@ -57,8 +52,9 @@ PROBE_SECONDS = 60.0
 PROBING = "PROBING"
 """The code of a breaker that one request is trying."""
 
-_BLAMELESS = (OutOfMemory, RequestRejected, ContentRefused, ModelMissing, DependencyMissing)
-"""They say something of the request or of what is installed, and nothing of the provider's health.
+_BLAMELESS = (ModelMissing, DependencyMissing)
+"""They say something of what is installed, as an error of the scope `request` does of the request,
+and nothing of the provider's health.
 
 Where they stand against a model, a rule of the policy says so."""
 
@@ -158,8 +154,8 @@ class History:
         """Count a failure that says something of the provider's health, and open the breaker."""
         if not isinstance(error, ProviderError):
             return
-        blameless = isinstance(error, _BLAMELESS)
-        whole = isinstance(error, (AuthenticationFailed, PaymentRequired))
+        blameless = error.scope == "request" or isinstance(error, _BLAMELESS)
+        whole = error.scope in ("account", "provider")
         jitter = self._chance() * JITTER
 
         def work(tables: Tables) -> None:

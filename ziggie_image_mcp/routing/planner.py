@@ -6,6 +6,7 @@ user's `preference`; they are judgements, not measurements.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
 
@@ -13,16 +14,17 @@ from ziggie_image_mcp.billing.types import Quote
 from ziggie_image_mcp.errors import nearest_words
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Reason, Rejection
-from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.provider.nouns import Model, is_local
+from ziggie_image_mcp.provider.pricing import FREE, Estimate, is_free
 from ziggie_image_mcp.routing.context import RoutingContext
-from ziggie_image_mcp.routing.fit import FittedRequest
-from ziggie_image_mcp.routing.rules import (
-    features_of,
-    find_requested_model,
-    rules_for,
-)
+from ziggie_image_mcp.routing.fit import FittedRequest, fit_request
+from ziggie_image_mcp.routing.request import options_asked, task_of
+from ziggie_image_mcp.routing.rules import find_requested_model, rules_for
+from ziggie_image_mcp.routing.rules_money import MoneyRule, money_rules_for, price_unknown
 from ziggie_image_mcp.routing.scoring import describe_route, score_candidate
 from ziggie_image_mcp.routing.types import Candidate, Plan
+
+_NOTHING = Estimate(expected=0, upper=0)
 
 
 def plan(ctx: RoutingContext) -> Plan:
@@ -42,20 +44,28 @@ def _plan(ctx: RoutingContext) -> Plan:
     ctx = replace(
         ctx,
         requested_model=find_requested_model(ctx),
-        required_features=features_of(ctx.request),
+        task=task_of(ctx.request),
+        options=options_asked(ctx.request),
     )
     ranked: list[tuple[float, bool, str, str, Candidate]] = []
     rejected = list(ctx.survey.rejected)
-    (for_free, for_money), fitted = rules_for(ctx), dict[object, FittedRequest]()
+    rules, money_rules = rules_for(ctx), money_rules_for(ctx)
+    known, task = dict[object, FittedRequest](), ctx.task
     for model in ctx.survey.models:
-        rules = for_free if model.price_micro_usd == 0 else for_money
         reasons = [r for rule in rules if (r := rule(model, ctx)) is not None]
-        if not reasons:
-            one, timed, cold = score_candidate(model, ctx, fitted)
-            if one.seconds <= ctx.config.deadline or not timed:
-                ranked.append((one.score, cold, model.provider, model.id, one))
-                continue
-            reasons.append(_too_slow(one, ctx.config.deadline))
+        capability, estimate = model.tasks.get(task), _NOTHING
+        if capability is not None:
+            fitted = fit_request(model, capability, ctx, known)
+            if fitted.reason is not None:
+                reasons.append(fitted.reason)
+            if model.prices is not FREE:
+                estimate = _estimate(model, fitted, ctx, money_rules, reasons)
+            if not reasons:
+                one, timed, cold = score_candidate(model, ctx, fitted, estimate)
+                if one.seconds <= ctx.config.deadline or not timed:
+                    ranked.append((one.score, cold, model.provider, model.id, one))
+                    continue
+                reasons.append(_too_slow(one, ctx.config.deadline))
         rejected.append(Rejection(provider=model.provider, model=model.id, reasons=tuple(reasons)))
     ranked.sort(key=itemgetter(0, 1, 2, 3))
     rejected.sort(key=lambda r: (len(r.reasons), r.provider, r.model or ""))
@@ -63,6 +73,27 @@ def _plan(ctx: RoutingContext) -> Plan:
     if candidates:
         candidates[0] = _best(candidates[0], len(candidates), ctx)
     return Plan(candidates=tuple(candidates), rejected=tuple(rejected))
+
+
+def _estimate(
+    model: Model,
+    fitted: FittedRequest,
+    ctx: RoutingContext,
+    money_rules: Sequence[MoneyRule],
+    reasons: list[Reason],
+) -> Estimate:
+    """What the request would cost; what stands against paying it goes to `reasons`."""
+    if is_free(model.prices):
+        return _NOTHING
+    estimate = ctx.estimate(fitted.request, model)
+    if estimate is None:
+        reasons.append(price_unknown(model))
+        return _NOTHING
+    for rule in money_rules:
+        reason = rule(model, estimate.upper, ctx)
+        if reason is not None:
+            reasons.append(reason)
+    return estimate
 
 
 def quote(ctx: RoutingContext, decided: Plan) -> Quote | None:
@@ -112,7 +143,7 @@ def _too_slow(one: Candidate, deadline: int) -> Reason:
 def _best(one: Candidate, count: int, ctx: RoutingContext) -> Candidate:
     """The first of them all, with the word why it is."""
     model = one.model
-    facts = (model.local, one.cost_micro_usd, one.seconds, one.wait_seconds, model.quality)
+    facts = (is_local(model), one.cost_micro_usd, one.seconds, one.wait_seconds, model.quality)
     return replace(one, why=describe_route(_lead(model, count, ctx), *facts))
 
 
@@ -132,4 +163,5 @@ def _lead(model: Model, count: int, ctx: RoutingContext) -> str:
         return f"{kind}, as asked"
     if count == 1:
         return "the only model that can"
-    return f"best of {count} by preference {ctx.config.preference!r}"
+    preference = ctx.request.preference or ctx.config.preference
+    return f"best of {count} by preference {preference!r}"

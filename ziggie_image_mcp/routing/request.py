@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from dataclasses import dataclass as plain_dataclass
@@ -20,13 +18,14 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_type_hi
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from ziggie_image_mcp.errors import InvalidRequest
-from ziggie_image_mcp.provider.types import OutputFormat
+from ziggie_image_mcp.provider.capabilities import Option, OutputFormat, Task
+from ziggie_image_mcp.provider.nouns import Lora
 from ziggie_image_mcp.storage.types import InputImage
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 QualityTier = Literal["draft", "standard", "high"]
+Preference = Literal["cost", "balanced", "speed", "quality"]
 
 FINGERPRINT_VERSION = 2
 """Of fingerprints and batch ids. Version 1 was a hash of Python's repr of all fields."""
@@ -45,6 +44,18 @@ class Argument:
     about: str = ""
     edit: str = ""
     options: tuple[str, ...] = ()
+
+
+@plain_dataclass(frozen=True, kw_only=True)
+class ControlImage:
+    """A picture that guides the composition."""
+
+    kind: str
+    """As canny, depth, pose."""
+    image: InputImage
+    weight: float = 1.0
+    compute: bool = False
+    """True: the engine makes the map out of the picture; False: the picture is the map."""
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -106,6 +117,9 @@ class ImageRequest:
         ),
     ] = None
     quality: Annotated[QualityTier | None, Argument(about="At least this good a model.")] = None
+    preference: Annotated[Preference | None, Argument(about="What counts most for this call.")] = (
+        None
+    )
     max_cost_usd: Annotated[
         float | None,
         Argument(
@@ -141,6 +155,20 @@ class ImageRequest:
     """The picture to change. Without one the request is text to image."""
     mask: Annotated[InputImage | None, Argument()] = None
     """White is painted anew, black stays; of the same size as the image."""
+    references: Annotated[tuple[InputImage, ...], Argument()] = ()
+    """Pictures of what should appear, or of the style."""
+    loras: Annotated[tuple[Lora, ...], Argument()] = ()
+    control: Annotated[tuple[ControlImage, ...], Argument()] = ()
+    transparent: Annotated[bool, Argument(about="A really transparent ground.")] = False
+    """Checked on the file: where nothing of it is transparent, the attempt failed."""
+    seamless: Annotated[bool, Argument()] = False
+    """A tile whose edges meet."""
+    style: Annotated[str, Argument()] = ""
+    """In the vendor's words."""
+    upscale: Annotated[int | None, Argument()] = None
+    """How many times the image's sides are to grow."""
+    remove_background: Annotated[bool, Argument()] = False
+    """Of the image."""
 
 
 @plain_dataclass(frozen=True, kw_only=True)
@@ -207,7 +235,16 @@ def with_parameters(parameters: Sequence[inspect.Parameter]) -> Callable[[Functi
 
 
 STEERING = frozenset(
-    ("provider", "model", "quality", "max_cost_usd", "allow_paid", "output_format", "file_name")
+    (
+        "provider",
+        "model",
+        "quality",
+        "preference",
+        "max_cost_usd",
+        "allow_paid",
+        "output_format",
+        "file_name",
+    )
 )
 """Fields that change which route is taken, or where the picture goes, and not what it shows."""
 
@@ -215,7 +252,38 @@ STEERING = frozenset(
 def set_fields(request: ImageRequest) -> dict[str, Any]:
     """The fields that differ from their defaults, as JSON has them."""
     values: dict[str, Any] = _adapter().dump_python(request, mode="json", exclude_defaults=True)
+    for image in (values.get("image"), values.get("mask")):
+        if image is not None:
+            image.pop("box", None)  # it follows from the picture
     return values
+
+
+def task_of(request: ImageRequest) -> Task:
+    """What a model must be able to do to serve this request."""
+    if request.remove_background:
+        return "remove_background"
+    if request.upscale is not None:
+        return "upscale"
+    if request.image is None:
+        return "text_to_image"
+    return "image_to_image" if request.mask is None else "inpaint"
+
+
+def options_asked(request: ImageRequest) -> frozenset[Option]:
+    """What a model must honour beside the task to serve this request."""
+    asked: dict[Option, bool] = {
+        "strength": request.strength is not None,
+        "negative_prompt": bool(request.negative_prompt.strip()),
+        "seed": request.seed is not None,
+        "steps": request.steps is not None,
+        "guidance_scale": request.guidance_scale is not None,
+        "sampler": request.sampler is not None,
+        "scheduler": request.scheduler is not None,
+        "transparent": request.transparent,
+        "seamless": request.seamless,
+        "style": bool(request.style),
+    }
+    return frozenset(option for option, is_asked in asked.items() if is_asked)
 
 
 @cache
@@ -242,84 +310,3 @@ def digest(facts: Mapping[str, Any]) -> str:
     """SHA-256, in hexadecimal, of facts as canonical JSON."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-MAX_SIDE = 16_384
-MAX_PROMPT = 10_000
-MAX_IMAGES = 16
-MAX_SEED = 2**32 - 1
-
-
-def check_request(request: ImageRequest) -> None:
-    """Refuse what no provider could honour.
-
-    Raises:
-        InvalidRequest: Names the field, its value and what would be accepted.
-    """
-    if not request.prompt.strip():
-        raise InvalidRequest("prompt", request.prompt, "say what the picture shows")
-    for field in ("prompt", "negative_prompt"):
-        if len(getattr(request, field)) > MAX_PROMPT:
-            raise InvalidRequest(field, getattr(request, field), f"at most {MAX_PROMPT} characters")
-    for field, value in (("width", request.width), ("height", request.height)):
-        if value is not None and not 16 <= value <= MAX_SIDE:
-            raise InvalidRequest(field, value, f"16 to {MAX_SIDE} pixels, or leave it out")
-    if (request.width is None) != (request.height is None):
-        present = "width" if request.height is None else "height"
-        other = "height" if present == "width" else "width"
-        raise InvalidRequest(present, getattr(request, present), f"give {other} too, or neither")
-    if request.aspect_ratio is not None:
-        ratio(request.aspect_ratio)
-        if request.width is not None:
-            raise InvalidRequest(
-                "aspect_ratio", request.aspect_ratio, "give it or width and height, not both"
-            )
-    if not 1 <= request.num_images <= MAX_IMAGES:
-        raise InvalidRequest("num_images", request.num_images, f"1 to {MAX_IMAGES}")
-    if request.seed is not None and not 0 <= request.seed <= MAX_SEED:
-        raise InvalidRequest("seed", request.seed, f"0 to {MAX_SEED}, or leave it out")
-    if request.steps is not None and not 1 <= request.steps <= 500:
-        raise InvalidRequest("steps", request.steps, "1 to 500, or leave it out")
-    if request.guidance_scale is not None and not (
-        math.isfinite(request.guidance_scale) and 0 <= request.guidance_scale <= 50
-    ):
-        raise InvalidRequest("guidance_scale", request.guidance_scale, "0 to 50, or leave it out")
-    if request.strength is not None:
-        if not (math.isfinite(request.strength) and 0 < request.strength <= 1):
-            raise InvalidRequest("strength", request.strength, "above 0 and up to 1")
-        if request.image is None:
-            raise InvalidRequest("strength", request.strength, "it needs an image to change")
-    if request.mask is not None:
-        check_mask(request.image, request.mask)
-    limit = request.max_cost_usd
-    if limit is not None and not (math.isfinite(limit) and limit >= 0):
-        raise InvalidRequest("max_cost_usd", limit, "US dollars, 0 or more, or leave it out")
-
-
-def ratio(text: str) -> float:
-    """Width by height of a text as "16:9".
-
-    Raises:
-        InvalidRequest: It is no ratio between 1:4 and 4:1.
-    """
-    match = re.fullmatch(r"\s*(\d{1,4})\s*[:x/]\s*(\d{1,4})\s*", text)
-    if match is None or int(match[1]) == 0 or int(match[2]) == 0:
-        raise InvalidRequest("aspect_ratio", text, 'two whole numbers, as "16:9"')
-    quotient = int(match[1]) / int(match[2])
-    if not 1 / 4 <= quotient <= 4:
-        raise InvalidRequest("aspect_ratio", text, "between 1:4 and 4:1")
-    return quotient
-
-
-def check_mask(image: InputImage | None, mask: InputImage) -> None:
-    """Refuse a mask that does not lie on its image.
-
-    Raises:
-        InvalidRequest: There is no image, or it has another size.
-    """
-    size = f"{mask.width}x{mask.height}"
-    if image is None:
-        raise InvalidRequest("mask", size, "it needs an image to lie on")
-    if (mask.width, mask.height) != (image.width, image.height):
-        fix = f"make it {image.width}x{image.height}, as the image is"
-        raise InvalidRequest("mask", size, fix)

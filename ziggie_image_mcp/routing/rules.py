@@ -11,26 +11,22 @@ from ziggie_image_mcp.config.config import PRIVACY_OF_CLOUD, Config, ModelSettin
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Reason
-from ziggie_image_mcp.provider.types import Feature, Model
+from ziggie_image_mcp.provider.capabilities import ControlSupport, Option
+from ziggie_image_mcp.provider.nouns import Model, is_local, is_present
+from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.routing.circuit_breaker import open_breaker
 from ziggie_image_mcp.routing.context import RequestedModel, RoutingContext
-from ziggie_image_mcp.routing.request import ImageRequest
-from ziggie_image_mcp.routing.rules_money import (
-    NO_BUDGET,
-    budget,
-    consent,
-    max_cost,
-    price,
-    price_age,
-    reason,
-)
-from ziggie_image_mcp.routing.sizing import nearest_side
+from ziggie_image_mcp.routing.prompt_length import prompt_length
+from ziggie_image_mcp.routing.rules_money import reason
 
 _TIERS = {"draft": 0.0, "standard": 6.0, "high": 8.5}
 """The quality that a tier asks for, of 10."""
 
 DISK_BYTES = 200_000_000
 """Room for the pictures of one call, with some to spare."""
+
+LONG = 60
+"""Characters up to which no prompt is too long for any model."""
 
 _NOT_SET = ModelSettings()
 
@@ -100,7 +96,7 @@ def mode(model: Model, ctx: RoutingContext) -> Reason | None:
     """Keep to the kind of route that request and config ask for."""
     for where, target in (("provider", ctx.request.provider), ("config", ctx.config.provider)):
         if target in (None, "auto", "local", "cloud", model.provider):
-            kind = "local" if model.local else "cloud"
+            kind = "local" if is_local(model) else "cloud"
             if target in ("local", "cloud") and target != kind:
                 return reason("MODE_EXCLUDED", f"a {kind} model", f"{target} only ({where})", "")
             continue
@@ -112,7 +108,9 @@ def mode(model: Model, ctx: RoutingContext) -> Reason | None:
 def privacy(model: Model, ctx: RoutingContext) -> Reason | None:
     """Keep prompts on this machine when the user said so."""
     target, promised = ctx.config.privacy, ctx.promises.get(model.provider)
-    if model.local or target == "any":
+    if target == "any" or model.where == "this_machine":
+        return None
+    if model.where == "own_network" and model.provider in ctx.own_hosts:
         return None
     have, fix = "a model off this machine", ""
     if target != "local_only":
@@ -120,6 +118,9 @@ def privacy(model: Model, ctx: RoutingContext) -> Reason | None:
             return None
         fix = f'if its maker promised you that, set providers.{model.provider}.privacy: "{target}"'
         have += f" that promised {promised}" if promised else ", of which no promise is known"
+    if model.where == "own_network":
+        have = "a model on another host"
+        fix = f"if that host is yours, set providers.{model.provider}.local: true"
     return reason("PRIVACY", have, f"privacy: {target}", fix)
 
 
@@ -156,21 +157,30 @@ def find_requested_model(ctx: RoutingContext) -> RequestedModel | None:
 def _named(target: str, ctx: RoutingContext) -> tuple[frozenset[tuple[str, str]], bool]:
     """Provider and id of the models of this name, and whether one of them is installed."""
     selected = _called(ctx.survey.models, target, ctx.config)
-    return frozenset((m.provider, m.id) for m in selected), any(m.installed for m in selected)
+    return frozenset((m.provider, m.id) for m in selected), any(is_present(m) for m in selected)
 
 
 def installed(model: Model, ctx: RoutingContext) -> Reason | None:
-    """Drop models of which something is missing."""
-    if model.installed:
+    """Drop models of which something is missing, and those that cannot be run here."""
+    if is_present(model):
         return None
-    return reason("NOT_INSTALLED", "not installed", model.id, model.how_to_install)
+    have = "not installed" if model.state == "missing" else "unusable"
+    return reason("NOT_INSTALLED", have, model.id, model.fix)
+
+
+def deprecated(model: Model, ctx: RoutingContext) -> Reason | None:
+    """Drop models that their vendor has taken away."""
+    if model.deprecated_on is None or ctx.now.date() < model.deprecated_on:
+        return None
+    have = f"taken away by its vendor on {model.deprecated_on}"
+    return reason("DEPRECATED", have, "a model that is still served", "use a newer one")
 
 
 def demo(model: Model, ctx: RoutingContext) -> Reason | None:
     """Use the demo model only by name, or on a machine with nothing else."""
     if not model.demo or (ctx.request.model and matches(model, ctx.request.model, ctx.config)):
         return None
-    real = [m for m in ctx.survey.models if not m.demo and m.installed]
+    real = [m for m in ctx.survey.models if not m.demo and is_present(m)]
     if real:
         have = f"{len(real)} real model{'s' if len(real) > 1 else ''}, as {real[0].id}"
         return reason("DEMO_ONLY", have, "no other model", f'ask for model "{model.id}"')
@@ -181,84 +191,81 @@ def demo(model: Model, ctx: RoutingContext) -> Reason | None:
     return None
 
 
-def features_of(request: ImageRequest) -> frozenset[Feature]:
-    """What a model must honour to serve this request."""
-    asked_name: dict[Feature, bool] = {
-        "text_to_image": request.image is None,
-        "image_to_image": request.image is not None and request.mask is None,
-        "inpaint": request.mask is not None,
-        "strength": request.strength is not None,
-        "negative_prompt": bool(request.negative_prompt.strip()),
-        "seed": request.seed is not None,
-        "steps": request.steps is not None,
-        "guidance_scale": request.guidance_scale is not None,
-        "sampler": request.sampler is not None,
-        "scheduler": request.scheduler is not None,
-    }
-    return frozenset(feature for feature, target in asked_name.items() if target)
+def all_options(model: Model) -> frozenset[Option]:
+    """What the model honours in one task or another."""
+    return frozenset(o for capability in model.tasks.values() for o in capability.options)
 
 
-def feature(model: Model, ctx: RoutingContext) -> Reason | None:
+def task(model: Model, ctx: RoutingContext) -> Reason | None:
+    """Drop models that do not do what is asked for."""
+    if ctx.task in model.tasks:
+        return None
+    return reason("FEATURE_UNSUPPORTED", f"no {ctx.task}", ctx.task, model.fix)
+
+
+def options(model: Model, ctx: RoutingContext) -> Reason | None:
     """Drop models that would ignore something that was asked for."""
-    if ctx.required_features <= model.features:
+    capability = model.tasks.get(ctx.task)
+    honoured = capability.options if capability is not None else all_options(model)
+    if ctx.options <= honoured:
         return None
-    missing = sorted(ctx.required_features - model.features)
-    purpose = {"text_to_image", "image_to_image", "inpaint"}.intersection(missing)
-    fix = model.how_to_install if purpose else f"leave out {', '.join(missing)}"
-    return reason("FEATURE_UNSUPPORTED", "no " + ", ".join(missing), ", ".join(missing), fix)
+    missing = ", ".join(sorted(ctx.options - honoured))
+    return reason("FEATURE_UNSUPPORTED", f"no {missing}", missing, f"leave out {missing}")
 
 
-def size(model: Model, ctx: RoutingContext) -> Reason | None:
-    """Drop models that cannot make a picture of exactly this size."""
-    w, h = ctx.request.width, ctx.request.height
-    if w is None or h is None:
+def additions(model: Model, ctx: RoutingContext) -> Reason | None:
+    """Drop models that take not all references, LoRAs, control pictures or the factor."""
+    capability, request = model.tasks.get(ctx.task), ctx.request
+    if capability is None:
         return None
-    inside = model.min_side <= min(w, h) and max(w, h) <= model.max_side
-    step = model.multiple_of
-    most = model.max_pixels
-    if inside and w % step == 0 and h % step == 0:
-        if model.min_pixels <= w * h and (most is None or w * h <= most):
-            return None
-        have = f"{model.min_pixels:,} to {most or model.max_side**2:,} pixels in all"
-        fix = "ask for another size, or leave out width and height"
-        return reason("SIZE_UNSUPPORTED", have, f"{w}x{h}", fix)
-    return _other_size(w, h, model.min_side, model.max_side, step)
-
-
-@lru_cache(maxsize=256)
-def _other_size(w: int, h: int, least: int, most: int, step: int) -> Reason:
-    have = f"{least} to {most} px in steps of {step}"
-    near = "x".join(str(nearest_side(side, least, most, step)) for side in (w, h))
-    fix = f"ask for {near}, or leave out width and height"
-    return reason("SIZE_UNSUPPORTED", have, f"{w}x{h}", fix)
+    if len(request.references) > capability.max_references:
+        have = f"at most {capability.max_references} references"
+        need = f"{len(request.references)} references"
+        return reason("FEATURE_UNSUPPORTED", have, need, "give fewer references")
+    most = capability.loras.max_count if capability.loras else 0
+    if len(request.loras) > most:
+        have, need = f"at most {most} LoRAs", f"{len(request.loras)} LoRAs"
+        return reason("FEATURE_UNSUPPORTED", have, need, "leave out loras")
+    control = capability.control or ControlSupport(max_count=0)
+    if len(request.control) > control.max_count:
+        have, need = f"at most {control.max_count} control pictures", f"{len(request.control)}"
+        return reason("FEATURE_UNSUPPORTED", have, need, "leave out control")
+    for item in request.control:
+        if item.kind not in (control.computed if item.compute else control.kinds):
+            have = ", ".join(sorted(control.kinds | control.computed))
+            return reason("FEATURE_UNSUPPORTED", have, f"control {item.kind}", "another kind")
+    if request.upscale is not None and request.upscale not in capability.factors:
+        have = "times ".join(map(str, capability.factors)) or "no factor"
+        return reason("FEATURE_UNSUPPORTED", have, f"upscale {request.upscale}", "another factor")
+    return None
 
 
 def count(model: Model, ctx: RoutingContext) -> Reason | None:
     """Drop models that cannot make so many pictures in one call."""
-    if ctx.request.num_images <= model.max_images:
+    capability = model.tasks.get(ctx.task)
+    if capability is None or ctx.request.num_images <= capability.max_images:
         return None
-    have, need = f"at most {model.max_images}", f"num_images {ctx.request.num_images}"
+    have, need = f"at most {capability.max_images}", f"num_images {ctx.request.num_images}"
     return reason("COUNT_UNSUPPORTED", have, need, "ask for fewer at a time")
 
 
 def memory(model: Model, ctx: RoutingContext) -> Reason | None:
     """Drop models that do not fit this machine. An engine of its own does its own fitting."""
-    if model.remote or not model.local:
+    if model.memory.managed or model.where != "this_machine":
         return None
+    vram_bytes, ram_bytes = model.memory.vram_bytes, model.memory.ram_bytes
     fits_gpu = (
-        ctx.gpu_memory is not None
-        and model.vram_bytes is not None
-        and model.vram_bytes <= ctx.gpu_memory
+        ctx.gpu_memory is not None and vram_bytes is not None and vram_bytes <= ctx.gpu_memory
     )
     if fits_gpu:
         return None
     ram = ctx.hardware.ram_available
-    if model.ram_bytes is None or ram is None or model.ram_bytes <= ram:
+    if ram_bytes is None or ram is None or ram_bytes <= ram:
         return None
     have = f"{_gb(ram)} RAM free"
     if ctx.gpu_memory is not None:
         have = f"{_gb(ctx.gpu_memory)} GPU memory and {have}"
-    need = f"{_gb(model.vram_bytes)} GPU memory or {_gb(model.ram_bytes)} RAM"
+    need = f"{_gb(vram_bytes)} GPU memory or {_gb(ram_bytes)} RAM"
     return reason("MEMORY_INSUFFICIENT", have, need, "close other programs, or use a smaller one")
 
 
@@ -303,7 +310,7 @@ def breaker(model: Model, ctx: RoutingContext) -> Reason | None:
     selected = open_breaker(ctx.history, model.provider, model.id, ctx.now)
     if selected is None or selected.open_until is None:
         return None
-    if model.price_micro_usd == 0 and not ctx.trust_breakers:
+    if is_free(model.prices) and not ctx.trust_breakers:
         return None
     code = "RATE_LIMITED" if selected.code == "RATE_LIMITED" else "CIRCUIT_OPEN"
     wait = max(1, round((selected.open_until - ctx.now).total_seconds()))
@@ -329,12 +336,9 @@ def _some_are_off(ctx: RoutingContext) -> bool:
     return any(not own.enabled for own in ctx.config.models.values())
 
 
-def _capped(ctx: RoutingContext) -> bool:
-    return ctx.config.budget != NO_BUDGET or bool(ctx.own_budgets)
-
-
-def _never_pays(ctx: RoutingContext) -> bool:
-    return ctx.config.allow_paid_fallback == "never"
+def _has_additions(ctx: RoutingContext) -> bool:
+    request = ctx.request
+    return bool(request.references or request.loras or request.control or request.upscale)
 
 
 Rule = Callable[[Model, RoutingContext], Reason | None]
@@ -347,8 +351,11 @@ RULES: _Rules = (
     (name, lambda ctx: ctx.requested_model is not None),
     (installed, _always),
     (demo, lambda ctx: any(m.demo for m in ctx.survey.models)),
-    (feature, _always),
-    (size, lambda ctx: ctx.request.width is not None),
+    (deprecated, lambda ctx: any(m.deprecated_on is not None for m in ctx.survey.models)),
+    (task, _always),
+    (options, lambda ctx: bool(ctx.options)),
+    (additions, _has_additions),
+    (prompt_length, lambda ctx: len(ctx.request.prompt + ctx.request.negative_prompt) > LONG),
     (count, lambda ctx: ctx.request.num_images > 1),
     (memory, _always),
     (disk, lambda ctx: ctx.hardware.disk_free is not None),
@@ -359,20 +366,10 @@ RULES: _Rules = (
 )
 """Each rule, and whether it could say anything to this request at all: most stay silent."""
 
-MONEY_RULES: _Rules = (
-    (price, lambda ctx: any(m.price_micro_usd is None for m in ctx.survey.models)),
-    (price_age, lambda ctx: any(m.price_as_of is not None for m in ctx.survey.models)),
-    (max_cost, lambda ctx: ctx.request.max_cost_usd is not None),
-    (budget, _capped),
-    (consent, lambda ctx: not ctx.request.allow_paid or _never_pays(ctx)),
-)
-"""The same for models that are not free."""
 
-
-def rules_for(ctx: RoutingContext) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-    """The rules that could say no to a free model, and those for one that is not."""
-    every = tuple(rule for rule, may_speak in RULES if may_speak(ctx))
-    return every, every + tuple(rule for rule, may_speak in MONEY_RULES if may_speak(ctx))
+def rules_for(ctx: RoutingContext) -> tuple[Rule, ...]:
+    """The rules that could say no to this request."""
+    return tuple(rule for rule, may_speak in RULES if may_speak(ctx))
 
 
 def _gb(size: int | None) -> str:

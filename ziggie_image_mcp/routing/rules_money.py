@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ziggie_image_mcp.billing.money import dollars, micro_usd, usd
 from ziggie_image_mcp.config.config import Budget
 from ziggie_image_mcp.inventory.types import Reason
-from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.provider.nouns import Model
+from ziggie_image_mcp.provider.pricing import PriceBook
 from ziggie_image_mcp.routing.context import RoutingContext
-from ziggie_image_mcp.routing.request import ImageRequest
-from ziggie_image_mcp.routing.sizing import resolve
 
 PRICE_DAYS = 365
 """Prices fall and rise; one of last year is a guess."""
@@ -16,40 +17,40 @@ PRICE_DAYS = 365
 NO_BUDGET = Budget()
 
 
-def price(model: Model, ctx: RoutingContext) -> Reason | None:
-    """Drop models whose price nobody knows: unknown is not zero."""
-    if model.price_micro_usd is not None:
-        return None
-    fix = f"set the price in providers.{model.provider}.models"
+def price_unknown(model: Model) -> Reason:
+    """Why a model whose price nobody knows is not used: unknown is not zero."""
+    key = f"providers.{model.provider}.models.{model.id}.priceUsd"
+    fix = f"set {key} to what a picture costs; 0 where it costs nothing"
     return reason("PRICE_UNKNOWN", "no price", "a known price", fix)
 
 
-def price_age(model: Model, ctx: RoutingContext) -> Reason | None:
+def price_age(model: Model, cost: int, ctx: RoutingContext) -> Reason | None:
     """Drop models whose price was read too long ago to be believed."""
-    if not model.price_micro_usd or model.price_as_of is None:
+    prices = model.prices
+    if not cost or not isinstance(prices, PriceBook) or prices.as_of is None:
         return None
-    days = (ctx.now.date() - model.price_as_of).days
+    days = (ctx.now.date() - prices.as_of).days
     if days <= PRICE_DAYS:
         return None
     fix = f"set the price in providers.{model.provider}.models"
-    have = f"a price of {model.price_as_of:%Y-%m-%d}"
+    have = f"a price of {prices.as_of:%Y-%m-%d}"
     return reason("PRICE_STALE", have, f"one of the last {PRICE_DAYS} days", fix)
 
 
-def max_cost(model: Model, ctx: RoutingContext) -> Reason | None:
+def max_cost(model: Model, cost: int, ctx: RoutingContext) -> Reason | None:
     """Keep to what the request may cost."""
-    cost, limit = cost_of(model, ctx.request), ctx.request.max_cost_usd
+    limit = ctx.request.max_cost_usd
     if not cost or limit is None or cost <= micro_usd(limit):
         return None
     need = f"at most ${limit:g} (max_cost_usd)"
     return reason("OVER_MAX_COST", usd(cost), need, f"raise max_cost_usd to {dollars(cost)}")
 
 
-def budget(model: Model, ctx: RoutingContext) -> Reason | None:
+def budget(model: Model, cost: int, ctx: RoutingContext) -> Reason | None:
     """Keep to the caps of the config, counting what is spent, held and unknown."""
-    if not model.price_micro_usd:
+    if not cost:
         return None
-    cost, caps = cost_of(model, ctx.request), ctx.config.budget
+    caps = ctx.config.budget
     each = cost // ctx.request.num_images
     own = ctx.own_budgets.get(model.provider, NO_BUDGET)
     own_day = ctx.spending.by_provider_day.get(model.provider, 0)
@@ -69,11 +70,10 @@ def budget(model: Model, ctx: RoutingContext) -> Reason | None:
     return None
 
 
-def consent(model: Model, ctx: RoutingContext) -> Reason | None:
-    """Keep to free models until somebody said yes to this price."""
-    if not model.price_micro_usd:
+def consent(model: Model, cost: int, ctx: RoutingContext) -> Reason | None:
+    """Keep to free models until somebody said yes to this price, wherever they run."""
+    if not cost:
         return None
-    cost = cost_of(model, ctx.request)
     rule, caps = ctx.config.allow_paid_fallback, ctx.config.budget
     if rule == "never":
         fix = 'set allowPaidFallback to "ask" or "withinBudget" in config.json'
@@ -97,15 +97,24 @@ def consent(model: Model, ctx: RoutingContext) -> Reason | None:
     return reason("CONSENT_REQUIRED", usd(cost), "a yes to paying", fix)
 
 
-def cost_of(model: Model, request: ImageRequest) -> int:
-    """Upper bound for the whole request, 1e-6 USD; 0 where the price is unknown."""
-    each = model.price_micro_usd or 0
-    if model.price_by_pixels:
-        width, height = resolve(model, request, [])
-        fitting = (price for pixels, price in model.price_by_pixels if width * height <= pixels)
-        each = next(fitting, each)
-    agreement = model.price_of_given_micro_usd if request.image is not None else 0
-    return each * request.num_images + agreement
+MoneyRule = Callable[[Model, int, RoutingContext], Reason | None]
+"""Looks at the upper bound of what a request costs, 1e-6 USD."""
+
+MONEY_RULES: tuple[tuple[MoneyRule, Callable[[RoutingContext], bool]], ...] = (
+    (price_age, lambda ctx: True),
+    (max_cost, lambda ctx: ctx.request.max_cost_usd is not None),
+    (budget, lambda ctx: ctx.config.budget != NO_BUDGET or bool(ctx.own_budgets)),
+    (
+        consent,
+        lambda ctx: not ctx.request.allow_paid or ctx.config.allow_paid_fallback == "never",
+    ),
+)
+"""For models that are not free: each rule, and whether it could say anything to this request."""
+
+
+def money_rules_for(ctx: RoutingContext) -> tuple[MoneyRule, ...]:
+    """The rules about money that could say no to this request."""
+    return tuple(rule for rule, may_speak in MONEY_RULES if may_speak(ctx))
 
 
 def reason(code: str, have: str, need: str, fix: str) -> Reason:

@@ -10,21 +10,25 @@ import functools
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.inventory.model_facts import prior_seconds
 from ziggie_image_mcp.inventory.types import Tier
-from ziggie_image_mcp.provider.types import Model, ProviderRequest
+from ziggie_image_mcp.provider.nouns import Model, ProviderRequest, is_local
+from ziggie_image_mcp.provider.pricing import Estimate
 from ziggie_image_mcp.routing.context import RoutingContext
-from ziggie_image_mcp.routing.fit import FittedRequest, fit_request, work_units
+from ziggie_image_mcp.routing.fit import FittedRequest
 from ziggie_image_mcp.routing.latency import bucket, learnt_seconds
+from ziggie_image_mcp.routing.prompt_length import is_cut
 from ziggie_image_mcp.routing.rules import (
     NEUTRAL_QUALITY,
     quality_of,
 )
-from ziggie_image_mcp.routing.rules_money import cost_of
 from ziggie_image_mcp.routing.types import Candidate
 
 UNKNOWN_LOCAL_SECONDS = 30.0
 """Stands in for the speed of a local model that nobody has timed."""
 UNKNOWN_CPU_SECONDS = 900.0
 UNKNOWN_CLOUD_SECONDS = 10.0
+
+CUT_POINTS = 3.0
+"""Points of quality that a model loses which may not read the whole prompt."""
 
 _WEIGHTS: dict[str, tuple[float, float]] = {
     "cost": (0.0, 0.0005),
@@ -35,16 +39,11 @@ _WEIGHTS: dict[str, tuple[float, float]] = {
 """preference -> (v, US dollars per second waited; q, US dollars per point of quality)."""
 
 
-def expected_seconds(model: Model, request: ProviderRequest, tier: Tier) -> float:
-    """Seconds for the request, from the provider's figure or the catalogue's, scaled by work."""
-    return base_seconds(model, tier) * work_units(model, request)
-
-
 def base_seconds(model: Model, tier: Tier) -> float:
     """For one picture at native size and default steps."""
     if model.seconds is not None:
         return model.seconds
-    if not model.local:
+    if not is_local(model):
         return UNKNOWN_CLOUD_SECONDS
     known = prior_seconds(model, tier)
     if known is not None:
@@ -62,33 +61,35 @@ def _learnt_seconds(model: Model, request: ProviderRequest, ctx: RoutingContext)
 
 
 def score_candidate(
-    model: Model, ctx: RoutingContext, fitted: dict[object, FittedRequest]
+    model: Model, ctx: RoutingContext, fitted: FittedRequest, estimate: Estimate
 ) -> tuple[Candidate, bool, bool]:
-    """The model with its request and score.
+    """The model with its request and score: by the expected cost, not by its upper bound.
 
     Also whether its seconds are no guess, since a guess rules nothing out, and whether it must be
     loaded first.
     """
-    request, notes, work = fit_request(model, ctx, fitted)
-    cost = cost_of(model, ctx.request)
+    request, cost = fitted.request, estimate.upper
     learnt = _learnt_seconds(model, request, ctx)
-    seconds = learnt or base_seconds(model, ctx.tier) * work
-    wait, cold = 0.0, not model.loaded
+    seconds = learnt or base_seconds(model, ctx.tier) * fitted.work
+    wait, cold = 0.0, model.state != "loaded"
     if model.device and model.device in ctx.history.queues:
         line = ctx.history.queues[model.device]
         wait, cold = line.seconds, cold and line.model != model.id
-    value, quality_value = _WEIGHTS[ctx.config.preference]
+    value, quality_value = _WEIGHTS[ctx.request.preference or ctx.config.preference]
     rating = quality_of(model, ctx.config)
     points = NEUTRAL_QUALITY if rating is None else rating
+    points -= CUT_POINTS if is_cut(model, ctx) else 0.0
     one = Candidate(
         model=model,
         request=request,
-        score=cost / 1e6 + value * (wait + seconds) - quality_value * points,
+        score=estimate.expected / 1e6 + value * (wait + seconds) - quality_value * points,
         cost_micro_usd=cost,
+        expected_micro_usd=estimate.expected,
         seconds=wait + seconds,
-        why=describe_route("next best", model.local, cost, wait + seconds, wait, model.quality),
-        notes=notes,
+        why=describe_route("next best", is_local(model), cost, wait + seconds, wait, model.quality),
+        notes=fitted.notes,
         wait_seconds=wait,
+        placement=fitted.placement,
     )
     return one, learnt is not None or model.seconds is not None, cold
 

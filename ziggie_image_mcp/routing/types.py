@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ziggie_image_mcp.assets.region import Placement
 from ziggie_image_mcp.inventory.types import Rejection
-from ziggie_image_mcp.provider.types import Model, ProviderRequest
+from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
+from ziggie_image_mcp.provider.sizes import Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,9 @@ class Candidate:
     score: float
     """US dollars; lower wins."""
     cost_micro_usd: int
+    """Upper bound: reserved, and what a yes is asked for."""
+    expected_micro_usd: int = 0
+    """What it was scored by."""
     seconds: float
     """Expected until the pictures are there."""
     why: str
@@ -26,6 +31,17 @@ class Candidate:
     """What differs from the request, one sentence each."""
     wait_seconds: float = 0.0
     """How many of the expected seconds are spent in the queue of the device."""
+    placement: Placement | None = None
+    """Of an edit: the part of the picture that the model works on."""
+
+
+def delivered_size(candidate: Candidate) -> Size:
+    """Of the pictures that come of it: of an edit the whole, not the part that is worked on."""
+    sent, placement = candidate.request, candidate.placement
+    if placement is not None:
+        return Size(placement.image_width, placement.image_height)
+    times = sent.factor or 1
+    return Size(sent.width * times, sent.height * times)
 
 
 @dataclass(frozen=True, kw_only=True)

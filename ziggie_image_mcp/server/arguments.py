@@ -18,6 +18,7 @@ DryRun = Annotated[
 ]
 WaitSeconds = Annotated[float, Field(description="Then the answer is a job_id for get_job.")]
 JobId = Annotated[str, Field(description="As generate_image gave it.")]
+References = Annotated[str, Field(description="Pictures to follow: ids or paths, comma-separated.")]
 RequestId = Annotated[str, Field(description="Repeats with the same id get the first job.")]
 
 

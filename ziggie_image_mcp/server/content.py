@@ -19,7 +19,7 @@ from mcp.types import (
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.jobs.outcomes import revived
 from ziggie_image_mcp.jobs.records import JobView, Result
-from ziggie_image_mcp.routing.types import Plan
+from ziggie_image_mcp.routing.types import Plan, delivered_size
 from ziggie_image_mcp.storage.artifact_store import PREVIEW_SIDE
 from ziggie_image_mcp.storage.types import Preview, StoredImage
 
@@ -40,10 +40,15 @@ def plan_data(plan: Plan, most: int | None = None) -> dict[str, Any]:
             {
                 "provider": c.model.provider,
                 "model": c.model.id,
-                "size": f"{c.request.width}x{c.request.height}",
+                "size": str(delivered_size(c)),
                 "steps": c.request.steps,
                 "expected_seconds": round(c.seconds, 2),
                 "cost_usd": c.cost_micro_usd / 1e6,
+                **(
+                    {"expected_cost_usd": c.expected_micro_usd / 1e6}
+                    if c.expected_micro_usd != c.cost_micro_usd
+                    else {}
+                ),
                 "score": round(c.score, 9),
                 "why": c.why,
                 **({"notes": list(c.notes)} if c.notes else {}),

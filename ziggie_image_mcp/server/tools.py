@@ -37,10 +37,13 @@ from ziggie_image_mcp.assets.region import Margins
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.errors import ImageError, ImageNotFound, InvalidRequest
 from ziggie_image_mcp.jobs import prompts
-from ziggie_image_mcp.routing.request import MAX_IMAGES, ImageRequest
+from ziggie_image_mcp.provider.pictures import media_type
+from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request_checks import MAX_IMAGES
 from ziggie_image_mcp.server.arguments import (
     DryRun,
     JobId,
+    References,
     RequestId,
     WaitSeconds,
     check_call,
@@ -58,7 +61,6 @@ from ziggie_image_mcp.server.content import (
 from ziggie_image_mcp.server.progress import ProgressStream
 from ziggie_image_mcp.server.strict_tool import strict
 from ziggie_image_mcp.storage.artifact_store import PREVIEW_SIDE
-from ziggie_image_mcp.storage.image_codec import media_type
 from ziggie_image_mcp.storage.input_images import Reach
 
 PLAN_ROWS, MODEL_ROWS = 20, 60
@@ -88,14 +90,34 @@ class Spend(BaseModel):
 
 
 @takes_request
-def one_request(**arguments: Any) -> ImageRequest:
-    """The arguments of generate_image as one value."""
-    return ImageRequest(**arguments)
+async def one_request(ctx: Context[Open], references: str, **arguments: Any) -> ImageRequest:
+    """The arguments of generate_image as one value. The pictures are taken in."""
+    return await _with_references(ctx, ImageRequest(**arguments), references)
+
+
+async def _with_references(
+    ctx: Context[Open], request: ImageRequest, references: str
+) -> ImageRequest:
+    names = [name.strip() for name in references.split(",") if name.strip()]
+    if not names:
+        return request
+    service = await ctx.request_context.lifespan_context()
+    return await service.with_references(request, names, reach=_reach())
+
+
+def _reach() -> Reach:
+    """Which pictures a caller may name: over HTTP with tokens, those that were made here."""
+    return "ids" if _caller() else "roots"
 
 
 @takes_edit
 async def one_edit(
-    ctx: Context[Open], image: str, mask: str, expand: list[int] | None, **arguments: Any
+    ctx: Context[Open],
+    image: str,
+    mask: str,
+    expand: list[int] | None,
+    references: str,
+    **arguments: Any,
 ) -> ImageRequest:
     """The arguments of edit_image as one value. The pictures are taken in."""
     service = await ctx.request_context.lifespan_context()
@@ -105,9 +127,8 @@ async def one_edit(
             fix = "four numbers: left, top, right, bottom"
             raise InvalidRequest("expand", expand, fix)
         margins = Margins(*expand)
-    reach: Reach = "ids" if _caller() else "roots"
-    request = ImageRequest(**arguments)
-    return await service.with_input_images(request, image, mask, margins, reach=reach)
+    request = await _with_references(ctx, ImageRequest(**arguments), references)
+    return await service.with_input_images(request, image, mask, margins, reach=_reach())
 
 
 async def ask_to_spend(
@@ -140,7 +161,8 @@ async def _question(
     if quote is None:
         return Spend(agree=False)
     pictures = "1 picture" if quote.images == 1 else f"{quote.images} pictures"
-    leaves = "The prompt leaves" if request.image is None else "Prompt and picture leave"
+    sends_pictures = request.image is not None or request.references
+    leaves = "Prompt and picture leave" if sends_pictures else "The prompt leaves"
     return Elicit(
         f"No free route can make this. Spend up to {usd(quote.micro_usd)} on {pictures} by "
         f"{quote.provider}/{quote.model}? {leaves} this machine.",
@@ -153,6 +175,7 @@ async def generate_image(
     ctx: Context[Open],
     request: Annotated[ImageRequest, Resolve(one_request)],
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend)],
+    references: References = "",
     dry_run: DryRun = False,
     wait_seconds: WaitSeconds = WAIT_SECONDS,
     request_id: RequestId = "",
@@ -177,6 +200,7 @@ async def edit_image(
         list[int] | None,
         Field(description="Outpaint: pixels to add [left, top, right, bottom]."),
     ] = None,
+    references: References = "",
     dry_run: DryRun = False,
     wait_seconds: WaitSeconds = WAIT_SECONDS,
     request_id: RequestId = "",

@@ -2,5 +2,5 @@
 
 `database` and `engine` run transactions; `blobs` writes files, here or on a URL; `artifact_store`
 keeps pictures, `image_codec` decodes and encodes them, `input_images` takes in those that a request
-works from, `contact_sheet` draws many on a page.
+works from, `mask_reading` tells what a mask means, `contact_sheet` draws many on a page.
 """

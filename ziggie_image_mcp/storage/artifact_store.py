@@ -7,18 +7,19 @@ import io
 import json
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.errors import ImageNotFound, StorageError
-from ziggie_image_mcp.provider.types import OutputFormat
+from ziggie_image_mcp.provider.capabilities import OutputFormat
+from ziggie_image_mcp.provider.pictures import media_type
 from ziggie_image_mcp.storage import blobs
 from ziggie_image_mcp.storage.image_codec import (
     decoded,
     encode,
-    media_type,
     recipe_facts,
     refuse_blank,
 )
@@ -63,7 +64,7 @@ class ArtifactStore:
     ) -> None:
         self.root = root
         self._files = blobs.at(root)
-        self._format: OutputFormat = format
+        self.format: OutputFormat = format
         self._metadata = metadata
 
     def check_writable(self) -> None:
@@ -83,20 +84,26 @@ class ArtifactStore:
         hint: str = "",
         now: datetime | None = None,
         image_id: str | None = None,
+        finish: Callable[[Image.Image], Image.Image] | None = None,
+        lossless: bool = False,
     ) -> StoredImage:
         """Check a picture, write it with its recipe, and return where it is.
 
-        With an `image_id` given, saving again replaces the file.
+        With an `image_id` given, saving again replaces the file. `finish` is given the picture,
+        once it is known to show something, and gives what is kept; `lossless` keeps its pixels in
+        WebP too.
 
         Raises:
             InvalidOutput: The bytes are no usable picture.
             StorageError: The folder cannot be written; nothing is left behind.
         """
-        kind = format or self._format
-        with decoded(data, recipe.provider) as image:
-            refuse_blank(image, recipe.provider)
-            encoded = encode(image, kind, recipe if self._metadata else None)
-            width, height = image.size
+        kind = format or self.format
+        image = decoded(data, recipe.provider)
+        refuse_blank(image, recipe.provider)
+        if finish is not None:
+            image = finish(image)
+        encoded = encode(image, kind, recipe if self._metadata else None, lossless=lossless)
+        width, height = image.size
         now = now or datetime.now(UTC)
         image_id = image_id or f"{now:%Y%m%d}-{secrets.token_hex(8)}"
         day = image_id[:8]
@@ -162,8 +169,7 @@ class ArtifactStore:
         """
         path = self.find(image_id)
         data = self._files.read(path)
-        with decoded(data, "store") as image:
-            width, height = image.size
+        width, height = decoded(data, "store").size
         return StoredImage(
             id=image_id,
             path=path,
@@ -239,34 +245,33 @@ class ArtifactStore:
         """
         from PIL import Image
 
-        with decoded(self.original(image_id), "store") as image:
-            small = image.convert("RGBA")
+        small = decoded(self.original(image_id), "store").convert("RGBA")
         small.thumbnail((side, side), Image.Resampling.LANCZOS)
         return small
 
     def _shrink(self, data: bytes, *, side: int, base64_limit: int) -> Preview:
         from PIL import Image
 
-        with decoded(data, "store") as image:
-            while True:
-                small = image.copy()
-                small.thumbnail((side, side), Image.Resampling.LANCZOS)
-                alpha = "A" in small.getbands()
-                for quality in (88, 75, 60):
-                    out = io.BytesIO()
-                    if alpha:
-                        small.save(out, "WEBP", quality=quality)
-                    else:
-                        small.convert("RGB").save(out, "JPEG", quality=quality, subsampling=0)
-                    if len(base64.b64encode(out.getvalue())) <= base64_limit:
-                        media = "image/webp" if alpha else "image/jpeg"
-                        return Preview(
-                            data=out.getvalue(),
-                            media_type=media,
-                            width=small.width,
-                            height=small.height,
-                        )
-                side = side * 3 // 4
+        image = decoded(data, "store")
+        while True:
+            small = image.copy()
+            small.thumbnail((side, side), Image.Resampling.LANCZOS)
+            alpha = "A" in small.getbands()
+            for quality in (88, 75, 60):
+                out = io.BytesIO()
+                if alpha:
+                    small.save(out, "WEBP", quality=quality)
+                else:
+                    small.convert("RGB").save(out, "JPEG", quality=quality, subsampling=0)
+                if len(base64.b64encode(out.getvalue())) <= base64_limit:
+                    media = "image/webp" if alpha else "image/jpeg"
+                    return Preview(
+                        data=out.getvalue(),
+                        media_type=media,
+                        width=small.width,
+                        height=small.height,
+                    )
+            side = side * 3 // 4
 
 
 def slug(text: str) -> str:

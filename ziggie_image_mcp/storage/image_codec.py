@@ -1,37 +1,28 @@
-"""Decode pictures with bounds, and encode them with their recipe."""
+"""Encode pictures with their recipe."""
 
 from __future__ import annotations
 
 import io
 import json
-import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ziggie_image_mcp.errors import InvalidOutput
-from ziggie_image_mcp.provider.types import OutputFormat
+from ziggie_image_mcp.provider import pictures
+from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.storage.types import Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-MAX_PIXELS = 80_000_000
-"""A larger picture is refused as damaged or hostile."""
+BLACK = 2
+"""Of 255: up to here is what encoders make of black."""
+
+LEAST_SEEN = 1 / 10_000
+"""Of all pixels: with fewer that are not black, or not transparent, there is nothing to see."""
+
 _USER_COMMENT = 0x9286
 _EXIF_IFD = 0x8769
-
-
-def media_type(data: bytes) -> str:
-    """The media type by the first bytes; `application/octet-stream` for what is no picture."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return "application/octet-stream"
 
 
 def parameters(recipe: Recipe) -> str:
@@ -68,49 +59,50 @@ def recipe_facts(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def decoded(data: bytes, provider: str) -> Generator[Image.Image]:
-    """The picture, decoded to its last pixel."""
-    from PIL import Image, UnidentifiedImageError
+def decoded(data: bytes, provider: str) -> Image.Image:
+    """The picture, decoded to its last pixel.
 
-    if media_type(data) == "application/octet-stream":
-        raise InvalidOutput(provider, f"{provider} returned {len(data)} bytes that are no picture.")
+    Raises:
+        InvalidOutput: It is none that can be used.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise InvalidOutput(
-                        provider, f"{provider} returned {image.width}x{image.height} pixels."
-                    )
-                image.load()
-                yield image
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as e:
-        raise InvalidOutput(provider, f"{provider} returned a damaged picture.") from e
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
-        raise InvalidOutput(provider, f"{provider} returned too many pixels.") from e
+        return pictures.decode(data)
+    except pictures.NotAPicture as e:
+        raise InvalidOutput(provider, f"{provider} returned {e}.") from e
 
 
 def refuse_blank(image: Image.Image, provider: str) -> None:
-    """Refuse a picture in which nothing can be seen.
+    """Refuse a picture in which nothing can be seen: what filters and overflows leave.
+
+    A dark picture is none: what a model paints of the night lies above BLACK nearly everywhere, and
+    a single small star on nothing is more than LEAST_SEEN.
 
     Raises:
         InvalidOutput: It is black or transparent all over.
     """
-    highest = [band.histogram() for band in image.convert("RGBA").split()]
-    red, green, blue, alpha = (max(i for i, n in enumerate(h) if n) for h in highest)
-    if alpha == 0 or (red == green == blue == 0):
+    from PIL import ImageChops
+
+    red, green, blue = pictures.on_white(image).split()
+    light = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    alpha = image.convert("RGBA").getchannel("A")
+    seen = min(sum(band.histogram()[BLACK + 1 :]) for band in (light, alpha))
+    if seen < LEAST_SEEN * image.width * image.height:
         raise InvalidOutput(
             provider,
             f"{provider} returned a blank picture: the model overflowed or its filter blacked it.",
         )
 
 
-def encode(image: Image.Image, kind: OutputFormat, recipe: Recipe | None) -> bytes:
-    """Encode anew, so that nothing that the engine wrote into the file travels on."""
+def encode(
+    image: Image.Image, kind: OutputFormat, recipe: Recipe | None, *, lossless: bool = False
+) -> bytes:
+    """Encode anew, so that nothing that the engine wrote into the file travels on.
+
+    `lossless` keeps each pixel in WebP too; JPEG cannot.
+    """
     from PIL import Image, PngImagePlugin
 
-    mode = "RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB"
+    mode = "RGBA" if pictures.has_alpha(image) else "RGB"
     clean = image.convert(mode)
     clean.info.clear()
     out = io.BytesIO()
@@ -128,11 +120,10 @@ def encode(image: Image.Image, kind: OutputFormat, recipe: Recipe | None) -> byt
         ifd = exif.get_ifd(_EXIF_IFD)
         ifd[_USER_COMMENT] = b"UNICODE\0" + text
     if kind == "webp":
-        clean.save(out, "WEBP", quality=92, exif=exif)
+        if lossless:
+            clean.save(out, "WEBP", lossless=True, exact=True, exif=exif)
+        else:
+            clean.save(out, "WEBP", quality=92, exif=exif)
     else:
-        if mode == "RGBA":
-            ground = Image.new("RGB", clean.size, "white")
-            ground.paste(clean, mask=clean.getchannel("A"))
-            clean = ground
-        clean.save(out, "JPEG", quality=93, subsampling=0, exif=exif)
+        pictures.on_white(clean).save(out, "JPEG", quality=93, subsampling=0, exif=exif)
     return out.getvalue()

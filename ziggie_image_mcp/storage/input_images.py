@@ -1,23 +1,19 @@
-"""Take in the pictures that a request works from: check them, keep them in the store, fit them.
-
-A mask is white where the picture is painted anew, and black where it stays.
-"""
+"""Take in the pictures that a request works from: check them, keep them in the store."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import warnings
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ziggie_image_mcp.errors import ImageNotFound, InvalidRequest
+from ziggie_image_mcp.provider import pictures
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
-from ziggie_image_mcp.storage.image_codec import MAX_PIXELS
+from ziggie_image_mcp.storage.mask_reading import read_mask
 from ziggie_image_mcp.storage.types import InputImage
 
 if TYPE_CHECKING:
@@ -45,35 +41,46 @@ class InputImages:
         self._store = store
         self._roots = [root.expanduser().resolve() for root in roots]
 
-    def image(self, reference: str, *, reach: Reach = "roots") -> InputImage:
+    def image(self, reference: str, *, field: str = "image", reach: Reach = "roots") -> InputImage:
         """The picture of this id, or of the file of this path, which is then kept.
 
         Args:
             reference: An id of the store, or a path.
+            field: Of the request, for what is said of it.
             reach: What the caller may name.
 
         Raises:
             InvalidRequest: There is none, it may not be read, or it is no picture.
             StorageError: The store cannot be used.
         """
-        with _opened("image", reference, self._data("image", reference, reach=reach)) as picture:
-            if _ID.fullmatch(reference.strip()):
-                return InputImage(id=reference.strip(), width=picture.width, height=picture.height)
-            return self.keep(picture)
+        picture = _opened(field, reference, self._data(field, reference, reach=reach))
+        if _ID.fullmatch(reference.strip()):
+            return InputImage(id=reference.strip(), width=picture.width, height=picture.height)
+        return self.keep(picture)
 
-    def mask(self, reference: str, *, reach: Reach = "roots") -> InputImage:
-        """The same for a mask: white, or transparent, is what will be painted anew.
+    def mask(
+        self, reference: str, *, image: InputImage | None = None, reach: Reach = "roots"
+    ) -> InputImage:
+        """The same for a mask, kept in shades of grey; `read_mask` tells how it is read.
+
+        Args:
+            reference: An id of the store, or a path.
+            image: The picture that it lies on.
+            reach: What the caller may name.
 
         Raises:
-            InvalidRequest: As `image` tells, or nothing of it is white.
+            InvalidRequest: As `image` and `read_mask` tell, or nothing of it is white.
             StorageError: The store cannot be used.
         """
-        with _opened("mask", reference, self._data("mask", reference, reach=reach)) as picture:
-            grey = _grey(picture)
-        if grey.getextrema() == (0, 0):
+        picture = _opened("mask", reference, self._data("mask", reference, reach=reach))
+        below = None
+        if image is not None and pictures.is_transparent(picture):
+            below = self.open(image)
+        grey = read_mask(picture, below, reference)
+        if grey.getbbox() is None:
             fix = "it is black everywhere; make white what is to be painted anew"
             raise InvalidRequest("mask", reference, fix)
-        return self.keep(grey)
+        return self.keep_mask(grey)
 
     def open(self, image: InputImage) -> Image.Image:
         """A kept picture, decoded.
@@ -81,8 +88,7 @@ class InputImages:
         Raises:
             StorageError: It is gone.
         """
-        with _opened("image", image.id, self._store.original(image.id)) as picture:
-            return picture
+        return opened(self._store, image.id)
 
     def _data(self, field: str, reference: str, *, reach: Reach) -> bytes:
         if _ID.fullmatch(reference.strip()):
@@ -110,70 +116,40 @@ class InputImages:
 
     def keep(self, picture: Image.Image) -> InputImage:
         """Keep the pixels and nothing else: no place, no camera, no earlier prompt."""
-        data = _png(picture.convert(_mode(picture)))
+        data = pictures.to_png(picture.convert(_mode(picture)))
         token = hashlib.sha256(data).hexdigest()[:16]
         image_id = f"{datetime.now(UTC):%Y%m%d}-{token}"
         self._store.keep(data, image_id, "input")
         return InputImage(id=image_id, width=picture.width, height=picture.height)
 
+    def keep_mask(self, grey: Image.Image) -> InputImage:
+        """Keep a mask in shades of grey, and know where it is not black."""
+        return replace(self.keep(grey), box=grey.getbbox())
 
-def fitted(
-    store: ArtifactStore, image_id: str, width: int, height: int, *, mask: bool = False
-) -> bytes:
-    """A kept picture as a provider gets it: PNG of this size, a mask in shades of grey.
+
+def opened(store: ArtifactStore, image_id: str) -> Image.Image:
+    """A kept picture, decoded.
 
     Raises:
         StorageError: It is gone.
     """
-    from PIL import Image
-
-    with _opened("image", image_id, store.original(image_id)) as picture:
-        converted = picture.convert("L" if mask else _mode(picture))
-        if converted.size != (width, height):
-            converted = converted.resize((width, height), Image.Resampling.LANCZOS)
-    return _png(converted)
+    return _opened("image", image_id, store.original(image_id))
 
 
-@contextmanager
-def _opened(field: str, name: str, data: bytes) -> Generator[Image.Image]:
+def _opened(field: str, name: str, data: bytes) -> Image.Image:
     """The picture as it is to be seen, upright."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    fix = f"at most {MAX_PIXELS / 1e6:.0f} million pixels"
-                    raise InvalidRequest(field, name, fix)
-                if min(image.size) < LEAST_SIDE:
-                    raise InvalidRequest(field, name, f"sides of {LEAST_SIDE} pixels at least")
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as e:
-        raise InvalidRequest(field, name, "it is no PNG, JPEG or WebP picture") from e
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
-        raise InvalidRequest(field, name, "it has too many pixels") from e
-    yield upright
-
-
-def _grey(picture: Image.Image) -> Image.Image:
-    """White where the picture is white, or where it is transparent as OpenAI's masks are."""
     from PIL import ImageOps
 
-    if "A" in picture.getbands() and picture.getchannel("A").getextrema() != (255, 255):
-        return ImageOps.invert(picture.getchannel("A"))
-    return picture.convert("L")
+    try:
+        picture = ImageOps.exif_transpose(pictures.decode(data))
+    except pictures.NotAPicture as e:
+        raise InvalidRequest(field, name, f"it is {e}") from e
+    if min(picture.size) < LEAST_SIDE:
+        raise InvalidRequest(field, name, f"sides of {LEAST_SIDE} pixels at least")
+    return picture
 
 
 def _mode(picture: Image.Image) -> str:
     if picture.mode == "L":
         return "L"
-    return "RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB"
-
-
-def _png(picture: Image.Image) -> bytes:
-    picture.info.clear()
-    out = io.BytesIO()
-    picture.save(out, "PNG")
-    return out.getvalue()
+    return "RGBA" if pictures.has_alpha(picture) else "RGB"

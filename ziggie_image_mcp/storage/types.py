@@ -13,6 +13,8 @@ class InputImage:
     id: str
     width: int
     height: int
+    box: tuple[int, int, int, int] | None = None
+    """Of a mask: left, top, right and bottom of what is painted anew, pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)

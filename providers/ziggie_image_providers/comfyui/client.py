@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-import base64
-import logging
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
-from ziggie_image_mcp.errors import InvalidOutput, ProviderError, ProviderUnavailable
-from ziggie_image_mcp.provider import http as _http
+from ziggie_image_mcp.provider import InvalidOutput, ProviderContext, ProviderError, Where
+from ziggie_image_mcp.provider.download import DownloadFailed
+from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient
+from ziggie_image_mcp.provider.pictures import MAX_BYTES, media_type
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.settings import Settings
 
-_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-FIX = "start ComfyUI, or set providers.comfyui.baseUrl"
-CONNECT_SECONDS = 1.5
-READ_SECONDS = 30.0
+_PICTURE_SECONDS = 300.0
 _INTERRUPT_SINCE = (0, 3, 56)
 """Before this version `interrupt` ended whatever ran, and be it somebody else's."""
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_REDIRECTS = (301, 302, 303, 307, 308)
+_NO_SUCH_ROUTE = (404, 405)
 
 
 class Client:
     """One server. Connects with the first call; may be used again after `aclose`."""
 
     def __init__(
-        self, name: str, settings: Settings, transport: httpx2.AsyncBaseTransport | None = None
+        self, name: str, settings: Settings, context: ProviderContext, seconds: float
     ) -> None:
         self._name = name
-        self._settings = settings
-        self._transport = transport
-        url = httpx2.URL(settings.base_url)
-        self.url = _http.public_url(url)
-        self.loopback = _http.is_loopback(url)
-        self.headers = {k: v.get_secret_value() for k, v in settings.headers.items()}
-        if url.userinfo:
-            login = base64.b64encode(unquote(url.userinfo.decode()).encode()).decode()
-            self.headers.setdefault("Authorization", f"Basic {login}")
-        self._open: httpx2.AsyncClient | None = None
+        self._http = HttpClient(
+            name,
+            settings,
+            context,
+            fix=f"start ComfyUI, or set providers.{name}.baseUrl",
+            read_seconds=min(READ_SECONDS, seconds),
+        )
+        self.url = self._http.url
+        # Whoever's host it is, it is no vendor: a ComfyUI takes no money.
+        here = self._http.where == "this_machine"
+        self.where: Where = "this_machine" if here else "own_network"
+        self.loopback = self._http.loopback
+        self.headers = self._http.headers
         self._has_jobs: bool | None = None
 
     def socket_url(self, client_id: str) -> str:
@@ -53,8 +54,11 @@ class Client:
 
     def socket_tls(self) -> ssl.SSLContext | None:
         """How to check the websocket's certificate; None leaves it to the default."""
-        if self._settings.verify_tls or not self.url.startswith("https"):
+        tls = self._http.tls()
+        if tls is True or not self.url.startswith("https"):
             return None
+        if isinstance(tls, ssl.SSLContext):
+            return tls
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -64,92 +68,117 @@ class Client:
         """Ask who is there.
 
         Raises:
-            ProviderUnavailable: Nothing answers, or what answers is not ComfyUI.
+            WrongService: What answers is not ComfyUI.
+            ProviderError: Nothing answers, or not to us.
         """
-        response = await self._send("GET", "system_stats")
-        if response.status_code not in (200, 404):
-            raise _http.status_error(self._name, response)
+        answer = await self._get("system_stats", accept=(404,))
         try:
-            stats = wire.SystemStats.model_validate_json(response.content)
+            stats = wire.SystemStats.model_validate_json(answer.content)
         except ValidationError as e:
-            raise self._somebody_else() from e
+            raise failures.wrong_service(self._name, self.url) from e
         if stats.devices and stats.devices[0].name == "koboldcpp":
-            raise self._somebody_else("KoboldCpp, which only imitates ComfyUI")
+            who = "KoboldCpp, which only imitates ComfyUI"
+            raise failures.wrong_service(self._name, self.url, who)
         return stats
+
+    async def queue_length(self) -> int:
+        """How many prompts of anybody wait or run."""
+        answer = await self._get("prompt")
+        return self._read(answer, TypeAdapter(wire.QueueLength)).exec_info.queue_remaining
 
     async def files(self, folder: str) -> tuple[str, ...]:
         """List the files in one of its model folders; none where it has no such folder."""
-        response = await self._send("GET", f"models/{folder}")
-        if response.status_code == 404:
-            return ()
-        return self._read(response, wire.NAMES)
+        answer = await self._get(f"models/{folder}", accept=(404,))
+        return () if answer.status == 404 else self._read(answer, wire.NAMES)
 
     async def sizes(self, folder: str) -> dict[str, int]:
         """The bytes of the files in a folder; none where the server is too old to tell."""
-        response = await self._send("GET", f"experiment/models/{folder}")
-        if response.status_code == 404:
+        answer = await self._get(f"experiment/models/{folder}", accept=(404,))
+        if answer.status == 404:
             return {}
-        return {f.name: f.size for f in self._read(response, wire.FILES)}
+        return {f.name: f.size for f in self._read(answer, wire.FILES)}
 
     async def architecture(self, folder: str, file: str) -> str:
         """What a file's metadata say it is; empty where they say nothing."""
-        response = await self._send("GET", f"view_metadata/{folder}", params={"filename": file})
-        if response.status_code != 200:
+        answer = await self._get(
+            f"view_metadata/{folder}", params={"filename": file}, accept=range(300, 600)
+        )
+        if not answer.ok:
             return ""
-        return str(self._read(response, wire.METADATA).get("modelspec.architecture", ""))
+        return str(self._read(answer, wire.METADATA).get("modelspec.architecture", ""))
 
     async def choices(self, node: str, input: str) -> tuple[str, ...]:
         """What one input of a class of nodes takes; empty where the server has no such thing."""
-        response = await self._send("GET", f"object_info/{quote(node)}")
-        if response.status_code == 404:
+        answer = await self._get(f"object_info/{quote(node)}", accept=(404,))
+        if answer.status == 404:
             return ()
-        info = self._read(response, wire.METADATA).get(node, {})
+        info = self._read(answer, wire.METADATA).get(node, {})
         inputs = info.get("input", {})
         specs = {**inputs.get("optional", {}), **inputs.get("required", {})}
         return wire.options(specs.get(input))
 
-    async def submit(self, nodes: Mapping[str, Any], prompt_id: str, client_id: str) -> str:
-        """Put a graph into the queue, and give back the id that it has there.
+    async def post_prompt(
+        self, nodes: Mapping[str, Any], prompt_id: str, client_id: str
+    ) -> wire.Posted:
+        """Put a graph into the queue. The sound part of it runs also where the rest is refused.
 
         Raises:
+            EngineCrashed: It was sent, and no answer came.
             ModelMissing: A file that the graph names is not there.
             RequestRejected: Another value is not accepted.
         """
         body = {"prompt": nodes, "prompt_id": prompt_id, "client_id": client_id}
-        response = await self._send("POST", "prompt", json=body)
-        if response.status_code == 400:
-            raise await self._rejection(response)
-        submitted = self._read(response, TypeAdapter(wire.Submitted))
-        if submitted.node_errors:
-            # The sound part of the graph was queued all the same.
-            await self.stop(submitted.prompt_id)
-            raise await self._refusal(submitted.node_errors.values())
-        return submitted.prompt_id
+        answer = await self._post("prompt", body, accept=(400,))
+        if answer.status == 400:
+            raise await self._rejection(answer)
+        return self._read(answer, TypeAdapter(wire.Posted))
 
-    async def state(self, prompt_id: str) -> wire.JobState | None:
-        """Where a job stands, or None when the server does not know it."""
+    async def refusal(self, node_errors: Iterable[wire.NodeErrors]) -> ProviderError:
+        """Say what is wrong with a graph."""
+        problems = failures.problems(node_errors)
+        if not problems:
+            return ProviderError(self._name, "ComfyUI refused the graph, and did not say why")
+        first = problems[0]
+        options = first.options
+        if first.kind == "value_not_in_list" and not options:
+            # Longer lists than 20 are left out of the answer.
+            options = await self.choices(first.node, first.input)
+        return failures.refused(self._name, first, options)
+
+    async def state(self, prompt_id: str) -> wire.PromptState | None:
+        """Where a prompt stands, or None when the server does not know it."""
         if self._has_jobs is None:
-            probe = await self._send("GET", "jobs", params={"limit": "1"})
-            if probe.status_code not in (404, 405):
-                self._read(probe, wire.METADATA)
-            self._has_jobs = probe.status_code == 200
+            jobs = await self._get("jobs", params={"limit": "1"}, accept=_NO_SUCH_ROUTE)
+            if jobs.ok:
+                self._read(jobs, wire.METADATA)
+            self._has_jobs = jobs.ok
         if not self._has_jobs:
             return await self._state_by_history(prompt_id)
-        response = await self._send("GET", f"jobs/{prompt_id}")
-        if response.status_code == 404:
+        answer = await self._get(f"jobs/{prompt_id}", accept=(404,))
+        if answer.status == 404:
             return None
-        return wire.from_job(self._read(response, TypeAdapter(wire.JobReply)))
+        return wire.from_job(self._read(answer, TypeAdapter(wire.JobReply)))
 
-    async def stop(self, prompt_id: str) -> None:
-        """Take a job out of the queue, or interrupt it when it runs. Never raises our errors."""
-        try:
-            response = await self._send("POST", f"jobs/{prompt_id}/cancel")
-            if response.status_code in (404, 405):
-                await self._stop_by_queue(prompt_id)
-            elif response.status_code != 200:
-                raise _http.status_error(self._name, response)
-        except ProviderError as e:
-            _log.warning("%s: job %s may still run: %s", self._name, prompt_id, e)
+    async def stop(self, prompt_ids: Sequence[str]) -> bool:
+        """Take prompts off the queue, and interrupt the one that runs.
+
+        Returns:
+            Whether there was anything to stop.
+
+        Raises:
+            ProviderError: The server cannot be asked, or is too old to stop one prompt alone.
+        """
+        queue = await self._queue()
+        if not any(queue.runs(id) or queue.waits(id) for id in prompt_ids):
+            return False
+        await self._post("queue", {"delete": list(prompt_ids)})
+        if any(queue.waits(id) for id in prompt_ids):
+            queue = await self._queue()  # one of them may have begun in between
+        for id in filter(queue.runs, prompt_ids):
+            answer = await self._post(f"jobs/{id}/cancel", accept=_NO_SUCH_ROUTE)
+            if not answer.ok:
+                await self._interrupt(id)
+        return True
 
     async def picture(self, image: wire.Image) -> bytes:
         """Fetch a finished picture.
@@ -158,120 +187,84 @@ class Client:
             InvalidOutput: It is gone, or is no picture.
         """
         where = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
-        response = await self._send("GET", "view", params=where)
-        if response.next_request is not None:
-            response = await self._elsewhere(response.next_request.url)
-        if response.status_code == 404:
+        answer = await self._get(
+            "view",
+            params=where,
+            accept=(404, *_REDIRECTS),
+            seconds=_PICTURE_SECONDS,
+            max_bytes=MAX_BYTES,
+        )
+        if answer.status == 404:
             raise InvalidOutput(self._name, "ComfyUI finished the job, but its picture is gone")
-        if response.status_code != 200:
-            raise _http.status_error(self._name, response)
-        data = response.content
-        webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-        if not webp and not data.startswith(_MAGIC):
+        if not answer.ok:  # it lies with a third party, who is not shown our headers
+            url = httpx2.URL(f"{self.url}/api/view").join(answer.location)
+            try:
+                return await self._http.download(str(url))
+            except DownloadFailed as e:
+                raise InvalidOutput(self._name, f"the pictures of ComfyUI {e}") from e
+        if media_type(answer.content) == "application/octet-stream":
             raise InvalidOutput(self._name, "what ComfyUI gave is no PNG, JPEG or WebP picture")
-        return data
+        return answer.content
 
     async def aclose(self) -> None:
         """Close the connections."""
-        client, self._open, self._has_jobs = self._open, None, None
-        if client is not None:
-            await client.aclose()
+        self.forget()
+        await self._http.aclose()
 
     def forget(self) -> None:
         """Take nothing for granted any more: the server may have been replaced."""
         self._has_jobs = None
 
-    async def _state_by_history(self, prompt_id: str) -> wire.JobState | None:
+    async def _state_by_history(self, prompt_id: str) -> wire.PromptState | None:
         queue = await self._queue()
         if queue.runs(prompt_id):
-            return wire.JobState(status="in_progress")
+            return wire.PromptState(status="in_progress")
         if queue.waits(prompt_id):
-            return wire.JobState(status="pending")
-        # Only after the queue: a job that moves between the two looks is then seen in one.
-        response = await self._send("GET", f"history/{prompt_id}")
-        entry = self._read(response, wire.HISTORY).get(prompt_id)
+            return wire.PromptState(status="pending")
+        # Only after the queue: a prompt that moves between the two looks is then seen in one.
+        answer = await self._get(f"history/{prompt_id}")
+        entry = self._read(answer, wire.HISTORY).get(prompt_id)
         return wire.from_history(entry) if entry else None
 
-    async def _stop_by_queue(self, prompt_id: str) -> None:
-        await self._send("POST", "queue", json={"delete": [prompt_id]})
-        if not (await self._queue()).runs(prompt_id):
-            return
+    async def _interrupt(self, prompt_id: str) -> None:
         stats = await self.system()
         if wire.version(stats.system.comfyui_version) < _INTERRUPT_SINCE:
-            _log.warning("%s: this ComfyUI is too old to stop one job; it runs on", self._name)
-            return
-        await self._send("POST", "interrupt", json={"prompt_id": prompt_id})
+            raise failures.cannot_stop(self._name)
+        await self._post("interrupt", {"prompt_id": prompt_id})
 
     async def _queue(self) -> wire.Queue:
-        return self._read(await self._send("GET", "queue"), TypeAdapter(wire.Queue))
+        return self._read(await self._get("queue"), TypeAdapter(wire.Queue))
 
-    async def _rejection(self, response: httpx2.Response) -> ProviderError:
+    async def _rejection(self, answer: Answer) -> ProviderError:
         try:
-            rejected = wire.Rejected.model_validate_json(response.content)
+            rejection = wire.Rejection.model_validate_json(answer.content)
         except ValidationError:
-            return _http.status_error(self._name, response)
-        if rejected.error.type == "missing_node_type":
-            node = str(rejected.error.extra_info.get("class_type", ""))
+            return self._http.error(answer)
+        if rejection.error.type == "missing_node_type":
+            node = str(rejection.error.extra_info.get("class_type", ""))
             return failures.missing_node(self._name, node)
-        if not rejected.node_errors:
-            return _http.status_error(self._name, response, f"It said: {rejected.error.type}.")
-        return await self._refusal(rejected.node_errors.values())
+        if not rejection.node_errors:
+            return failures.graph_refused(self._name, rejection.error.type)
+        return await self.refusal(rejection.node_errors.values())
 
-    async def _refusal(self, node_errors: Iterable[wire.NodeErrors]) -> ProviderError:
-        found = failures.problems(node_errors)
-        if not found:
-            return ProviderError(self._name, "ComfyUI refused the graph, and did not say why")
-        first = found[0]
-        known = first.options
-        if first.kind == "value_not_in_list" and not known:
-            # Longer lists than 20 are left out of the answer.
-            known = await self.choices(first.node, first.input)
-        return failures.refused(self._name, first, known)
-
-    def _somebody_else(self, who: str = "something else") -> ProviderUnavailable:
-        return ProviderUnavailable(
-            self._name, f"{who} answers at {self.url}, not ComfyUI; set providers.comfyui.baseUrl"
-        )
-
-    def _read(self, response: httpx2.Response, shape: TypeAdapter[_T]) -> _T:
-        if response.status_code != 200:
-            raise _http.status_error(self._name, response)
+    def _read(self, answer: Answer, shape: TypeAdapter[_T]) -> _T:
         try:
-            return shape.validate_json(response.content)
+            return shape.validate_json(answer.content)
         except ValidationError as e:
-            raise self._somebody_else() from e
+            raise failures.wrong_service(self._name, self.url) from e
 
-    async def _send(
+    async def _get(
         self,
-        method: str,
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        json: object = None,
-    ) -> httpx2.Response:
-        url = f"{self.url}/api/{path}"
-        try:
-            return await self._client().request(
-                method, url, params=params, json=json, headers=self.headers
-            )
-        except httpx2.RequestError as e:
-            raise _http.transport_error(self._name, e, self.url, FIX) from e
+        accept: Sequence[int] = (),
+        seconds: float | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> Answer:
+        return await self._http.get(
+            f"api/{path}", params=params, accept=accept, seconds=seconds, max_bytes=max_bytes
+        )
 
-    async def _elsewhere(self, url: httpx2.URL) -> httpx2.Response:
-        """Fetch what lies with a third party, who is not shown our headers."""
-        if url.scheme != "https" and self.url.startswith("https"):
-            raise InvalidOutput(self._name, "ComfyUI sent us to an address without TLS")
-        try:
-            return await self._client().get(url, follow_redirects=True)
-        except httpx2.RequestError as e:
-            raise _http.transport_error(self._name, e, str(url)) from e
-
-    def _client(self) -> httpx2.AsyncClient:
-        if self._open is None:
-            self._open = httpx2.AsyncClient(
-                transport=self._transport,
-                verify=self._settings.verify_tls,
-                trust_env=not self.loopback,  # a proxy cannot see this machine's own ports
-                timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            )
-        return self._open
+    async def _post(self, path: str, body: object = None, *, accept: Sequence[int] = ()) -> Answer:
+        return await self._http.post_once(f"api/{path}", json=body, paid=False, accept=accept)

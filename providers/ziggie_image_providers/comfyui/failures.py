@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from ziggie_image_mcp.errors import (
+from ziggie_image_mcp.provider import (
     EngineCrashed,
     ModelMissing,
     ModelUnusable,
     OutOfMemory,
     ProviderError,
+    ProviderUnavailable,
     RequestRejected,
 )
 from ziggie_image_providers.comfyui import wire
@@ -33,6 +34,22 @@ _MEMORY = re.compile(r"out of memory|can't allocate memory", re.IGNORECASE)
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/][^\s'\":]*[\\/]")
 
 
+class WrongService(ProviderUnavailable):
+    """Raised when something answers that is not ComfyUI."""
+
+
+def wrong_service(provider: str, url: str, who: str = "something else") -> WrongService:
+    """Say that what answers there is not ComfyUI."""
+    return WrongService(
+        provider, f"{who} answers at {url}, not ComfyUI; set providers.{provider}.baseUrl"
+    )
+
+
+def cannot_stop(provider: str) -> ProviderError:
+    """Say that the server is too old to interrupt one prompt and no other."""
+    return ProviderError(provider, "this ComfyUI is too old to stop one job; it runs on")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """One input that ComfyUI refused, before it ran anything."""
@@ -49,8 +66,8 @@ class Problem:
 
 def problems(node_errors: Iterable[wire.NodeErrors]) -> list[Problem]:
     """List what is wrong with a prompt; files that are missing first."""
-    found = [_problem(node.class_type, e) for node in node_errors for e in node.errors]
-    return sorted(found, key=lambda p: not (p.kind == "value_not_in_list" and p.input in FOLDERS))
+    all = [_problem(node.class_type, e) for node in node_errors for e in node.errors]
+    return sorted(all, key=lambda p: not (p.kind == "value_not_in_list" and p.input in FOLDERS))
 
 
 def _problem(node: str, error: wire.NodeError) -> Problem:
@@ -79,6 +96,11 @@ def missing_node(provider: str, node: str) -> ProviderError:
         provider,
         f"this ComfyUI has no node {_short(node)}, which this model needs; update ComfyUI",
     )
+
+
+def graph_refused(provider: str, kind: str) -> RequestRejected:
+    """Say that ComfyUI refused a graph as a whole."""
+    return RequestRejected(provider, f"ComfyUI refused the graph; it says: {_short(kind)}")
 
 
 def refused(provider: str, problem: Problem, known: Sequence[str]) -> ProviderError:
@@ -157,10 +179,10 @@ def failed(provider: str, error: wire.ExecutionError | None) -> ProviderError:
             "the text encoder does not fit the model; set its family under the provider's"
             " `families`",
         )
-    said = f"{kind}: {_first_line(message)}"
+    words = f"{kind}: {_first_line(message)}"
     if node in _LOADERS:
-        return ModelUnusable(provider, f"ComfyUI could not load the model in {node}: {said}")
-    return ProviderError(provider, f"ComfyUI failed in {node}: {said}; look at its log")
+        return ModelUnusable(provider, f"ComfyUI could not load the model in {node}: {words}")
+    return ProviderError(provider, f"ComfyUI failed in {node}: {words}; look at its log")
 
 
 def stopped(provider: str) -> EngineCrashed:

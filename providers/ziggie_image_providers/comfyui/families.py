@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from ziggie_image_mcp.provider.types import Feature
+from ziggie_image_mcp.provider import FreeSize, Option, Task, TaskCapability
 from ziggie_image_providers.comfyui.settings import Family
 
 Folder = Literal["checkpoints", "diffusion_models"]
 
-_ALL: frozenset[Feature] = frozenset(
+_ALL: frozenset[Option] = frozenset(
     {
-        "text_to_image",
         "negative_prompt",
         "seed",
         "steps",
@@ -37,7 +37,7 @@ class Kind:
     guidance: float | None
     """The default; None where the model takes none, and the negative prompt then counts for
     nothing (ComfyUI leaves it out at cfg 1)."""
-    features: frozenset[Feature]
+    options: frozenset[Option]
     side: int
     """Native width and height, pixels."""
     max_side: int
@@ -51,7 +51,7 @@ SD1 = Kind(
     scheduler="normal",
     steps=20,
     guidance=7.0,
-    features=_ALL,
+    options=_ALL,
     side=512,
     max_side=2048,
     multiple_of=8,
@@ -71,7 +71,7 @@ FLUX1_DEV = Kind(
     scheduler="simple",
     steps=20,
     guidance=3.5,
-    features=_ALL - {"negative_prompt"},
+    options=_ALL - {"negative_prompt"},
     side=1024,
     max_side=4096,
     multiple_of=16,
@@ -80,11 +80,27 @@ FLUX1_SCHNELL = replace(
     FLUX1_DEV,
     steps=4,
     guidance=None,
-    features=FLUX1_DEV.features - {"guidance_scale"},
+    options=FLUX1_DEV.options - {"guidance_scale"},
     distilled=True,
 )
 MIN_SIDE = 64
 """The smallest picture that was seen to come out of each kind, pixels."""
+MAX_IMAGES = 16
+"""Of one request; each is a prompt of its own."""
+
+
+@functools.cache
+def tasks(kind: Kind) -> Mapping[Task, TaskCapability]:
+    """What models of one kind do; the same object for all of them."""
+    sizes = FreeSize(
+        native_width=kind.side,
+        native_height=kind.side,
+        min_side=MIN_SIDE,
+        max_side=kind.max_side,
+        multiple_of=kind.multiple_of,
+    )
+    capability = TaskCapability(sizes=sizes, options=kind.options, max_images=MAX_IMAGES)
+    return {"text_to_image": capability}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +194,8 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _kind(family: str, name: str) -> Kind | None:
     few = _FEW.search(name)
-    said = re.search(r"(\d+)[-_ ]?steps?", name)
-    steps = int(said[1]) if said and 1 <= int(said[1]) <= 16 else None
+    number = re.search(r"(\d+)[-_ ]?steps?", name)
+    steps = int(number[1]) if number and 1 <= int(number[1]) <= 16 else None
     if family == "flux1":
         if "schnell" in name:
             return FLUX1_SCHNELL
@@ -194,17 +210,15 @@ def _kind(family: str, name: str) -> Kind | None:
         scheduler="sgm_uniform",
         steps=steps or (4 if few[0] == "lightning" or official_turbo else 8),
         guidance=None,
-        features=kind.features - {"negative_prompt", "guidance_scale"},
+        options=kind.options - {"negative_prompt", "guidance_scale"},
         side=512 if official_turbo else kind.side,
         distilled=True,
     )
 
 
 def _by_architecture(architecture: str) -> str | None:
-    said = architecture.lower().replace(".", "-").replace("_", "-")
-    if not said:
-        return None
-    known = {
+    plain = architecture.lower().replace(".", "-").replace("_", "-")
+    beginnings = {
         "stable-diffusion-xl": "sdxl",
         "stable-diffusion-v1": "sd1",
         "stable-diffusion-v2": "sd2",
@@ -212,7 +226,7 @@ def _by_architecture(architecture: str) -> str | None:
         "flux-1": "flux1",
         "flux-2": "flux2",
     }
-    return next((f for start, f in known.items() if said.startswith(start)), None)
+    return next((f for start, f in beginnings.items() if plain.startswith(start)), None)
 
 
 def _by_name(name: str) -> str | None:

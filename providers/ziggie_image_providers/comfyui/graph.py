@@ -7,7 +7,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from ziggie_image_mcp.provider.types import ProviderRequest
+from ziggie_image_mcp.provider import ProviderRequest
 from ziggie_image_providers.comfyui.families import Companions, Folder, Kind
 
 SAMPLER = "sampler"
@@ -32,8 +32,8 @@ def graph(
         kind: How such models are run.
         companions: The other files that a FLUX.1 model alone needs.
         seed: This picture's seed.
-        prefix: How the server shall name the file. New each time: a graph that is the same to the
-            last letter is answered from a cache, with a file that may be gone.
+        prefix: How the server shall name the file. Of this picture alone: a graph that is the same
+            to the last letter is answered from a cache, with a file that may be gone.
     """
     nodes = json.loads(_template(_name(folder, kind)))
     inputs = {id: node["inputs"] for id, node in nodes.items()}
@@ -46,13 +46,16 @@ def graph(
         inputs["vae"]["vae_name"] = companions.vae
     inputs["positive"]["text"] = request.prompt
     inputs["latent"] |= {"width": request.width, "height": request.height}
-    guidance = request.guidance_scale if request.guidance_scale is not None else kind.guidance
+    guidance = kind.guidance
+    if guidance is not None and request.guidance_scale is not None:
+        guidance = request.guidance_scale
     if kind.family != "flux1":
-        inputs["negative"]["text"] = request.negative_prompt
+        takes_negative = "negative_prompt" in kind.options
+        inputs["negative"]["text"] = request.negative_prompt if takes_negative else ""
         cfg = 1.0 if guidance is None else guidance
     else:
         cfg = 1.0  # FLUX.1 has its guidance built in, as an input of the model
-        if kind.guidance is None:
+        if guidance is None:
             del nodes["guidance"]
             inputs[SAMPLER]["positive"] = ["positive", 0]
         else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
-from ziggie_image_mcp.provider.types import Model
+from ziggie_image_mcp.provider import FREE, Defaults, Memory, Model
 from ziggie_image_providers.comfyui import families
 from ziggie_image_providers.comfyui.client import Client
 from ziggie_image_providers.comfyui.families import Companions, Folder, Verdict
@@ -34,13 +33,10 @@ class Entry:
 class Listing:
     """Asks a server for its models; remembers what their metadata said."""
 
-    def __init__(
-        self, name: str, client: Client, overrides: Mapping[str, Family], *, local: bool
-    ) -> None:
+    def __init__(self, name: str, client: Client, overrides: Mapping[str, Family]) -> None:
         self._name = name
         self._client = client
         self._overrides = overrides
-        self._local = local
         self._architectures: dict[tuple[Folder, str], str] = {}
 
     async def entries(self) -> tuple[Entry, ...]:
@@ -64,7 +60,7 @@ class Listing:
             )
             chosen, missing = families.companions(encoders, vaes)
         twice = Counter(file for _, file in files)
-        found = [
+        entries = [
             self._entry(
                 file,
                 folder,
@@ -75,7 +71,7 @@ class Listing:
             )
             for folder, file in files
         ]
-        return tuple(_with_aliases(found))
+        return tuple(_with_aliases(entries))
 
     async def _read_metadata(self, files: Iterable[tuple[Folder, str]]) -> None:
         with anyio.move_on_after(_METADATA_SECONDS):
@@ -97,34 +93,27 @@ class Listing:
         companions: Companions | None,
         missing: tuple[str, ...],
     ) -> Entry:
+        kind, lacking = verdict.kind, missing if folder == "diffusion_models" else ()
         model = Model(
             id=id,
             provider=self._name,
-            local=self._local,
-            remote=True,
-            device=self._client.url,
+            where=self._client.where,
+            tasks={},
+            prices=FREE,
             family=verdict.family,
+            device=self._client.url,
+            memory=Memory(managed=True),
         )
-        kind = verdict.kind
         if kind is None:
-            model = dataclasses.replace(
-                model, how_to_install=f"{id} cannot be used: {verdict.why_not}"
-            )
+            fix = f"{id} cannot be used: {verdict.why_not}"
+            model = replace(model, state="unusable", fix=fix)
             return Entry(model=model, file=file, folder=folder, verdict=verdict)
-        alone = folder == "diffusion_models"
-        lacking = missing if alone else ()
-        model = dataclasses.replace(
+        model = replace(
             model,
-            features=kind.features,
-            installed=not lacking,
-            how_to_install=f"put {', '.join(lacking)}" if lacking else "",
-            native_width=kind.side,
-            native_height=kind.side,
-            min_side=families.MIN_SIDE,
-            max_side=kind.max_side,
-            multiple_of=kind.multiple_of,
-            default_steps=kind.steps,
-            default_guidance=kind.guidance,
+            tasks=families.tasks(kind),
+            state="missing" if lacking else "ready",
+            fix=f"put {', '.join(lacking)}" if lacking else "",
+            defaults=Defaults(steps=kind.steps, guidance_scale=kind.guidance),
             distilled=kind.distilled,
         )
         return Entry(
@@ -132,7 +121,7 @@ class Listing:
             file=file,
             folder=folder,
             verdict=verdict,
-            companions=companions if alone else None,
+            companions=companions if folder == "diffusion_models" else None,
         )
 
 
@@ -141,7 +130,7 @@ def _with_aliases(entries: list[Entry]) -> list[Entry]:
     stems = [e.file.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0] for e in entries]
     often = Counter(stems)
     return [
-        dataclasses.replace(e, model=dataclasses.replace(e.model, aliases=(stem,)))
+        replace(e, model=replace(e.model, aliases=(stem,)))
         if often[stem] == 1 and stem != e.model.id
         else e
         for e, stem in zip(entries, stems, strict=True)

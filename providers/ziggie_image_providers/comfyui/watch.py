@@ -1,11 +1,10 @@
-"""Watch one job until it ends: the socket shows how far it is, polling says what became of it."""
+"""Watch a prompt until it ends: the socket shows how far it is, polling says what became of it."""
 
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,11 +12,13 @@ import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from ziggie_image_mcp.errors import ProviderTimeout, ProviderUnavailable
-from ziggie_image_mcp.provider.types import Progress
+from ziggie_image_mcp.provider import Progress, ProviderTimeout, ProviderUnavailable
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.client import Client
 from ziggie_image_providers.comfyui.graph import SAMPLER
+
+_quiet = logging.getLogger(f"{__name__}.websocket")
+_quiet.setLevel(logging.INFO)  # at DEBUG it would write our headers, and keys may be among them
 
 Tell = Callable[[float, str], Awaitable[None]]
 """Say how far one picture is: a share of 0 to 1, and a short sentence."""
@@ -59,16 +60,16 @@ class Meter:
         self._progress = progress
         self._pictures = pictures
         self._done = 0
-        self._told = (0.0, "")
+        self._last = (0.0, "")
 
     async def tell(self, share: float, sentence: str) -> None:
         """Say how far the present picture is. What is no news is not passed on."""
         whole = min(1.0, (self._done + share) / self._pictures)
         if self._pictures > 1:
             sentence = f"picture {self._done + 1} of {self._pictures}: {sentence}"
-        now = (max(whole, self._told[0]), sentence)
-        if now != self._told:
-            self._told = now
+        now = (max(whole, self._last[0]), sentence)
+        if now != self._last:
+            self._last = now
             await self._progress(*now)
 
     async def next(self) -> None:
@@ -78,14 +79,16 @@ class Meter:
 
 
 class Socket:
-    """The websocket of one call of `generate`, open or not; events of other jobs are not seen."""
+    """The websocket of one run, open or not; only the events of one prompt at a time are seen.
 
-    def __init__(self) -> None:
-        # A fresh id for each connection: the server drops the events of one that is used again.
-        self.client_id = str(uuid.uuid4())
+    A client id must not be connected twice at a time: the server then drops the events of both.
+    """
+
+    def __init__(self, client_id: str) -> None:
+        self.client_id = client_id
         self.connection: ClientConnection | None = None
         self.note = ""
-        self._job = ""
+        self._prompt = ""
         self._ended = False
         self._stage = (0.0, "")
 
@@ -94,9 +97,34 @@ class Socket:
         """Whether the end of the job will be seen here."""
         return self.connection is not None and not self._ended
 
+    async def open(self, client: Client) -> None:
+        """Connect; where that fails, all goes on by polling."""
+        try:
+            with anyio.fail_after(_OPEN_SECONDS):
+                self.connection = await _Once(
+                    client.socket_url(self.client_id),
+                    ssl=client.socket_tls(),
+                    additional_headers=client.headers,
+                    proxy=None if client.loopback else True,
+                    compression=None,
+                    logger=_quiet,
+                    max_size=None,
+                    max_queue=None,  # a full one would keep the end of the connection waiting
+                    ping_timeout=60,
+                    close_timeout=0.4,
+                    open_timeout=None,
+                )
+                flags = {"supports_preview_metadata": True}
+                await self.connection.send(json.dumps({"type": "feature_flags", "data": flags}))
+                await self.connection.recv()  # the first word says that the server knows our id
+        except (OSError, TimeoutError, ValueError, ImportError, WebSocketException):
+            # ValueError, ImportError: a header or a proxy that the websocket library cannot use.
+            self.note = "ComfyUI gave no websocket, so progress was not seen"
+            await self.close()
+
     def follow(self, prompt_id: str) -> None:
-        """Look for the events of this job from now on."""
-        self._job, self._ended, self._stage = prompt_id, False, (0.0, "")
+        """Look for the events of this prompt from now on."""
+        self._prompt, self._ended, self._stage = prompt_id, False, (0.0, "")
 
     async def wait(self, seconds: float, tell: Tell) -> bool:
         """Read events for some time; True at once when one gives reason to ask the server."""
@@ -118,7 +146,7 @@ class Socket:
         """Close the connection, if there is one."""
         connection, self.connection = self.connection, None
         if connection is not None:
-            with anyio.move_on_after(1, shield=True):
+            with anyio.move_on_after(0.5, shield=True):
                 await connection.close()
 
     async def _receive(self) -> None:
@@ -145,10 +173,10 @@ class Socket:
         )
         if not isinstance(data, dict):
             return
-        said = cast(dict[str, Any], data)
-        if said.get("prompt_id") != self._job:
+        facts = cast(dict[str, Any], data)
+        if facts.get("prompt_id") != self._prompt:
             return
-        node = said.get("node")
+        node = facts.get("node")
         if kind in _ENDS or (kind == "executing" and node is None):
             # Only `executing` without a node comes after the history is written; the others
             # merely mean that it is worth asking.
@@ -156,7 +184,7 @@ class Socket:
         elif kind == "executing" and node in _STAGES:
             self._stage = _STAGES[str(node)]
         elif kind == "progress" and node == SAMPLER:
-            self._stage = _step(said.get("value"), said.get("max")) or self._stage
+            self._stage = _step(facts.get("value"), facts.get("max")) or self._stage
 
 
 def _step(value: object, total: object) -> tuple[float, str] | None:
@@ -165,41 +193,6 @@ def _step(value: object, total: object) -> tuple[float, str] | None:
     start = _STAGES[SAMPLER][0]
     share = start + (_SAMPLED - start) * min(1.0, max(0.0, value / total))
     return share, f"step {value:.0f} of {total:.0f}"
-
-
-@asynccontextmanager
-async def listening(client: Client) -> AsyncGenerator[Socket]:
-    """Open a websocket for as long as the block lasts; without one, all goes on by polling."""
-    socket = Socket()
-    try:
-        await _connect(socket, client)
-        yield socket
-    finally:
-        await socket.close()
-
-
-async def _connect(socket: Socket, client: Client) -> None:
-    try:
-        with anyio.fail_after(_OPEN_SECONDS):
-            connection = await _Once(
-                client.socket_url(socket.client_id),
-                ssl=client.socket_tls(),
-                additional_headers=client.headers,
-                proxy=None if client.loopback else True,
-                compression=None,
-                max_size=None,
-                ping_timeout=60,
-                close_timeout=0.5,
-                open_timeout=None,
-            )
-            socket.connection = connection
-            flags = {"supports_preview_metadata": True}
-            await connection.send(json.dumps({"type": "feature_flags", "data": flags}))
-            await connection.recv()  # the first word says that the server knows our id
-    except (OSError, TimeoutError, ValueError, ImportError, WebSocketException):
-        # ValueError, ImportError: a header or a proxy that the websocket library cannot use.
-        socket.note = "ComfyUI gave no websocket, so progress was not seen"
-        await socket.close()
 
 
 class _Once(connect):
@@ -211,7 +204,7 @@ class _Once(connect):
 
 async def follow(
     client: Client, name: str, prompt_id: str, socket: Socket, tell: Tell, pace: Pace
-) -> wire.JobState:
+) -> wire.PromptState:
     """Wait until a job has ended, in whatever way.
 
     Raises:
@@ -233,7 +226,7 @@ async def follow(
             unknown = unknown + 1 if state is None else 0
             if unknown == 2:
                 raise failures.lost(name)
-            if state is not None and state.status not in ("pending", "in_progress"):
+            if state is not None and state.ended:
                 return state
             if state is not None and state.status == "pending":
                 await tell(0.0, "waiting in ComfyUI's queue")

@@ -25,6 +25,8 @@ class Device(BaseModel):
 
     name: str
     type: str
+    vram_free: int | None = None
+    """Bytes; of a `cpu` those of main memory."""
 
 
 class SystemStats(BaseModel):
@@ -34,14 +36,26 @@ class SystemStats(BaseModel):
     devices: list[Device]
 
 
-class Submitted(BaseModel):
+class ExecInfo(BaseModel):
+    """What is going on."""
+
+    queue_remaining: int
+
+
+class QueueLength(BaseModel):
+    """The answer of `prompt`, when it is read."""
+
+    exec_info: ExecInfo
+
+
+class Posted(BaseModel):
     """The good answer to a posted prompt."""
 
     prompt_id: str
     node_errors: dict[str, NodeErrors] = {}
 
 
-class Rejected(BaseModel):
+class Rejection(BaseModel):
     """The bad answer to a posted prompt."""
 
     error: ErrorBody
@@ -138,31 +152,36 @@ _STATUSES: dict[str, Status] = {status: status for status in get_args(Status)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobState:
-    """Where one job stands."""
+class PromptState:
+    """Where one prompt stands."""
 
     status: Status
     images: tuple[Image, ...] = ()
     error: ExecutionError | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.status not in ("pending", "in_progress")
 
-def from_job(reply: JobReply) -> JobState:
+
+def from_job(reply: JobReply) -> PromptState:
     """Read the answer of `jobs/{id}`."""
     images = tuple(_images(reply.outputs)) if reply.status == "completed" else ()
     status = _STATUSES.get(reply.status, "in_progress")  # a word that we do not know is no end
-    return JobState(status=status, images=images, error=reply.execution_error)
+    return PromptState(status=status, images=images, error=reply.execution_error)
 
 
-def from_history(entry: HistoryReply) -> JobState:
+def from_history(entry: HistoryReply) -> PromptState:
     """Read one entry of `history`, which older servers have instead of `jobs`."""
     if entry.status.status_str == "success":
-        return JobState(status="completed", images=tuple(_images(entry.outputs)))
+        return PromptState(status="completed", images=tuple(_images(entry.outputs)))
     for kind, data in reversed(entry.status.messages):
         if kind == "execution_interrupted":
-            return JobState(status="cancelled")
+            return PromptState(status="cancelled")
         if kind == "execution_error":
-            return JobState(status="failed", error=ExecutionError.model_validate(data))
-    return JobState(status="failed")
+            return PromptState(status="failed", error=ExecutionError.model_validate(data))
+    return PromptState(status="failed")
 
 
 def _images(outputs: Mapping[str, Any]) -> Iterator[Image]:
@@ -194,5 +213,5 @@ def version(text: str) -> tuple[int, ...]:
     >>> version("0.3.56") < version("v0.33.0"), version("")
     (True, ())
     """
-    found = re.match(r"v?(\d+(?:\.\d+)*)", text.strip())
-    return tuple(int(part) for part in found[1].split(".")) if found else ()
+    match = re.match(r"v?(\d+(?:\.\d+)*)", text.strip())
+    return tuple(int(part) for part in match[1].split(".")) if match else ()

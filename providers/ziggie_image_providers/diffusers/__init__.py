@@ -9,15 +9,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel
-
-from ziggie_image_mcp.errors import DependencyMissing, ModelMissing, ModelUnusable, OutOfMemory
-from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.types import Generation, Model, Progress, ProviderRequest
+from ziggie_image_mcp.provider import (
+    Balance,
+    DependencyMissing,
+    Estimate,
+    Model,
+    ModelMissing,
+    ModelUnusable,
+    OutOfMemory,
+    Probe,
+    ProviderContext,
+    ProviderInfo,
+    ProviderRequest,
+    Run,
+    Submission,
+)
+from ziggie_image_mcp.provider.delivery import InProcess
+from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.listing import describe, packages_missing
-from ziggie_image_providers.diffusers.scan import TINY_ID, Found, default_hub_cache, find, locate
+from ziggie_image_providers.diffusers.scan import (
+    TINY_ID,
+    DiskModel,
+    default_hub_cache,
+    find,
+    locate,
+)
 from ziggie_image_providers.diffusers.worker_request import differences, payload, worker_request
 
 PACKAGES = ("torch", "diffusers", "transformers")
@@ -28,12 +46,17 @@ TINY_NOTE = (
 )
 
 
-class Diffusers:
+class Diffusers(InProcess):
     """Models of the diffusers library, on this machine's GPU or CPU."""
 
-    Settings: ClassVar[type[BaseModel]] = section.Settings
-    summary: ClassVar[str] = "diffusers models on this machine, and a tiny built-in one"
-    automatic: ClassVar[bool] = True
+    contract: ClassVar[int] = 1
+    info: ClassVar[ProviderInfo] = ProviderInfo(
+        summary="diffusers models on this machine, and a tiny built-in one",
+        automatic=True,
+        home_page="https://huggingface.co/docs/diffusers",
+        extra="local",
+    )
+    Settings: ClassVar[type[section.Settings]] = section.Settings
 
     def __init__(self, name: str, settings: section.Settings, context: ProviderContext) -> None:
         self.name = name
@@ -41,65 +64,86 @@ class Diffusers:
         self._context = context
         self._tight: set[str] = set()
         """Models that did not fit at once."""
+        self._last_model = ""
         self._device = Device(
             name,
             idle_seconds=settings.idle_seconds,
             load_seconds=settings.load_seconds,
             step_seconds=settings.step_seconds,
-            total_seconds=context.timeout,
+            total_seconds=settings.timeout or context.timeout,
         )
 
-    async def models(self) -> Sequence[Model]:
-        """List the built-in model, those in `model_dirs`, and those in the Hub cache."""
-        found = await asyncio.to_thread(find, self._settings.model_dirs, self._hub_cache())
-        return [self._describe(one) for one in found.values()]
+    async def probe(self) -> Probe:
+        """Say what is in memory, and which packages are missing: always there all the same."""
+        missing = missing_packages()
+        return Probe(
+            state="ready",
+            message=packages_missing(missing) if missing else "",
+            loaded_model=self._last_model if self._device.loaded else "",
+        )
 
-    async def generate(
-        self, request: ProviderRequest, model: Model, progress: Progress
-    ) -> Generation:
-        """Make the pictures of one job. `model.id` may also be an absolute path."""
+    async def list_models(self) -> Sequence[Model]:
+        """List the built-in model, those in `model_dirs`, and those in the Hub cache."""
+        models = await asyncio.to_thread(find, self._settings.model_dirs, self._hub_cache())
+        return [self._describe(on_disk) for on_disk in models.values()]
+
+    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
+        """Nothing: it runs here."""
+        return estimate(request, model)
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        """Make the pictures of one request. `model.id` may also be an absolute path."""
         missing = missing_packages()
         if missing:
             raise DependencyMissing(self.name, packages_missing(missing))
-        found = await asyncio.to_thread(
+        on_disk = await asyncio.to_thread(
             locate, model.id, self._settings.model_dirs, self._hub_cache()
         )
-        if found is None:
+        if on_disk is None:
             raise ModelMissing(
                 self.name,
                 f"There is no model {model.id!r} in modelDirs or the Hub cache: "
                 "list_models shows what is there.",
             )
-        if found.trouble is not None:
-            kind = ModelMissing if found.trouble.kind == "missing" else ModelUnusable
-            raise kind(self.name, found.trouble.text)
-        told = worker_request(
-            request, self._describe(found), found, settings=self._settings, context=self._context
+        if on_disk.trouble is not None:
+            kind = ModelMissing if on_disk.trouble.kind == "missing" else ModelUnusable
+            raise kind(self.name, on_disk.trouble.text)
+        message = worker_request(
+            request,
+            self._describe(on_disk),
+            on_disk,
+            settings=self._settings,
+            context=self._context,
         )
-        if found.id in self._tight:
-            told = told.model_copy(update={"must_offload": True})
+        if on_disk.id in self._tight:
+            message = message.model_copy(update={"must_offload": True})
+        self._last_model = on_disk.id
         try:
-            images = await self._device.run(told, progress, payload(request))
+            generation = await self._device.run(message, run.progress, payload(request))
         except OutOfMemory:
-            self._tight.add(found.id)
+            self._tight.add(on_disk.id)
             raise
-        notes = (TINY_NOTE,) if found.id == TINY_ID else ()
-        return Generation(images=images, notes=(*notes, *differences(request)))
+        notes = (TINY_NOTE,) if on_disk.id == TINY_ID else ()
+        return replace(generation, notes=(*notes, *differences(request), *generation.notes))
+
+    async def balance(self) -> Balance | None:
+        """There is no account."""
+        return None
 
     async def aclose(self) -> None:
         """End the worker. May be called twice."""
         await self._device.aclose()
 
-    def _describe(self, found: Found) -> Model:
+    def _describe(self, on_disk: DiskModel) -> Model:
         model = describe(
-            found,
+            on_disk,
             provider=self.name,
             missing=missing_packages(),
             frugal=self._context.vram_optimization,
-            loaded=str(found.path) == self._device.loaded,
+            loaded=str(on_disk.path) == self._device.loaded,
         )
         gpu = "gpu" if self._context.gpu == "auto" else self._context.gpu
-        return replace(model, device="cpu" if found.id == TINY_ID else gpu)
+        return replace(model, device="cpu" if on_disk.id == TINY_ID else gpu)
 
     def _hub_cache(self) -> Path | None:
         return default_hub_cache() if self._settings.use_hub_cache else None

@@ -8,20 +8,23 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from ziggie_image_mcp.errors import (
+from ziggie_image_mcp.provider import (
+    NO_COST,
     ContentRefused,
     DependencyMissing,
     EngineCrashed,
+    GeneratedImage,
+    Generation,
     InvalidOutput,
     ModelMissing,
     ModelUnusable,
     OutOfMemory,
+    Progress,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
     RequestRejected,
 )
-from ziggie_image_mcp.provider.types import GeneratedImage, Progress
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.process import Child, Ended, Frame
 
@@ -71,7 +74,7 @@ class Device:
 
     async def run(
         self, request: wire.WorkerRequest, progress: Progress, payload: bytes = b""
-    ) -> tuple[GeneratedImage, ...]:
+    ) -> Generation:
         """Run one request when the device is free; the payload is what it says.
 
         Raises:
@@ -86,8 +89,8 @@ class Device:
                 raise self._crash(e) from e
             raise ProviderTimeout(
                 self._name,
-                f"The pictures were not ready after {self._total_seconds:g} s (api.timeout): "
-                "raise the limit, or ask for less.",
+                f"The pictures were not ready after {self._total_seconds:g} s: raise "
+                f"providers.{self._name}.timeout or api.timeout, or ask for less.",
             )
 
     async def aclose(self) -> None:
@@ -125,7 +128,7 @@ class Device:
 
     async def _converse(
         self, child: Child, request: wire.WorkerRequest, progress: Progress, payload: bytes
-    ) -> tuple[GeneratedImage, ...]:
+    ) -> Generation:
         images: list[GeneratedImage] = []
         limit = self._load_seconds
         if self.loaded != request.path:
@@ -143,9 +146,9 @@ class Device:
                     await progress(share(request, at), words(request, at))
                 case wire.Picture(seed=seed):
                     images.append(GeneratedImage(data=frame.payload, seed=seed))
-                case wire.Done():
+                case wire.Done(notes=notes):
                     await progress(1.0, "done")
-                    return tuple(images)
+                    return Generation(images=tuple(images), notes=notes, cost=NO_COST)
                 case wire.Failed(fault=fault, message=message):
                     if fault == "out_of_memory":
                         await child.stop(PATIENCE)  # a new process has no fragmented memory
@@ -161,15 +164,15 @@ class Device:
         )
 
     def _crash(self, end: Ended) -> ProviderError:
-        said = f": {end.last_words}" if end.last_words else "."
+        words = f": {end.last_words}" if end.last_words else "."
         if end.returncode == -9 or "out of memory" in end.last_words.lower():
             return OutOfMemory(
                 self._name,
-                f"The worker {end.manner}, as happens when memory runs out{said} "
+                f"The worker {end.manner}, as happens when memory runs out{words} "
                 "Use a smaller model or size, or close other programs.",
             )
         return EngineCrashed(
-            self._name, f"The worker {end.manner}{said} The next call starts a new one."
+            self._name, f"The worker {end.manner}{words} The next call starts a new one."
         )
 
     def _tidy(self) -> None:

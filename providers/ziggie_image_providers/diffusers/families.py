@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from ziggie_image_mcp.provider.types import Feature
+from ziggie_image_mcp.provider import (
+    FreeSize,
+    Option,
+    PromptLimit,
+    Task,
+    TaskCapability,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +31,11 @@ class Family:
     """Its scheduler may be swapped for one of SAMPLERS."""
     half_precision: Literal["float16", "bfloat16"] = "bfloat16"
     distilled: bool = False
-    edits: frozenset[Feature] = frozenset()
-    """What it does with a picture that is given: those that were seen to work on a small model."""
+    edits: bool = False
+    """Whether it works from pictures, with a mask or without: seen to work on a small model."""
+    prompt_tokens: int | None = None
+    """How much of a prompt its longest-reading text encoder reads; None where it is not known, as
+    where the prompt is wrapped in other words. The worker counts exactly."""
     activation: float = 0.6e9
     """Peak of the denoiser at native size, bytes: traced, never measured on a GPU."""
     vae_full_precision: bool = False
@@ -47,23 +56,32 @@ class Variant:
     distilled: bool = True
 
 
-_EDITS: frozenset[Feature] = frozenset({"image_to_image", "inpaint", "strength"})
+CLIP_TOKENS = 75
+"""Of 77, of which two are the beginning and the end."""
+
+SCHNELL_TOKENS = 256
+"""What FLUX.1 schnell was made for; its class would read on."""
+
+MAX_IMAGES = 16
+"""Of one request, made one after another."""
 
 PIPELINES: Mapping[str, Family] = {
     "StableDiffusionPipeline": Family(
         name="sd1",
+        prompt_tokens=CLIP_TOKENS,
         native=512,
         steps=30,
         guidance=7.5,
         multiple_of=8,
         samplers=True,
         half_precision="float16",
-        edits=_EDITS,
+        edits=True,
         activation=0.14e9,
         config_repo="stable-diffusion-v1-5/stable-diffusion-v1-5",
     ),
     "LatentConsistencyModelPipeline": Family(
         name="sd1",
+        prompt_tokens=CLIP_TOKENS,
         native=768,
         steps=4,
         guidance=8.5,
@@ -75,19 +93,21 @@ PIPELINES: Mapping[str, Family] = {
     ),
     "StableDiffusionXLPipeline": Family(
         name="sdxl",
+        prompt_tokens=CLIP_TOKENS,
         native=1024,
         steps=30,
         guidance=5.0,
         multiple_of=8,
         samplers=True,
         half_precision="float16",
-        edits=_EDITS,
+        edits=True,
         activation=0.33e9,
         vae_full_precision=True,
         config_repo="stabilityai/stable-diffusion-xl-base-1.0",
     ),
     "StableDiffusion3Pipeline": Family(
         name="sd3",
+        prompt_tokens=256,
         native=1024,
         steps=28,
         guidance=3.5,
@@ -96,11 +116,12 @@ PIPELINES: Mapping[str, Family] = {
     ),
     "FluxPipeline": Family(
         name="flux1",
+        prompt_tokens=512,
         native=1024,
         steps=28,
         guidance=3.5,
         negative=False,
-        edits=_EDITS,
+        edits=True,
         activation=0.49e9,
         config_repo="black-forest-labs/FLUX.1-dev",
     ),
@@ -123,11 +144,18 @@ PIPELINES: Mapping[str, Family] = {
         activation=0.65e9,
     ),
     "PixArtSigmaPipeline": Family(
-        name="pixart", native=1024, steps=20, guidance=4.5, multiple_of=8, half_precision="float16"
+        name="pixart",
+        prompt_tokens=300,
+        native=1024,
+        steps=20,
+        guidance=4.5,
+        multiple_of=8,
+        half_precision="float16",
     ),
     "HiDreamImagePipeline": Family(name="hidream", native=1024, steps=50, guidance=5.0),
     "ChromaPipeline": Family(
         name="chroma",
+        prompt_tokens=512,
         native=1024,
         steps=40,
         guidance=3.0,
@@ -229,16 +257,35 @@ def sampler(name: str) -> str | None:
     return plain if plain in SAMPLERS else None
 
 
-def features(family: Family | None, *, guided: bool) -> frozenset[Feature]:
-    """List what a model honours. Without guidance (distilled models) no negative prompt works."""
-    found: set[Feature] = {"text_to_image", "seed"}
-    if family is None:
-        return frozenset(found)
-    found |= {"steps", *family.edits}
-    if guided:
-        found.add("guidance_scale")
-        if family.negative:
-            found.add("negative_prompt")
-    if family.samplers:
-        found.add("sampler")
-    return frozenset(found)
+def tasks(
+    family: Family | None, sizes: FreeSize, *, guided: bool, prompt_tokens: int | None
+) -> Mapping[Task, TaskCapability]:
+    """List what a model does. Without guidance (distilled models) no negative prompt works.
+
+    Args:
+        family: Its class, where that is known.
+        sizes: What it makes.
+        guided: Whether it takes a guidance.
+        prompt_tokens: How much of a prompt it reads.
+    """
+    limit = PromptLimit(count=prompt_tokens, unit="tokens", beyond="cut") if prompt_tokens else None
+    options: set[Option] = {"seed"}
+    if family is not None:
+        options.add("steps")
+        if guided:
+            options.add("guidance_scale")
+        if guided and family.negative:
+            options.add("negative_prompt")
+        if family.samplers:
+            options.add("sampler")
+    plain = TaskCapability(
+        sizes=sizes, options=frozenset(options), max_images=MAX_IMAGES, max_prompt=limit
+    )
+    if family is None or not family.edits:
+        return {"text_to_image": plain}
+    edit = replace(plain, options=plain.options | {"strength"})
+    return {
+        "text_to_image": plain,
+        "image_to_image": edit,
+        "inpaint": replace(edit, mask="white"),
+    }

@@ -42,11 +42,11 @@ class Problem(Exception):
 
 def failed(error: BaseException, stage: Literal["load", "run"]) -> Failed:
     """Turn an exception into the message for the provider."""
-    said = first_line(error)
+    line = first_line(error)
     fault, advice = _name(error, stage)
     if isinstance(error, Problem | Stopped):
-        return Failed(fault=fault, message=said)
-    what = f"{type(error).__name__}: {said.rstrip(' .:')}."
+        return Failed(fault=fault, message=line)
+    what = f"{type(error).__name__}: {line.rstrip(' .:')}."
     return Failed(fault=fault, message=f"{what} {advice}".strip())
 
 

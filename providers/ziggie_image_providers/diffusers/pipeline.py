@@ -8,13 +8,13 @@ from __future__ import annotations
 import gc
 import importlib
 import inspect
-import io
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.families import SAMPLERS
 from ziggie_image_providers.diffusers.faults import Problem
@@ -25,6 +25,9 @@ transformers: Any = importlib.import_module("transformers")
 
 OnStep = Callable[[int, int], None]
 """Called after every step with its number and the number of steps; raises to end it."""
+
+QUOTED = 80
+"""Characters of what was not read."""
 
 MARGIN = 1.15
 TILED_ABOVE = 1024 * 1024
@@ -79,40 +82,34 @@ def load(request: wire.WorkerRequest) -> None:
     _held.pipe, _held.scheduler, _held.key = pipe, getattr(pipe, "scheduler", None), key
 
 
-class Given(NamedTuple):
+class Inputs(NamedTuple):
     """The pictures that a request works from."""
 
     image: Any = None
     mask: Any = None
 
 
-def opened(request: wire.WorkerRequest, payload: bytes) -> Given:
+def inputs(request: wire.WorkerRequest, payload: bytes) -> Inputs:
     """The pictures in a request's payload; transparent parts are laid on white."""
-    from PIL import Image
-
     if not request.image_bytes:
-        return Given()
-    with Image.open(io.BytesIO(payload[: request.image_bytes])) as found:
-        over = found.convert("RGBA")
-    image = Image.new("RGB", over.size, "white")
-    image.paste(over, mask=over.getchannel("A"))
+        return Inputs()
+    image = on_white(decode(payload[: request.image_bytes]))
     if not request.mask_bytes:
-        return Given(image)
-    with Image.open(io.BytesIO(payload[request.image_bytes :])) as found:
-        return Given(image, found.convert("L"))
+        return Inputs(image)
+    return Inputs(image, decode(payload[request.image_bytes :]).convert("L"))
 
 
-def picture(request: wire.WorkerRequest, number: int, on_step: OnStep, given: Given) -> bytes:
-    """Make one picture as PNG. What a mask keeps is the given picture's, pixel by pixel.
+def picture(request: wire.WorkerRequest, number: int, on_step: OnStep, inputs: Inputs) -> bytes:
+    """Make one picture as PNG.
 
     Raises:
         Problem: The picture is blank, or a safety filter took it.
     """
-    pipe = _pipe(given)
+    pipe = _pipe(inputs)
     _swap_scheduler(pipe, request.sampler)
     _tile(pipe, request.width * request.height > TILED_ABOVE)
     parameters = inspect.signature(type(pipe).__call__).parameters
-    words = arguments(request, number, parameters, given)
+    words = arguments(request, number, parameters, inputs)
     with _watched(pipe, parameters, request.steps, on_step) as extra, warnings.catch_warnings():
         # What is no number becomes a black picture with nothing but this warning.
         warnings.filterwarnings("error", message="invalid value", category=RuntimeWarning)
@@ -124,11 +121,23 @@ def picture(request: wire.WorkerRequest, number: int, on_step: OnStep, given: Gi
         raise Problem(
             "invalid_output", "The picture is of one colour: the model's weights may be damaged."
         )
-    if given.mask is not None:
-        image = kept_outside(image, given)
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+    return to_png(image)
+
+
+def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
+    """Say what no text encoder reads of the prompts, a sentence each.
+
+    Exact where a pipeline gives the prompt to its encoders as it is. One that wraps it in words of
+    its own reads a little less than is counted here.
+    """
+    sentences: list[str] = []
+    for name, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
+        ends = [_unread(tokenizer, limit, text or "") for tokenizer, limit in _readers(_held.pipe)]
+        if ends and all(end for _, end in ends):
+            limit, end = max(ends)
+            quoted = end if len(end) <= QUOTED else end[: QUOTED - 3] + "..."
+            sentences.append(f'the model reads {limit} tokens of a {name}; not read: "{quoted}"')
+    return tuple(sentences)
 
 
 def seed(request: wire.WorkerRequest, number: int) -> int:
@@ -136,19 +145,11 @@ def seed(request: wire.WorkerRequest, number: int) -> int:
     return (request.seed + number) % 2**32
 
 
-def kept_outside(image: Any, given: Given) -> Any:
-    """The new picture where the mask is white, fading into the old one inside its edge."""
-    from PIL import Image, ImageChops, ImageFilter
-
-    soft = given.mask.filter(ImageFilter.GaussianBlur(max(1.0, min(image.size) / 128)))
-    return Image.composite(image, given.image, ImageChops.darker(given.mask, soft))
-
-
 def arguments(
     request: wire.WorkerRequest,
     number: int,
     parameters: Mapping[str, inspect.Parameter],
-    pictures: Given,
+    inputs: Inputs,
 ) -> dict[str, Any]:
     """Say the request in the words of the pipeline.
 
@@ -164,17 +165,17 @@ def arguments(
         "num_inference_steps": request.steps,
         request.guidance_argument: request.guidance,
         "negative_prompt": request.negative_prompt,
-        "image": pictures.image,
-        "mask_image": pictures.mask,
+        "image": inputs.image,
+        "mask_image": inputs.mask,
         "strength": request.strength,
     }
-    if pictures.image is not None:  # which has the size
+    if inputs.image is not None:  # which has the size
         asked = {k: v for k, v in asked.items() if k in parameters or k not in ("width", "height")}
-    given = {name: value for name, value in asked.items() if value is not None}
-    missing = sorted(given.keys() - parameters.keys())
+    words = {name: value for name, value in asked.items() if value is not None}
+    missing = sorted(words.keys() - parameters.keys())
     if missing:
         raise Problem("rejected", f"{request.pipeline} takes no {', '.join(missing)}.")
-    return given
+    return words
 
 
 def choose_device(wanted: str) -> str:
@@ -221,18 +222,45 @@ def _stamp(request: wire.WorkerRequest) -> int:
     return (path if request.single_file else path / "model_index.json").stat().st_mtime_ns
 
 
-def _pipe(given: Given) -> Any:
+def _pipe(inputs: Inputs) -> Any:
     """The pipeline in memory, or one of the same parts for work from pictures."""
-    if given.image is None:
+    if inputs.image is None:
         return _held.pipe
-    kind = "AutoPipelineForImage2Image" if given.mask is None else "AutoPipelineForInpainting"
+    kind = "AutoPipelineForImage2Image" if inputs.mask is None else "AutoPipelineForInpainting"
     if kind not in _held.edits:
-        made = getattr(diffusers, kind).from_pipe(_held.pipe)
-        made.set_progress_bar_config(disable=True)
+        pipe = getattr(diffusers, kind).from_pipe(_held.pipe)
+        pipe.set_progress_bar_config(disable=True)
         if _held.offloads:  # each pipeline moves its parts by itself
-            made.enable_model_cpu_offload(device=_held.offloads)
-        _held.edits[kind] = made
+            pipe.enable_model_cpu_offload(device=_held.offloads)
+        _held.edits[kind] = pipe
     return _held.edits[kind]
+
+
+def _readers(pipe: Any) -> list[tuple[Any, int]]:
+    """The tokenizers of its text encoders, each with how many tokens the encoder is given."""
+    longest = inspect.signature(type(pipe).__call__).parameters.get("max_sequence_length")
+    readers: list[tuple[Any, int]] = []
+    for name, part in pipe.components.items():
+        encoder = getattr(pipe, name.replace("tokenizer", "text_encoder"), None)
+        tokenizing = isinstance(part, transformers.PreTrainedTokenizerBase)
+        if not name.startswith("tokenizer") or encoder is None or not tokenizing:
+            continue
+        limit = part.model_max_length
+        if longest is not None and not isinstance(part, transformers.CLIPTokenizer):
+            limit = longest.default
+        readers.append((part, int(limit)))
+    return readers
+
+
+def _unread(tokenizer: Any, limit: int, text: str) -> tuple[int, str]:
+    """The limit, and the end of a text that is beyond it."""
+    fast = bool(tokenizer.is_fast)
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=fast)
+    count = limit - len(tokenizer("").input_ids)  # beginning and end are marked by tokens too
+    if len(encoding.input_ids) <= count:
+        return limit, ""
+    end = text[encoding.offset_mapping[count][0] :] if fast else ""
+    return limit, " ".join((end or tokenizer.decode(encoding.input_ids[count:])).split())
 
 
 def _read(request: wire.WorkerRequest, dtype: Any) -> Any:

@@ -28,7 +28,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class DiskModel:
     """A model on disk."""
 
     id: str
@@ -50,30 +50,30 @@ class Found:
         return PIPELINES.get(self.pipeline)
 
 
-def find(model_dirs: Sequence[Path], hub_cache: Path | None) -> dict[str, Found]:
+def find(model_dirs: Sequence[Path], hub_cache: Path | None) -> dict[str, DiskModel]:
     """List all models by id. An id taken twice goes to the first; the second is its full path."""
-    found: dict[str, Found] = {}
+    models: dict[str, DiskModel] = {}
     if (TINY_FOLDER / "model_index.json").is_file():
         tiny = folder(TINY_FOLDER, TINY_ID)
         if tiny is not None:
-            found[TINY_ID] = tiny
+            models[TINY_ID] = tiny
     cached = list(hub_repos(hub_cache)) if hub_cache is not None else []
     local = [(base, path) for base in model_dirs for path in walk(base.expanduser())]
     for base, path in local:
         if path.is_dir():
-            _add(found, folder(path, _name(path, base.expanduser())))
+            _add(models, folder(path, _name(path, base.expanduser())))
     for repo, snapshot in cached:
         model = folder(snapshot, repo)
         if model is not None and model.trouble is None:
-            _add(found, model)
+            _add(models, model)
     donors = [path for _, path in local if path.is_dir()] + [path for _, path in cached]
     for base, path in local:
         if path.is_file():
-            _add(found, single(path, _name(path, base.expanduser()), donors))
-    return found
+            _add(models, single(path, _name(path, base.expanduser()), donors))
+    return models
 
 
-def locate(name: str, model_dirs: Sequence[Path], hub_cache: Path | None) -> Found | None:
+def locate(name: str, model_dirs: Sequence[Path], hub_cache: Path | None) -> DiskModel | None:
     """Find one model by its id, or by the absolute path of a folder or file."""
     path = Path(name).expanduser()
     if not path.is_absolute():
@@ -139,7 +139,7 @@ def _snapshot(repo: Path) -> Path | None:
     return max(snapshots, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
-def folder(path: Path, id: str, *, always: bool = False) -> Found | None:
+def folder(path: Path, id: str, *, always: bool = False) -> DiskModel | None:
     """Look at one diffusers folder; None when it is none, or not for pictures from text.
 
     Args:
@@ -167,7 +167,7 @@ def folder(path: Path, id: str, *, always: bool = False) -> Found | None:
             text = f"The weights of {name} cannot be read ({e}): download {path.name} again."
             trouble = trouble or Trouble(kind="unusable", text=text)
     known = PIPELINES.get(pipeline)
-    return Found(
+    return DiskModel(
         id=id,
         path=path,
         pipeline=pipeline,
@@ -182,16 +182,18 @@ def folder(path: Path, id: str, *, always: bool = False) -> Found | None:
 
 def components(index: Mapping[str, Any]) -> list[str]:
     """Name the components of a model_index.json that have weights."""
-    found: list[str] = []
+    names: list[str] = []
     for name, value in index.items():
         pair = cast("list[object]", value) if isinstance(value, list) else []
         kind = pair[1] if len(pair) == 2 else None
         if isinstance(kind, str) and not any(word in kind for word in _WITHOUT_WEIGHTS):
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
-def single(path: Path, id: str, donors: Iterable[Path], *, always: bool = False) -> Found | None:
+def single(
+    path: Path, id: str, donors: Iterable[Path], *, always: bool = False
+) -> DiskModel | None:
     """Look at one checkpoint file; None when it holds no model (a LoRA, a VAE).
 
     Args:
@@ -208,7 +210,7 @@ def single(path: Path, id: str, donors: Iterable[Path], *, always: bool = False)
     if checkpoint is None:
         return _useless(path, id, text) if always else None
     donor = next((one for one in donors if _lends(one, checkpoint)), None)
-    return Found(
+    return DiskModel(
         id=id,
         path=path,
         pipeline=checkpoint.pipeline,
@@ -221,9 +223,9 @@ def single(path: Path, id: str, donors: Iterable[Path], *, always: bool = False)
     )
 
 
-def _useless(path: Path, id: str, text: str) -> Found:
+def _useless(path: Path, id: str, text: str) -> DiskModel:
     trouble = Trouble(kind="unusable", text=text)
-    return Found(id=id, path=path, pipeline="", family=None, trouble=trouble)
+    return DiskModel(id=id, path=path, pipeline="", family=None, trouble=trouble)
 
 
 def _lends(donor: Path, checkpoint: Checkpoint) -> bool:
@@ -257,12 +259,12 @@ def _what_to_fetch(checkpoint: Checkpoint) -> str:
     )
 
 
-def _add(found: dict[str, Found], model: Found | None) -> None:
-    if model is None or any(model.path == other.path for other in found.values()):
+def _add(models: dict[str, DiskModel], model: DiskModel | None) -> None:
+    if model is None or any(model.path == other.path for other in models.values()):
         return
-    if model.id in found:
+    if model.id in models:
         model = replace(model, id=str(model.path))
-    found[model.id] = model
+    models[model.id] = model
 
 
 def _name(path: Path, base: Path) -> str:

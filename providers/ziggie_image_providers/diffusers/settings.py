@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
+
+from ziggie_image_mcp.provider.settings import ProviderSettings
 
 
-class Settings(BaseModel):
+class Settings(ProviderSettings):
     """What may be set; the keys are camelCase in the file."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
-    )
 
     model_dirs: tuple[Path, ...] = ()
     """Folders to look in for diffusers folders and single .safetensors files."""

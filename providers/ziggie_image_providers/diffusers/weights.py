@@ -73,7 +73,7 @@ def _shapes(path: Path, size: int, mtime_ns: int) -> Mapping[str, tuple[str, tup
     try:
         header: dict[str, Any] = json.loads(raw)
         header.pop("__metadata__", None)
-        found = {
+        tensors = {
             str(name): (str(entry["dtype"]), tuple(int(side) for side in entry["shape"]))
             for name, entry in header.items()
         }
@@ -82,7 +82,7 @@ def _shapes(path: Path, size: int, mtime_ns: int) -> Mapping[str, tuple[str, tup
         raise Damaged(f"{path.name} has an unreadable header") from e
     if 8 + length + end > size:
         raise Damaged(f"{path.name} is shorter than its header says")
-    return found
+    return tensors
 
 
 def part(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> Part:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-HELLO = b"\0ziggie-diffusers-1\n"
+HELLO = b"\0ziggie-diffusers-2\n"
 LENGTHS = struct.Struct(">IQ")
 
 Fault = Literal[
@@ -105,6 +105,8 @@ class Done(_Message):
     """The request is finished."""
 
     kind: Literal["done"] = "done"
+    notes: tuple[str, ...] = ()
+    """What the caller should know, a sentence each."""
 
 
 class Failed(_Message):

@@ -43,10 +43,10 @@ class Connection:
             while len(start := self._source.read(wire.LENGTHS.size)) == wire.LENGTHS.size:
                 header, payload = wire.LENGTHS.unpack(start)
                 message = wire.decode(self._source.read(header))
-                given = self._source.read(payload)
+                pictures = self._source.read(payload)
                 if isinstance(message, wire.WorkerRequest):
                     self._cancelled.clear()
-                    self.requests.put((message, given))
+                    self.requests.put((message, pictures))
                 elif isinstance(message, wire.Cancel):
                     self._cancelled.set()
         finally:
@@ -65,7 +65,7 @@ def take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     return source, sink
 
 
-def work(line: Connection, request: wire.WorkerRequest, given: bytes) -> None:
+def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
     """Run one request and tell how it went."""
     try:
         from ziggie_image_providers.diffusers import (
@@ -79,20 +79,21 @@ def work(line: Connection, request: wire.WorkerRequest, given: bytes) -> None:
         return
     line.send(wire.Loaded())
     try:
-        pictures = pipeline.opened(request, given)
+        inputs = pipeline.inputs(request, payload)
+        notes = pipeline.unread(request)
         for number in range(request.num_images):
 
             def on_step(step: int, steps: int, number: int = number) -> None:
                 line.check()
                 line.send(wire.Step(picture=number, step=step, steps=steps))
 
-            png = pipeline.picture(request, number, on_step, pictures)
+            png = pipeline.picture(request, number, on_step, inputs)
             line.check()
             line.send(wire.Picture(seed=pipeline.seed(request, number)), png)
     except (Exception, Stopped) as e:
         line.send(failed(e, "run"))
         return
-    line.send(wire.Done())
+    line.send(wire.Done(notes=notes))
 
 
 def main() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
 
-from ziggie_image_mcp.errors import RequestRejected
-from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.types import Model, ProviderRequest
+from ziggie_image_mcp.provider import (
+    Model,
+    ProviderContext,
+    ProviderRequest,
+    RequestRejected,
+    options_of,
+)
+from ziggie_image_mcp.provider.pictures import decode, is_transparent
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.families import SAMPLERS, sampler
-from ziggie_image_providers.diffusers.scan import TINY_ID, Found
+from ziggie_image_providers.diffusers.scan import TINY_ID, DiskModel
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.weights import need
 
@@ -21,7 +25,7 @@ CHANGE, REPAINT = 0.75, 1.0
 def worker_request(
     request: ProviderRequest,
     model: Model,
-    found: Found,
+    on_disk: DiskModel,
     *,
     settings: Settings,
     context: ProviderContext,
@@ -31,17 +35,18 @@ def worker_request(
     Raises:
         RequestRejected: It asks for what the model does not take.
     """
-    known = found.known
-    if request.width % model.multiple_of or request.height % model.multiple_of:
+    known, options = on_disk.known, options_of(model, request.task)
+    step = known.multiple_of if known else 16
+    if request.width % step or request.height % step:
         raise RequestRejected(
             model.provider,
             f"{request.width} x {request.height} cannot be made: sides must be multiples of "
-            f"{model.multiple_of}.",
+            f"{step}.",
         )
     if request.scheduler is not None:
         raise RequestRejected(model.provider, "This provider takes a sampler, and no scheduler.")
     chosen = sampler(request.sampler) if request.sampler is not None else None
-    if request.sampler is not None and (chosen is None or "sampler" not in model.features):
+    if request.sampler is not None and (chosen is None or "sampler" not in options):
         raise RequestRejected(
             model.provider,
             f"{model.id} takes no sampler {request.sampler!r}. Samplers, for sd1 and sdxl: "
@@ -55,20 +60,24 @@ def worker_request(
     if negative is not None and known is not None and not known.negative:
         raise RequestRejected(model.provider, f"{model.id} takes no negative prompt.")
     width, height = request.width, request.height
-    steps = request.steps if request.steps is not None else model.default_steps
+    steps, guidance = model.defaults.steps, model.defaults.guidance_scale
+    if request.steps is not None and "steps" in options:
+        steps = request.steps
+    if request.guidance_scale is not None and "guidance_scale" in options:
+        guidance = request.guidance_scale
     strength = None
     if request.image is not None:
         strength = request.strength or (CHANGE if request.mask is None else REPAINT)
         if steps is not None:  # the pipelines run `steps * strength` of them, and one at least
             steps = max(steps, math.ceil(1 / strength))
-    memory = need(found.parts, known, width, height)
+    memory = need(on_disk.parts, known, width, height)
     return wire.WorkerRequest(
-        path=str(found.path),
-        pipeline=found.pipeline,
-        single_file=found.single_file,
-        config_folder=str(found.config_folder) if found.config_folder else None,
-        variant=found.variant,
-        device=device(found, settings, context),
+        path=str(on_disk.path),
+        pipeline=on_disk.pipeline,
+        single_file=on_disk.single_file,
+        config_folder=str(on_disk.config_folder) if on_disk.config_folder else None,
+        variant=on_disk.variant,
+        device=device(on_disk, settings, context),
         dtype=settings.dtype,
         half_precision=known.half_precision if known else "bfloat16",
         weight_bytes=memory.weights if memory else None,
@@ -81,9 +90,7 @@ def worker_request(
         num_images=request.num_images,
         seed=request.seed,
         steps=steps,
-        guidance=(
-            model.default_guidance if request.guidance_scale is None else request.guidance_scale
-        ),
+        guidance=guidance,
         guidance_argument=known.guidance_argument if known else "guidance_scale",
         sampler=chosen,
         strength=strength,
@@ -99,22 +106,15 @@ def payload(request: ProviderRequest) -> bytes:
 
 def differences(request: ProviderRequest) -> list[str]:
     """What an edit does that was not asked for."""
-    if request.image is None or not _transparent(request.image):
+    if request.image is None or not is_transparent(decode(request.image)):
         return []
     return ["the picture's transparent parts were laid on white: this model knows no transparency"]
 
 
-def _transparent(data: bytes) -> bool:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as picture:
-        return "A" in picture.getbands() and picture.getchannel("A").getextrema() != (255, 255)
-
-
-def device(found: Found, settings: Settings, context: ProviderContext) -> str:
+def device(on_disk: DiskModel, settings: Settings, context: ProviderContext) -> str:
     """Say where to run: the provider's setting, else the server's; the tiny model on the CPU."""
     if settings.device != "auto":
         return settings.device
-    if found.id == TINY_ID:
+    if on_disk.id == TINY_ID:
         return "cpu"
     return "auto" if context.gpu in ("auto", "auto-detect") else context.gpu

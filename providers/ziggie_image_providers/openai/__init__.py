@@ -3,448 +3,380 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import io
-import itertools
 import json
-import math
 import re
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+from urllib.parse import urljoin
 
 import anyio
 import httpx2
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from ziggie_image_mcp.errors import (
+from ziggie_image_mcp.provider import (
+    FREE,
+    NO_COST,
+    PROBE_SECONDS,
+    UNKNOWN_COST,
     AuthenticationFailed,
     ContentRefused,
-    InvalidOutput,
-    ModelMissing,
-    OutcomeUnknown,
-    PaymentRequired,
-    ProviderError,
-    ProviderUnavailable,
-    RateLimited,
-    RequestRejected,
-)
-from ziggie_image_mcp.provider import http as _http
-from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.types import (
-    Feature,
-    GeneratedImage,
-    Generation,
+    Cost,
+    Defaults,
     Model,
-    Progress,
+    ModelMissing,
+    PaymentRequired,
+    Probe,
+    ProviderContext,
+    ProviderError,
+    ProviderInfo,
     ProviderRequest,
-    Submission,
+    ProviderUnavailable,
+    Run,
+    Task,
+    TaskCapability,
+    options_of,
 )
+from ziggie_image_mcp.provider.addresses import where_is
+from ziggie_image_mcp.provider.error_rules import Rule
+from ziggie_image_mcp.provider.http import BEARER, Answer, Files, KeyHeader
+from ziggie_image_mcp.provider.masks import convert_mask
+from ziggie_image_mcp.provider.pricing import Unit, computed_cost, list_cost
+from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, merge_rows, table
+from ziggie_image_mcp.provider.vendor import SyncVendor, from_base64
 from ziggie_image_providers.openai import settings as section
-from ziggie_image_providers.openai.settings import Quality, Row
+from ziggie_image_providers.openai.flavours import Flavour, Route, by_host, flavours, has
+from ziggie_image_providers.openai.settings import Row
 
-DEFAULT_SECONDS = 300.0
-CONNECT_SECONDS = 10.0
-PROMPT_TOKENS = 500
-"""Tokens of a prompt that the upper bound of a price makes room for."""
-MAX_ANSWER_BYTES = 400 * 2**20
-"""Ten pictures of 30 MB as base64, with room."""
+NO_LISTING = (400, 404, 405, 501)
+"""How a server answers that has no such list."""
 
-_FEATURES: frozenset[Feature] = frozenset(("text_to_image",))
-_EDITS: frozenset[Feature] = frozenset(("image_to_image", "inpaint"))
-MASK_NOTE = "the model draws the whole picture anew: what the mask keeps may differ a little"
-_NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-_REFUSED = ("moderation_blocked", "content_policy_violation")
-
-
-class Picture(BaseModel):
-    """One picture of an answer."""
-
-    b64_json: str | None = None
+LISTING_SECONDS = 20.0
 
 
 class TokenDetails(BaseModel):
     """What a number of tokens is made of."""
 
-    text_tokens: int = 0
     image_tokens: int = 0
 
 
 class Usage(BaseModel):
     """The tokens that a request took."""
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int = Field(ge=0)
+    output_tokens: int = Field(gt=0)
     input_tokens_details: TokenDetails | None = None
 
 
-class Answer(BaseModel):
-    """A successful answer."""
+class OpenAI(SyncVendor):
+    """One request, one answer, nothing to look up afterwards, and no idempotency key."""
 
-    data: list[Picture]
-    usage: Usage | None = None
+    info: ClassVar[ProviderInfo] = ProviderInfo(
+        summary="OpenAI: GPT Image models, and servers that speak its images API",
+        key_names=("OPENAI_API_KEY",),
+        home_page="https://platform.openai.com",
+    )
+    Settings: ClassVar[type[VendorSettings[Any]]] = section.Settings
+    table: ClassVar[Mapping[str, ModelRow]] = table(__name__, Row)
+    probe_path: ClassVar[str] = "models"
+    errors: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            code=("insufficient_quota", "billing_hard_limit_reached", "billing_not_active"),
+            error=PaymentRequired,
+            message="the account has no credit left, or its limit is reached",
+        ),
+        Rule(
+            code=("moderation_blocked", "content_policy_violation", "contentFilter"),
+            error=ContentRefused,
+            message="the safety system refused this prompt",
+        ),
+        Rule(
+            status=401,
+            error=AuthenticationFailed,
+            message="the key was refused; set a valid one with `ziggie-image-mcp keys set`",
+            quoted=False,  # OpenAI repeats a part of the key
+        ),
+        Rule(
+            code=("model_not_found", "DeploymentNotFound"),
+            error=ModelMissing,
+            message="there is no such model for this account",
+        ),
+        Rule(
+            status=400,
+            match="model mismatch",  # vLLM-Omni serves one model
+            error=ModelMissing,
+            message="the server has another model",
+        ),
+        Rule(
+            status=403,
+            error=AuthenticationFailed,
+            message="the account may not do this; it may need verifying",
+        ),
+    )
 
+    def __init__(self, name: str, settings: section.Settings, context: ProviderContext) -> None:
+        self._flavour_name: str = settings.flavour
+        if settings.flavour == "auto":
+            self._flavour_name = by_host(httpx2.URL(settings.base_url).host.lower())
+            if not self._flavour_name and where_is(settings) == "vendor":
+                self._flavour_name = "openai"  # a gateway to it; servers of one's own are asked
+        self._quality = settings.quality
+        super().__init__(name, settings, context)
+        for header, value in (
+            ("OpenAI-Organization", settings.organization),
+            ("OpenAI-Project", settings.project),
+        ):
+            if value:
+                self.http.headers[header] = value
 
-class Problem(BaseModel):
-    """What a failing answer says of itself."""
+    def key_headers(self) -> Sequence[KeyHeader]:
+        """Azure's header is another one."""
+        known = flavours().get(self._flavour_name)
+        if known is None or known.key_header == BEARER.name:
+            return self.auth
+        return (KeyHeader(known.key_header, prefix=""),)
 
-    model_config = ConfigDict(coerce_numbers_to_str=True)
+    def known_rows(self) -> Mapping[str, ModelRow]:
+        """OpenAI's models, where it is OpenAI."""
+        return self.table if self._flavour_name == "openai" else {}
 
-    code: str | None = None
-    type: str | None = None
-    message: str | None = None
+    @property
+    def flavour(self) -> Flavour:
+        """Which kind of server it is; the plainest, as long as nobody has asked it."""
+        return flavours()[self._flavour_name or "compatible"]
 
+    async def detect(self) -> str:
+        """The name of the flavour: asked once, and remembered.
 
-class OpenAI:
-    """OpenAI's images API: one request, one answer, nothing to look up afterwards."""
+        Raises:
+            ProviderError: The server does not answer.
+        """
+        if not self._flavour_name:
+            listings: dict[str, list[dict[str, Any]]] = {}
+            for name, flavour in flavours().items():
+                if not flavour.sign:
+                    continue
+                if flavour.listing not in listings:
+                    listings[flavour.listing] = await self._listed(flavour.listing)
+                if any(has(item, flavour.sign) for item in listings[flavour.listing]):
+                    self._flavour_name = name
+                    break
+            else:
+                self._flavour_name = "compatible"
+        return self._flavour_name
 
-    Settings: ClassVar[type[BaseModel]] = section.Settings
-    summary: ClassVar[str] = "OpenAI: GPT Image models, and servers that speak its images API"
-    automatic: ClassVar[bool] = False
-    key_name: ClassVar[str] = "OPENAI_API_KEY"
-
-    def __init__(
-        self,
-        name: str,
-        settings: section.Settings,
-        context: ProviderContext,
-        transport: httpx2.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.name = name
-        self._settings = settings
-        self._context = context
-        self._rows = section.rows(settings)
-        self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
-        self._transport = transport
-        self._client: httpx2.AsyncClient | None = None
-
-    async def models(self) -> Sequence[Model]:
-        """List the models of the table and of the config. Asks nobody but for the key."""
-        await self._key()
-        return [self._model(id, row) for id, row in self._rows.items()]
-
-    async def submit(self, request: ProviderRequest, model: Model, key: str) -> Submission:
-        """Send the job and wait for its pictures. There is no idempotency key to send."""
-        secret = await self._key()
-        row = self._rows.get(model.id, Row())
-        self._check(request, row)
-        body = payload(request, model, self._settings.quality)
-        status, content = await self._post(request, body, secret)
+    async def probe(self) -> Probe:
+        """Ask for the list of models, and by it for the flavour."""
         try:
-            answer = Answer.model_validate_json(content)
-        except ValidationError as e:
-            raise self._unknown(f"answered HTTP {status}, but not in the images API's words") from e
-        images = [
-            GeneratedImage(data=data, seed=None)
-            for picture in answer.data
-            if (data := _decoded(picture)) is not None
-        ]
-        if not images:
-            if answer.usage is None:
-                raise self._unknown("answered without a picture")
-            charged, _ = self._cost(request, row, answer.usage, request.num_images)
-            said = f"{self.name} counted tokens for this, and answered without a picture."
-            raise InvalidOutput(self.name, said, charged)
-        notes = [f"{model.id} takes no seed: the seed given here does not make this picture again"]
-        if request.mask is not None:
-            notes.append(MASK_NOTE)
-        if len(images) < request.num_images:
-            notes.append(f"{self.name} made {len(images)} of {request.num_images} pictures")
-        cost, how = self._cost(request, row, answer.usage, len(images))
-        return Submission(
-            generation=Generation(images=tuple(images), notes=(*notes, how), cost_micro_usd=cost)
-        )
+            with anyio.fail_after(PROBE_SECONDS):
+                probe = await super().probe()
+                if probe.state == "ready":
+                    return replace(probe, flavour=await self.detect())
+                return probe
+        except (ProviderError, TimeoutError) as e:
+            message = str(e) or f"{self.http.url} answered too late"
+            return Probe(state="unreachable", message=message)
 
-    async def collect(
-        self, remote_id: str, request: ProviderRequest, model: Model, progress: Progress
-    ) -> Generation:
-        """Nothing to wait for: `submit` gave the pictures, or nobody has them."""
-        raise self._unknown("keeps no pictures to fetch later")
+    async def list_models(self) -> Sequence[Model]:
+        """List the rows, and what the server lists. OpenAI itself is not asked.
 
-    async def find(self, key: str) -> str | None:
-        """Nothing to look up: OpenAI knows no key of ours, and keeps no list of pictures."""
-        raise self._unknown("cannot look up whether a request was made")
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
-
-    def _model(self, id: str, row: Row) -> Model:
-        quality = self._settings.quality
-        return Model(
-            id=id,
-            provider=self.name,
-            local=False,
-            title=row.title,
-            aliases=row.aliases,
-            features=_FEATURES | _EDITS if row.edits else _FEATURES,
-            native_width=row.native_width,
-            native_height=row.native_height,
-            min_side=row.min_side,
-            max_side=row.max_side,
-            multiple_of=row.multiple_of,
-            min_pixels=row.min_pixels,
-            max_pixels=row.max_pixels,
-            max_images=row.max_images,
-            license=row.license,
-            commercial_use=row.commercial_use,
-            price_micro_usd=bound(row, quality),
-            price_by_pixels=steps(row, quality),
-            price_of_given_micro_usd=given_bound(row),
-            price_as_of=row.as_of,
-        )
-
-    async def _key(self) -> str:
-        name = self._settings.key_name
-        if name is None:
-            return ""
-        secret = await self._context.secret(name)
-        how = (
-            f"run `ziggie-image-mcp keys set {name}`, or set {name} in the MCP client's own"
-            " config: many clients do not pass on the shell's environment"
-        )
-        if not secret:
-            raise AuthenticationFailed(self.name, f"there is no key in {name}; {how}")
-        if not secret.isascii() or not secret.isprintable() or " " in secret:
-            raise AuthenticationFailed(self.name, f"what {name} holds is no key; {how}")
-        return secret
-
-    def _check(self, request: ProviderRequest, row: Row) -> None:
-        """Refuse what the vendor would, before anything is sent."""
-        pixels, sides = request.width * request.height, sorted((request.width, request.height))
-        size = f"{request.width}x{request.height}"
-        if not row.min_pixels <= pixels <= row.max_pixels:
-            raise RequestRejected(
-                self.name,
-                f"{size} has {pixels:,} pixels, and {row.min_pixels:,} to {row.max_pixels:,} are"
-                " possible; ask for another size",
-            )
-        if sides[1] > row.max_ratio * sides[0]:
-            raise RequestRejected(
-                self.name,
-                f"{size} is longer than {row.max_ratio:g}:1; ask for another shape",
-            )
-
-    async def _post(
-        self, request: ProviderRequest, body: dict[str, Any], secret: str
-    ) -> tuple[int, bytes]:
-        task = "generations" if request.image is None else "edits"
-        url = f"{self._settings.base_url}/images/{task}"
-        headers = {
-            "OpenAI-Organization": self._settings.organization or "",
-            "OpenAI-Project": self._settings.project or "",
-            "Authorization": f"Bearer {secret}" if secret else "",
+        Raises:
+            ProviderError: There is no key, or the server does not answer.
+        """
+        if await self.detect() == "openai":
+            return await super().list_models()
+        await self.http.keys()
+        flavour = self.flavour
+        items = {
+            item["id"]: item
+            for item in (await self._listed(flavour.listing) if flavour.listing else ())
+            if isinstance(item.get("id"), str) and has(item, flavour.pictures)
         }
-        client = self._open()
-        try:
-            with anyio.fail_after(self._seconds):
-                async with client.stream(
-                    "POST",
-                    url,
-                    json=body if request.image is None else None,
-                    data=None if request.image is None else {k: str(v) for k, v in body.items()},
-                    files=pictures(request),
-                    headers={k: v for k, v in headers.items() if v},
-                ) as response:
-                    content = await self._read(response)
-        except _http.NOT_SENT as e:
-            raise _http.transport_error(self.name, e, url) from e
-        except TimeoutError as e:
-            raise self._unknown(f"did not answer within {self._seconds:g} s") from e
-        except httpx2.RequestError as e:
-            raise self._unknown(f"broke off ({type(e).__name__})") from e
-        if not response.is_success:
-            raise self._refusal(response, content, secret)
-        return response.status_code, content
+        listed = {id: _listed_row(flavour, item) for id, item in items.items()}
+        rows = merge_rows(dict.fromkeys(self.rows, flavour.row) | listed, self.rows)
+        return [
+            replace(self.model(id, row), where="vendor", prices=row.prices("vendor"), device="")
+            if items.get(id, {}).get("recipe") == "cloud"  # Lemonade passes it on to somebody
+            else self.model(id, row)
+            for id, row in rows.items()
+        ]
 
-    def _open(self) -> httpx2.AsyncClient:
-        if self._client is None:
-            self._client = httpx2.AsyncClient(
-                transport=self._transport,
-                timeout=httpx2.Timeout(self._seconds, connect=CONNECT_SECONDS),
-                follow_redirects=False,
-            )
-        return self._client
+    def tasks(self, row: Row) -> Mapping[Task, TaskCapability]:
+        """What the server has routes for."""
+        return {
+            task: self._capability(row, route)
+            for task, route in self.flavour.tasks.items()
+            if task == "text_to_image" or row.edits
+        }
 
-    async def _read(self, response: httpx2.Response) -> bytes:
-        content = bytearray()
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > MAX_ANSWER_BYTES:
-                raise self._unknown(f"sent more than {MAX_ANSWER_BYTES / 2**20:.0f} MB")
-        return bytes(content)
-
-    def _refusal(self, response: httpx2.Response, content: bytes, secret: str) -> ProviderError:
-        """Say what a failing answer means; the code in it counts for more than the status."""
-        status, problem = response.status_code, _problem(content)
-        known = {problem.code, problem.type}
-        said = _quoted(problem.message, secret)
-        key = self._settings.key_name or "a key"
-        if known.intersection(_NO_CREDIT) or status == 402:
-            return PaymentRequired(
-                self.name, f"the account of {key} has no credit left, or its limit is reached{said}"
-            )
-        if known.intersection(_REFUSED):
-            return ContentRefused(self.name, f"the safety system refused this prompt{said}")
-        if status == 401:  # not quoted: OpenAI repeats a part of the key
-            return AuthenticationFailed(
-                self.name,
-                f"the key in {key} was refused (HTTP 401); set a valid one with"
-                f" `ziggie-image-mcp keys set {key}`",
-            )
-        if problem.code == "model_not_found":
-            return ModelMissing(self.name, f"the account of {key} has no such model{said}")
-        if status == 403:
-            return AuthenticationFailed(
-                self.name,
-                f"the account of {key} may not do this (HTTP 403); it may need verifying{said}",
-            )
-        if status == 429:
-            wait = _milliseconds(response) or _http.retry_after(response)
-            when = f"in {wait:.0f} s" if wait is not None else "later"
-            return RateLimited(self.name, f"asks to wait (HTTP 429); try again {when}{said}", wait)
-        if status == 408 or status >= 500:
-            return self._unknown(f"failed after the request was sent (HTTP {status}{said})")
-        if response.is_redirect:
-            return ProviderUnavailable(
-                self.name,
-                f"{_http.public_url(response.request.url)} leads elsewhere (HTTP {status});"
-                " correct the base URL",
-            )
-        return _http.status_error(self.name, response, said.removeprefix(": "))
-
-    def _unknown(self, what: str) -> OutcomeUnknown:
-        return OutcomeUnknown(
-            self.name,
-            f"{_http.public_url(self._settings.base_url)} {what}. Nobody can tell whether pictures"
-            " were made and charged, so nothing is sent again; the vendor's usage page knows.",
+    def defaults(self, row: Row) -> Defaults:
+        """What goes over the wire alone: a quality only where one is read."""
+        fields = self.flavour.tasks["text_to_image"].fields
+        return Defaults(
+            steps=row.default_steps if "steps" in fields else None,
+            guidance_scale=row.default_guidance if "guidance_scale" in fields else None,
+            quality=self._quality if "quality" in fields else "",
         )
 
-    def _cost(
-        self, request: ProviderRequest, row: Row, usage: Usage | None, images: int
-    ) -> tuple[int, str]:
-        """What the pictures cost, 1e-6 USD, and how that is known."""
-        if usage is not None and row.tokens is not None:
-            details = usage.input_tokens_details
-            from_image = details.image_tokens if details else 0
-            dollars = (
-                max(0, usage.input_tokens - from_image) * row.tokens.text_in
-                + from_image * row.tokens.image_in
-                + usage.output_tokens * row.tokens.image_out
-            )
-            how = f"the vendor's count of tokens at its list price of {row.as_of or 'your config'}"
-            return math.ceil(dollars), f"cost: {how}"
-        one = bound(row, self._settings.quality, request.width, request.height)
-        if one is None:
-            return 0, "cost: unknown, because this model has no price; set priceUsd for it"
-        given = given_bound(row) if request.image is not None else 0
-        how = "cost: the price table's upper bound; the vendor did not tell more"
-        return one * images + given, how
+    async def send(self, request: ProviderRequest, model: Model, run: Run) -> Answer:
+        """One POST, in the words of the server's flavour."""
+        await self.detect()
+        return await super().send(request, model, run)
+
+    def path(self, request: ProviderRequest, model: Model) -> str:
+        """Where this task goes."""
+        return self._route(request).path
+
+    def payload(self, request: ProviderRequest, model: Model) -> dict[str, Any]:
+        """Say the request in the words of the server's flavour."""
+        flavour, route = self.flavour, self._route(request)
+        values: dict[str, Any] = {
+            "negative_prompt": request.negative_prompt or None,
+            "seed": request.seed,
+            "steps": request.steps,
+            "guidance_scale": request.guidance_scale,
+            "strength": request.strength,
+            "quality": request.quality or None,
+            "transparent": "transparent" if request.transparent else None,
+        }
+        options = options_of(model, request.task)
+        fields = {
+            name: values[option]
+            for option, name in route.fields.items()
+            if option in options and values[option] is not None
+        }
+        body: dict[str, Any] = {
+            "model": model.id,
+            "prompt": request.prompt,
+            "n": request.num_images,
+            "size": f"{request.width}x{request.height}",
+            **route.always,
+        }
+        if flavour.tag:
+            body["prompt"] = _tagged(flavour.tag, request.prompt, fields)
+        else:
+            negative = fields.pop("", None)
+            body |= fields
+            if flavour.separator:
+                prompts = [request.prompt, negative] if negative else [request.prompt]
+                plain = [prompt.replace(flavour.separator, "/") for prompt in prompts]
+                body["prompt"] = flavour.separator.join(plain)
+        if route.encoded_image and request.image is not None:
+            body[route.encoded_image] = base64.b64encode(request.image).decode()
+        return body
+
+    def files(self, request: ProviderRequest, model: Model) -> Files:
+        """The pictures of a form; the mask as the server reads it."""
+        route = self._route(request)
+        if not route.image:
+            return ()
+        first = () if request.image is None else (request.image,)
+        images = (*first, *request.references)
+        name = route.image if len(images) == 1 else f"{route.image}[]"
+        files = [(name, (f"image{i}.png", image, "image/png")) for i, image in enumerate(images)]
+        if request.mask is not None and route.polarity is not None:
+            mask = convert_mask(request.mask, route.polarity)
+            files.append((route.mask, ("mask.png", mask, "image/png")))
+        return files
+
+    def pictures(self, answer: Answer) -> Sequence[bytes | str]:
+        """The pictures, or where the server has put them."""
+        sources: list[bytes | str] = []
+        for item in answer.json()["data"]:
+            data, url = from_base64(item.get("b64_json")), item.get("url")
+            if data is not None:
+                sources.append(data)
+            elif isinstance(url, str) and url:
+                sources.append(urljoin(f"{self.http.url}/", url))
+        return sources
+
+    def cost(self, answer: Answer, request: ProviderRequest, model: Model, images: int) -> Cost:
+        """By the tokens that the answer tells, where the price is one of tokens."""
+        if model.prices is FREE:
+            return NO_COST
+        if not any(rate.unit == "image_token_out" for rate in model.prices.rates):
+            return list_cost(request, model, images)
+        counts = _tokens(answer.data().get("usage"))
+        return computed_cost(counts, request, model) if counts else UNKNOWN_COST
+
+    async def _listed(self, path: str) -> list[dict[str, Any]]:
+        """The models at a path; none where there is no list."""
+        answer = await self.http.get(
+            path, accept=NO_LISTING, seconds=min(LISTING_SECONDS, self.seconds)
+        )
+        try:
+            body: Any = answer.json() if answer.ok else None
+        except ValueError as e:
+            if path != self.probe_path:
+                return []
+            message = f"something else answers at {self.http.url}; its base URL ends with /v1"
+            raise ProviderUnavailable(self.name, message) from e
+        items: Any = cast(dict[str, Any], body).get("data") if isinstance(body, dict) else body
+        if not isinstance(items, list):
+            return []
+        return [item for item in cast("list[dict[str, Any]]", items) if isinstance(item, dict)]  # pyright: ignore[reportUnnecessaryIsInstance]
+
+    def _capability(self, row: Row, route: Route) -> TaskCapability:
+        optional = frozenset(("transparent",)) - row.options
+        return TaskCapability(
+            sizes=row.sizes(),
+            options=frozenset(option for option in route.fields if option not in optional),
+            max_images=min(row.max_images, route.max_images),
+            max_references=route.max_references if row.edits else 0,
+            mask=route.polarity,
+            max_prompt=row.prompt_limit(),
+        )
+
+    def _route(self, request: ProviderRequest) -> Route:
+        """References make an edit of what is text to image to us."""
+        edit = request.task == "text_to_image" and request.reference_ids
+        return self.flavour.tasks["image_to_image" if edit else request.task]
 
 
-def payload(request: ProviderRequest, model: Model, quality: Quality) -> dict[str, Any]:
-    """Say the job in the API's words. GPT Image models refuse `response_format`."""
-    return {
-        "model": model.id,
-        "prompt": request.prompt,
-        "n": request.num_images,
-        "size": f"{request.width}x{request.height}",
-        "quality": quality,
-        "output_format": "png",
-    }
+def _listed_row(flavour: Flavour, item: Mapping[str, Any]) -> Row:
+    """What is known of a model that the server lists."""
+    changes: dict[str, Any] = {}
+    if flavour.edits:
+        changes["edits"] = has(item, flavour.edits)
+    defaults = item.get("image_defaults")
+    if isinstance(defaults, dict):  # as Lemonade tells
+        for field, name in (
+            ("native_width", "width"),
+            ("native_height", "height"),
+            ("default_steps", "steps"),
+            ("default_guidance", "cfg_scale"),
+        ):
+            value = cast(dict[str, Any], defaults).get(name)
+            if isinstance(value, int | float) and value > 0:
+                changes[field] = value
+    return flavour.row.model_copy(update=changes)
 
 
-def pictures(request: ProviderRequest) -> dict[str, tuple[str, bytes, str]] | None:
-    """The files of an edit's form; None for a picture from text alone."""
-    if request.image is None:
-        return None
-    files = {"image": ("image.png", request.image, "image/png")}
-    if request.mask is not None:
-        files["mask"] = ("mask.png", transparent(request.mask), "image/png")
-    return files
+def _tagged(tag: str, prompt: str, fields: Mapping[str, Any]) -> str:
+    """A prompt with its options in it; what the user wrote between such tags is no option."""
+
+    def plain(text: str) -> str:
+        return re.sub(rf"</?{tag}>", "", text)
+
+    levels: dict[str, Any] = {}
+    for name, value in fields.items():
+        level, (*above, last) = levels, name.split(".")
+        for key in above:
+            level = level.setdefault(key, {})
+        level[last] = plain(value) if isinstance(value, str) else value
+    return f"{plain(prompt)} <{tag}>{json.dumps(levels)}</{tag}>" if levels else plain(prompt)
 
 
-def transparent(mask: bytes) -> bytes:
-    """A mask in OpenAI's words: transparent where the picture is painted anew."""
-    from PIL import Image, ImageOps
-
-    with Image.open(io.BytesIO(mask)) as grey:
-        alpha = ImageOps.invert(grey.convert("L"))
-    out = io.BytesIO()
-    Image.merge("LA", (Image.new("L", alpha.size), alpha)).convert("RGBA").save(out, "PNG")
-    return out.getvalue()
-
-
-def given_bound(row: Row) -> int:
-    """The most that a picture to work from adds, 1e-6 USD."""
-    if row.price_usd is not None or row.tokens is None:
-        return 0
-    return math.ceil(row.image_tokens * row.tokens.image_in)
-
-
-def bound(
-    row: Row, quality: Quality, width: int | None = None, height: int | None = None
-) -> int | None:
-    """The most that one picture costs, 1e-6 USD; without a size, at any size that is accepted."""
-    if row.price_usd is not None:
-        return _micro(row.price_usd)
-    wanted = row.max_pixels if width is None or height is None else width * height
-    return next((price for pixels, price in steps(row, quality) if pixels >= wanted), None)
-
-
-def steps(row: Row, quality: Quality) -> tuple[tuple[int, int], ...]:
-    """What a picture of at most so many pixels costs at most, 1e-6 USD, the smallest first.
-
-    A size that stands not in the table costs at most what the sizes up to the next larger one do:
-    1024x1024 is dearer than 1920x1080. A prompt of more than PROMPT_TOKENS costs more.
-    """
-    if row.price_usd is not None:
-        return ()
-    listed = sorted(
-        (math.prod(int(side) for side in size.split("x")), price)
-        for size, price in row.prices.get(quality, {}).items()
-    )
-    prompt = PROMPT_TOKENS * row.tokens.text_in if row.tokens else 0.0
-    highest = itertools.accumulate((price for _, price in listed), max)
-    return tuple(
-        (pixels, math.ceil(_micro(price) + prompt))
-        for (pixels, _), price in zip(listed, highest, strict=True)
-    )
-
-
-def _micro(dollars: float) -> int:
-    return math.ceil(round(dollars * 1e6, 3))
-
-
-def _decoded(picture: Picture) -> bytes | None:
+def _tokens(usage: object) -> list[tuple[Unit, float]]:
+    """The tokens of an answer. A picture of none is no count: some servers fill in zeros."""
     try:
-        return base64.b64decode(picture.b64_json or "", validate=True) or None
-    except binascii.Error:
-        return None
-
-
-def _problem(content: bytes) -> Problem:
-    try:
-        found: Any = json.loads(content)
-        return Problem.model_validate(found["error"])
-    except (ValueError, KeyError, TypeError):
-        return Problem()
-
-
-def _quoted(message: str | None, secret: str) -> str:
-    """The vendor's own words as the end of a sentence: one short line without any key."""
-    line = " ".join((message or "").split())
-    line = "".join(c for c in line if c.isprintable())
-    if secret:
-        line = line.replace(secret, "***")
-    line = re.sub(r"\b(sk|key|sess)-[\w*.-]{6,}", "***", line)
-    return f": {line[:200]}" if line else ""
-
-
-def _milliseconds(response: httpx2.Response) -> float | None:
-    try:
-        wait = float(response.headers.get("retry-after-ms", "")) / 1000
-    except ValueError:
-        return None
-    return wait if 0 <= wait < math.inf else None
+        counts = Usage.model_validate(usage)
+    except ValidationError:
+        return []
+    details = counts.input_tokens_details
+    images = details.image_tokens if details else 0
+    return [
+        ("text_token_in", max(0, counts.input_tokens - images)),
+        ("image_token_in", images),
+        ("image_token_out", counts.output_tokens),
+    ]

@@ -1,29 +1,31 @@
-"""What a user may set about OpenAI, and what is known of its models."""
+"""What a user may set about OpenAI, or about a server that speaks its images API."""
 
 from __future__ import annotations
 
-import functools
-from datetime import date
-from importlib import resources
+import math
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
-import httpx2
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-Quality = Literal["low", "medium", "high"]
+from ziggie_image_mcp.provider import PriceBook, Prices, Rate, When, Where
+from ziggie_image_mcp.provider.pricing import Unit
+from ziggie_image_mcp.provider.settings import ModelRow, Section, VendorSettings
 
+Quality = Literal["low", "medium", "high", "xhigh", "max"]
 
-class Section(BaseModel):
-    """One block of settings: camelCase keys, no unknown ones, no values in errors."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-    )
+FlavourName = Literal[
+    "auto",
+    "openai",
+    "azure",
+    "vllm-omni",
+    "sglang",
+    "lemonade",
+    "sd-server",
+    "localai",
+    "compatible",
+]
 
 
 class TokenPrices(Section):
@@ -34,81 +36,83 @@ class TokenPrices(Section):
     image_out: float = Field(ge=0)
 
 
-class Row(Section):
-    """The facts of one model. In config.json only what differs need be given."""
+class Row(ModelRow):
+    """The facts of one model. In config.json only what differs need be given.
 
-    title: str = ""
-    aliases: tuple[str, ...] = ()
-    license: str = ""
-    commercial_use: bool | None = None
-    price_usd: float | None = Field(default=None, ge=0)
-    """For one picture of any size and quality; wins over `prices`."""
-    prices: dict[Quality, dict[str, float]] = {}
+    Its price is `price_usd`, or else `rates`, changed by `tokens` and `prices` where these are set.
+    """
+
+    picture_prices: dict[Quality, dict[str, float]] = Field(default={}, alias="prices")
     """US dollars for one picture, without the prompt, by quality and size as 1024x1024."""
     tokens: TokenPrices | None = None
     """What the vendor really charges by, when its answer tells how many tokens it took."""
-    source: str = ""
-    as_of: date | None = None
-    """The day on which the prices were read."""
-    native_width: int = Field(default=1024, ge=16)
-    native_height: int = Field(default=1024, ge=16)
     min_side: int = Field(default=480, ge=16)
     max_side: int = Field(default=2560, ge=16)
     multiple_of: int = Field(default=16, ge=1)
     min_pixels: int = 655_360
-    max_pixels: int = 2560 * 1440
-    max_ratio: float = Field(default=3.0, ge=1)
+    max_pixels: int | None = 2560 * 1440
+    max_ratio: float | None = Field(default=3.0, ge=1)
     max_images: int = Field(default=10, ge=1, le=10)
+    max_prompt: int | None = Field(default=32_000, ge=1)
     edits: bool = True
-    """Whether it also works from pictures, at /images/edits."""
+    """Whether it also works from pictures."""
     image_tokens: int = Field(default=7_000, ge=0)
     """What a picture to work from counts at most. Not published for these models: gpt-image-1
     took 65, 129 for each tile and 6,240 more at high fidelity (from memory, unverified)."""
 
+    def prices(self, where: Where) -> Prices:
+        """The row's prices."""
+        if self.price_usd is not None:
+            return super().prices(where)
+        return PriceBook(rates=tuple(_rates(self)), as_of=self.as_of, source=self.source)
 
-class Settings(Section):
+
+class Settings(VendorSettings[Row]):
     """This provider's section of config.json."""
 
     base_url: str = Field(default="https://api.openai.com/v1", repr=False)
-    """OpenAI, or a server that speaks its images API; may carry a path."""
+    """OpenAI, or a server that speaks its images API; with the /v1."""
     key_name: str | None = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$")
     """The variable that holds the key, never the key; null for a server that wants none."""
+    flavour: FlavourName = "auto"
+    """Which server it is. `auto`: on this machine and network by what the server lists, elsewhere
+    OpenAI, also behind a gateway, or Azure. OpenAI's own models are listed where it is OpenAI."""
     organization: str | None = None
     project: str | None = None
     quality: Quality = "medium"
     """Decides the price as well: from low to high it grows about ninefold to thirtyfold."""
-    timeout: float | None = Field(default=None, gt=0)
-    """Seconds for one request; unset: `api.timeout`, or else 300."""
-    models: dict[str, Row] = {}
-    """By id: more models, or what you know better of those in the table, as a price."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        try:
-            url = httpx2.URL(value)
-        except httpx2.InvalidURL as e:
-            raise ValueError("must be an address as https://api.openai.com/v1") from e
-        if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
-            raise ValueError("must be an address as https://api.openai.com/v1, without a query")
-        if url.userinfo:
-            raise ValueError("must not carry a user or password; the key goes into a header")
-        return value.rstrip("/")
 
 
-@functools.cache
-def table() -> dict[str, Row]:
-    """The models that come with this provider, by id; models.json gives the prices' sources."""
-    file = resources.files("ziggie_image_providers.openai") / "models.json"
-    return TypeAdapter(dict[str, Row]).validate_json(file.read_text(encoding="utf-8"))
-
-
-def rows(settings: Settings) -> dict[str, Row]:
-    """The table with the user's changes and additions."""
-    merged = dict(table())
-    for id, own in settings.models.items():
-        changes = {name: getattr(own, name) for name in own.model_fields_set}
-        if "price_usd" in changes:  # the user's own price has no age
-            changes.setdefault("as_of", None)
-        merged[id] = merged.get(id, Row()).model_copy(update=changes)
-    return merged
+def _rates(row: Row) -> Iterator[Rate]:
+    """The row's rates, with what its `tokens`, `prices` and `image_tokens` change of them."""
+    rates = [rate.rate() for rate in row.rates]
+    if row.tokens is not None:
+        dollars: dict[Unit, float] = {
+            "text_token_in": row.tokens.text_in,
+            "image_token_in": row.tokens.image_in,
+            "image_token_out": row.tokens.image_out,
+        }
+        rates = [replace(r, micro_usd=dollars.get(r.unit, r.micro_usd)) for r in rates]
+        missing = dollars.keys() - {rate.unit for rate in rates}
+        rates += [Rate(unit=unit, micro_usd=dollars[unit]) for unit in dollars if unit in missing]
+    own = "image_tokens" in row.model_fields_set
+    rates = [
+        replace(r, most=row.image_tokens)
+        if r.unit == "image_token_in" and (own or r.most is None)
+        else r
+        for r in rates
+    ]
+    if not row.picture_prices:
+        yield from rates
+        return
+    token = next((r.micro_usd for r in rates if r.unit == "image_token_out"), 0.0)
+    yield from (rate for rate in rates if rate.unit != "image_token_out")
+    for quality, sizes in row.picture_prices.items():
+        steps = ((math.prod(int(s) for s in size.split("x")), usd) for size, usd in sizes.items())
+        for pixels, usd in sorted(steps):
+            when = When(quality=quality, max_pixels=pixels)
+            if token:  # then the answer tells how many there were
+                most = usd * 1e6 / token
+                yield Rate(unit="image_token_out", micro_usd=token, when=when, most=most)
+            else:
+                yield Rate(unit="image", micro_usd=usd * 1e6, when=when)

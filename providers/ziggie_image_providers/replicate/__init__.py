@@ -2,329 +2,327 @@
 
 from __future__ import annotations
 
-import math
+import importlib.util
 import re
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import ModuleType
 from typing import Any, ClassVar, cast
 
 import anyio
-import httpx2
-from pydantic import BaseModel
+import anyio.to_thread
+from pydantic import BaseModel, Field, ValidationError
 
-from ziggie_image_mcp.errors import (
+from ziggie_image_mcp.provider import (
+    CANCEL_SECONDS,
+    NO_COST,
     AuthenticationFailed,
+    CancelOutcome,
+    ContentRefused,
+    Cost,
     DependencyMissing,
-    ProviderTimeout,
-    RequestRejected,
-)
-from ziggie_image_mcp.provider import http as _http
-from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.types import (
-    Feature,
-    GeneratedImage,
+    EngineCrashed,
     Generation,
+    InvalidOutput,
     Model,
-    Progress,
+    ModelMissing,
+    OutcomeUnknown,
+    OutOfMemory,
+    PaymentRequired,
+    ProviderError,
+    ProviderInfo,
     ProviderRequest,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+    RemoteJob,
+    RequestRejected,
+    Run,
     Submission,
+    TaskCapability,
+    options_of,
 )
-from ziggie_image_providers.replicate import download, failures
+from ziggie_image_mcp.provider.delivery import Polled, RemoteStatus
+from ziggie_image_mcp.provider.error_rules import Problem, Rule, error_of
+from ziggie_image_mcp.provider.http import Answer
+from ziggie_image_mcp.provider.pricing import is_free, list_cost
+from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, table
+from ziggie_image_mcp.provider.vendor import Vendor
 from ziggie_image_providers.replicate import settings as section
-from ziggie_image_providers.replicate.client import ENDED, Client, Prediction, Refused, read
-from ziggie_image_providers.replicate.settings import Row
+from ziggie_image_providers.replicate.settings import Row, Wish
 
-DEFAULT_SECONDS = 300.0
-STOP_SECONDS = 1.8
-"""What stopping a job may take; the contract allows two seconds."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0
-SIDE_TOLERANCE = 0.06
-"""How far a side may be from the one that was asked for, where a model takes only shapes."""
+ANSWER_SECONDS = 30.0
+"""What one answer may take; a job takes as long as it may."""
+
+_STATES: Mapping[str, Any] = {
+    "starting": "waiting",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "canceled": "failed",
+    "aborted": "failed",
+}
+
+_ENDS = (
+    Rule(
+        code="canceled",
+        error=EngineCrashed,
+        message="Replicate stopped the job before it was done; ask again",
+    ),
+    Rule(
+        code="aborted",
+        error=EngineCrashed,
+        message="Replicate gave the job up before it started; ask again, or later",
+    ),
+    Rule(
+        match=r"\bNSFW\b|\bE005\b|\bflagged\b|(?<!case-)(?<!case )\bsensitive\b",
+        error=ContentRefused,
+        message="the model's safety filter refused this",
+    ),
+    Rule(
+        match="out of memory",
+        error=OutOfMemory,
+        message="the job did not fit Replicate's GPU; ask for less",
+    ),
+    Rule(
+        match=r"\bE006\b|\binvalid\b|validation|must be\b|not allowed",
+        error=RequestRejected,
+        message="the model refused its input",
+    ),
+    Rule(error=EngineCrashed, message="the model failed on Replicate"),
+)
+"""What it means how a prediction ended."""
 
 
-class Replicate:
-    """Replicate: a prediction is ordered, asked after, and its pictures fetched."""
+class Metrics(BaseModel):
+    """What a finished prediction took."""
 
-    Settings: ClassVar[type[BaseModel]] = section.Settings
-    summary: ClassVar[str] = "Replicate: FLUX, Ideogram and any other model that it hosts"
-    automatic: ClassVar[bool] = False
-    key_name: ClassVar[str] = failures.KEY_NAME
+    image_count: int | None = Field(default=None, ge=1)
 
-    def __init__(
-        self,
-        name: str,
-        settings: section.Settings,
-        context: ProviderContext,
-        transport: httpx2.AsyncBaseTransport | None = None,
-        sleep: download.Sleep = anyio.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        resolve: download.Resolve = download.addresses,
-    ) -> None:
-        self.name = name
-        self._context = context
-        self._rows = section.rows(settings)
-        self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
-        self._client = Client(name, settings.base_url, transport)
-        self._loopback = _http.is_loopback(settings.base_url)
-        self._sleep, self._clock, self._resolve = sleep, clock, resolve
 
-    async def models(self) -> Sequence[Model]:
-        """List the models of the table and of the config. Asks nobody but for the token."""
-        self._client.check()
-        await self._token()
-        return [self._model(id, row) for id, row in self._rows.items()]
+class Prediction(BaseModel):
+    """The state of a prediction, as much of it as we need."""
 
-    async def submit(self, request: ProviderRequest, model: Model, key: str) -> Submission:
-        """Order a prediction. Replicate takes no idempotency key, so it is done once."""
-        token = await self._token()
-        inputs = payload(request, self._row(model), self.name)
-        try:
-            made = await self._client.create(model.id, inputs, token)
-        except Refused as e:
-            raise failures.refused(self.name, model.id, e.answer, token) from e
-        except _http.NOT_SENT as e:
-            raise _http.transport_error(self.name, e, self._client.base_url) from e
-        except httpx2.RequestError as e:
-            what = f"Replicate did not answer the order ({type(e).__name__})"
-            raise failures.unknown(self.name, what) from e
-        if made is None:
-            raise failures.unknown(self.name, "Replicate's answer to the order cannot be read")
-        return Submission(remote_id=made.id)
+    id: str = Field(min_length=1)
+    status: str
+    output: Any = None
+    error: Any = None
+    metrics: Metrics | None = None
 
-    async def collect(
-        self, remote_id: str, request: ProviderRequest, model: Model, progress: Progress
-    ) -> Generation:
-        """Ask after the prediction until it ended, and fetch its pictures at once."""
-        if not re.fullmatch(r"[\w-]+", remote_id, re.ASCII):
-            raise failures.unknown(self.name, "this is no id of a prediction")
-        try:
-            token = await self._token()
-        except AuthenticationFailed as e:  # any other error would say that nothing was charged
-            what = f"Replicate cannot be asked after the job: {e}"
-            raise failures.unknown(self.name, what, remote_id) from e
-        with suppress(DependencyMissing):  # without it a job cannot be stopped, but still fetched
-            await self._client.load()
-        try:
-            prediction = await self._end(remote_id, token, progress)
-        except anyio.get_cancelled_exc_class():
-            await self._stop(remote_id, token)
-            raise
-        if prediction is None:
-            prediction = await self._too_late(remote_id, token)
-        if prediction.status != "succeeded":
-            raise failures.ended(self.name, prediction, token)
-        await progress(0.9, "Replicate: fetching the pictures")
-        return await self._generation(prediction, request, model)
 
-    async def find(self, key: str) -> str | None:
-        """Nothing to look up: an order has no place for a key of ours.
+class Replicate(Polled, Vendor):
+    """A prediction is ordered, asked after, and its pictures fetched."""
 
-        Its body takes input and webhook alone; a foreign input is refused by the model, and a
-        webhook would be called. The list of predictions shows inputs, but this is asked by key.
+    info: ClassVar[ProviderInfo] = ProviderInfo(
+        summary="Replicate: FLUX, Ideogram and any other model that it hosts",
+        key_names=("REPLICATE_API_TOKEN",),
+        home_page="https://replicate.com",
+        extra="replicate",
+    )
+    Settings: ClassVar[type[VendorSettings[Any]]] = section.Settings
+    table: ClassVar[Mapping[str, ModelRow]] = table(__name__, Row)
+    probe_path: ClassVar[str] = "v1/account"
+    trusted_hosts: ClassVar[tuple[str, ...]] = ("replicate.delivery",)
+    errors: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            status=401,
+            error=AuthenticationFailed,
+            message="the token was refused; set a valid one with `ziggie-image-mcp keys set`",
+            quoted=False,
+        ),
+        Rule(
+            status=402,
+            error=PaymentRequired,
+            message="the account has no credit left; add some on replicate.com",
+        ),
+        Rule(
+            status=404,
+            error=ModelMissing,
+            message="Replicate has no such model that can be run by this name",
+        ),
+    )
+
+    async def list_models(self) -> Sequence[Model]:
+        """List the rows of the table and of the config. Asks nobody but for the token.
+
+        Raises:
+            DependencyMissing: The SDK is not installed.
+            AuthenticationFailed: There is no token.
         """
-        raise failures.unknown(self.name, "Replicate cannot look up an order by our key")
+        if importlib.util.find_spec("replicate") is None:
+            raise self._missing("is not installed")
+        return await super().list_models()
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+    def capability(self, row: Row) -> TaskCapability:
+        """What the row has inputs for."""
+        return replace(
+            super().capability(row),
+            options=frozenset(wish for wish in row.inputs if wish != "num_images"),
+            max_images=row.max_images if "num_images" in row.inputs else 1,
+        )
+
+    def payload(self, request: ProviderRequest, model: Model) -> dict[str, Any]:
+        """Say the request in the words of one model's input."""
+        row = self._row(model)
+        inputs: dict[str, Any] = {"prompt": request.prompt, **row.always}
+        if row.shapes:
+            inputs[row.shape_input] = request.bucket
+        else:
+            inputs |= {"width": request.width, "height": request.height}
+        values: dict[Wish, Any] = {
+            "negative_prompt": request.negative_prompt or None,
+            "seed": request.seed % (row.max_seed + 1),
+            "steps": request.steps,
+            "guidance_scale": request.guidance_scale,
+            "num_images": request.num_images,
+        }
+        for wish, name in row.inputs.items():
+            if values[wish] is not None:
+                inputs[name] = values[wish]
+        return inputs
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        """Order a prediction. Replicate takes no idempotency key, so it is done once.
+
+        Raises:
+            OutcomeUnknown: It was sent, and no answer came with the id of a prediction.
+            ProviderError: It was refused.
+        """
+        bridge = await self._bridge()
+        paid = not is_free(model.prices)
+        await run.progress(0.05, f"sent to {self.name}")
+        inputs, seconds = self.payload(request, model), min(ANSWER_SECONDS, self.seconds)
+        answer = await bridge.create(self.http, model.id, inputs, paid=paid, seconds=seconds)
+        prediction = _prediction(answer)
+        if prediction is None:
+            raise self.http.lost("took the request, but did not name a prediction", paid=paid)
+        return RemoteJob(id=prediction.id)
+
+    async def look(self, remote_id: str) -> RemoteStatus:
+        """Ask after a prediction."""
+        if not _is_id(remote_id):
+            raise self._gone("this is no id of a prediction", "")
+        try:
+            answer = await self.http.get(
+                f"v1/predictions/{remote_id}",
+                accept=(404, 410),
+                seconds=min(ANSWER_SECONDS, self.seconds),
+            )
+        except (AuthenticationFailed, ProviderUnavailable, ProviderTimeout, RateLimited):
+            raise  # the job goes on, and another question may be answered
+        except ProviderError as e:
+            raise self._gone(str(e), remote_id) from e
+        if not answer.ok:
+            what = f"Replicate does not know the job any more (HTTP {answer.status})"
+            raise self._gone(what, remote_id)
+        prediction = _prediction(answer)
+        if prediction is None:
+            raise ProviderUnavailable(self.name, "Replicate's answer cannot be read")
+        return RemoteStatus(
+            state=_STATES.get(prediction.status, "running"),
+            answer=answer,
+            message=f"Replicate: {prediction.status}",
+            error=await self._end_error(prediction),
+        )
+
+    async def finish(
+        self, remote_id: str, status: RemoteStatus, request: ProviderRequest, model: Model
+    ) -> Generation:
+        """Fetch the pictures, which are kept for an hour."""
+        if status.answer is None:
+            raise self._gone("Replicate does not tell where the pictures are", remote_id)
+        try:
+            return await self.generation(status.answer, request, model)
+        except InvalidOutput as e:
+            what = f"{e}; pictures are kept for an hour; look at prediction {remote_id}"
+            raise InvalidOutput(self.name, what, charged=e.charged) from e
+
+    def pictures(self, answer: Answer) -> Sequence[bytes | str]:
+        """Where the pictures are: one address, or several."""
+        output = Prediction.model_validate_json(answer.content).output
+        several = cast("list[object]", output if isinstance(output, list) else [output])
+        return [url for url in several if isinstance(url, str) and url]
+
+    def cost(self, answer: Answer, request: ProviderRequest, model: Model, images: int) -> Cost:
+        """The list price of what Replicate counted; it does not tell what it charges."""
+        metrics = Prediction.model_validate_json(answer.content).metrics
+        return list_cost(request, model, (metrics and metrics.image_count) or images)
+
+    def seed(self, request: ProviderRequest, model: Model, index: int) -> int | None:
+        """The seed that the model was given: some take smaller ones only."""
+        if "seed" not in options_of(model, request.task) or index:
+            return None
+        return request.seed % (self._row(model).max_seed + 1)
+
+    async def cancel(self, remote_id: str) -> CancelOutcome:
+        """Ask Replicate to stop."""
+        if not _is_id(remote_id):
+            return CancelOutcome(state="unsupported")
+        prediction = None
+        with anyio.move_on_after(CANCEL_SECONDS - 0.2):
+            try:
+                bridge = await self._bridge()
+                answer = await bridge.cancel(self.http, remote_id, seconds=CANCEL_SECONDS)
+            except ProviderError:
+                return CancelOutcome(state="unsupported")
+            prediction = _prediction(answer)
+        if prediction is None or prediction.status in ("starting", "processing"):
+            return CancelOutcome(state="unsupported")
+        if prediction.status == "aborted":  # it never began
+            return CancelOutcome(state="stopped", cost=NO_COST)
+        return CancelOutcome(state="stopped" if prediction.status == "canceled" else "too_late")
+
+    async def _end_error(self, prediction: Prediction) -> ProviderError | None:
+        """What it means that a prediction ended without success; None where it did not."""
+        if _STATES.get(prediction.status) != "failed":
+            return None
+        error = prediction.error if isinstance(prediction.error, str) else ""
+        problem = Problem(status=0, codes=(prediction.status,), message=error)
+        return error_of(self.name, self.http.url, problem, _ENDS, await self.http.keys())
 
     def _row(self, model: Model) -> Row:
-        return self._rows.get(model.id, Row())
+        row: Row = self.rows.get(model.id, Row())
+        return row
 
-    def _model(self, id: str, row: Row) -> Model:
-        features: set[Feature] = {"text_to_image"}
-        for wish in row.inputs:
-            if wish != "num_images":
-                features.add(wish)
-        return Model(
-            id=id,
-            provider=self.name,
-            local=False,
-            family=row.family,
-            title=row.title,
-            aliases=row.aliases,
-            features=frozenset(features),
-            native_width=row.native_width,
-            native_height=row.native_height,
-            min_side=row.min_side,
-            max_side=row.max_side,
-            multiple_of=row.multiple_of,
-            max_images=row.max_images if "num_images" in row.inputs else 1,
-            default_steps=row.default_steps,
-            default_guidance=row.default_guidance,
-            distilled=row.distilled,
-            license=row.license,
-            commercial_use=row.commercial_use,
-            price_micro_usd=None if row.price_usd is None else math.ceil(row.price_usd * 1e6),
-            price_as_of=row.as_of,
-        )
+    async def _bridge(self) -> ModuleType:
+        """The module that needs the SDK, loaded beside the event loop.
 
-    async def _token(self) -> str:
-        token = await self._context.secret(self.key_name)
-        if not token:
-            raise failures.no_token(self.name, f"there is no token in {self.key_name}")
-        if not token.isascii() or not token.isprintable() or " " in token:
-            raise failures.no_token(self.name, f"what {self.key_name} holds is no token")
-        return token
+        Raises:
+            DependencyMissing: The SDK cannot be loaded.
+        """
 
-    async def _end(self, id: str, token: str, progress: Progress) -> Prediction | None:
-        """The prediction once it has ended; None when that takes too long."""
-        started, pause, status = self._clock(), FIRST_PAUSE, "waiting"
-        while True:
-            found, wait = await self._look(id, token)
-            if found is not None:
-                if found.status in ENDED:
-                    return found
-                status = found.status
-            waiting = pause if wait is None else wait
-            pause = min(pause * 1.5, LONGEST_PAUSE)
-            while waiting > 0:
-                spent = self._clock() - started
-                if spent >= self._seconds:
-                    return None
-                await progress(0.85 * spent / (spent + 10), f"Replicate: {status}")
-                step = min(waiting, LONGEST_PAUSE, self._seconds - spent)
-                await self._sleep(step)
-                waiting -= step
+        def load() -> ModuleType:
+            from ziggie_image_providers.replicate import bridge
 
-    async def _look(self, id: str, token: str) -> tuple[Prediction | None, float | None]:
-        """What Replicate says of the prediction, and how long to wait before the next question."""
+            return bridge
+
         try:
-            answer = await self._client.look(id, token)
-        except httpx2.RequestError:  # the job goes on; `_end` asks again until its time is over
-            return None, None
-        status = answer.status_code
-        if answer.is_success:
-            return read(answer), None
-        if status in (408, 429) or status >= 500:
-            wait = failures.asked_to_wait(answer)
-            return None, None if wait is None else max(wait, FIRST_PAUSE)
-        if status in (401, 403):
-            what = f"Replicate does not tell of the job with this {self.key_name} (HTTP {status})"
-        else:
-            what = f"Replicate does not know the job any more (HTTP {status})"
-        raise failures.unknown(self.name, what, id)
+            return await anyio.to_thread.run_sync(load, abandon_on_cancel=True)
+        except Exception as e:
+            raise self._missing(f"cannot be loaded ({type(e).__name__})") from e
 
-    async def _too_late(self, id: str, token: str) -> Prediction:
-        """Stop a prediction that takes too long; it may have ended in the meantime."""
-        stopped = await self._stop(id, token)
-        if stopped is None or stopped.status not in ENDED:
-            what = f"the job was not done after {self._seconds:g} s and could not be stopped"
-            raise failures.unknown(self.name, what, id)
-        if stopped.status == "succeeded":
-            return stopped
-        raise ProviderTimeout(
+    def _missing(self, what: str) -> DependencyMissing:
+        return DependencyMissing(
             self.name,
-            f"Replicate did not finish within {self._seconds:g} s, so the job was stopped; ask for"
-            f" less, or set providers.{self.name}.timeout",
+            f"the package replicate {what}; install it with"
+            ' `pip install "ziggie-image-mcp[replicate]"`',
         )
 
-    async def _stop(self, id: str, token: str) -> Prediction | None:
-        """Ask Replicate to stop, whatever happens to us; None when it does not say it did."""
-        with anyio.move_on_after(STOP_SECONDS, shield=True):
-            try:
-                return await self._client.cancel(id, token)
-            except (Refused, httpx2.RequestError, DependencyMissing):
-                return None
+    def _gone(self, what: str, id: str) -> OutcomeUnknown:
+        where = f"prediction {id}" if id else "the list of predictions"
+        return OutcomeUnknown(
+            self.name,
+            f"{what}. It may be charged, so it is not ordered again; look at {where} on"
+            " replicate.com.",
+        )
+
+
+def _prediction(answer: Answer | None) -> Prediction | None:
+    """The prediction in an answer; None when there is none in it."""
+    try:
+        return None if answer is None else Prediction.model_validate_json(answer.content)
+    except ValidationError:
         return None
 
-    async def _generation(
-        self, prediction: Prediction, request: ProviderRequest, model: Model
-    ) -> Generation:
-        urls = _urls(prediction.output)
-        each = model.price_micro_usd or 0
-        counted = prediction.metrics.image_count if prediction.metrics else None
-        if not urls:
-            removed = prediction.data_removed or prediction.output is None
-            what = "it deleted the pictures after an hour" if removed else "it made none"
-            charged = each * (counted or request.num_images)
-            raise failures.lost(self.name, what, prediction.id, charged)
-        images: list[GeneratedImage] = []
-        row = self._row(model)
-        for url in urls:
-            try:
-                data = await download.fetch(
-                    self._client.http(),
-                    url,
-                    loopback=self._loopback,
-                    resolve=self._resolve,
-                    sleep=self._sleep,
-                )
-            except download.Lost as e:
-                charged = each * (counted or len(urls))
-                raise failures.lost(self.name, f"its pictures {e}", prediction.id, charged) from e
-            seed = _seed(request, row) if "seed" in row.inputs else None
-            images.append(GeneratedImage(data=data, seed=seed))
-        return Generation(
-            images=tuple(images),
-            notes=tuple(self._notes(request, row, len(images))),
-            cost_micro_usd=each * (counted or len(images)),
-        )
 
-    def _notes(self, request: ProviderRequest, row: Row, made: int) -> list[str]:
-        since = f" of {row.as_of}" if row.as_of else " in your config"
-        notes = [f"cost: the list price{since}; Replicate does not tell what it charges"]
-        if row.price_usd is None:
-            notes = ["cost: unknown, because this model has no price; set priceUsd for it"]
-        if made < request.num_images:
-            notes.append(f"{self.name} made {made} of {request.num_images} pictures")
-        if made > 1 and "seed" in row.inputs:
-            notes.append("one seed made all pictures of this batch; none can be made alone by it")
-        if "seed" not in row.inputs:
-            notes.append("this model takes no seed: the one given here does not make it again")
-        return notes
-
-
-def payload(request: ProviderRequest, row: Row, provider: str = "replicate") -> dict[str, Any]:
-    """Say the job in the words of one model's input.
-
-    Raises:
-        RequestRejected: The model has no shape near the size of the job.
-    """
-    said: dict[str, Any] = {"prompt": request.prompt, **row.always}
-    if row.shapes:
-        said[row.shape_input] = _shape(request, row, provider)
-    else:
-        said |= {"width": request.width, "height": request.height}
-    values: dict[section.Wish, Any] = {
-        "negative_prompt": request.negative_prompt or None,
-        "seed": _seed(request, row),
-        "steps": request.steps,
-        "guidance_scale": request.guidance_scale,
-        "num_images": request.num_images,
-    }
-    for wish, name in row.inputs.items():
-        if values[wish] is not None:
-            said[name] = values[wish]
-    return said
-
-
-def _shape(request: ProviderRequest, row: Row, provider: str) -> str:
-    """The value of the model's shape input that is nearest to the job's size."""
-
-    def apart(size: tuple[int, int]) -> float:
-        return max(abs(size[0] / request.width - 1), abs(size[1] / request.height - 1))
-
-    value, size = min(row.shapes.items(), key=lambda item: apart(item[1]))
-    if apart(size) > SIDE_TOLERANCE:
-        known = ", ".join(f"{w}x{h}" for w, h in list(row.shapes.values())[:12])
-        more = len(row.shapes) - 12
-        raise RequestRejected(
-            provider,
-            f"this model makes no {request.width}x{request.height}; ask for one of {known}"
-            + (f" and {more} more" if more > 0 else ""),
-        )
-    return value
-
-
-def _seed(request: ProviderRequest, row: Row) -> int:
-    return request.seed % (row.max_seed + 1)
-
-
-def _urls(output: Any) -> list[str]:
-    if isinstance(output, str):
-        return [output]
-    if isinstance(output, list):
-        return [item for item in cast(list[object], output) if isinstance(item, str)]
-    return []
+def _is_id(text: str) -> bool:
+    return re.fullmatch(r"[\w-]+", text, re.ASCII) is not None

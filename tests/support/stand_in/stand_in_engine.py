@@ -14,13 +14,18 @@ def load(request: wire.WorkerRequest) -> None:
     """Have every model at hand."""
 
 
-def opened(request: wire.WorkerRequest, payload: bytes) -> bytes:
+def inputs(request: wire.WorkerRequest, payload: bytes) -> bytes:
     """Look at no picture."""
     return payload
 
 
+def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
+    """Read every prompt to its end."""
+    return ()
+
+
 def picture(
-    request: wire.WorkerRequest, number: int, on_step: Callable[[int, int], None], given: bytes
+    request: wire.WorkerRequest, number: int, on_step: Callable[[int, int], None], inputs: bytes
 ) -> bytes:
     """Take all steps, and give a picture of the size."""
     from ziggie_image_mcp.provider.testing import picture as painted

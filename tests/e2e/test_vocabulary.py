@@ -1,0 +1,46 @@
+"""A tool shows an argument from the day on which a provider of this distribution honours it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.factory import opener, service
+from tests.support.fake_comfyui import FakeComfyUI
+from ziggie_image_mcp.inventory.registry import load_types
+from ziggie_image_mcp.provider import Model, ProviderContext
+from ziggie_image_mcp.server.tools import make_server
+
+
+async def listed(folder: Path) -> Sequence[Model]:
+    """The models of all providers, with ComfyUI on loopback and keys that nobody checks."""
+
+    async def secret(name: str) -> str | None:
+        return "a-key-0123456789"
+
+    context = ProviderContext(data_dir=folder, secret=secret)
+    models: list[Model] = []
+    async with FakeComfyUI() as comfyui:
+        for name, kind in load_types().usable.items():
+            section = {"baseUrl": comfyui.url} if name == "comfyui" else {}
+            provider = kind(name, kind.Settings.model_validate(section), context)
+            models += await provider.list_models()
+            await provider.aclose()
+    return models
+
+
+async def test_what_some_provider_honours_is_shown_and_nothing_else(tmp_path: Path) -> None:
+    able = [capability for m in await listed(tmp_path) for capability in m.tasks.values()]
+
+    honoured = {str(option) for capability in able for option in capability.options}
+    honoured |= {"loras"} if any(c.loras for c in able) else set()
+    honoured |= {"control"} if any(c.control for c in able) else set()
+    honoured |= {"references"} if any(c.max_references for c in able) else set()
+    tools = await make_server(opener(service(tmp_path))).list_tools()
+    making = [tool for tool in tools if tool.name in ("generate_image", "edit_image")]
+    shown = {name for tool in making for name in tool.input_schema["properties"]}
+    known = {
+        *("negative_prompt", "seed", "steps", "guidance_scale", "sampler", "scheduler"),
+        *("strength", "transparent", "seamless", "style", "loras", "control", "references"),
+    }
+    assert shown & known == honoured - {"quality"}

@@ -1,0 +1,47 @@
+"""What a diffusers worker asks of `pipeline`: each picture carries what was asked, as text."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from collections.abc import Callable
+
+from PIL import Image, PngImagePlugin
+
+from ziggie_image_providers.diffusers import wire
+
+
+def load(request: wire.WorkerRequest) -> None:
+    """Have every model at hand."""
+
+
+def inputs(request: wire.WorkerRequest, payload: bytes) -> bytes:
+    """Look at no picture."""
+    return payload
+
+
+def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
+    """Read every prompt to its end."""
+    return ()
+
+
+def picture(
+    request: wire.WorkerRequest, number: int, on_step: Callable[[int, int], None], inputs: bytes
+) -> bytes:
+    """Give a picture with the request and the pictures that came with it in its texts."""
+    for step in range(1, (request.steps or 1) + 1):
+        threading.Event().wait(0.001)  # so that a cancel is heard
+        on_step(step, request.steps or 1)
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("request", request.model_dump_json())
+    texts.add_text("number", str(number))
+    texts.add_text("payload", base64.b64encode(inputs).decode())
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), "teal").save(out, "PNG", pnginfo=texts)
+    return out.getvalue()
+
+
+def seed(request: wire.WorkerRequest, number: int) -> int:
+    """Count on from the request's seed."""
+    return (request.seed + number) % 2**32

@@ -1,0 +1,9 @@
+"""On the path of a diffusers worker: the real program, and an engine that repeats."""
+
+import sys
+
+if "ziggie_image_providers.diffusers.worker" in getattr(sys, "orig_argv", []):
+    import importlib
+
+    engine = importlib.import_module("echo_engine")
+    sys.modules["ziggie_image_providers.diffusers.pipeline"] = engine

@@ -1,0 +1,62 @@
+"""Look at every provider as it is now: whether it is there, as what, and what is left to spend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import anyio
+
+from ziggie_image_mcp.errors import ProviderError
+from ziggie_image_mcp.provider import bulkhead
+from ziggie_image_mcp.provider.contract import PROBE_SECONDS, Provider
+from ziggie_image_mcp.provider.nouns import Balance, Probe
+
+
+async def probe_all(providers: Mapping[str, Provider]) -> dict[str, tuple[Probe, Balance | None]]:
+    """Probe all at once, and ask those that are there for their balance. Takes two probes' time."""
+    statuses: dict[str, tuple[Probe, Balance | None]] = {}
+
+    async def look(provider: Provider) -> None:
+        probe = await _probe(provider)
+        balance = await _balance(provider) if probe.state == "ready" else None
+        statuses[provider.name] = (probe, balance)
+
+    async with anyio.create_task_group() as group:
+        for provider in providers.values():
+            group.start_soon(look, provider)
+    return statuses
+
+
+def status_sentence(probe: Probe, balance: Balance | None) -> str:
+    """A status as people read it; empty where there is nothing to say."""
+    if probe.state != "ready":
+        return probe.message
+    facts = [" ".join(filter(None, (probe.flavour, probe.version)))]
+    if probe.loaded_model:
+        facts.append(f"{probe.loaded_model} is loaded")
+    if probe.queue_length:
+        facts.append(f"{probe.queue_length} in its queue")
+    if probe.free_memory is not None:
+        facts.append(f"{probe.free_memory / 1e9:.1f} GB of GPU memory free")
+    if balance is not None:
+        facts.append(f"${balance.micro_usd / 1e6:.2f} left on the account")
+    return "; ".join(filter(None, (*facts, probe.message)))
+
+
+async def _probe(provider: Provider) -> Probe:
+    try:
+        with anyio.fail_after(PROBE_SECONDS):
+            return await bulkhead.call(provider.name, provider.probe, bulkhead.PROBE)
+    except TimeoutError:
+        message = f"no answer within {PROBE_SECONDS:g} s"
+        return Probe(state="unreachable", message=message)
+    except ProviderError as e:
+        return Probe(state="unreachable", message=str(e))
+
+
+async def _balance(provider: Provider) -> Balance | None:
+    try:
+        with anyio.fail_after(PROBE_SECONDS):
+            return await bulkhead.call(provider.name, provider.balance, bulkhead.BALANCE)
+    except (ProviderError, TimeoutError):
+        return None

@@ -1,0 +1,261 @@
+"""The nouns that travel between the core and a provider. Frozen dataclasses with no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ziggie_image_mcp.provider.capabilities import Amount, Count, Option, Task, TaskCapability
+from ziggie_image_mcp.provider.pricing import UNKNOWN_COST, Cost, Prices
+
+Where = Literal["this_machine", "own_network", "vendor"]
+"""Who sees prompts and pictures: this machine alone, the user's own hosts, or a vendor."""
+
+State = Literal["ready", "loaded", "missing", "unusable"]
+"""`loaded`: in memory, so that the next picture waits for nothing. `missing`: a file of it is not
+here. `unusable`: it cannot be run here at all. `Model.fix` says what to do about the last two."""
+
+Progress = Callable[[float, str], Awaitable[None]]
+"""Tell the caller how far the work is: a share of 0 to 1, and a short sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """A LoRA to lay over the model."""
+
+    id: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A picture that guides the composition."""
+
+    kind: str
+    """As canny, depth, pose."""
+    image_id: str
+    weight: float = 1.0
+    compute: bool = False
+    """True where the engine makes the map out of the picture; False where the picture is it."""
+    image: bytes | None = field(default=None, repr=False)
+    """PNG: only where a provider gets it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderRequest:
+    """One call of a provider: a request in which nothing is left open."""
+
+    task: Task = "text_to_image"
+    prompt: str
+    negative_prompt: str = ""
+    width: int
+    height: int
+    bucket: str = ""
+    """What the backend calls this size, where its sizes are a list with names."""
+    num_images: int = 1
+    seed: int = 0
+    """Picture i is made with seed + i, modulo 2**32, where the model takes a seed."""
+    steps: int | None = None
+    """None where the model takes no number of steps."""
+    guidance_scale: float | None = None
+    """None where the model takes no guidance."""
+    sampler: str | None = None
+    scheduler: str | None = None
+    strength: float | None = None
+    """None where the model takes none, or where there is no image."""
+    quality: str = ""
+    """In the backend's words, as low, medium, high; empty where the model knows none."""
+    transparent: bool = False
+    seamless: bool = False
+    style: str = ""
+    factor: int | None = None
+    """Of an upscale: how many times the sides grow."""
+    image_id: str = ""
+    """Of the picture to change; empty for text to image."""
+    mask_id: str = ""
+    reference_ids: tuple[str, ...] = ()
+    loras: tuple[Lora, ...] = ()
+    control: tuple[Control, ...] = ()
+    image: bytes | None = field(default=None, repr=False)
+    """The picture to change as PNG, of the request's width and height: only where a provider gets
+    it. The core has cut it out and scaled it."""
+    mask: bytes | None = field(default=None, repr=False)
+    """As PNG of the same size, in 8-bit grey: white is painted anew."""
+    references: tuple[bytes, ...] = field(default=(), repr=False)
+    """The pictures of `reference_ids` as PNG: only where a provider gets them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What a model needs, bytes; None when unknown."""
+
+    vram_bytes: Amount | None = None
+    """GPU memory of the cheapest supported way of running it."""
+    ram_bytes: Amount | None = None
+    managed: bool = False
+    """True when another process (an engine's server) holds the weights and does its own fitting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What a model is asked for where the caller leaves it open."""
+
+    steps: Count | None = None
+    guidance_scale: float | None = None
+    quality: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model that one provider can run, with the facts that decide its fate."""
+
+    id: Annotated[str, Field(min_length=1)]
+    """As the provider knows it: a file name, a folder, a Hub id."""
+    provider: str
+    where: Where
+    tasks: Mapping[Task, TaskCapability]
+    """Empty where it cannot be told what it does."""
+    prices: Prices
+    """A price book, or FREE; never left out."""
+    family: str | None = None
+    """Architecture, as `sd1`, `sdxl`, `flux1`; None when it could not be told."""
+    title: str = ""
+    aliases: tuple[str, ...] = ()
+    license: str = ""
+    commercial_use: bool | None = None
+    state: State = "ready"
+    fix: str = ""
+    """What makes a missing or unusable model work."""
+    device: str = ""
+    """What runs one job at a time, as `cuda:0` or an engine's URL: jobs of one device wait for each
+    other. Empty where any number may run at once (cloud)."""
+    memory: Memory = Memory()
+    defaults: Defaults = Defaults()
+    distilled: bool = False
+    """True when it works only near its own steps and guidance (turbo, schnell, lightning)."""
+    demo: bool = False
+    """True for the built-in tiny model: a proof that all works, not a model for real pictures."""
+    quality: Annotated[float, Field(ge=0, le=10)] | None = None
+    """0 to 10, the source report's scale; None when unknown."""
+    seconds: Annotated[float, Field(ge=0)] | None = None
+    """Expected for one picture at native size and default steps, when the provider knows."""
+    deprecated_on: date | None = None
+    """When the vendor takes it away."""
+
+
+def is_local(model: Model) -> bool:
+    """Whether neither prompt nor picture leaves the user's own machines."""
+    return model.where != "vendor"
+
+
+def is_present(model: Model) -> bool:
+    """Whether nothing is missing to run it."""
+    return model.state in ("ready", "loaded")
+
+
+def options_of(model: Model, task: Task) -> frozenset[Option]:
+    """What the model honours in a task; nothing where it does not do the task."""
+    capability = model.tasks.get(task)
+    return frozenset() if capability is None else capability.options
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One execution of a request."""
+
+    key: str
+    """Unique to this execution, and the same in whatever process goes on with it: an idempotency
+    key where the vendor takes one, and what an engine's own ids are derived from."""
+    progress: Progress
+    is_ours: Callable[[], bool] = _always
+    """False once another process has taken the execution up: what was sent is left to it then, and
+    not stopped."""
+    deadline: datetime | None = None
+    """UTC; when nobody waits for the pictures any more. None where they may take any time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedImage:
+    """A picture as a provider gave it: encoded bytes, not yet checked."""
+
+    data: bytes
+    seed: int | None
+    """None when the provider does not tell; such a picture cannot be made again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """What a provider gives back for one request."""
+
+    images: tuple[GeneratedImage, ...]
+    notes: tuple[str, ...] = ()
+    """What the caller should know: what was not read, what was done otherwise. A sentence each."""
+    cost: Cost = UNKNOWN_COST
+    """What a free model costs is not looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteJob:
+    """A request that the backend works on, and where it will be found."""
+
+    id: Annotated[str, Field(min_length=1)]
+    """The backend's own, or several of them in a form that the provider reads again."""
+
+
+Submission = Generation | RemoteJob
+"""What becomes of a request that was sent: the answer is here, or it is to be collected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What became of a request whose process died.
+
+    `not_sent`: the backend has no such request, and never charges for it. `running`, `finished`:
+    it is collected under `remote_id`. `failed`: it came to nothing, and cost `cost`. `unknowable`:
+    this backend cannot look it up, or does not answer.
+    """
+
+    state: Literal["not_sent", "running", "finished", "failed", "unknowable"]
+    remote_id: str = ""
+    cost: Cost = UNKNOWN_COST
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelOutcome:
+    """What came of asking the backend to stop."""
+
+    state: Literal["stopped", "too_late", "unsupported"]
+    cost: Cost = UNKNOWN_COST
+    """Of what was stopped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Whether the backend is there, and as what."""
+
+    state: Literal["ready", "unreachable", "unauthorised", "wrong_service"]
+    message: str = ""
+    """Where it is not ready: why, and what to do."""
+    flavour: str = ""
+    """Which dialect of its API it speaks."""
+    version: str = ""
+    loaded_model: str = ""
+    queue_length: Amount | None = None
+    free_memory: Amount | None = None
+    """GPU memory, bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balance:
+    """What is left on the account with a vendor."""
+
+    micro_usd: int

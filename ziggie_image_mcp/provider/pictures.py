@@ -1,0 +1,130 @@
+"""Decode pictures from anywhere, within bounds: the one decoder of answers, files and masks."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 80_000_000
+"""A larger picture is refused as damaged or hostile."""
+
+MAX_BYTES = 100 * 2**20
+"""So are more bytes of one encoded picture."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP")
+
+
+class NotAPicture(ValueError):
+    """Raised when bytes are no picture that can be used; the message is the end of a sentence."""
+
+
+def media_type(data: bytes) -> str:
+    """The media type by the first bytes; `application/octet-stream` for what is no picture."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return "application/octet-stream"
+
+
+def decode(data: bytes) -> Image.Image:
+    """The picture, decoded to its last pixel: 8 bits a channel, L, RGB or RGBA. PNG, JPEG, WebP.
+
+    What is deeper is scaled down, and a palette or a colour that stands for nothing is resolved:
+    what may be transparent is RGBA.
+
+    Raises:
+        NotAPicture: It is none, it is damaged, or it has too many bytes or pixels.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if media_type(data) == "application/octet-stream":
+        raise NotAPicture(f"{len(data)} bytes that are no PNG, JPEG or WebP picture")
+    if len(data) > MAX_BYTES:
+        raise NotAPicture(f"a picture of more than {MAX_BYTES >> 20} MB")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise NotAPicture(_too_large(image.width, image.height))
+                image.load()
+                return _eight_bits(image, depth=data[24] if media_type(data) == "image/png" else 8)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
+        raise NotAPicture(f"a picture of more than {MAX_PIXELS / 1e6:.0f} million pixels") from e
+    except NotAPicture:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError) as e:
+        raise NotAPicture("a damaged picture") from e
+
+
+def _eight_bits(image: Image.Image, *, depth: int) -> Image.Image:
+    """The picture in 8 bits a channel. `depth` is that of the file, bits."""
+    hole: int | bytes | tuple[int, ...] | None = image.info.get("transparency")
+    if image.mode.startswith("I"):
+        result = _from_sixteen_bits(image, hole)
+    else:
+        # Pillow scales the pixels to 8 bits, but not the colour that is transparent.
+        if isinstance(hole, tuple) and depth == 16:
+            image.info["transparency"] = tuple(value >> 8 for value in hole)
+        elif isinstance(hole, int) and image.mode == "L" and depth < 8:
+            image.info["transparency"] = hole * 255 // (2**depth - 1)
+        mode = "RGBA" if has_alpha(image) else "L" if image.mode in ("1", "L", "F") else "RGB"
+        result = image if image.mode == mode else image.convert(mode)
+    result.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    return result
+
+
+def _from_sixteen_bits(image: Image.Image, hole: object) -> Image.Image:
+    """Grey of 16 bits, which Pillow's `convert` would clip; `hole` is what is transparent."""
+    from PIL import Image
+
+    deep = image.convert("I")
+    grey = deep.point([value >> 8 for value in range(1 << 16)], "L")
+    if hole is None:
+        return grey
+    alpha = deep.point([0 if value == hole else 255 for value in range(1 << 16)], "L")
+    return Image.merge("RGBA", (grey, grey, grey, alpha))
+
+
+def to_png(image: Image.Image) -> bytes:
+    """The pixels as PNG, and nothing else of what a file may carry."""
+    clean = image.copy()
+    clean.info.clear()
+    out = io.BytesIO()
+    clean.save(out, "PNG")
+    return out.getvalue()
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether anything of the picture may be transparent."""
+    return "A" in image.getbands() or "transparency" in image.info
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether anything of the picture is transparent."""
+    if not has_alpha(image):
+        return False
+    return image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The picture without transparency: what was transparent is white."""
+    from PIL import Image
+
+    if not has_alpha(image):
+        return image.convert("RGB")
+    over = image.convert("RGBA")
+    ground = Image.new("RGB", over.size, "white")
+    ground.paste(over, mask=over.getchannel("A"))
+    return ground
+
+
+def _too_large(width: int, height: int) -> str:
+    return f"a picture of {width}x{height}, more than {MAX_PIXELS / 1e6:.0f} million pixels"

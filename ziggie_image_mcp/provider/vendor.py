@@ -1,0 +1,363 @@
+"""A template for vendors that are asked over HTTP: each step can be said in the vendor's words."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import anyio
+
+from ziggie_image_mcp.errors import InvalidOutput, ProviderError
+from ziggie_image_mcp.provider.capabilities import MaskPolarity, Task, TaskCapability
+from ziggie_image_mcp.provider.contract import (
+    CANCEL_SECONDS,
+    PROBE_SECONDS,
+    ProviderContext,
+    ProviderInfo,
+)
+from ziggie_image_mcp.provider.delivery import MALFORMED, AnswersAtOnce, Polled, RemoteStatus
+from ziggie_image_mcp.provider.download import DownloadFailed
+from ziggie_image_mcp.provider.error_rules import Rule
+from ziggie_image_mcp.provider.http import (
+    BEARER,
+    READ_SECONDS,
+    Answer,
+    Files,
+    HttpClient,
+    KeyHeader,
+)
+from ziggie_image_mcp.provider.nouns import (
+    Balance,
+    CancelOutcome,
+    Defaults,
+    GeneratedImage,
+    Generation,
+    Model,
+    Probe,
+    ProviderRequest,
+    RemoteJob,
+    Run,
+    Submission,
+    Where,
+    options_of,
+)
+from ziggie_image_mcp.provider.pricing import (
+    UNKNOWN_COST,
+    Cost,
+    Estimate,
+    estimate,
+    is_free,
+    list_cost,
+)
+from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, merge_rows
+
+DEFAULT_SECONDS = 300.0
+
+
+class Vendor:
+    """What vendors have in common. A subclass says `info`, `Settings`, `payload` and `pictures`.
+
+    `SyncVendor` is for those whose answer is the pictures, `PolledVendor` for those that name a job
+    and are asked after it.
+    """
+
+    contract: ClassVar[int] = 1
+    info: ClassVar[ProviderInfo]
+    Settings: ClassVar[type[VendorSettings[Any]]]
+    auth: ClassVar[tuple[KeyHeader, ...]] = (BEARER,)
+    """The headers of its keys, in the order of `info.key_names`."""
+    post: ClassVar[str] = ""
+    """Where requests go, below the base URL."""
+    errors: ClassVar[tuple[Rule, ...]] = ()
+    """What its failing answers mean, where it is not the usual."""
+    table: ClassVar[Mapping[str, ModelRow]] = {}
+    """The models that come with it, by id; mostly `settings.table(__name__, ModelRow)`."""
+    probe_path: ClassVar[str] = ""
+    """What can be asked for nothing to see whether key and address are right."""
+    trusted_hosts: ClassVar[tuple[str, ...]] = ()
+    """Where its finished pictures lie."""
+    mask: ClassVar[MaskPolarity | None] = None
+    """Of the masks that it takes."""
+
+    def __init__(self, name: str, settings: VendorSettings[Any], context: ProviderContext) -> None:
+        self.name = name
+        self.settings = settings
+        self.seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
+        names = (settings.key_name, *self.info.key_names[1:]) if settings.key_name else ()
+        self.http = HttpClient(
+            name,
+            settings,
+            context,
+            auth=self.key_headers(),
+            key_names=[n for n in names if n],
+            rules=self.errors,
+            read_seconds=self.seconds,
+        )
+        self.where: Where = self.http.where
+        self.rows: dict[str, Any] = merge_rows(self.known_rows(), settings.models)
+
+    def key_headers(self) -> Sequence[KeyHeader]:
+        """Sometimes overridden: where the address decides how a key travels."""
+        return self.auth
+
+    async def probe(self) -> Probe:
+        """Sometimes overridden: by a path that also tells flavour and version."""
+        try:
+            await self.http.keys()
+            if self.probe_path:
+                with anyio.fail_after(PROBE_SECONDS):
+                    await self.http.get_json(self.probe_path)
+        except TimeoutError:
+            return Probe(state="unreachable", message=f"{self.http.url} answered too late")
+        except ProviderError as e:
+            unauthorised = e.code == "AUTHENTICATION_FAILED"
+            return Probe(state="unauthorised" if unauthorised else "unreachable", message=str(e))
+        return Probe(state="ready")
+
+    async def list_models(self) -> Sequence[Model]:
+        """Usually inherited: the rows of the table and of the config. Asks nobody but for the key.
+
+        Raises:
+            AuthenticationFailed: There is no key.
+        """
+        await self.http.keys()
+        return [self.model(id, row) for id, row in self.rows.items()]
+
+    def known_rows(self) -> Mapping[str, ModelRow]:
+        """Usually inherited: the rows that come with the provider."""
+        return self.table
+
+    def model(self, id: str, row: Any) -> Model:
+        """Usually inherited: a row as a model."""
+        return Model(
+            id=id,
+            provider=self.name,
+            where=self.where,
+            tasks=self.tasks(row),
+            prices=row.prices(self.where),
+            family=row.family,
+            title=row.title,
+            aliases=row.aliases,
+            license=row.license,
+            commercial_use=row.commercial_use,
+            device=self.http.url if self.where == "this_machine" else "",
+            defaults=self.defaults(row),
+            distilled=row.distilled,
+            quality=row.quality,
+            seconds=row.seconds,
+            deprecated_on=row.deprecated_on,
+        )
+
+    def tasks(self, row: Any) -> Mapping[Task, TaskCapability]:
+        """Overridden by vendors that do more than text to image."""
+        return {"text_to_image": self.capability(row)}
+
+    def capability(self, row: Any) -> TaskCapability:
+        """Usually inherited: what a row says of text to image."""
+        return TaskCapability(
+            sizes=row.sizes(),
+            options=row.options,
+            max_images=row.max_images,
+            max_prompt=row.prompt_limit(),
+        )
+
+    def defaults(self, row: Any) -> Defaults:
+        """Overridden where the config decides a quality."""
+        return Defaults(steps=row.default_steps, guidance_scale=row.default_guidance)
+
+    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
+        """Usually inherited: what the price book says."""
+        return estimate(request, model)
+
+    def path(self, request: ProviderRequest, model: Model) -> str:
+        """Sometimes overridden: where this request goes."""
+        return self.post
+
+    def payload(self, request: ProviderRequest, model: Model) -> dict[str, Any]:
+        """The body in the vendor's words. Must be overridden."""
+        raise NotImplementedError
+
+    def files(self, request: ProviderRequest, model: Model) -> Files:
+        """Overridden where pictures go as files of a form; then the body goes as its fields."""
+        return ()
+
+    async def send(self, request: ProviderRequest, model: Model, run: Run) -> Answer:
+        """Usually inherited: one POST."""
+        body, files = self.payload(request, model), self.files(request, model)
+        await run.progress(0.05, f"sent to {self.name}")
+        return await self.http.post_once(
+            self.path(request, model),
+            json=None if files else body,
+            form={k: form_value(v) for k, v in body.items()} if files else None,
+            files=files,
+            paid=not is_free(model.prices),
+        )
+
+    def pictures(self, answer: Answer) -> Sequence[bytes | str]:
+        """The pictures of an answer: bytes, or addresses to fetch them from. Must be overridden.
+
+        Raises:
+            ContentRefused: The answer is a refusal behind a status of success.
+        """
+        raise NotImplementedError
+
+    def cost(self, answer: Answer, request: ProviderRequest, model: Model, images: int) -> Cost:
+        """Overridden where the answer tells what it cost; else the list price of what came."""
+        return list_cost(request, model, images)
+
+    def seed(self, request: ProviderRequest, model: Model, index: int) -> int | None:
+        """Overridden where the answer tells seeds. One request has one seed, whatever the count."""
+        honoured = "seed" in options_of(model, request.task)
+        return request.seed if honoured and index == 0 else None
+
+    def notes(self, answer: Answer, request: ProviderRequest, model: Model) -> Sequence[str]:
+        """Sometimes overridden: what the caller should know."""
+        return ()
+
+    async def generation(
+        self, answer: Answer, request: ProviderRequest, model: Model
+    ) -> Generation:
+        """Usually inherited: an answer as pictures, fetched and with their cost.
+
+        Raises:
+            InvalidOutput: There is none, or one cannot be fetched; it cost what it cost.
+        """
+        sources = self.pictures(answer)
+        cost = self.cost(answer, request, model, len(sources) or request.num_images)
+        if not sources:
+            what = f"{self.name} answered without a picture, and may charge for it"
+            raise InvalidOutput(self.name, what, charged=cost.micro_usd)
+        images: list[GeneratedImage] = []
+        for index, source in enumerate(sources):
+            try:
+                data = await self.fetch(source)
+            except DownloadFailed as e:
+                what = f"{self.name} made the pictures and charges for them, but they {e}"
+                raise InvalidOutput(self.name, what, charged=cost.micro_usd) from e
+            images.append(GeneratedImage(data=data, seed=self.seed(request, model, index)))
+        return Generation(
+            images=tuple(images),
+            notes=tuple(self.notes(answer, request, model)),
+            cost=cost,
+        )
+
+    async def fetch(self, source: bytes | str) -> bytes:
+        """Usually inherited: a picture's bytes, from its address where it has one.
+
+        Raises:
+            DownloadFailed: It cannot be fetched.
+        """
+        if isinstance(source, bytes):
+            return source
+        return await self.http.download(source, trusted_hosts=self.trusted_hosts)
+
+    async def balance(self) -> Balance | None:
+        """Overridden where it costs nothing to ask."""
+        return None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.http.aclose()
+
+
+class SyncVendor(AnswersAtOnce, Vendor):
+    """A vendor whose answer is the pictures."""
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        """One request, one answer."""
+        answer = await self.send(request, model, run)
+        try:
+            return await self.generation(answer, request, model)
+        except MALFORMED as e:
+            what = f"answered HTTP {answer.status}, but not in its API's words"
+            raise self.http.lost(what, paid=not is_free(model.prices)) from e
+
+
+class PolledVendor(Polled, Vendor):
+    """A vendor that names a job, which is asked after and then fetched.
+
+    A subclass says `job_id`, `status_path` and `status`, and `cancel_path` where jobs can be
+    stopped.
+    """
+
+    def job_id(self, answer: Answer) -> str:
+        """The id of the job in the answer to a request. Must be overridden."""
+        raise NotImplementedError
+
+    def status_path(self, remote_id: str) -> str:
+        """Where a job is asked after, below the base URL. Must be overridden."""
+        raise NotImplementedError
+
+    async def status(self, answer: Answer) -> RemoteStatus:
+        """What such an answer says; of a failure by `http.job_error`. Must be overridden."""
+        raise NotImplementedError
+
+    def cancel_path(self, remote_id: str) -> str:
+        """Where a job is stopped by a POST. Empty where that cannot be."""
+        return ""
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        """One POST, which names the job."""
+        answer = await self.send(request, model, run)
+        try:
+            remote_id = self.job_id(answer)
+        except MALFORMED:
+            remote_id = ""
+        if not remote_id:
+            what = f"answered HTTP {answer.status} without the id of a job"
+            raise self.http.lost(what, paid=not is_free(model.prices))
+        return RemoteJob(id=remote_id)
+
+    async def look(self, remote_id: str) -> RemoteStatus:
+        """One GET."""
+        seconds = min(READ_SECONDS, self.seconds)
+        answer = await self.http.get(self.status_path(remote_id), seconds=seconds)
+        return replace(await self.status(answer), answer=answer)
+
+    async def finish(
+        self, remote_id: str, status: RemoteStatus, request: ProviderRequest, model: Model
+    ) -> Generation:
+        """Fetch what the last answer names."""
+        assert status.answer is not None, "look() gives it"
+        return await self.generation(status.answer, request, model)
+
+    async def cancel(self, remote_id: str) -> CancelOutcome:
+        """One POST, and a look at what came of it."""
+        path = self.cancel_path(remote_id)
+        if not path:
+            return CancelOutcome(state="unsupported")
+        with anyio.move_on_after(CANCEL_SECONDS):
+            try:
+                await self.http.post_once(path, paid=False)
+                status = await self._look(remote_id)
+            except ProviderError:
+                return CancelOutcome(state="too_late")
+            if status.state == "failed":
+                charged = status.error.charged if status.error else None
+                cost = UNKNOWN_COST if charged is None else Cost(micro_usd=charged, basis="exact")
+                return CancelOutcome(state="stopped", cost=cost)
+        return CancelOutcome(state="too_late")
+
+
+def from_base64(text: object) -> bytes | None:
+    """A picture out of base64, or out of a data URL; None where it is none."""
+    if not isinstance(text, str):
+        return None
+    _, comma, rest = text.partition(",") if text.startswith("data:") else ("", ",", text)
+    try:
+        return base64.b64decode(rest, validate=True) or None if comma else None
+    except binascii.Error:
+        return None
+
+
+def to_data_url(data: bytes, media_type: str = "image/png") -> str:
+    """A picture as a data URL."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def form_value(value: object) -> str:
+    """A value as a form's field writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
