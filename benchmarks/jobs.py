@@ -101,7 +101,7 @@ async def server(folder: Path) -> AsyncGenerator[str]:
         "queueLimit": 10_000,
     }
     (folder / "config.json").write_text(json.dumps(config))
-    env = os.environ | {"XDG_DATA_HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    env = os.environ | {"XDG_DATA_HOME": str(folder)}
     command = [sys.executable, "-m", "ziggie_image_mcp", "--config", str(folder / "config.json")]
     process = await anyio.open_process(
         [*command, "serve", "--http", "--port", str(port)], env=env, stderr=subprocess.DEVNULL
@@ -117,16 +117,18 @@ async def server(folder: Path) -> AsyncGenerator[str]:
         process.terminate()
 
 
+async def data(session: Client, tool: str, wish: dict[str, Any]) -> dict[str, Any]:
+    """What a tool answers."""
+    result = await session.call_tool(tool, wish)
+    assert isinstance(result.content[0], TextContent)
+    assert not result.is_error, result.content[0].text
+    answer: dict[str, Any] = json.loads(result.content[0].text)
+    return answer
+
+
 async def clients(count: int) -> None:
     enqueued: list[float] = []
     ended: list[float] = []
-
-    async def data(session: Client, tool: str, wish: dict[str, Any]) -> dict[str, Any]:
-        result = await session.call_tool(tool, wish)
-        assert isinstance(result.content[0], TextContent)
-        assert not result.is_error, result.content[0].text
-        answer: dict[str, Any] = json.loads(result.content[0].text)
-        return answer
 
     async def one(url: str, go: anyio.Event, ready: anyio.Semaphore) -> None:
         async with Client(url) as session:

@@ -15,7 +15,8 @@ from pathlib import Path
 import anyio
 
 from tests.support import postgres
-from ziggie_image_mcp.billing.ledger import Caps, Ledger
+from ziggie_image_mcp.billing.caps import Caps
+from ziggie_image_mcp.billing.ledger import Ledger
 
 CAPS = Caps(per_day=10**12, per_month=10**12)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
 
 
@@ -20,6 +21,8 @@ def main() -> None:
         return
     from ziggie_image_mcp.cli.main import app
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold half a character
+        sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportUnknownMemberType]
     app()
 
 

@@ -9,6 +9,7 @@ ImageError                      anything that a caller can act on
 ├── GenerationFailed (jobs)     every route was tried; carries the attempts
 ├── OverBudget                  a cap on spending would be passed
 ├── ConsentRequired             money or privacy asks for a yes that was not given
+│   └── ConsentDeclined         a person was asked, and said no
 ├── StorageError                a picture could not be written or read
 │   └── ImageNotFound           no picture has this id
 ├── JobNotFound (jobs)          no job has this id
@@ -25,6 +26,7 @@ ImageError                      anything that a caller can act on
     ├── ModelUnusable           the model's file is damaged or of a kind it cannot run
     ├── OutOfMemory             the job did not fit
     ├── EngineCrashed           its process died or the job was lost
+    │   └── EngineGone          it went away during the job, and may come back
     ├── InvalidOutput           what came back is no usable picture
     ├── PaymentRequired         the account with it has no credit
     ├── ProviderBroken          its code has a bug, or it keeps not to the contract
@@ -107,6 +109,12 @@ class ConsentRequired(ImageError):
     code = "PAID_CONSENT_REQUIRED"
 
 
+class ConsentDeclined(ConsentRequired):
+    """Raised when a person was asked about the money and said no. Nothing was sent."""
+
+    code = "PAID_DECLINED"
+
+
 class StorageError(ImageError):
     """Raised when a picture, or the ledger, could not be written or read."""
 
@@ -125,8 +133,8 @@ class ProviderError(ImageError):
     Args:
         provider: The provider's name.
         message: What happened and what to do, for the caller. No key, no token.
-        charged: What the provider charged all the same, 1e-6 USD; None: it charged, and does not
-            tell how much, so that what was reserved counts as spent.
+        charged: What the provider says that it charged all the same, 1e-6 USD; None: it charged,
+            and does not tell how much, so that what was reserved counts as spent.
         retry_after: Seconds that the provider asks us to wait; None when it does not say.
         scope: What the error stands against.
         fallback: Whether the next route may be tried.
@@ -135,7 +143,7 @@ class ProviderError(ImageError):
     code = "PROVIDER_FAILED"
     fallback: bool = True
     scope: Scope = "model"
-    charged: int | None = 0
+    charged: float | None = 0
     retry_after: float | None = None
     status: int | None = None
     """Of the HTTP answer behind it, where there is one. Not recorded."""
@@ -145,7 +153,7 @@ class ProviderError(ImageError):
         provider: str,
         message: str,
         *,
-        charged: int | None = 0,
+        charged: float | None = 0,
         retry_after: float | None = None,
         scope: Scope | None = None,
         fallback: bool | None = None,
@@ -223,6 +231,15 @@ class EngineCrashed(ProviderError):
     """Raised when the provider's process died, or it lost the job."""
 
     code = "ENGINE_CRASHED"
+
+
+class EngineGone(EngineCrashed):
+    """Raised when the engine went away during a job, or was restarted and no longer has it.
+
+    Where that cost nothing it is waited for, and the job is sent again.
+    """
+
+    code = "ENGINE_GONE"
 
 
 class InvalidOutput(ProviderError):

@@ -52,6 +52,17 @@ def pictures(folder: Path) -> list[Path]:
     return sorted((folder / "pictures").rglob("*.png"))
 
 
+def test_a_batch_says_which_braces_it_leaves_as_they_are(tmp_path: Path) -> None:
+    lines = [{"prompt": "a {red|blue} star"}, {"prompt": "a card with {{ name|upper }}"}]
+    told = command("batch", write(tmp_path, *lines), "--dry-run")
+    refused = command("batch", write(tmp_path, {"prompt": "a {2::red|blue} star"}), "--dry-run")
+
+    assert told.stderr.startswith("3 requests")
+    assert "line 2: {{ name|upper }} was left in the prompt as it is" in told.stderr
+    assert refused.returncode == 1
+    assert "line 1: prompt='a {2::red|blue} star' cannot be used" in refused.stderr
+
+
 def test_a_batch_makes_its_pictures_once_and_draws_a_sheet(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     star = {"prompt": "a {red|blue} star on a black background", "steps": 2}

@@ -25,6 +25,7 @@ from ziggie_image_mcp.errors import (
     StorageError,
 )
 from ziggie_image_mcp.jobs.errors import GenerationFailed
+from ziggie_image_mcp.jobs.outcomes import error_of
 from ziggie_image_mcp.provider import Bucket, Buckets, CancelOutcome, Cost
 from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider, model, picture
 from ziggie_image_mcp.routing.errors import NoRoute
@@ -339,13 +340,16 @@ async def test_what_was_paid_until_the_deadline_is_told(
 
 
 async def test_what_one_request_of_a_job_paid_in_vain_counts_for_the_next(tmp_path: Path) -> None:
-    paid = FakePaidProvider(answers=[InvalidOutput("paid", "it is black", charged=40_000)])
+    paid = FakePaidProvider(answers=[InvalidOutput("paid", "it is black", charged=60_000)])
     made = service(tmp_path, paid)
-    limited = replace(PAID_ASK, max_cost_usd=0.05)
+    limited = replace(PAID_ASK, max_cost_usd=0.09)
 
     view = await made.start([replace(limited, prompt="a"), replace(limited, prompt="b")])
     ended = await made.job(view.id, 30)
 
     assert ended.outcome is not None
     assert ended.outcome.results == ()
-    assert [hold.actual for hold in await made.billing.ledger.holds()] == [40_000]
+    holds = [h for h in await made.billing.ledger.holds() if h.state != "released"]
+    assert [hold.actual for hold in holds] == [60_000]
+    assert ended.outcome.cost_micro_usd == 60_000
+    assert "$0.06 was spent in all." in str(error_of(ended.outcome))

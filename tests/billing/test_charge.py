@@ -12,8 +12,9 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from ziggie_image_mcp.billing.caps import Caps
 from ziggie_image_mcp.billing.charge import SETTLE_SECONDS, Billing, Charge
-from ziggie_image_mcp.billing.ledger import Caps, Ledger
+from ziggie_image_mcp.billing.ledger import Ledger
 from ziggie_image_mcp.billing.types import ChargeTask, FreeCall, Hold
 from ziggie_image_mcp.errors import (
     ContentRefused,
@@ -24,6 +25,7 @@ from ziggie_image_mcp.errors import (
     ProviderBroken,
     ProviderError,
     ProviderUnavailable,
+    StorageError,
 )
 from ziggie_image_mcp.provider import (
     CANCEL_SECONDS,
@@ -606,3 +608,19 @@ async def test_an_unknown_outcome_of_what_is_free_lets_the_next_route_be_tried(
                 await call(charge, lost)
 
     assert caught.value.fallback
+
+
+async def test_what_was_sent_is_collected_although_its_id_cannot_be_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(hold_id: str, remote_id: str) -> Hold:
+        raise StorageError("the disk is full")
+
+    async with billing(tmp_path) as one:
+        monkeypatch.setattr(one.ledger, "remote", broken)
+        async with one.charge(TASK) as charge:
+            generation = await call(charge, FakePaidProvider())
+        after = await holds(one)
+
+    assert len(generation.images) == 1
+    assert after == [("job-1.0.0", "settled", PRICE)]

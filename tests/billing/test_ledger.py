@@ -35,14 +35,8 @@ from tests.support.ledger_peer import (
     charges,
     day_of,
 )
-from ziggie_image_mcp.billing.ledger import (
-    Caps,
-    IllegalMove,
-    Ledger,
-    NoSuchHold,
-    WindowCaps,
-    caps_from,
-)
+from ziggie_image_mcp.billing.caps import Caps, WindowCaps, caps_from
+from ziggie_image_mcp.billing.ledger import IllegalMove, Ledger, NoSuchHold
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.billing.types import Hold, HoldState
 from ziggie_image_mcp.config.config import Budget
@@ -624,7 +618,8 @@ import anyio, resource, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from ziggie_image_mcp.errors import StorageError
-from ziggie_image_mcp.billing.ledger import Caps, Ledger
+from ziggie_image_mcp.billing.caps import Caps
+from ziggie_image_mcp.billing.ledger import Ledger
 
 async def main():
     ledger = Ledger(Path(sys.argv[1]))

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from ziggie_image_mcp.billing import spend_report
-from ziggie_image_mcp.billing.ledger import Caps, WindowCaps
+from ziggie_image_mcp.billing.caps import Caps, WindowCaps
 from ziggie_image_mcp.billing.spend_report import Allowance, Amounts
 from ziggie_image_mcp.billing.types import Hold, HoldState, Spending
 

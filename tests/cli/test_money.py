@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from ziggie_image_mcp.billing.ledger import Caps, Ledger, default_file
+from ziggie_image_mcp.billing.caps import Caps
+from ziggie_image_mcp.billing.ledger import Ledger, default_file
 from ziggie_image_mcp.config import secrets
 from ziggie_image_mcp.errors import AuthenticationFailed
 from ziggie_image_mcp.routing import history
@@ -109,6 +110,60 @@ def capped(tmp_path: Path) -> Path:
     }
     file.write_text(json.dumps(settings), encoding="utf-8")
     return file
+
+
+async def test_what_is_open_is_listed_and_ended_by_hand(capped: Path) -> None:
+    nothing = run("spend", "--open", config=capped)
+    assert nothing.stdout == "Nothing is open.\n"
+    assert not default_file().exists()
+    await fill(default_file())
+    async with aclosing(Ledger(default_file())) as ledger:
+        await ledger.settle("hold-3", 50_000, disputed="$30,000")
+
+    listed = run("spend", "--open", config=capped)
+    rows = {r["id"]: r for r in json.loads(run("spend", "--open", "--json", config=capped).stdout)}
+    disputed = run("spend", "settle", "hold-3", "0.06", config=capped)
+    unknown = run("spend", "settle", "hold-4", "none", config=capped)
+    again = run("spend", "settle", "hold-4", "none", config=capped)
+    empty = run("spend", "--open", config=capped)
+
+    assert set(rows) == {"hold-3", "hold-4"}
+    assert (rows["hold-3"]["state"], rows["hold-3"]["claim"]) == ("disputed", "$30,000")
+    assert "the vendor claims $30,000" in rows["hold-3"]["known"]
+    assert rows["hold-4"]["state"] == "unknown"
+    assert "hold-3" in listed.stdout
+    assert disputed.stdout == "hold-3: settled, $0.06\n"
+    assert unknown.stdout == "hold-4: settled, $0.00\n"
+    assert again.returncode == 1
+    assert "it is settled for good" in again.stderr
+    assert empty.stdout == "Nothing is open.\n"
+    async with aclosing(Ledger(default_file())) as ledger:
+        notes = {h.id: h.note for h in await ledger.holds()}
+    assert "Ended by hand on " in notes["hold-3"]
+    assert "it cost $0.06." in notes["hold-3"]
+    assert "nothing was charged." in notes["hold-4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("no-such", "1"), "[INVALID_REQUEST] ID='no-such'"),
+        (("hold-4", "-1"), "say the US dollars"),
+        (("hold-4", "nan"), "say the US dollars"),
+        (("hold-4", "inf"), "say the US dollars"),
+        (("hold-4", "much"), "say the US dollars"),
+        (("hold-0", "1"), "it is settled for good"),
+    ],
+)
+async def test_a_wrong_settlement_is_refused(
+    arguments: tuple[str, str], says: str, capped: Path
+) -> None:
+    await fill(default_file())
+
+    found = run("spend", "settle", "--", *arguments, config=capped)
+
+    assert found.returncode == 1
+    assert says in found.stderr
 
 
 @pytest.mark.parametrize("command", ["spend", "advise"])

@@ -112,7 +112,7 @@ async def assert_each_is_made_once_while_one_dies(tmp_path: Path, pictures: int)
     postgres.skip_where_absent()
     with ExitStack() as stack:
         database = stack.enter_context(postgres.server())
-        bucket = stack.enter_context(s3.server("pictures"))
+        bucket = stack.enter_context(s3.server("pictures", tmp_path / "s3.log"))
         output = {"directory": "s3://pictures/game"}
         configure(tmp_path, database=database.serve_dbos("ours"), output=output, workers=True)
         doomed, _ = (

@@ -35,6 +35,13 @@ pytestmark = pytest.mark.usefixtures("warm")
 @contextmanager
 def serving(token: str = "") -> Generator[str]:
     """The real server on a free loopback port: its URL."""
+    with serving_process(token) as (url, _):
+        yield url
+
+
+@contextmanager
+def serving_process(token: str = "") -> Generator[tuple[str, subprocess.Popen[bytes]]]:
+    """The same, with its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,7 +50,7 @@ def serving(token: str = "") -> Generator[str]:
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE) as server:
         try:
             _wait_until_open(port)
-            yield f"http://127.0.0.1:{port}/mcp"
+            yield f"http://127.0.0.1:{port}/mcp", server
         finally:
             server.terminate()
             server.wait(10)

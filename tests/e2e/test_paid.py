@@ -14,14 +14,15 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client import ClientRequestContext
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
 
 from tests.support.factory import opener, service
 from ziggie_image_mcp import errors
+from ziggie_image_mcp.app.consent import ANYBODY
 from ziggie_image_mcp.app.service import Service
-from ziggie_image_mcp.billing.ledger import Caps
+from ziggie_image_mcp.billing.caps import Caps
 from ziggie_image_mcp.errors import (
     ConsentRequired,
     ContentRefused,
@@ -34,7 +35,7 @@ from ziggie_image_mcp.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from ziggie_image_mcp.provider import Resolution, is_local
+from ziggie_image_mcp.provider import Cost, Resolution, is_local
 from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.server.tools import make_server
@@ -42,19 +43,34 @@ from ziggie_image_mcp.server.tools import make_server
 Mode = Literal["auto", "legacy"]
 BOTH_ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 ASK = {"prompt": "a cat"}
-Answer = Literal["accept", "decline", "cancel", "none"]
+Answer = Literal["accept", "decline", "cancel", "empty", "nothing", "error", "none"]
 
 
 @asynccontextmanager
 async def client(
-    made: Service, mode: Mode, answer: Answer = "none", asked: list[str] | None = None
+    made: Service,
+    mode: Mode,
+    answer: Answer | list[Answer] = "none",
+    asked: list[str] | None = None,
 ) -> AsyncGenerator[Client]:
+    answers = answer if isinstance(answer, list) else None
+
     async def reply(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         if asked is not None:
             asked.append(params.message)
-        if answer == "accept":
-            return ElicitResult(action="accept", content={"agree": True})
-        return ElicitResult(action="decline" if answer == "decline" else "cancel")
+        match answers.pop(0) if answers is not None else answer:
+            case "accept":
+                return ElicitResult(action="accept", content={"agree": True})
+            case "empty":
+                return ElicitResult(action="accept", content={})
+            case "nothing":
+                return ElicitResult(action="accept")
+            case "error":
+                raise RuntimeError("the window was closed")
+            case "decline":
+                return ElicitResult(action="decline")
+            case _:
+                return ElicitResult(action="cancel")
 
     callback = None if answer == "none" else reply
     async with Client(make_server(opener(made)), mode=mode, elicitation_callback=callback) as found:
@@ -87,12 +103,9 @@ async def test_a_yes_pays_once_and_the_answer_tells_the_price(mode: Mode, tmp_pa
 
 
 @BOTH_ERAS
-@pytest.mark.parametrize("answer", ["decline", "cancel", "none"])
-async def test_anything_but_a_yes_is_a_no_that_names_price_and_argument(
-    answer: Answer, mode: Mode, tmp_path: Path
-) -> None:
+async def test_who_cannot_be_asked_is_told_price_and_argument(mode: Mode, tmp_path: Path) -> None:
     paid = FakePaidProvider()
-    async with client(service(tmp_path, paid), mode, answer) as session:
+    async with client(service(tmp_path, paid), mode, "none") as session:
         result = await session.call_tool("generate_image", ASK)
 
     assert result.is_error
@@ -101,18 +114,207 @@ async def test_anything_but_a_yes_is_a_no_that_names_price_and_argument(
     assert paid.submitted == []
 
 
+@BOTH_ERAS
+@pytest.mark.parametrize("answer", ["decline", "cancel", "empty", "nothing"])
+async def test_a_no_is_a_no_until_the_person_is_asked_anew(
+    answer: Answer, mode: Mode, tmp_path: Path
+) -> None:
+    paid, asked = FakePaidProvider(), list[str]()
+    answers: list[Answer] = [answer, answer, "accept"]
+    made = service(tmp_path, paid)
+    async with client(made, mode, answers, asked) as session:
+        first = await session.call_tool("generate_image", ASK)
+        second = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+        held = [h.state for h in await made.billing.ledger.holds()]
+        spent_by_no = list(paid.submitted)
+        third = await session.call_tool(
+            "generate_image", ASK | {"allow_paid": True, "max_cost_usd": 0.04}
+        )
+        fourth = await session.call_tool("generate_image", ASK | {"allow_paid": True, "seed": 1})
+
+    for result in (first, second):
+        assert result.is_error
+        assert said(result).startswith("[PAID_DECLINED] ")
+        assert "allow_paid=true" not in said(result)
+    assert spent_by_no == []
+    assert set(held) == {"released"}
+    assert len(asked) == 3
+    assert not third.is_error, said(third)
+    assert not fourth.is_error, "another request was not declined"
+    assert len(paid.submitted) == 2
+
+
+async def test_a_yes_is_to_the_price_that_was_asked_about(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid)
+
+    async def reply(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        assert "$0.04" in params.message
+        paid.reprice(900_000)
+        return ElicitResult(action="accept", content={"agree": True})
+
+    server = make_server(opener(made))
+    async with Client(server, mode="legacy", elicitation_callback=reply) as session:
+        result = await session.call_tool("generate_image", ASK)
+        holds = await made.billing.ledger.holds()
+    await made.aclose()
+
+    assert said(result).startswith("[PAID_CONSENT_REQUIRED]")
+    assert "$0.90" in said(result)
+    assert paid.submitted == []
+    assert {h.state for h in holds} == {"released"}
+
+
+async def test_where_clients_cannot_be_told_apart_nobodys_yes_takes_back_anothers_no(
+    tmp_path: Path,
+) -> None:
+    made = service(tmp_path, FakePaidProvider())
+    request = ImageRequest(prompt="a cat")
+
+    await made.consents.decline([request], ANYBODY)
+    made.consents.agree([request], ANYBODY)
+
+    assert made.consents.was_declined([request], ANYBODY)
+    await made.aclose()
+
+
+async def test_one_callers_no_is_not_anothers(tmp_path: Path) -> None:
+    made = service(tmp_path, FakePaidProvider())
+    request = ImageRequest(prompt="a cat")
+
+    of_alice = await made.ask([request], "alice")
+    of_bob = await made.ask([request], "bob")
+    await made.consents.decline([request], "alice")
+    assert of_bob is not None
+    view = await made.start([request], consent=of_bob, caller="bob")
+
+    assert of_alice is not None
+    assert of_alice.quotes != of_bob.quotes
+    assert (await made.job(view.id, 30)).status == "done"
+    assert not made.consents.was_declined([request], "bob")
+    await made.aclose()
+
+
+async def test_a_client_that_breaks_off_while_it_is_asked_leaves_nothing_set_aside(
+    tmp_path: Path,
+) -> None:
+    made = service(tmp_path, FakePaidProvider())
+    async with client(made, "legacy", "error") as session:
+        with pytest.raises(MCPError):
+            await session.call_tool("generate_image", ASK)
+        holds = await made.billing.ledger.holds()
+
+    assert [h.state for h in holds] == ["released"]
+
+
+@BOTH_ERAS
+async def test_alternatives_are_asked_about_once_and_together(mode: Mode, tmp_path: Path) -> None:
+    paid, asked = FakePaidProvider(max_images=2), list[str]()
+    made = service(tmp_path, paid)
+    async with client(made, mode, "accept", asked) as session:
+        result = await session.call_tool(
+            "generate_image", {"prompt": "a {red|green|blue} cat", "num_images": 2}
+        )
+        holds = await made.billing.ledger.holds()
+
+    assert asked == [
+        "No free route can make this. Spend up to $0.24 on 6 pictures ($0.04 each) by paid/model? "
+        "The prompt leaves this machine."
+    ]
+    told = json.loads(said(result))
+    assert [len(r["images"]) for r in told["results"]] == [2, 2, 2]
+    assert told["cost_usd"] == 0.24
+    assert [(h.state, h.actual) for h in holds] == [("settled", 80_000)] * 3
+
+
+async def test_alternatives_called_as_told_are_all_made(tmp_path: Path) -> None:
+    paid = FakePaidProvider(max_images=2)
+    made = service(tmp_path, paid)
+    wish = {"prompt": "a {red|green|blue} cat", "num_images": 2}
+    async with client(made, "auto") as session:
+        told = await session.call_tool("generate_image", wish)
+        less = await session.call_tool(
+            "generate_image", wish | {"allow_paid": True, "max_cost_usd": 0.2}
+        )
+        before = list(paid.submitted)
+        done = await session.call_tool(
+            "generate_image", wish | {"allow_paid": True, "max_cost_usd": 0.24}
+        )
+
+    assert "at most $0.24 on 6 pictures ($0.04 each) by paid/model. Nothing was spent." in said(
+        told
+    )
+    assert "max_cost_usd=0.24" in said(told)
+    assert said(less).startswith("[INVALID_REQUEST] max_cost_usd=0.2 cannot be used")
+    assert before == []
+    assert len(json.loads(said(done))["results"]) == 3
+
+
+async def test_alternatives_beyond_the_budget_are_not_begun(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid, budget={"perDay": 0.1})
+    async with client(made, "auto") as session:
+        result = await session.call_tool(
+            "generate_image", {"prompt": "a {red|green|blue} cat", "allow_paid": True}
+        )
+        holds = await made.billing.ledger.holds()
+
+    assert said(result).startswith("[OVER_BUDGET] budget.perDay is $0.10")
+    assert paid.submitted == []
+    assert {h.state for h in holds} == {"released"}
+
+
+async def test_what_alternatives_cost_is_told_where_one_of_them_fails(tmp_path: Path) -> None:
+    broken = ContentRefused("paid", "no", charged=10_000)
+    paid = FakePaidProvider(answers=[broken])
+    async with client(service(tmp_path, paid), "auto") as session:
+        result = await session.call_tool(
+            "generate_image", {"prompt": "a {red|green} cat", "allow_paid": True}
+        )
+
+    told = json.loads(said(result))
+    assert told["cost_usd"] == 0.05
+    assert told["failures"] == ["CONTENT_REFUSED: no"]
+
+
+async def test_a_question_that_was_open_too_long_counts_no_more_and_cannot_be_answered(
+    tmp_path: Path,
+) -> None:
+    made = service(tmp_path, FakePaidProvider(), budget={"perDay": 0.05})
+    ledger = made.billing.ledger
+    hold = await ledger.reserve(
+        "ask-old-1",
+        provider="paid",
+        model="model",
+        images=1,
+        estimate=40_000,
+        caps=Caps(),
+        owner="another-host:1:1",
+        now=datetime.now(UTC) - timedelta(minutes=11),
+    )
+
+    spending = await ledger.spending(datetime.now(UTC))
+    taken = await ledger.take(hold.id, "mine", owner="me", now=datetime.now(UTC))
+    view = await made.start([ImageRequest(prompt="a cat", allow_paid=True)])
+
+    assert (spending.day, taken) == (0, False)
+    assert (await made.job(view.id, 30)).status == "done"
+    await made.aclose()
+
+
 async def test_the_amount_is_set_aside_while_the_question_is_open(tmp_path: Path) -> None:
     made = service(tmp_path, FakePaidProvider(), budget={"perDay": 0.05})
     request = ImageRequest(prompt="a cat")
 
-    offer, again = await made.ask(request), await made.ask(request)
-    other = await made.ask(ImageRequest(prompt="a dog"))
+    offer, again = await made.ask([request]), await made.ask([request])
+    other = await made.ask([ImageRequest(prompt="a dog")])
 
     assert offer is not None
     assert offer == again
     assert other is None, "the day's budget is set aside for the first question"
+    (quote,) = offer.paid
     assert [(h.id, h.state) for h in await made.billing.ledger.holds()] == [
-        (offer.hold, "reserved")
+        (quote.hold, "reserved")
     ]
     await made.aclose()
 
@@ -121,7 +323,7 @@ async def test_one_yes_pays_for_one_call_only(tmp_path: Path) -> None:
     paid = FakePaidProvider()
     made = service(tmp_path, paid)
     request = ImageRequest(prompt="a cat")
-    offer = await made.ask(request)
+    offer = await made.ask([request])
 
     await made.generate(request, consent=offer)
     with pytest.raises(ConsentRequired, match="already used"):
@@ -143,7 +345,7 @@ async def test_a_no_gives_back_what_was_set_aside(tmp_path: Path) -> None:
 async def test_a_yes_that_was_not_needed_gives_its_money_back(tmp_path: Path) -> None:
     paid = FakePaidProvider()
     before = service(tmp_path, paid)
-    offer = await before.ask(ImageRequest(prompt="a cat"))
+    offer = await before.ask([ImageRequest(prompt="a cat")])
     await before.aclose()
     made = service(tmp_path, FakeProvider(), paid)
 
@@ -167,7 +369,7 @@ async def test_a_question_that_nobody_answers_holds_no_money_for_ever(tmp_path: 
         now=datetime.now(UTC) - timedelta(minutes=11),
     )
 
-    await made.ask(ImageRequest(prompt="a cat"))
+    await made.ask([ImageRequest(prompt="a cat")])
 
     old = next(h for h in await made.billing.ledger.holds() if h.id == "ask-old-1")
     assert (old.state, old.note) == ("released", "nobody answered in time")
@@ -448,3 +650,84 @@ async def test_local_only_never_reaches_a_vendor_under_any_error(
     await made.aclose()
 
     assert paid.submitted == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "counts", "claimed"),
+    [
+        (Cost(micro_usd=60_000, basis="exact"), 60_000, ""),
+        (Cost(micro_usd=-5, basis="exact"), 40_000, "-$5e-06"),
+        (Cost(micro_usd=30_000_000_000, basis="computed"), 40_000, "$30,000"),
+        (Cost(micro_usd=10**400, basis="computed"), 40_000, "more dollars than a number holds"),
+        (Cost(micro_usd=float("nan"), basis="computed"), 40_000, "no finite amount"),
+        (Cost(micro_usd=float("inf"), basis="exact"), 40_000, "no finite amount"),
+    ],
+)
+async def test_a_vendors_claim_never_costs_the_picture_nor_more_than_its_share(
+    claim: Cost, counts: int, claimed: str, tmp_path: Path
+) -> None:
+    made = service(tmp_path, FakePaidProvider(costs=[claim]), budget={"perMonth": 1})
+    async with client(made, "auto") as session:
+        first = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+        second = await session.call_tool("generate_image", {"prompt": "a dog", "allow_paid": True})
+        holds = await made.billing.ledger.holds()
+        charges = await made.billing.ledger.open_charges()
+
+    assert not first.is_error, said(first)
+    assert not second.is_error, said(second)
+    told = json.loads(said(first))
+    assert told["cost_usd"] == counts / 1e6
+    notes = [note for note in told["notes"] if note.startswith("cost: the vendor c")]
+    assert len(notes) == 1
+    assert "agreed" in notes[0]
+    assert [h.actual for h in holds] == [40_000, counts]
+    assert [c.disputed for c in charges] == ([claimed] if claimed else [])
+
+
+async def test_a_failure_that_claims_too_much_says_so_and_is_disputed(tmp_path: Path) -> None:
+    dear = EngineCrashed("paid", "it broke", charged=30_000_000_000)
+    made = service(tmp_path, FakePaidProvider(answers=[dear]), budget={"perMonth": 1})
+    async with client(made, "auto") as session:
+        result = await session.call_tool("generate_image", ASK | {"allow_paid": True})
+        (charge,) = await made.billing.ledger.open_charges()
+
+    assert result.is_error
+    assert "claims to have charged $30,000, which cannot be" in said(result)
+    assert (charge.hold.actual, charge.disputed) == (40_000, "$30,000")
+
+
+async def test_a_cancelled_job_tells_what_it_may_have_cost(tmp_path: Path) -> None:
+    paid = FakePaidProvider(answers=[None])
+    async with client(service(tmp_path, paid), "auto") as session:
+        wish = ASK | {"allow_paid": True, "wait_seconds": 0.5}
+        job = json.loads(said(await session.call_tool("generate_image", wish)))
+        result = await session.call_tool("cancel_job", {"job_id": job["job_id"]})
+
+    told = json.loads(said(result))
+    assert told["status"] == "cancelled"
+    assert told["reason"] == (
+        "CANCELLED: It was cancelled. $0.04 counts as spent: it was sent, and may be charged."
+    )
+
+
+async def test_a_dry_run_of_alternatives_tells_what_they_cost_together(tmp_path: Path) -> None:
+    async with client(service(tmp_path, FakePaidProvider()), "auto") as session:
+        wish = {"prompt": "a {red|green|blue} cat", "dry_run": True, "allow_paid": True}
+        told = json.loads(said(await session.call_tool("generate_image", wish)))
+
+    assert told["cost_usd_in_all"] == 0.12
+
+
+@BOTH_ERAS
+async def test_nobody_is_asked_about_a_call_that_cannot_be_served(
+    mode: Mode, tmp_path: Path
+) -> None:
+    asked = list[str]()
+    made = service(tmp_path, FakePaidProvider())
+    async with client(made, mode, "accept", asked) as session:
+        wrong = await session.call_tool("generate_image", ASK | {"wait_seconds": -1})
+        right = await session.call_tool("generate_image", ASK)
+
+    assert said(wrong).startswith("[INVALID_REQUEST] wait_seconds=-1")
+    assert not right.is_error, said(right)
+    assert len(asked) == 1

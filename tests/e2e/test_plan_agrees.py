@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.support.factory import service
 from ziggie_image_mcp.app.service import Service
-from ziggie_image_mcp.billing.ledger import Caps
+from ziggie_image_mcp.billing.caps import Caps
 from ziggie_image_mcp.billing.types import Quote
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.config.loader import provider_budgets
@@ -396,7 +396,7 @@ async def planned(made: Service, world: World) -> Plan | InvalidRequest:
 
 async def outcome(made: Service, world: World) -> Result | ImageError:
     try:
-        yes = await made.ask(world.request) if world.asked else None
+        yes = await made.ask([world.request]) if world.asked else None
         return await made.generate(world.request, consent=yes)
     except ImageError as e:
         return e

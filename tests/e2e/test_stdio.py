@@ -148,3 +148,24 @@ def test_looking_around_never_imports_the_engine_of_the_jobs() -> None:
 
     assert not plan["result"].get("isError")
     assert "JOBS False" in wire.stderr.decode()
+
+
+def test_a_message_with_half_a_character_is_answered() -> None:
+    with Wire() as wire:
+        wire.hello()
+        prompt = wire.call(1, "generate_image", {"prompt": "a \ud800 b", "dry_run": True})
+        nested = wire.call(2, "edit_image", {"prompt": "x", "image": "x", "expand": ["\udc00"]})
+        tool = wire.ask(3, "tools/call", {"name": "\ud800", "arguments": {}})
+        resource = wire.ask(4, "resources/read", {"uri": "image://\ud800"})
+        method = wire.ask(5, "\ud800", {})
+        whole = wire.call(6, "view_image", {"image_id": "\ud83d\ude00"})
+        code = wire.end()
+
+    for answer in (prompt, nested):
+        assert answer["result"]["isError"]
+        assert "[INVALID_ARGUMENT]" in answer["result"]["content"][0]["text"]
+        assert "half a character" in answer["result"]["content"][0]["text"]
+    for answer in (tool, resource, method):
+        assert "error" in answer or answer["result"]["isError"]
+    assert "IMAGE_NOT_FOUND" in whole["result"]["content"][0]["text"]
+    assert code == 0

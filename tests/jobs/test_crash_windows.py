@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.test_kills import needs_fork
-from tests.support.job_peer import PRICE, Peer, probe
+from tests.support.job_peer import Peer, probe
+from tests.support.job_providers import PRICE
 from ziggie_image_mcp.app.application import build_service
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.jobs.workflow import Role

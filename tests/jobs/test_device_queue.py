@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +16,7 @@ import anyio
 import pytest
 
 from tests.support import postgres
+from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.jobs.device_queue import (
     STREAK_CAP,
     DeviceQueue,
@@ -23,10 +25,11 @@ from ziggie_image_mcp.jobs.device_queue import (
     everywhere,
 )
 from ziggie_image_mcp.jobs.leases import Leases, queue_database
-from ziggie_image_mcp.jobs.running import RunningJob
+from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
 from ziggie_image_mcp.provider import ProviderRequest
 from ziggie_image_mcp.provider.testing import model
 from ziggie_image_mcp.routing.types import Candidate
+from ziggie_image_mcp.storage import engine
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 GPU = everywhere("gpu")
@@ -177,7 +180,7 @@ async def processes(database: str, folder: Path, count: int) -> AsyncGenerator[l
             stack.push_async_callback(rows.aclose)
             await leases.acquire()
             stack.callback(leases.release)
-            clock, running = Clock(), dict[str, RunningJob]()
+            clock, running = Clock(), RunningJobs()
             queue = DeviceQueue(rows, leases, running, clock)
             group.append(Process(queue, leases, running, clock))
         yield group
@@ -270,6 +273,17 @@ async def test_the_queue_says_how_long_a_newcomer_waits(database: str, tmp_path:
         assert await idle.queue.statuses() == {}, "before its first job"
 
 
+async def test_the_doctor_can_read_it_from_end_to_end(database: str, tmp_path: Path) -> None:
+    async with processes(database, tmp_path, 1) as (one,):
+        await one.queue.enter("1", 0)
+
+        assert re.search("undamaged|answers", engine.examine(database, "device queue"))
+
+    nowhere = "postgresql://nobody@127.0.0.1:9/nothing"
+    with pytest.raises(StorageError, match=r"device queue 127\.0\.0\.1/nothing cannot be used"):
+        engine.examine(nowhere, "device queue")
+
+
 async def test_the_job_that_is_cancelled_while_it_waits_is_passed_over(
     database: str, tmp_path: Path
 ) -> None:
@@ -277,8 +291,8 @@ async def test_the_job_that_is_cancelled_while_it_waits_is_passed_over(
         await enqueue(one, "1")
         await enqueue(one, "2")
         await enqueue(one, "3")
-        assert await other.queue.cancel("2")
-        assert not await other.queue.cancel("4")
+        assert await other.queue.cancel("2") == one.leases.owner
+        assert await other.queue.cancel("4") == ""
         assert await one.queue.release("1") == "3"
         assert [e.cancel for e in await one.queue.own_entries() if e.job_id == "2"] == [True]
 

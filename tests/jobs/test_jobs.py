@@ -266,8 +266,9 @@ async def test_what_comfyui_makes_for_a_job_that_was_cancelled_is_stopped(tmp_pa
     assert len(comfy.prompts) == 2
 
 
+@pytest.mark.parametrize("edit", [{}, {"enabled": False}], ids=["as before", "switched off"])
 async def test_a_paid_job_of_a_killed_server_is_collected_and_never_sent_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    edit: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_0123456789abcdefghijklmnopqrstuvwxyz0")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
@@ -300,7 +301,9 @@ async def test_a_paid_job_of_a_killed_server_is_collected_and_never_sent_again(
                 time.sleep(0.05)
             os.kill(first.process.pid, signal.SIGKILL)
         ready.set()
-        with server(tmp_path, **config) as second:
+        providers: Any = config["providers"]
+        providers["replicate"] |= edit
+        with server(tmp_path, **config | {"provider": "auto"}) as second:
             second.hello()
             answer = second.call(1, "get_job", {"job_id": job_id, "wait_seconds": 60})
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import postgres
-from tests.support.job_peer import PRICE, Outcome, Peer
+from tests.support.job_peer import Outcome, Peer
+from tests.support.job_providers import PRICE
 
 MOVED_WITHIN = 10.0
 
@@ -33,7 +34,22 @@ def postgres_url() -> Generator[str]:
 
 @needs_fork
 def test_kills_lose_no_job_and_charge_none_twice(tmp_path: Path, peer: Peer) -> None:
-    assert_nothing_was_lost_or_charged_twice(peer.run(tmp_path, kills=20, aimed=4, seed=1))
+    outcome = peer.run(tmp_path, kills=20, aimed=4, seed=1)
+
+    assert_nothing_was_lost_or_charged_twice(outcome)
+    assert outcome.restarts > 0, "some were killed while their picture was being made"
+
+
+SHAPES = ("sync", "vendor", "comfyui")
+"""How vendors and engines answer: with the picture, with a job to ask after, with a queue."""
+
+
+@needs_fork
+def test_the_same_holds_of_each_shape_of_vendor_and_of_comfyui(tmp_path: Path, peer: Peer) -> None:
+    outcome = peer.run(tmp_path, shapes=SHAPES, kills=20, seed=3)
+
+    assert_nothing_was_lost_or_charged_twice(outcome)
+    assert set(outcome.posted) == {"1"}, "what ComfyUI still has is not sent again"
 
 
 def assert_nothing_was_lost_or_charged_twice(outcome: Outcome) -> None:
@@ -42,8 +58,9 @@ def assert_nothing_was_lost_or_charged_twice(outcome: Outcome) -> None:
     assert set(outcome.statuses) <= {"done", "failed", "unknown"}
     assert set(outcome.charges) == {"1"}, "a job that was charged was charged once"
     assert outcome.uncounted == 0, "the ledger knows of every charge"
+    assert outcome.thrown_away == 0, "what was charged was given, or nobody can tell"
+    assert outcome.hidden == 0, "what nobody can tell of is shown, by the job and by the ledger"
     assert outcome.overlaps == 0, "the engine had one job at a time"
-    assert outcome.restarts > 0, "some were killed while their picture was being made"
 
 
 @needs_fork

@@ -128,7 +128,7 @@ def error(**changes: Any) -> ProviderError:
         (error(charged=7, retry_after=2, scope="account", fallback=False), 7, 2, "account", False),
         (error(charged="3"), None, None, "model", True),
         (error(charged=0.04), None, None, "model", True),
-        (error(charged=-1), None, None, "model", True),
+        (error(charged=-1), -1, None, "model", True),
         (error(charged=None), None, None, "model", True),
         (error(retry_after="3"), 0, None, "model", True),
         (error(retry_after=float("nan")), 0, None, "model", True),

@@ -266,10 +266,10 @@ class LogsTheKey(Small):
 
 
 class DownloadsWithTheKey(Small):
-    async def fetch(self, source: bytes | str) -> bytes:
+    async def fetch(self, source: bytes | str, max_bytes: int) -> bytes:
         if isinstance(source, str) and source.startswith(self.http.url):
             return (await self.http.get(source.removeprefix(self.http.url))).content
-        return await super().fetch(source)
+        return await super().fetch(source, max_bytes)
 
 
 class TrustsThisMachine(Small):
@@ -305,6 +305,11 @@ class FollowsRedirects(Small):
 class ReadsEverything(Small):
     def __init__(self, name: str, settings: Any, context: ProviderContext) -> None:
         super().__init__(name, settings, replace(context, max_answer_bytes=2**40))
+
+    async def send(self, request: ProviderRequest, model: Model, run: Run) -> Answer:
+        return await self.http.post_once(
+            self.post, json=self.payload(request, model), max_bytes=2**40
+        )
 
 
 class CostsMoreThanItsEstimate(Small):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -105,7 +107,7 @@ async def test_it_connects_to_the_address_that_was_checked() -> None:
         ("https://[fe80::1]/a.png", "private network"),
         ("https://[fd00::1]/a.png", "private network"),
         ("https://[::ffff:10.0.0.1]/a.png", "private network"),
-        ("https://0.0.0.0/a.png", "private network"),
+        ("https://0.0.0.0/a.png", "on this machine"),
         ("https://cdn.test:99999999/a.png", "no address"),
         ("https://cdn.te\x00st/a.png", "no address"),
     ],
@@ -272,6 +274,24 @@ async def test_behind_a_proxy_the_proxy_looks_the_host_up(monkeypatch: pytest.Mo
 
     assert data == PNG
     assert proxy.asked == ["GET http://pictures.test/a.png"]
+
+
+async def test_what_no_proxy_leaves_out_with_its_port_is_looked_up_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lookup = socket.getaddrinfo
+
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        return lookup("127.0.0.1" if "cdn.test" in str(host) else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "cdn.test:8443")
+
+    with pytest.raises(DownloadFailed, match="inside a private network"):
+        await fetch("https://cdn.test:8443/a.png", Source(home=HOME))
 
 
 async def test_loopback_is_fetched_without_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

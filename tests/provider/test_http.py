@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -255,6 +256,24 @@ async def test_an_endless_answer_is_not_read_to_its_end(sent: bytes) -> None:
                 await http.get("models")
 
 
+@pytest.mark.parametrize("status", [400, 402, 429])
+async def test_an_endless_refusal_is_still_a_refusal(status: int) -> None:
+    with FakeVendor(lambda seen: Reply(status=status, body=b"{", then="endless")) as vendor:
+        async with closing(client(url=vendor.url)) as http:
+            with pytest.raises(ProviderError) as error:
+                await http.post_once("v1")
+
+    assert not isinstance(error.value, OutcomeUnknown)
+    assert error.value.charged == 0
+
+
+async def test_json_that_is_nested_too_deep_is_no_json() -> None:
+    with FakeVendor(lambda seen: Reply(body=b"[" * 500_000)) as vendor:
+        async with closing(client(url=vendor.url)) as http:
+            with pytest.raises(ProviderUnavailable, match="something else answers"):
+                await http.get_json("models")
+
+
 async def test_a_client_works_after_it_was_closed() -> None:
     with FakeVendor(lambda seen: Reply(body={})) as vendor:
         http = client(url=vendor.url)
@@ -279,6 +298,67 @@ async def test_loopback_is_asked_without_the_proxy_of_the_environment(
             answer = await http.get("models")
 
     assert answer.status == 200
+
+
+@pytest.fixture
+def named_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that no DNS knows lead to this machine, where the vendors of these tests listen."""
+    lookup = socket.getaddrinfo
+
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        known = (isinstance(host, str | bytes) and "engine" in str(host)) or "acme" in str(host)
+        return lookup("127.0.0.1" if known else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+@pytest.mark.usefixtures("named_hosts")
+@pytest.mark.parametrize(
+    ("host", "local", "no_proxy", "by_proxy"),
+    [
+        ("engine.lan", None, "", False),
+        ("engine", None, "", False),
+        ("engine.example.org", True, "", False),
+        ("0.0.0.0", None, "", False),
+        ("localhost", False, "", False),
+        ("acme.test", None, "", True),
+        ("engine.lan", False, "", True),
+        ("acme.test", None, "acme.test", False),
+    ],
+)
+async def test_only_a_vendor_is_asked_through_the_proxy_of_the_environment(
+    host: str, local: bool | None, no_proxy: str, by_proxy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        FakeVendor(lambda seen: Reply(body={})) as engine,
+        FakeVendor(lambda seen: Reply(body={})) as proxy,
+    ):
+        for name in ("HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+            monkeypatch.setenv(name.lower(), proxy.url)
+        monkeypatch.setenv("no_proxy", no_proxy)
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        url = engine.url.replace("127.0.0.1", host)
+        settings = HttpSettings(base_url=url, local=local)
+        context = ProviderContext(data_dir=Path("unused"))
+        async with closing(HttpClient("engine", settings, context)) as http:
+            await http.get("models")
+
+    assert bool(proxy.asked) is by_proxy
+    assert bool(engine.asked) is not by_proxy
+
+
+@pytest.mark.usefixtures("named_hosts")
+async def test_a_proxy_that_cannot_be_used_stops_no_engine_of_the_own_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "socks9://127.0.0.1:9")
+    with FakeVendor(lambda seen: Reply(body={})) as engine:
+        async with closing(client(url=engine.url.replace("127.0.0.1", "engine.lan"))) as http:
+            answer = await http.get("models")
+
+    assert answer.ok
 
 
 # Failing answers
@@ -450,6 +530,13 @@ def test_no_answer_at_all_says_where_and_what_to_do(
         ("http://localhost:1/comfy", True),
         ("http://box.localhost", True),
         ("http://[::1]:8188", True),
+        ("http://[::]:8188", True),
+        ("http://0.0.0.0:8188", True),
+        ("http://[::ffff:127.0.0.1]:8188", True),
+        ("http://[::ffff:0.0.0.0]:8188", True),
+        ("http://LOCALHOST.:8188", True),
+        ("http://[::ffff:192.168.0.7]:8188", False),
+        ("http://[::2]:8188", False),
         ("http://192.168.0.7:8188", False),
         ("http://127.0.0.1.evil.test", False),
         ("https://comfy.test", False),
@@ -465,7 +552,12 @@ def test_loopback_is_told_by_the_name(url: str, here: bool) -> None:
         ("http://127.0.0.1:1", None, "this_machine"),
         ("http://127.0.0.1:1", True, "this_machine"),
         ("http://127.0.0.1:1", False, "vendor"),
+        ("http://[::]:1", None, "this_machine"),
+        ("http://0.0.0.0:1", None, "this_machine"),
         ("http://192.168.0.7", None, "own_network"),
+        ("http://[::ffff:192.168.0.7]", None, "own_network"),
+        ("http://[::ffff:8.8.8.8]", None, "vendor"),
+        ("http://[fd00::7]", None, "own_network"),
         ("http://192.168.0.7", False, "vendor"),
         ("http://box.lan", None, "own_network"),
         ("http://gpu-box:8188", None, "own_network"),

@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from ziggie_image_mcp.provider import pictures as kit
 from ziggie_image_mcp.provider.pictures import (
@@ -88,6 +88,24 @@ def test_too_many_bytes_are_refused_unseen(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(NotAPicture, match="a picture of more than 0 MB"):
         decode(encoded(Image.effect_noise((64, 64), 80)))
+
+
+def test_more_pixels_than_asked_for_are_refused_by_the_head() -> None:
+    data = encoded(Image.new("RGB", (200, 100)))
+
+    assert decode(data, max_pixels=20_000).size == (200, 100)
+    with pytest.raises(NotAPicture, match="a picture of 200x100"):
+        decode(data, max_pixels=19_999)
+
+
+def test_a_jpeg_that_goes_over_itself_again_and_again_is_refused() -> None:
+    data = encoded(Image.effect_noise((64, 64), 80), "JPEG", progressive=True)
+    start = data.rindex(b"\xff\xda")
+    scan = data[start:-2]
+
+    assert decode(data).size == (64, 64)
+    with pytest.raises(NotAPicture, match="more than 100 scans"):
+        decode(data[:start] + scan * 200 + b"\xff\xd9")
 
 
 def test_of_an_animated_picture_the_first_frame_is_taken() -> None:
@@ -190,6 +208,44 @@ def test_every_mode_and_depth_becomes_eight_bits(
     assert "transparency" not in image.info
     for x, expected in enumerate(pixels):
         assert image.getpixel((x, 0)) == pytest.approx(expected, abs=0 if x else 1)
+
+
+RAMP = Image.linear_gradient("L")
+"""256 rows, each of its own shade."""
+
+DEEP = RAMP.convert("I").point(lambda level: level * 257).convert("I;16")
+CLEAR = Image.merge("LA", (RAMP, RAMP.rotate(90)))
+COLOURS = Image.merge("RGB", (RAMP, RAMP.rotate(90), RAMP.rotate(180)))
+
+
+@pytest.mark.parametrize(
+    ("source", "form", "expected", "close"),
+    [
+        (RAMP.point([0] * 128 + [255] * 128, "1"), "PNG", RAMP.point([0] * 128 + [255] * 128), 0),
+        (RAMP, "PNG", RAMP, 0),
+        (RAMP, "JPEG", RAMP, 4),
+        (DEEP, "PNG", RAMP, 0),
+        (CLEAR, "PNG", CLEAR.convert("RGBA"), 0),
+        (RAMP.convert("P"), "PNG", RAMP.convert("RGB"), 0),
+        (COLOURS, "PNG", COLOURS, 0),
+        (COLOURS, "WEBP", COLOURS, 0),
+        (COLOURS, "JPEG", COLOURS, 12),
+        (COLOURS.convert("YCbCr"), "JPEG", COLOURS, 12),
+        (COLOURS.convert("CMYK"), "JPEG", COLOURS, 12),
+        (COLOURS.convert("RGBA"), "PNG", COLOURS.convert("RGBA"), 0),
+        (CLEAR.convert("RGBA"), "WEBP", CLEAR.convert("RGBA"), 0),
+    ],
+    ids=lambda value: value.mode if isinstance(value, Image.Image) else str(value),
+)
+def test_every_mode_keeps_its_shades(
+    source: Image.Image, form: str, expected: Image.Image, close: int
+) -> None:
+    options = {"lossless": True, "exact": True} if form == "WEBP" else {"quality": 98}
+    image = decode(encoded(source, form, **options))
+
+    assert image.mode == expected.mode
+    difference = ImageChops.difference(image.convert("RGBA"), expected.convert("RGBA"))
+    assert max(high for _, high in difference.getextrema()) <= close  # type: ignore[misc]
 
 
 def test_what_is_made_eight_bits_is_still_turned_upright() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import uuid
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,26 @@ async def test_a_picture_comes_back_with_progress_that_only_grows() -> None:
     ]
 
 
+@pytest.mark.parametrize("host", ["engine.lan", "0.0.0.0"])
+async def test_the_socket_too_goes_by_no_proxy_on_the_own_network(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup = socket.getaddrinfo
+
+    def look_up(name: Any, *args: Any, **kwargs: Any) -> Any:
+        return lookup("127.0.0.1" if "engine" in str(name) else name, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    for name in ("http_proxy", "all_proxy", "ws_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with FakeComfyUI() as server:
+        server.url = server.url.replace("127.0.0.1", host)
+        generation, _ = await run(provider(server))
+
+    assert "socket" in server.seen
+    assert generation.notes == ()
+
+
 async def test_the_socket_is_open_before_the_job_is_posted() -> None:
     async with FakeComfyUI() as server:
         await run(provider(server))
@@ -150,6 +171,16 @@ async def test_a_socket_that_breaks_does_not_break_the_job() -> None:
         "the websocket to ComfyUI broke, so progress was seen in part only",
     )
     assert reports[-1] == (1.0, "done")
+
+
+async def test_a_preview_larger_than_any_is_not_read_and_the_server_is_asked_instead() -> None:
+    async with FakeComfyUI(preview_bytes=9 * 2**20, lag=3) as server:
+        generation, _ = await run(provider(server, Pace(first=0.001, watched_first=60)))
+
+    assert generation.images == (GeneratedImage(data=PNG, seed=7),)
+    assert generation.notes == (
+        "the websocket to ComfyUI broke, so progress was seen in part only",
+    )
 
 
 async def test_a_job_whose_end_is_announced_too_early_is_waited_for() -> None:

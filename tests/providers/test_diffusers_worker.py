@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from ziggie_image_mcp.provider import ProviderContext, ProviderRequest, RequestRejected
-from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers import cpu_share, wire
 from ziggie_image_providers.diffusers.families import sampler
 from ziggie_image_providers.diffusers.faults import Problem, Stopped, failed
 from ziggie_image_providers.diffusers.listing import describe
@@ -71,10 +74,62 @@ def test_a_frame_says_how_long_it_is() -> None:
     assert payload == 3
 
 
+@pytest.mark.parametrize("lengths", [(2**20 + 1, 0), (2, 100 * 2**20 + 1)])
+def test_a_frame_that_is_longer_than_any_answer_is_not_read(lengths: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="a frame of"):
+        wire.check_lengths(wire.LENGTHS.pack(*lengths))
+
+
 @pytest.mark.parametrize("header", [b"", b"[]", b'{"kind":"dance"}', b'{"kind":"done","x":1}'])
 def test_what_is_no_message_is_a_value_error(header: bytes) -> None:
     with pytest.raises(ValueError, match="validation error"):
         wire.decode(header)
+
+
+@pytest.mark.parametrize("name", cpu_share.WAITING)
+def test_threads_that_wait_sleep_unless_the_user_has_said_how(name: str) -> None:
+    assert cpu_share.WAITING.items() <= environment({"PATH": "/bin"}).items()
+    assert cpu_share.WAITING.keys() & environment({name: "active"}).keys() == {name}
+
+
+@pytest.mark.parametrize(
+    ("weight_bytes", "own", "count"),
+    [
+        (17 * 10**6, {}, 1),
+        (17 * 10**6, {"OMP_NUM_THREADS": "4"}, None),
+        (None, {"MKL_NUM_THREADS": "4"}, None),
+    ],
+)
+def test_a_small_model_gets_one_thread_unless_the_user_has_said_so(
+    weight_bytes: int | None, own: dict[str, str], count: int | None
+) -> None:
+    assert cpu_share.thread_count(weight_bytes, own) == count
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None), ("", None)]
+)
+def test_no_more_threads_than_a_container_allows(
+    limit: str, most: int | None, tmp_path: Path
+) -> None:
+    quota = tmp_path / "cpu.max"
+    quota.write_text(limit, encoding="ascii")
+    free = cpu_share.thread_count(None, {}, quota=tmp_path / "missing")
+
+    assert free is not None
+    assert 1 <= free <= (os.cpu_count() or 1)
+    assert cpu_share.thread_count(None, {}, quota=quota) == (most or free)
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="this system knows no niceness")
+@pytest.mark.parametrize(("own", "expected"), [(0, cpu_share.NICENESS), (7, 7)])
+def test_others_go_first_unless_the_user_has_said_how_far(own: int, expected: int) -> None:
+    nice = "from ziggie_image_providers.diffusers.cpu_share import be_nice; be_nice(); be_nice()"
+    code = f"import os; os.nice({own} - os.nice(0)); {nice}; print(os.nice(0))"
+
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+    assert int(told.stdout) == expected
 
 
 def test_the_worker_may_not_use_the_network() -> None:

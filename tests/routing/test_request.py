@@ -25,7 +25,8 @@ from ziggie_image_mcp.routing.request import (
     parse_request,
     set_fields,
 )
-from ziggie_image_mcp.server.tools import Open, make_server
+from ziggie_image_mcp.server.mcp_server import Open
+from ziggie_image_mcp.server.tools import make_server
 from ziggie_image_mcp.storage.types import InputImage
 
 ASK = ImageRequest(prompt="a cat")

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.jobs import test_kills
-from tests.jobs.test_kills import assert_nothing_was_lost_or_charged_twice, needs_fork
+from tests.jobs.test_kills import (
+    SHAPES,
+    assert_nothing_was_lost_or_charged_twice,
+    needs_fork,
+)
 from tests.support.job_peer import Peer
 
 pytestmark = pytest.mark.soak
@@ -21,6 +25,22 @@ def test_200_kills_lose_no_job_and_charge_none_twice(tmp_path: Path, peer: Peer)
 
     assert outcome.accepted > 200
     assert_nothing_was_lost_or_charged_twice(outcome)
+    assert outcome.restarts > 0
+
+
+@needs_fork
+@pytest.mark.parametrize("shape", SHAPES)
+def test_200_kills_with_each_shape_of_vendor_and_with_comfyui(
+    shape: str, tmp_path: Path, peer: Peer
+) -> None:
+    outcome = peer.run(tmp_path, shapes=[shape], kills=200, seed=4)
+
+    if shape == "comfyui":
+        assert outcome.accepted > 200
+        assert set(outcome.statuses) == {"done"}
+        assert set(outcome.posted) == {"1"}, "what ComfyUI still has is not sent again"
+    else:
+        assert_nothing_was_lost_or_charged_twice(outcome)
 
 
 @needs_fork

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.support import s3
 from ziggie_image_mcp.errors import ImageNotFound, StorageError
 from ziggie_image_mcp.provider.testing import picture
+from ziggie_image_mcp.storage import blobs
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.types import Recipe
 
@@ -30,9 +32,41 @@ RECIPE = Recipe(
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Generator[dict[str, str]]:
-    with s3.server("pictures") as environment:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every request to the bucket."""
+    return tmp_path_factory.mktemp("s3") / "requests"
+
+
+@pytest.fixture(scope="module")
+def bucket(log: Path) -> Generator[dict[str, str]]:
+    with s3.server("pictures", log) as environment:
         yield dict(environment)
+
+
+class Bucket:
+    """A store in the bucket, and the requests that were made since the last question."""
+
+    def __init__(self, log: Path) -> None:
+        self._url = f"s3://pictures/{uuid4().hex}"
+        self._log = log
+        self.requests()
+
+    def store(self) -> ArtifactStore:
+        """One that knows nothing of the others."""
+        return ArtifactStore(self._url)
+
+    def requests(self) -> list[str]:
+        text = self._log.read_text(encoding="utf-8")
+        lines = re.findall(r'"(GET|PUT|HEAD|DELETE|POST) (\S+) HTTP', text)
+        self._log.write_text("", encoding="utf-8")
+        return [f"{method} list" if "list-type" in path else method for method, path in lines]
+
+
+@pytest.fixture
+def counted(bucket: dict[str, str], log: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    for name, value in bucket.items():
+        monkeypatch.setenv(name, value)
+    return Bucket(log)
 
 
 @pytest.fixture(params=["folder", "file", "memory", "s3"])
@@ -76,15 +110,72 @@ def test_who_is_not_there_is_not_found(store: ArtifactStore) -> None:
 
 def test_cleaning_takes_the_old_days_and_leaves_the_rest(store: ArtifactStore) -> None:
     old = store.save(picture(), RECIPE, now=datetime(2026, 1, 2, tzinfo=UTC))
+    hers = store.save(picture(), RECIPE, image_id="20260102-0123456789abcdef-0a1b2c3d")
     new = store.save(picture(), RECIPE, now=DAY)
 
     gone = store.clean(date(2026, 11, 1))
 
-    assert (gone.pictures, gone.bytes) == (1, old.bytes)
+    assert (gone.pictures, gone.bytes) == (2, old.bytes + hers.bytes)
     assert store.find(new.id) == new.path
     with pytest.raises(ImageNotFound):
         store.find(old.id)
     assert store.clean(date(2026, 11, 1)).pictures == 0
+
+
+def test_cleaning_far_away_lists_and_deletes_and_fetches_nothing(counted: Bucket) -> None:
+    old = [counted.store().save(picture(), RECIPE, now=DAY) for _ in range(3)]
+    counted.requests()
+
+    gone = counted.store().clean(date(2026, 12, 1))
+
+    assert (gone.pictures, gone.bytes) == (3, sum(one.bytes for one in old))
+    assert counted.requests() == ["GET list", "GET list", "POST"]
+    assert counted.store().clean(date(2026, 12, 1)).pictures == 0
+
+
+def test_a_warm_call_far_away_makes_its_puts_and_nothing_else(counted: Bucket) -> None:
+    store = counted.store()
+    store.check_writable()
+    cold = counted.requests()
+    store.check_writable()
+    saved = store.save(picture(), RECIPE, now=DAY)
+    store.preview(saved.id)
+    store.stored(saved.id, 1)
+
+    assert cold == ["PUT", "POST"]
+    assert counted.requests() == ["PUT", "PUT"]
+
+
+def test_a_picture_far_away_is_looked_up_by_a_name_that_follows_from_its_id(
+    counted: Bucket,
+) -> None:
+    saved = counted.store().save(picture(), RECIPE, now=DAY)
+    counted.store().keep(picture(), "20261124-00000000000000aa", "given")
+    counted.requests()
+
+    assert counted.store().find(saved.id) == saved.path
+    assert counted.requests() == ["GET"]
+    assert (
+        counted.store()
+        .find("20261124-00000000000000aa")
+        .endswith("given-20261124-00000000000000aa.png")
+    )
+    assert counted.requests() == ["GET"]
+
+
+def test_what_an_earlier_version_kept_far_away_is_still_found_and_cleaned(
+    counted: Bucket,
+) -> None:
+    saved = counted.store().save(picture(), RECIPE, now=DAY)
+    files = blobs.at(str(counted.store().root))
+    old = files.path("2026-11-24", f"{saved.id}.json")
+    text = files.read(old)
+    files.delete([old])
+    files.write("2026-11-24", f"a-red-star-{saved.id}.json", text)
+
+    assert counted.store().find(saved.id) == saved.path
+    assert counted.store().clean(date(2026, 12, 1)).pictures == 1
+    assert files.find("2026-11-24", "") == []
 
 
 def test_cleaning_touches_no_file_of_others(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
 from ziggie_image_mcp.jobs.workflow import Role
 from ziggie_image_mcp.provider.contract import Provider
-from ziggie_image_mcp.server.tools import Open
+from ziggie_image_mcp.server.mcp_server import Open
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 
 RTX = Gpu(name="RTX 4070", vendor="nvidia", vram_total=12 * 2**30, vram_free=11 * 2**30)

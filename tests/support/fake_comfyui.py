@@ -64,6 +64,8 @@ class FakeComfyUI:
     """False: a server before 0.5.1, with queue and history only."""
     has_cancel: bool = True
     has_socket: bool = True
+    preview_bytes: int = 0
+    """Of the preview that each step sends; 0 for none."""
     drops_socket: bool = False
     """Whether the socket breaks in the middle of the job."""
     lag: int = 0
@@ -77,6 +79,7 @@ class FakeComfyUI:
     slow_answer: asyncio.Event | None = None
     """Holds back the answer to a posted prompt, which is queued already."""
     image_type: str = "output"
+    image: bytes = PNG
     foreign: str = ""
     """The id of somebody else's job, whose events are broadcast too."""
     port: int = 0
@@ -203,7 +206,7 @@ class FakeComfyUI:
             case "GET", ["history", id]:
                 return 200, self._history(id)
             case "GET", ["view"]:
-                return 200, PNG
+                return 200, self.image
             case _:
                 return 404, b"404: Not Found"
 
@@ -322,6 +325,10 @@ class FakeComfyUI:
         self._say(client, "executing", node="sampler", display_node="sampler", prompt_id=id)
         for step in range(1, self.steps + 1):
             self._say(client, "progress", node="sampler", value=step, max=self.steps, prompt_id=id)
+            if self.preview_bytes and client in self._sockets:
+                protocol, writer = self._sockets[client]
+                protocol.send_binary(bytes(self.preview_bytes))
+                writer.write(b"".join(protocol.data_to_send()))
             if step == 2 and self.drops_socket:
                 self._sockets.pop(client)[1].transport.abort()
             if step == 2 and ending == "hangs":

@@ -8,7 +8,6 @@ that starts in milliseconds. A run goes in as one line of JSON, and its outcome 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -31,14 +30,17 @@ from typing import Any, Literal, Self
 
 import anyio
 
+from tests.support import job_providers
 from tests.support.factory import machine
+from tests.support.job_providers import LONG, SIDE, SlowComfyUI, append, lines_of
 from ziggie_image_mcp.app.application import build_service
 from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.billing.caps import caps_from
 from ziggie_image_mcp.billing.charge import Billing, Charge, pass_by
-from ziggie_image_mcp.billing.ledger import Ledger, caps_from
+from ziggie_image_mcp.billing.ledger import Ledger
 from ziggie_image_mcp.billing.types import ChargeTask, FreeCall
 from ziggie_image_mcp.config.config import Config
-from ziggie_image_mcp.errors import EngineCrashed
+from ziggie_image_mcp.errors import ImageError
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import SurveyCache
@@ -55,30 +57,17 @@ from ziggie_image_mcp.jobs.scheduler import Scheduler
 from ziggie_image_mcp.jobs.snapshots import Snapshots
 from ziggie_image_mcp.jobs.upgrade import Upgrade
 from ziggie_image_mcp.jobs.workflow import Role, Workflow
-from ziggie_image_mcp.provider import (
-    Cost,
-    GeneratedImage,
-    Generation,
-    Model,
-    ProviderRequest,
-    RemoteJob,
-    Resolution,
-    Submission,
-)
-from ziggie_image_mcp.provider import Run as ProviderRun
-from ziggie_image_mcp.provider.testing import StubProvider, model, picture
+from ziggie_image_mcp.provider import Provider
 from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 
 ROOT = Path(__file__).parents[2]
-PRICE = 1_000
 BACKLOG = 40
 """Jobs that wait; then no more are accepted, or a slow machine would have no end of them."""
-LONG = "long"
-"""The prompt of a job that takes several seconds."""
 IMPORTED_BEFORE_FORKING = (
+    "aiobotocore.session",
     "anyio._backends._asyncio",
     "dbos",
     "dbos._serialization",
@@ -86,6 +75,7 @@ IMPORTED_BEFORE_FORKING = (
     "PIL.Image",
     "PIL.PngImagePlugin",
     "psutil",
+    "s3fs",
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
@@ -103,13 +93,16 @@ class Run:
     `launches`: one server has one long job, and 20 others come, look around and go.
     `stalled`: a server stands still for so long that another host takes its job, and then goes on.
     `window`: a server with one job kills itself `at` a checkpoint, and another takes the job up.
+    `hosts`: the same at one checkpoint after another, each server on a host of its own.
     Controls, which must lose or charge twice: `unrecovered` leaves the jobs of dead processes
     alone, and `resubmit` sends a job anew when it takes it up.
     """
 
     folder: str
     database: str | None = None
-    kind: Literal["real", "unrecovered", "resubmit", "launches", "stalled", "window"] = "real"
+    kind: Literal["real", "unrecovered", "resubmit", "launches", "stalled", "window", "hosts"] = (
+        "real"
+    )
     host: str = ""
     """Servers of different ones cannot see whether the others live."""
     servers: int = 3
@@ -122,7 +115,13 @@ class Run:
     provider: Literal["engine", "vendor"] = "engine"
     """Of the one job of `stalled` and `window`."""
     at: str = ""
-    """The checkpoint at which a server kills itself."""
+    """The checkpoint at which a server kills itself; several, separated by commas, of `hosts`."""
+    shapes: tuple[str, ...] = ("engine", "engine", "vendor")
+    """The providers of the jobs of `real`, one of which is taken by chance."""
+    pictures: str = ""
+    """Where pictures are kept; else in the folder."""
+    cap: float = 100
+    """US dollars a day."""
     looks_up: bool = True
     """Whether the vendor can tell what became of a request."""
 
@@ -145,6 +144,14 @@ class Outcome:
     restarts: int = 0
     """How many jobs of the engine were begun more than once."""
     pictures: int = 0
+    thrown_away: int = 0
+    """Charged jobs that gave no picture although the vendor can tell of them, or failed."""
+    hidden: int = 0
+    """Jobs of unknown outcome that the ledger does not show as such, and the other way round."""
+    posted: dict[str, int] = field(default_factory=dict[str, int])
+    """How often ComfyUI got a job once, twice ..."""
+    refused: str = ""
+    """What one more job was told at the end of `hosts`."""
     moved: float = 0.0
     """Seconds until another host took up the job of one that stood still."""
     error: str = ""
@@ -189,89 +196,6 @@ class Peer:
         self._process.communicate(timeout=30)  # it ends when its stdin does
 
 
-# The providers
-
-
-class Engine(StubProvider):
-    """Free, and one job at a time: its lock dies with the process that has it."""
-
-    name = "engine"
-
-    def __init__(self, folder: Path, host: str) -> None:
-        self._folder = folder
-        self._device = f"gpu{host}"
-
-    async def list_models(self) -> Sequence[Model]:
-        return [model(self.name, name, device=self._device) for name in ("one", "two")]
-
-    async def submit(self, request: ProviderRequest, model: Model, run: ProviderRun) -> Submission:
-        with (self._folder / f"{self._device}.lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                append(self._folder / "overlaps", request.prompt)
-                raise EngineCrashed(self.name, "it was given a job while it had one") from None
-            append(self._folder / "begun", request.prompt)
-            append(self._folder / "at_work", str(os.getpid()))
-            await run.progress(0.5, "halfway")
-            await anyio.sleep(8.0 if request.prompt == LONG else random.uniform(0.01, 0.1))
-        images = [
-            GeneratedImage(data=picture(request.width, request.height), seed=request.seed + i)
-            for i in range(request.num_images)
-        ]
-        return Generation(images=tuple(images))
-
-
-class Vendor(StubProvider):
-    """Charges at `submit`, in a log of its own, and has the picture a little later."""
-
-    name = "vendor"
-
-    def __init__(self, folder: Path, *, looks_up: bool) -> None:
-        self._folder = folder
-        self._log = folder / "charges"
-        self._looks_up = looks_up
-
-    async def list_models(self) -> Sequence[Model]:
-        return [model(self.name, "paid", where="vendor", price=PRICE)]
-
-    async def submit(self, request: ProviderRequest, model: Model, run: ProviderRun) -> Submission:
-        await anyio.sleep(random.uniform(0, 0.03))
-        append(self._log, run.key)
-        await anyio.sleep(random.uniform(0, 0.03))
-        return RemoteJob(id=f"at-{run.key}")
-
-    async def collect(
-        self, remote_id: str, request: ProviderRequest, model: Model, run: ProviderRun
-    ) -> Generation:
-        await run.progress(0.5, "being made")
-        append(self._folder / "begun", request.prompt)
-        for _ in range(80 if request.prompt == LONG else 1):  # standing still makes it longer
-            await anyio.sleep(random.uniform(0.02, 0.2))
-        images = (GeneratedImage(data=picture(request.width, request.height), seed=None),)
-        return Generation(images=images, cost=Cost(micro_usd=PRICE, basis="exact"))
-
-    async def resolve(self, key: str, remote_id: str) -> Resolution:
-        if not self._looks_up:
-            return Resolution(state="unknowable", reason="this vendor cannot look a request up")
-        if key not in lines_of(self._log):
-            return Resolution(state="not_sent")
-        return Resolution(state="running", remote_id=f"at-{key}")
-
-
-def append(file: Path, line: str) -> None:
-    """One line, whole, whoever else writes."""
-    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    try:
-        os.write(handle, f"{line}\n".encode())
-    finally:
-        os.close(handle)
-
-
-def lines_of(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").split() if file.exists() else []
-
-
 # The servers
 
 
@@ -306,7 +230,7 @@ def build(run: Run) -> Service:
         settings_of(run),
         folder / run.host,
         role=Role.SERVER,
-        artifacts=ArtifactStore(folder / "pictures"),
+        artifacts=store_of(run),
         providers=providers_of(run),
         probe=probe,
         checkpoint=partial(die_at, run.at) if run.at else pass_by,
@@ -315,14 +239,18 @@ def build(run: Run) -> Service:
 
 
 def settings_of(run: Run) -> Config:
-    budget = {"perImage": 1, "perDay": 100, "perMonth": 100}
+    budget = {"perImage": 1, "perDay": run.cap, "perMonth": 100}
     allowed = {"budget": budget, "allowPaidFallback": "withinBudget"}
     return Config.model_validate(allowed | {"database": run.database})
 
 
-def providers_of(run: Run) -> tuple[Engine, Vendor]:
+def providers_of(run: Run) -> list[Provider]:
     folder = Path(run.folder)
-    return Engine(folder, run.host), Vendor(folder, looks_up=run.looks_up)
+    return job_providers.providers(folder, run.host, run.shapes, looks_up=run.looks_up)
+
+
+def store_of(run: Run) -> ArtifactStore:
+    return ArtifactStore(run.pictures or Path(run.folder) / "pictures")
 
 
 def die_at(checkpoint: str, name: str) -> None:
@@ -333,13 +261,13 @@ def die_at(checkpoint: str, name: str) -> None:
 def control(run: Run) -> Service:
     """The same as `build_service` builds, with one part of the protection taken out."""
     folder, config = Path(run.folder), settings_of(run)
-    artifacts = ArtifactStore(folder / "pictures")
+    artifacts = store_of(run)
     registry = Registry(config, folder, extra=providers_of(run))
     surveys, hardware = SurveyCache(registry, 0.0), HardwareCache(probe)
     rows = queue_database(run.database or folder / "lines.sqlite3")
     kind = Unrecovering if run.kind == "unrecovered" else Leases
     leases = kind(lease_folder(folder, run.database), rows, shared=run.database is not None)
-    running: RunningJobs = {}
+    running = RunningJobs()
     queue = DeviceQueue(rows, leases, running)
     remote_jobs = RemoteJobs(rows, registry)
     ledger = Ledger(run.database or folder / "ledger.sqlite3")
@@ -358,9 +286,10 @@ def control(run: Run) -> Service:
         cache=cache,
         queue=queue,
         remote_jobs=remote_jobs,
+        running=running,
         checkpoint=pass_by,
     )
-    executor = Executor(tools, snapshots, surveys, running)
+    executor = Executor(tools, snapshots, surveys)
     database = run.database or folder / "jobs.sqlite3"
     workflow = Workflow(database, leases, executor, Role.SERVER)
     upgrade = Upgrade(workflow, leases, rows)
@@ -376,6 +305,8 @@ def control(run: Run) -> Service:
         cache=cache,
         snapshots=snapshots,
         scheduler=Scheduler(workflow, queue, leases, running, monitor, remote_jobs, Role.SERVER),
+        tools=tools,
+        monitor=monitor,
     )
 
 
@@ -386,13 +317,13 @@ async def serve(run: Run) -> None:
     while True:
         if not (folder / "enough").exists() and backlog(folder) < BACKLOG:
             prompt = f"{random.getrandbits(64):x}"
-            name = random.choice(["engine", "engine", "vendor"])
+            name = random.choice(run.shapes)
             request = ImageRequest(
                 prompt=prompt,
                 provider=name,
                 model=random.choice(["one", "two"]) if name == "engine" else None,
-                width=64,
-                height=64,
+                width=SIDE,
+                height=SIDE,
             )
             with suppress(NoRoute):  # the queue is full
                 view = await service.start([request])
@@ -408,7 +339,7 @@ def backlog(folder: Path) -> int:
 
 async def one_job(run: Run, prompt: str) -> None:
     service, folder = build(run), Path(run.folder)
-    request = ImageRequest(prompt=prompt, provider=run.provider, width=64, height=64)
+    request = ImageRequest(prompt=prompt, provider=run.provider, width=SIDE, height=SIDE)
     view = await service.start([request])
     append(folder / "accepted", view.id)
     await service.job(view.id, math.inf)
@@ -445,16 +376,18 @@ async def watch(run: Run) -> Outcome:
     """Wait until every accepted job has ended, as one more server; then count."""
     service, folder = build(run), Path(run.folder)
     await service.scheduler.open()
-    if run.kind == "window":  # it died before it could say that the job was accepted
+    if run.kind in ("window", "hosts"):  # it died before it could say that the job was accepted
         views = await service.scheduler.select()
         accepted = [view.id for view in views]
     else:
         accepted = lines_of(folder / "accepted")
-    statuses = Counter[str]()
+    statuses, by_status = Counter[str](), dict[str, set[str]]()
     end = time.monotonic() + run.patience
     for job_id in accepted:
         view = await service.scheduler.wait(job_id, max(0.0, end - time.monotonic()), quiet)
-        statuses["missing" if view is None else view.status if view.ended else "open"] += 1
+        status = "missing" if view is None else view.status if view.ended else "open"
+        statuses[status] += 1
+        by_status.setdefault(status, set()).add(job_id)
     while (
         run.kind == "real" and await uncounted_charges(service, folder) and time.monotonic() < end
     ):
@@ -463,6 +396,12 @@ async def watch(run: Run) -> Outcome:
     holds = await service.billing.ledger.holds()
     per_job = Counter(key.partition(".")[0] for key in charged)
     begun = Counter(lines_of(folder / "begun"))
+    told = {h.id.partition(".")[0] for h in holds if h.state == "unknown"} & set(accepted)
+    unknown = by_status.get("unknown", set())
+    thrown_away = set(per_job) & (set(accepted) - by_status.get("done", set()) - unknown)
+    if run.looks_up:
+        polled = {h.id.partition(".")[0] for h in holds if h.provider == "vendor"}
+        thrown_away |= set(per_job) & unknown & polled
     return Outcome(
         accepted=len(accepted),
         statuses=dict(statuses),
@@ -474,11 +413,35 @@ async def watch(run: Run) -> Outcome:
             for h in holds
             if h.state != "released"
         ],
+        thrown_away=len(thrown_away),
+        hidden=len(told ^ unknown),
+        posted=_counts(lines_of(folder / "posted")),
+        refused=await one_more(service) if run.kind == "hosts" else "",
         overlaps=len(lines_of(folder / "overlaps")),
         kills=run.kills,
         restarts=sum(n > 1 for n in begun.values()),
-        pictures=len(list((folder / "pictures").rglob("*.png"))),
+        pictures=pictures_in(run),
     )
+
+
+def _counts(lines: Sequence[str]) -> dict[str, int]:
+    return {str(times): n for times, n in Counter(Counter(lines).values()).items()}
+
+
+def pictures_in(run: Run) -> int:
+    """How many pictures are kept."""
+    files, _, root = import_module("fsspec").get_fs_token_paths(str(store_of(run).root))
+    return len([name for name in files.find(root[0]) if name.endswith(".png")])
+
+
+async def one_more(service: Service) -> str:
+    """What a further paid job is told; empty where it is made."""
+    request = ImageRequest(prompt="one more", provider="vendor", width=SIDE, height=SIDE)
+    try:
+        await service.generate(request)
+    except ImageError as e:
+        return f"{e.code}: {e}"
+    return ""
 
 
 async def uncounted_charges(service: Service, folder: Path) -> set[str]:
@@ -509,8 +472,26 @@ def fork(run: Run, work: Callable[[Run], Awaitable[None]] = serve) -> int:
     return pid
 
 
+async def make_pictures(run: Run) -> None:
+    """A ComfyUI, for as long as the run lasts."""
+    await SlowComfyUI(Path(run.folder)).work()
+
+
 def killed_at_random(run: Run) -> Outcome:
     chance = random.Random(run.seed)
+    if "comfyui" not in run.shapes:
+        return _killed_at_random(run, chance)
+    engine = fork(run, make_pictures)
+    try:
+        while not lines_of(Path(run.folder) / "comfyui"):
+            time.sleep(0.02)
+        return _killed_at_random(run, chance)
+    finally:
+        os.kill(engine, signal.SIGKILL)
+        os.waitpid(engine, 0)
+
+
+def _killed_at_random(run: Run, chance: random.Random) -> Outcome:
     servers = [fork(run) for _ in range(run.servers)]
     time.sleep(1.0)
     for number in range(run.kills):
@@ -587,8 +568,17 @@ def window(run: Run) -> Outcome:
     return anyio.run(watch, replace(run, at=""))
 
 
+def hosts(run: Run) -> Outcome:
+    """At each checkpoint a host dies; one that sees none of them goes on with all they had."""
+    for number, at in enumerate(run.at.split(",")):
+        doomed = fork(replace(run, host=f"host{number}", at=at), one_short_job)
+        _, status = os.waitpid(doomed, 0)
+        assert os.WIFSIGNALED(status), f"the checkpoint {at!r} was not passed"
+    return anyio.run(watch, replace(run, host="survivor", at=""))
+
+
 def perform(run: Run) -> Outcome:
-    kinds = {"launches": launches, "stalled": stalled, "window": window}
+    kinds = {"launches": launches, "stalled": stalled, "window": window, "hosts": hosts}
     return kinds.get(run.kind, killed_at_random)(run)
 
 
@@ -598,7 +588,7 @@ def answer(run: Run) -> None:
     with (Path(run.folder) / "stderr").open("w", encoding="utf-8") as log:
         os.dup2(log.fileno(), 2)
     try:
-        outcome = perform(run)
+        outcome = perform(replace(run, shapes=tuple(run.shapes)))
     except BaseException:
         outcome = Outcome(error=traceback.format_exc())
     print(json.dumps(asdict(outcome)), flush=True)

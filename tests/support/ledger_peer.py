@@ -32,7 +32,8 @@ from typing import Any, Literal, Self, cast
 import anyio
 import anyio.to_thread
 
-from ziggie_image_mcp.billing.ledger import Caps, IllegalMove, Ledger
+from ziggie_image_mcp.billing.caps import Caps
+from ziggie_image_mcp.billing.ledger import IllegalMove, Ledger
 from ziggie_image_mcp.billing.types import Hold
 from ziggie_image_mcp.errors import OverBudget
 from ziggie_image_mcp.jobs.leases import Leases, queue_database

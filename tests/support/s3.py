@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 SERVE = (
     "import sys\n"
@@ -19,15 +20,18 @@ SERVE = (
 
 
 @contextmanager
-def server(bucket: str) -> Generator[Mapping[str, str]]:
-    """The environment that leads s3:// to it. The bucket is there."""
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+def server(bucket: str, log: Path) -> Generator[Mapping[str, str]]:
+    """The environment that leads s3:// to it. The bucket is there; `log` gets every request."""
+    with (
+        log.open("w", encoding="utf-8") as requests,
+        subprocess.Popen(
+            [sys.executable, "-c", SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=requests,
+            text=True,
+        ) as process,
+    ):
         assert process.stdin is not None
         assert process.stdout is not None
         try:

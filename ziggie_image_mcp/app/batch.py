@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 
 import anyio
 import anyio.to_thread
 
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.errors import InvalidRequest
-from ziggie_image_mcp.jobs import version_1
+from ziggie_image_mcp.jobs import prompts, version_1
 from ziggie_image_mcp.jobs.batch_file import BatchInvalid, Item, batch_id
 from ziggie_image_mcp.jobs.records import BATCH, JobSpec, JobStatus, JobView
 from ziggie_image_mcp.routing.constraints import constraints_of
@@ -22,6 +23,7 @@ from ziggie_image_mcp.routing.request_checks import check_request
 from ziggie_image_mcp.storage.contact_sheet import SIDE, Cell, sheets
 
 LOOK_SECONDS = 0.5
+MOST_DOUBTS = 5
 _LEFT_ALONE: tuple[JobStatus, ...] = ("done", "queued", "running", "unknown")
 """A request that failed or was cancelled is tried again when the batch is run again."""
 
@@ -38,6 +40,8 @@ class Estimate:
     """How many requests take which."""
     closed: tuple[str, ...]
     """Why some would find no route now; a line each."""
+    doubts: tuple[str, ...]
+    """What looks like alternatives and is none, of the first lines that have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +98,7 @@ class Batch:
             micro_usd=total,
             routes=routes,
             closed=tuple(closed),
+            doubts=tuple(islice(self._doubts(), MOST_DOUBTS)),
         )
 
     async def submit(self, at: datetime | None = None) -> dict[str, Item]:
@@ -170,6 +175,11 @@ class Batch:
             return "none", 0
         best = plan.candidates[0]
         return f"{best.model.provider}/{best.model.id}", best.cost_micro_usd
+
+    def _doubts(self) -> Iterator[str]:
+        for item in self._items:
+            if doubt := prompts.doubt(item.request.prompt):
+                yield f"line {item.line}: {doubt}"
 
     def _request_of(self, item: Item) -> ImageRequest:
         return replace(item.request, allow_paid=self._budget is not None)

@@ -17,6 +17,7 @@ from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Gpu, Rejection
 from ziggie_image_mcp.provider import pricing
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest, is_local, is_present
+from ziggie_image_mcp.provider.redaction import hidden
 from ziggie_image_mcp.provider.sizes import corners, native_size
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.circuit_breaker import is_open
@@ -251,7 +252,7 @@ async def machine(service: Service) -> HardwareReport:
         local=_choice(context, "local"),
         cloud=_choice(context, "cloud"),
         automatic=_describe(plan, "automatic"),
-        picture_folder=str(service.artifacts.root),
+        picture_folder=hidden(str(service.artifacts.root)),
         notes=[*this_machine.notes, *service.troubles],
     )
 

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
 from ziggie_image_mcp.app.consent import Consents
 from ziggie_image_mcp.assets.region import Margins, add_margins
+from ziggie_image_mcp.billing.caps import caps_from
 from ziggie_image_mcp.billing.charge import Billing
-from ziggie_image_mcp.billing.types import Quote
-from ziggie_image_mcp.config.config import Config, input_roots
-from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.billing.types import Offer, Quote
+from ziggie_image_mcp.config.config import Config, input_roots, output_dir
+from ziggie_image_mcp.config.loader import provider_budgets, provider_privacy
+from ziggie_image_mcp.errors import InvalidRequest, StorageError
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import SurveyCache
 from ziggie_image_mcp.inventory.types import Hardware, Survey
-from ziggie_image_mcp.jobs import outcomes, version_1
+from ziggie_image_mcp.jobs import outcomes, owners, version_1
+from ziggie_image_mcp.jobs.attempt import AttemptTools
+from ziggie_image_mcp.jobs.database import LOCK_SECONDS
 from ziggie_image_mcp.jobs.errors import JobNotFound
 from ziggie_image_mcp.jobs.executor import worth_trying
+from ziggie_image_mcp.jobs.monitor import Monitor
 from ziggie_image_mcp.jobs.records import JobOutcome, JobSpec, JobView, Result
 from ziggie_image_mcp.jobs.result_cache import ResultCache
 from ziggie_image_mcp.jobs.scheduler import Scheduler, silent
@@ -39,8 +43,8 @@ from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ImageRequest, fingerprint
 from ziggie_image_mcp.routing.request_checks import MAX_REFERENCES, check_mask, check_request
 from ziggie_image_mcp.routing.types import Plan
-from ziggie_image_mcp.storage.artifact_store import ArtifactStore
-from ziggie_image_mcp.storage.input_images import InputImages, Reach
+from ziggie_image_mcp.storage.artifact_store import ArtifactStore, not_found
+from ziggie_image_mcp.storage.input_images import FILES_BELOW_ROOTS, InputImages, Reach
 from ziggie_image_mcp.storage.types import InputImage, Preview
 
 
@@ -60,6 +64,9 @@ class Service:
         cache: ResultCache,
         snapshots: Snapshots,
         scheduler: Scheduler,
+        tools: AttemptTools,
+        monitor: Monitor,
+        databases: Mapping[str, str | Path] | None = None,
     ) -> None:
         self.config = config
         self.registry = registry
@@ -67,12 +74,49 @@ class Service:
         self.billing = billing
         self.history = history
         self.scheduler = scheduler
+        self.databases = databases or {}
+        """Where state is kept, by what it is."""
         self.consents = Consents(snapshots, billing)
+        self.config_trouble = ""
+        """What is wrong with config.json as it is now, for every answer."""
+        self._tools = tools
+        self._monitor = monitor
         self._surveys = surveys
         self._hardware = hardware
         self._cache = cache
         self._snapshots = snapshots
         self._inputs = InputImages(artifacts, input_roots(config))
+
+    async def reconfigure(self, config: Config) -> list[str]:
+        """Work by these settings from the next call on; what only the next start can change.
+
+        Raises:
+            ConfigError: A section makes no sense; then all goes on as before.
+        """
+        caps = caps_from(config.budget, provider_budgets(config))
+        provider_privacy(config)
+        await self.registry.reconfigure(config)
+        before = self.config
+        self._snapshots.reconfigure(config)
+        self.billing.reservations.caps = caps
+        self.config = self._tools.config = config
+        output = config.output
+        if (output, config.cache) != (before.output, before.cache):
+            self.artifacts.reconfigure(
+                output_dir(config), format=output.format, metadata=output.metadata
+            )
+            self._cache.format, self._cache.enabled = output.format, config.cache
+        self._inputs = InputImages(self.artifacts, input_roots(config))
+        self._monitor.keep = timedelta(days=config.keep_jobs)
+        self._surveys.expire()
+        return [
+            key
+            for key, old, new in (
+                ("database", before.database, config.database),
+                ("workers", before.workers, config.workers),
+            )
+            if old != new
+        ]
 
     async def hardware(self) -> Hardware:
         """This machine, as of a few seconds ago at most."""
@@ -81,7 +125,13 @@ class Service:
     @property
     def troubles(self) -> tuple[str, ...]:
         """What does not work just now, although pictures can be made without it."""
-        return tuple(filter(None, (self.history.trouble, self._cache.trouble)))
+        own = (
+            self.config_trouble,
+            self.history.trouble,
+            self._cache.trouble,
+            self.scheduler.trouble,
+        )
+        return tuple(filter(None, own))
 
     async def survey(self) -> Survey:
         """What the providers have, as of a few seconds ago at most.
@@ -96,7 +146,6 @@ class Service:
 
         Raises:
             ConfigError: A provider's section of the config is wrong.
-            StorageError: There are paid models, and the ledger cannot be read.
         """
         return await self._snapshots.take(request)
 
@@ -107,7 +156,7 @@ class Service:
         mask: str = "",
         expand: Margins | None = None,
         *,
-        reach: Reach = "roots",
+        reach: Reach = FILES_BELOW_ROOTS,
     ) -> ImageRequest:
         """The request with the pictures that it works from, which are kept.
 
@@ -132,13 +181,18 @@ class Service:
                 return own, mask_image
             inside = None if mask_image is None else self._inputs.open(mask_image)
             grown, painted = add_margins(self._inputs.open(own), inside, expand)
-            return self._inputs.keep(grown), self._inputs.keep_mask(painted)
+            owner = reach.owner or ""
+            return self._inputs.keep(grown, owner), self._inputs.keep_mask(painted, owner)
 
         input_image, over = await anyio.to_thread.run_sync(work)
         return replace(request, image=input_image, mask=over)
 
     async def with_references(
-        self, request: ImageRequest, names: Sequence[str], *, reach: Reach = "roots"
+        self,
+        request: ImageRequest,
+        names: Sequence[str],
+        *,
+        reach: Reach = FILES_BELOW_ROOTS,
     ) -> ImageRequest:
         """The request with pictures to follow, which are kept.
 
@@ -166,23 +220,24 @@ class Service:
         check_request(request)
         return planner.plan(await self.snapshot(request))
 
-    async def ask(self, request: ImageRequest) -> Quote | None:
-        """The paid route that only lacks a yes, its amount set aside; None where none is needed.
+    async def ask(self, requests: Sequence[ImageRequest], caller: str = "") -> Offer | None:
+        """What only lacks a yes, its amounts set aside; None where none is needed or would help.
 
         Raises:
-            InvalidRequest: A field of the request cannot be honoured by anybody.
+            InvalidRequest: A field of a request cannot be honoured by anybody.
+            OverBudget: A cap would be passed; nothing is set aside.
             StorageError: The ledger cannot be used.
         """
         if self.scheduler.leaves_work:
             return None  # nobody here can tell whether a worker has a free route
-        return await self.consents.ask(request)
+        return await self.consents.ask(requests, caller)
 
     async def generate(
         self,
         request: ImageRequest,
         progress: Progress = silent,
         *,
-        consent: Quote | None = None,
+        consent: Offer | None = None,
     ) -> Result:
         """Make the pictures on the best route, the next one when that fails, and keep them.
 
@@ -199,7 +254,27 @@ class Service:
             GenerationFailed: All routes failed; the attempts are in the message.
             StorageError: The pictures could not be written.
         """
-        view = await self.start([request], consent=consent, progress=progress)
+        view = await self.generate_all([request], progress, consent=consent)
+        assert view.outcome is not None
+        if view.outcome.failures:
+            raise outcomes.error_of(view.outcome)
+        return view.outcome.results[0]
+
+    async def generate_all(
+        self,
+        requests: Sequence[ImageRequest],
+        progress: Progress = silent,
+        *,
+        consent: Offer | None = None,
+    ) -> JobView:
+        """Make the pictures of several requests as one job, and wait for its end.
+
+        When cancelled, the work is stopped.
+
+        Raises:
+            InvalidRequest, NoRoute, ConsentRequired, StorageError: As `start` tells.
+        """
+        view = await self.start(requests, consent=consent, progress=progress)
         try:
             while not view.ended:
                 view = await self.job(view.id, math.inf, progress)
@@ -207,24 +282,23 @@ class Service:
             with anyio.CancelScope(shield=True):
                 await self.cancel(view.id)
             raise
-        assert view.outcome is not None
-        if view.outcome.failures:
-            raise outcomes.revived(view.outcome.failures[0])
-        return view.outcome.results[0]
+        return view
 
     async def start(
         self,
         requests: Sequence[ImageRequest],
         *,
-        consent: Quote | None = None,
+        consent: Offer | None = None,
         caller: str = "",
         request_id: str = "",
         progress: Progress = silent,
+        patience: float = LOCK_SECONDS,
     ) -> JobView:
         """Take requests on as one job. What nobody could make is refused here, before it is one.
 
         The same `request_id` of the same caller gives the job that it began the first time. What
-        was made before comes back at once.
+        was made before comes back at once. A jobs' database that another process holds is waited
+        for `patience` seconds.
 
         Raises:
             InvalidRequest: A field of a request cannot be honoured by anybody, or the request_id
@@ -235,28 +309,34 @@ class Service:
         for request in requests:
             check_request(request)
         await anyio.to_thread.run_sync(self.artifacts.check_writable)
-        job_id = new_id(caller)
+        job_id = owners.new_job_id(caller)
         if request_id:
             names = (fingerprint(requests), version_1.fingerprint(requests))
-            job_id = await self.scheduler.job_of_request(caller, request_id, names, job_id)
-            known = await self.scheduler.get(job_id)
+            job_id = await self.scheduler.job_of_request(
+                caller, request_id, names, job_id, patience
+            )
+            known = await self.scheduler.wait(job_id, 0, silent)
             if known is not None:
                 return known
         await progress(0.0, "choosing a route")
-        own = None if consent is None else await self.consents.take(consent, job_id)
+        own: tuple[Quote | None, ...] = ()
+        if consent is not None:
+            own = await self.consents.take(consent, job_id)
+        mark = owners.picture_mark(caller)
+        requests = [replace(request, owner=mark) for request in requests]
         try:
-            return await self._accept(job_id, requests, own, request_id)
+            return await self._accept(job_id, requests, own, request_id, patience)
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self.consents.release(own)
+            await self.consents.release(own)
             raise
 
     async def _accept(
         self,
         job_id: str,
         requests: Sequence[ImageRequest],
-        consent: Quote | None,
+        consents: tuple[Quote | None, ...],
         request_id: str,
+        patience: float,
     ) -> JobView:
         now = datetime.now(UTC)
         spec = JobSpec(
@@ -265,25 +345,56 @@ class Service:
             constraints=constraints_of(self.config),
             accepted=now,
             deadline=now + timedelta(seconds=self.config.deadline),
-            consent=consent,
+            consents=consents,
         )
         if not self.scheduler.leaves_work:  # else who makes it decides by what is there
-            context = await self._snapshots.take(
-                requests[0], constraints=spec.constraints, consent=consent
-            )
-            for request in requests:
-                plan = planner.plan(replace(context, request=request))
-                if not plan.candidates:
-                    raise explain.nothing_open(replace(context, request=request), plan)
-                if len(requests) == 1:
-                    stored = await self._cache.find(request, plan.candidates[0])
-                    if stored is not None and not request_id:
-                        await self.consents.release(consent)
-                        outcome = JobOutcome(results=(stored,))
-                        return JobView(id="", status="done", outcome=outcome)
-                    spec = replace(spec, routes=worth_trying(plan))
-        await self.scheduler.submit(spec)
+            plans = await self._plans(spec)
+            if len(plans) == 1:
+                stored = await self._cache.find(requests[0], plans[0].candidates[0])
+                if stored is not None and not request_id:
+                    await self.consents.release(consents)
+                    outcome = JobOutcome(results=(stored,))
+                    return JobView(id="", status="done", outcome=outcome)
+                spec = replace(spec, routes=worth_trying(plans[0]))
+            elif not consents:  # what is asked for together is paid for together, or not begun
+                try:
+                    with anyio.fail_after(patience):
+                        consents = await self.consents.set_aside(plans, job_id)
+                except TimeoutError:
+                    held = self.billing.ledger.held or "The ledger does not answer: try again."
+                    raise StorageError(held) from None
+                spec = replace(spec, consents=consents)
+        try:
+            await self.scheduler.submit(spec, patience=patience, known=bool(request_id))
+        except BaseException:
+            await self.consents.release(consents)
+            raise
         return JobView(id=job_id, status="queued")
+
+    async def _plans(self, spec: JobSpec) -> list[Plan]:
+        """The routes of each request, at one moment.
+
+        Raises:
+            InvalidRequest: Together they would cost more than they may.
+            NoRoute, ConsentRequired: One of them has no route.
+        """
+        decisions: list[tuple[RoutingContext, Plan]] = []
+        for index, request in enumerate(spec.requests):
+            if index == 0 or spec.consents:
+                context = await self._snapshots.take(
+                    request, constraints=spec.constraints, consent=spec.consent(index)
+                )
+            else:
+                context = replace(decisions[0][0], request=request)
+            decisions.append((context, planner.plan(context)))
+        closed = explain.nothing_open(decisions)
+        if closed is not None:
+            raise closed
+        plans = [plan for _, plan in decisions]
+        dear = explain.too_dear(spec.requests, [planner.priced_route(plan) for plan in plans])
+        if dear is not None:
+            raise dear
+        return plans
 
     async def job(
         self, job_id: str, seconds: float, progress: Progress = silent, caller: str | None = None
@@ -295,7 +406,7 @@ class Service:
             StorageError: The jobs' database cannot be used.
         """
         view = None
-        if belongs(job_id, caller):
+        if owners.job_belongs(job_id, caller):
             view = await self.scheduler.wait(job_id, seconds, progress)
         if view is None:
             raise JobNotFound(job_id)
@@ -308,18 +419,22 @@ class Service:
             JobNotFound: No job has this id, or it is another caller's.
             StorageError: The jobs' database cannot be used.
         """
-        view = await self.scheduler.cancel(job_id) if belongs(job_id, caller) else None
+        may = owners.job_belongs(job_id, caller)
+        view = await self.scheduler.cancel(job_id) if may else None
         if view is None:
             raise JobNotFound(job_id)
         return view
 
-    async def view(self, image_id: str, side: int) -> tuple[Preview, str]:
+    async def view(
+        self, image_id: str, side: int, caller: str | None = None
+    ) -> tuple[Preview, str]:
         """A stored picture at a bounded size, and its path.
 
         Raises:
-            ImageNotFound: No picture has this id.
+            ImageNotFound: No picture has this id, or it is another caller's.
             StorageError: The file cannot be read.
         """
+        _check_may_see(image_id, caller)
         path = await anyio.to_thread.run_sync(self.artifacts.find, image_id)
         return await self.preview(image_id, side=side), path
 
@@ -328,8 +443,14 @@ class Service:
         work = partial(self.artifacts.preview, image_id, side=side, share=share)
         return await anyio.to_thread.run_sync(work)
 
-    async def read(self, image_id: str) -> bytes:
-        """A stored picture's bytes, as a resource."""
+    async def read(self, image_id: str, caller: str | None = None) -> bytes:
+        """A stored picture's bytes, as a resource.
+
+        Raises:
+            ImageNotFound: No picture has this id, or it is another caller's.
+            StorageError: The file cannot be read.
+        """
+        _check_may_see(image_id, caller)
         data, _ = await anyio.to_thread.run_sync(self.artifacts.read, image_id)
         return data
 
@@ -340,15 +461,6 @@ class Service:
                 stack.push_async_callback(part.aclose)
 
 
-def new_id(caller: str) -> str:
-    """A job's id that nobody can guess; it tells to which caller it belongs."""
-    return f"job-{_mark(caller)}-{secrets.token_hex(16)}"
-
-
-def belongs(job_id: str, caller: str | None) -> bool:
-    """Whether this caller may see the job. None is the machine's owner, who may see all."""
-    return caller is None or job_id.startswith(f"job-{_mark(caller)}-")
-
-
-def _mark(caller: str) -> str:
-    return hashlib.sha256(caller.encode()).hexdigest()[:8]
+def _check_may_see(image_id: str, caller: str | None) -> None:
+    if not owners.picture_belongs(image_id, caller):
+        raise not_found(image_id)

@@ -12,12 +12,20 @@ from typing import TypeVar
 
 import anyio
 
-from ziggie_image_mcp.billing.ledger import Caps, IllegalMove, Ledger
+from ziggie_image_mcp.billing.caps import Caps
+from ziggie_image_mcp.billing.claims import weigh
+from ziggie_image_mcp.billing.ledger import IllegalMove, Ledger
 from ziggie_image_mcp.billing.owners import Owners
 from ziggie_image_mcp.billing.reconcile import reconcile
 from ziggie_image_mcp.billing.reservations import Reservations
 from ziggie_image_mcp.billing.types import ChargeTask, FreeCall, Hold, Spending
-from ziggie_image_mcp.errors import EngineCrashed, OutcomeUnknown, ProviderBroken, ProviderError
+from ziggie_image_mcp.errors import (
+    EngineCrashed,
+    OutcomeUnknown,
+    ProviderBroken,
+    ProviderError,
+    StorageError,
+)
 from ziggie_image_mcp.provider import bulkhead
 from ziggie_image_mcp.provider.contract import CANCEL_SECONDS, Provider
 from ziggie_image_mcp.provider.nouns import Generation, Model, ProviderRequest, Run
@@ -46,7 +54,10 @@ class Charge:
     """One call of a provider, inside `Billing.charge`: sent once, collected, and paid once.
 
     Attributes:
+        provider: Whom it pays; empty where it costs nothing.
         key: The key of its run: the same in whatever process.
+        remote_id: The vendor's id of it; empty until known.
+        remark: What its caller must be told of its cost; empty where it cost what was agreed.
         cost: What the call has cost, 1e-6 USD, or counts as spent until the vendor tells: also
             when there are no pictures. Known when the block has ended.
         sent: Whether it was sent: by this process, or by one that died.
@@ -55,22 +66,24 @@ class Charge:
 
     def __init__(self, billing: Billing, hold: Hold | None, call: FreeCall | None = None) -> None:
         self.cost = 0
+        self.remark = ""
+        self.disputed = ""
         self.generation: Generation | None = None
         self.stopped: Cost | None = None
         self._billing = billing
         self._hold = hold
         self._call = call
+        self.provider = "" if hold is None else hold.provider
         if hold is not None:
-            self.key, self.sent, self._remote_id = hold.id, hold.state != "reserved", hold.remote_id
+            self.key, self.sent, self.remote_id = hold.id, hold.state != "reserved", hold.remote_id
         else:
             assert call is not None, "a call costs money or it does not"
-            self.key, self.sent, self._remote_id = call.key, call.sent, call.remote_id
+            self.key, self.sent, self.remote_id = call.key, call.sent, call.remote_id
 
     def already_delivered(self) -> None:
         """The pictures of an earlier process were found: it settled, or costs what was held."""
         if self._hold is not None:
-            actual = self._hold.actual
-            self.cost = self._hold.estimate if actual is None else actual
+            self.count(self._hold.actual)
         self.generation = Generation(images=())
 
     async def generate(
@@ -96,7 +109,7 @@ class Charge:
         try:
             generation = await work(provider, request, model, run)
         except anyio.get_cancelled_exc_class():
-            if self._remote_id and may_stop():
+            if self.remote_id and may_stop():
                 await self._stop(provider)
             raise
         except OutcomeUnknown as e:
@@ -104,11 +117,11 @@ class Charge:
                 raise EngineCrashed(provider.name, str(e)) from e
             raise
         except ProviderError:
-            if self._hold is None and self._remote_id and run.is_ours():
+            if self._hold is None and self.remote_id and run.is_ours():
                 await self._stop(provider)  # nobody will collect it any more
             raise
         self.generation = generation
-        self.cost = self._paid(generation.cost)
+        self.count(generation.cost.micro_usd)
         self._billing.checkpoint("collected")
         return generation
 
@@ -137,9 +150,9 @@ class Charge:
         self, provider: Provider, request: ProviderRequest, model: Model, run: Run
     ) -> Generation:
         await run.progress(0.0, f"looking for the job at {provider.name}")
-        if self._hold is not None and self._remote_id:
+        if self._hold is not None and self.remote_id:
             return await self._collect(provider, request, model, run)
-        found = await bulkhead.resolve(provider, self.key, self._remote_id)
+        found = await bulkhead.resolve(provider, self.key, self.remote_id)
         if found.state in ("running", "finished"):
             await self._remember(found.remote_id)
             return await self._collect(provider, request, model, run)
@@ -147,29 +160,33 @@ class Charge:
             what = f"it failed after its process died: {found.reason or 'without a word'}"
             raise EngineCrashed(provider.name, what, charged=found.cost.micro_usd)
         if self._hold is None:  # what costs nothing may be sent again
-            self._remote_id = ""
+            self.remote_id = ""
             return await self._send(provider, request, model, run)
         message = found.reason
         if found.state == "not_sent":
             message = "it was about to be sent when its process died, and may still be on its way"
-        raise OutcomeUnknown(provider.name, message)
+        # That it was lost is our own doing, and says nothing of the provider.
+        raise OutcomeUnknown(provider.name, message, scope="request")
 
     async def _collect(
         self, provider: Provider, request: ProviderRequest, model: Model, run: Run
     ) -> Generation:
         return await self._ask(
             provider,
-            lambda: provider.collect(self._remote_id, request, model, run),
+            lambda: provider.collect(self.remote_id, request, model, run),
             bulkhead.GENERATION,
         )
 
     async def _remember(self, remote_id: str) -> None:
-        if not remote_id or remote_id == self._remote_id:
+        if not remote_id or remote_id == self.remote_id:
             return
-        self._remote_id = remote_id
+        self.remote_id = remote_id
         if self._hold is not None:
             remote = self._billing.ledger.remote(self._hold.id, remote_id)
-            await self._billing.write_down(remote)
+            try:
+                await self._billing.write_down(remote)
+            except StorageError as e:  # what is paid for is collected all the same
+                _log.warning("The vendor's id %s could not be written down: %s", remote_id, e)
         elif self._call is not None:
             await self._call.remember(remote_id)
 
@@ -190,15 +207,14 @@ class Charge:
     async def _stop(self, provider: Provider) -> None:
         """Ask the backend to stop; what that cost, where it says so."""
         with anyio.move_on_after(CANCEL_SECONDS, shield=True):
-            outcome = await bulkhead.cancel(provider, self._remote_id)
+            outcome = await bulkhead.cancel(provider, self.remote_id)
             if outcome.state == "stopped":
                 self.stopped = outcome.cost
 
-    def _paid(self, cost: Cost) -> int:
-        """What counts as spent, 1e-6 USD: without an amount, what was reserved; never less."""
-        if self._hold is None:
-            return 0
-        return self._hold.estimate if cost.micro_usd is None else cost.micro_usd
+    def count(self, claim: float | None) -> None:
+        """Count what the vendor claims, 1e-6 USD, as far as it can be; None is no claim."""
+        if self._hold is not None:
+            self.cost, self.disputed, self.remark = weigh(claim, self._hold.estimate)
 
 
 class Billing:
@@ -227,6 +243,17 @@ class Billing:
             StorageError: The ledger cannot be read, so nothing may be spent.
         """
         return await self.ledger.spending(datetime.now(UTC), without)
+
+    async def was_sent(self, task: ChargeTask) -> bool:
+        """Whether a process that died sent this call: it is collected, and not judged anew.
+
+        Raises:
+            StorageError: The ledger cannot be read.
+        """
+        hold = await self.ledger.find(task.id)
+        while hold is not None and hold.state == "released":
+            hold = await self.ledger.find(hold.id + "+")
+        return hold is not None and hold.state != "reserved"
 
     async def reconcile(self, providers: Mapping[str, Provider]) -> None:
         """Close the holds of processes that died.
@@ -263,28 +290,28 @@ class Billing:
         except BaseException as e:
             await self._close(hold, charge, e)
             raise
-        if await self.write_down(self._settle(hold, charge.cost)):
+        if await self.write_down(self._settle(hold, charge)):
             self.checkpoint("settled")
 
     async def _close(self, hold: Hold, charge: Charge, error: BaseException) -> None:
         """Write down what a call cost that did not end well."""
         if charge.generation is not None:  # made, and then lost on our side
-            await self.write_down(self._settle(hold, charge.cost))
+            await self.write_down(self._settle(hold, charge))
         elif isinstance(error, OutcomeUnknown) or (
             isinstance(error, ProviderBroken) and charge.sent
         ):
             charge.cost = hold.estimate
             await self.write_down(self._set_unknown(hold, f"outcome unknown: {error}"))
         elif isinstance(error, ProviderError) and error.charged != 0:
-            charge.cost = hold.estimate if error.charged is None else error.charged
-            await self.write_down(self._settle(hold, charge.cost))
+            charge.count(error.charged)
+            await self.write_down(self._settle(hold, charge))
         elif isinstance(error, ProviderError):
             await self.write_down(self._release(hold, f"{error.code}: {error}"))
         elif charge.stopped is not None and charge.stopped.micro_usd == 0:
             await self.write_down(self._release(hold, "stopped, and nothing was charged"))
         elif charge.stopped is not None and charge.stopped.micro_usd is not None:
-            charge.cost = charge.stopped.micro_usd
-            await self.write_down(self._settle(hold, charge.cost))
+            charge.count(charge.stopped.micro_usd)
+            await self.write_down(self._settle(hold, charge))
         elif charge.sent:  # cancelled, or a bug: it may have been charged
             charge.cost = hold.estimate
             note = f"interrupted ({type(error).__name__})"
@@ -293,9 +320,10 @@ class Billing:
             note = f"interrupted ({type(error).__name__})"
             await self.write_down(self._release(hold, note, not_charged=False))
 
-    async def _settle(self, hold: Hold, actual: int) -> None:
+    async def _settle(self, hold: Hold, charge: Charge) -> None:
         if hold.state != "settled":
-            await _unless_moved(self.ledger.settle(hold.id, actual))
+            settled = self.ledger.settle(hold.id, charge.cost, disputed=charge.disputed)
+            await _unless_moved(settled)
 
     async def _release(self, hold: Hold, note: str, *, not_charged: bool = True) -> None:
         if hold.state != "settled":  # by whoever found it after a crash

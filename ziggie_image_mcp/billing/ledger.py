@@ -15,20 +15,29 @@ All amounts are integers of 1e-6 USD; days and months are UTC. SQLAlchemy is imp
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ziggie_image_mcp.billing.money import micro_usd, usd
-from ziggie_image_mcp.billing.types import Hold, HoldState, Spending
-from ziggie_image_mcp.config.config import Budget, data_dir
-from ziggie_image_mcp.errors import OverBudget
-from ziggie_image_mcp.storage.database import Database, Schema
+from ziggie_image_mcp.billing.caps import Caps, check_caps, check_group
+from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.billing.types import (
+    QUESTION,
+    QUESTION_TIME,
+    Hold,
+    HoldState,
+    OpenCharge,
+    Spending,
+)
+from ziggie_image_mcp.billing.witness import Witness, WitnessedSchema
+from ziggie_image_mcp.config.config import data_dir
+from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.storage.database import Database, Schema, sqlite_file
 
 if TYPE_CHECKING:
-    from ziggie_image_mcp.billing.ledger_tables import Sums, Tables
+    from ziggie_image_mcp.billing.ledger_tables import Tables
 
 OPEN: tuple[HoldState, ...] = ("reserved", "submitted")
 """The states in which a process still works on a hold."""
@@ -46,46 +55,15 @@ class IllegalMove(ValueError):
         self.hold = hold
 
 
-@dataclass(frozen=True, kw_only=True)
-class WindowCaps:
-    """What may be spent in a window of time, 1e-6 USD. None: no cap."""
-
-    per_day: int | None = None
-    per_month: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caps:
-    """What may be spent, 1e-6 USD. None: no cap."""
-
-    per_image: int | None = None
-    per_day: int | None = None
-    per_month: int | None = None
-    per_provider: Mapping[str, WindowCaps] = field(default_factory=dict[str, WindowCaps])
-
-
-def caps_from(budget: Budget, providers: Mapping[str, Budget] | None = None) -> Caps:
-    """The config's dollars as caps; `providers` has those of single providers."""
-    return Caps(
-        per_image=_cap(budget.per_image),
-        per_day=_cap(budget.per_day),
-        per_month=_cap(budget.per_month),
-        per_provider={
-            name: WindowCaps(per_day=_cap(own.per_day), per_month=_cap(own.per_month))
-            for name, own in (providers or {}).items()
-        },
-    )
-
-
 def default_file() -> Path:
     """Where the ledger stands when the config names no database."""
     return data_dir() / "ledger.sqlite3"
 
 
-def _schema() -> Schema[Tables]:
+def _schema(witness: Witness | None) -> Schema[Tables]:
     from ziggie_image_mcp.billing import ledger_tables
 
-    return ledger_tables
+    return ledger_tables if witness is None else WitnessedSchema(ledger_tables, witness)
 
 
 class Ledger:
@@ -94,10 +72,22 @@ class Ledger:
     Args:
         database: An SQLAlchemy URL of SQLite or Postgres, or the path of an SQLite file.
         lock_timeout: Seconds to wait while other processes write.
+        witness_folder: Where an SQLite ledger's witness stands; None: it has none.
     """
 
-    def __init__(self, database: str | Path, *, lock_timeout: float = 30) -> None:
-        self._rows = Database(database, _schema, "ledger", lock_timeout=lock_timeout)
+    def __init__(
+        self,
+        database: str | Path,
+        *,
+        lock_timeout: float = 30,
+        witness_folder: Path | None = None,
+    ) -> None:
+        file = sqlite_file(database)
+        self._witness = None
+        if witness_folder is not None and file is not None:
+            self._witness = Witness(witness_folder, file)
+        schema = partial(_schema, self._witness)
+        self._rows = Database(database, schema, "ledger", lock_timeout=lock_timeout)
 
     async def reserve(
         self,
@@ -141,9 +131,10 @@ class Ledger:
             if stored is not None:
                 _check_same(stored, new)
                 return stored
-            _check_caps(new, caps, holds.sums(new.created))
+            self._check_witness(holds, self._known())
+            check_caps(new, caps, holds.sums(new.created))
             if group is not None:
-                _check_group(new, group[1], holds.total(group[0]))
+                check_group(new, group[1], holds.total(group[0]))
             return holds.insert(new)
 
         return await self._rows.write(work)
@@ -164,13 +155,23 @@ class Ledger:
 
         return await self._rows.write(work)
 
-    async def take(self, hold_id: str, new_id: str, *, owner: str) -> bool:
+    async def take(self, hold_id: str, new_id: str, *, owner: str, now: datetime) -> bool:
         """Make a reserved hold the caller's own, under a new id: True for exactly one caller.
+
+        A question that was open too long cannot be taken: its money may be another's by now.
 
         Raises:
             StorageError: The database cannot be used.
         """
-        return await self._rows.write(lambda holds: holds.rename(hold_id, new_id, owner))
+        moment = _utc(now)
+
+        def work(holds: Tables) -> bool:
+            hold = holds.find(hold_id)
+            if hold is None or is_expired(hold, moment):
+                return False
+            return holds.rename(hold_id, new_id, owner)
+
+        return await self._rows.write(work)
 
     async def remote(self, hold_id: str, remote_id: str) -> Hold:
         """Keep the provider's id of the job.
@@ -191,8 +192,10 @@ class Ledger:
 
         return await self._rows.write(work)
 
-    async def settle(self, hold_id: str, actual: int) -> Hold:
+    async def settle(self, hold_id: str, actual: int, *, disputed: str = "") -> Hold:
         """Write down what the job cost, also when that is more than was held.
+
+        `disputed` is what the vendor claims, for people, where that does not count.
 
         Raises:
             NoSuchHold: There is no such hold.
@@ -215,6 +218,8 @@ class Ledger:
                     f"Price drift: cost {usd(actual)}, estimated {usd(hold.estimate)}; "
                     f"the price of {hold.provider}/{hold.model} is out of date."
                 )
+            if disputed:
+                holds.dispute(hold_id, disputed)
             note = _joined(hold.note, drift)
             return holds.change(hold, state="settled", actual=actual, note=note)
 
@@ -258,6 +263,7 @@ class Ledger:
         moment = _utc(now)
 
         def work(holds: Tables) -> Spending:
+            self._check_witness(holds, self._known())  # before anything is read
             sums = holds.sums(moment, without)
             days = {s.provider: s.spent_day + s.held_day for s in sums}
             months = {s.provider: s.spent_month + s.held_month for s in sums}
@@ -271,6 +277,27 @@ class Ledger:
 
         return await self._rows.read(work)
 
+    @property
+    def held(self) -> str | None:
+        """Why it is being waited for just now: another process holds it."""
+        return self._rows.held
+
+    async def check(self) -> None:
+        """Find out whether this is the ledger that its witness knows. Makes none.
+
+        Raises:
+            StorageError: It is not, or the database cannot be used.
+        """
+        if self._known():
+            await self.spending(datetime.now(UTC))
+
+    def _known(self) -> int:
+        return 0 if self._witness is None else self._witness.read()
+
+    def _check_witness(self, holds: Tables, known: int) -> None:
+        if self._witness is not None:
+            self._witness.check(holds.last(), known)
+
     async def holds(
         self, since: datetime | None = None, states: Collection[HoldState] | None = None
     ) -> list[Hold]:
@@ -281,6 +308,61 @@ class Ledger:
         """
         earliest = None if since is None else _utc(since)
         return await self._rows.read(lambda holds: holds.select(earliest, states))
+
+    async def open_charges(self) -> list[OpenCharge]:
+        """What is not settled for good: held, unknown and disputed, newest first.
+
+        Raises:
+            StorageError: The database cannot be used.
+        """
+
+        def work(holds: Tables) -> list[OpenCharge]:
+            disputes = holds.disputes()
+            found = holds.select(None, (*OPEN, "unknown"))
+            found += [h for hold_id in disputes if (h := holds.find(hold_id)) is not None]
+            found.sort(key=lambda hold: hold.created, reverse=True)
+            return [OpenCharge(hold=h, disputed=disputes.get(h.id, "")) for h in found]
+
+        return await self._rows.read(work)
+
+    async def settle_by_hand(self, hold_id: str, amount: int | None, now: datetime) -> Hold:
+        """End what is open, unknown or disputed as a person says; None: nothing was charged.
+
+        What was sent stays known as sent, at a cost of 0, so that nobody sends it again.
+
+        Raises:
+            InvalidRequest: There is no such hold, or it is settled for good.
+            StorageError: The database cannot be used.
+        """
+        words = "nothing was charged" if amount is None else f"it cost {usd(amount)}"
+        note = f"Ended by hand on {_utc(now):%Y-%m-%d}: {words}."
+
+        def work(holds: Tables) -> Hold:
+            hold = holds.find(hold_id)
+            if hold is None:
+                raise InvalidRequest("ID", hold_id, "`ziggie-image-mcp spend --open` lists them")
+            disputed = hold_id in holds.disputes()
+            if hold.state == "released" or (hold.state == "settled" and not disputed):
+                fix = f"it is {hold.state} for good, and nothing of it is open"
+                raise InvalidRequest("ID", hold_id, fix)
+            holds.end_dispute(hold_id)
+            told = _joined(hold.note, note)
+            if hold.state == "reserved":
+                if amount:
+                    fix = "it was never sent, so it cost nothing: say none"
+                    raise InvalidRequest("AMOUNT", usd(amount), fix)
+                return holds.change(hold, state="released", note=told)
+            return holds.change(hold, state="settled", actual=amount or 0, note=told)
+
+        return await self._rows.write(work)
+
+    async def find(self, hold_id: str) -> Hold | None:
+        """The hold of this id.
+
+        Raises:
+            StorageError: The database cannot be used.
+        """
+        return await self._rows.read(lambda holds: holds.find(hold_id))
 
     async def open_holds(self) -> list[Hold]:
         """The holds on which a process works, or worked when it died.
@@ -295,8 +377,9 @@ class Ledger:
         await self._rows.aclose()
 
 
-def _cap(dollars: float | None) -> int | None:
-    return None if dollars is None else micro_usd(dollars)
+def is_expired(hold: Hold, now: datetime) -> bool:
+    """Whether it waits for a person's answer, and waited too long: it counts no more."""
+    return hold.id.startswith(QUESTION) and now - hold.created > QUESTION_TIME
 
 
 def _utc(moment: datetime) -> datetime:
@@ -332,43 +415,3 @@ def _check_same(stored: Hold, new: Hold) -> None:
         have, want = getattr(stored, name), getattr(new, name)
         if have != want:
             raise ValueError(f"hold {stored.id} has {name}={have!r} and was asked with {want!r}")
-
-
-def _check_caps(hold: Hold, caps: Caps, sums: Sequence[Sums]) -> None:
-    need = hold.estimate
-    if caps.per_image is not None and need > caps.per_image * hold.images:
-        raise OverBudget(
-            f"budget.perImage is {usd(caps.per_image)}, and {hold.provider}/{hold.model} costs up "
-            f"to {usd(-(-need // hold.images))} a picture. Choose a cheaper model or a smaller "
-            "size, or raise budget.perImage in config.json."
-        )
-    day, month = f"on {hold.created:%Y-%m-%d} (UTC)", f"in {hold.created:%Y-%m} (UTC)"
-    own = [s for s in sums if s.provider == hold.provider]
-    own_caps = caps.per_provider.get(hold.provider, WindowCaps())
-    own_setting = f"providers.{hold.provider}.budget"
-    for setting, per_day, per_month, who, counted in (
-        ("budget", caps.per_day, caps.per_month, "", sums),
-        (own_setting, own_caps.per_day, own_caps.per_month, f"by {hold.provider} ", own),
-    ):
-        spent, held = sum(s.spent_day for s in counted), sum(s.held_day for s in counted)
-        _check_cap(f"{setting}.perDay", per_day, who + day, spent, held, need)
-        spent, held = sum(s.spent_month for s in counted), sum(s.held_month for s in counted)
-        _check_cap(f"{setting}.perMonth", per_month, who + month, spent, held, need)
-
-
-def _check_group(hold: Hold, cap: int, used: int) -> None:
-    if used + hold.estimate > cap:
-        raise OverBudget(
-            f"The budget of this batch is {usd(cap)}: {usd(used)} is spent or held, and this needs "
-            f"{usd(hold.estimate)}. Run it again with a larger --budget to go on."
-        )
-
-
-def _check_cap(
-    setting: str, cap: int | None, window: str, spent: int, held: int, need: int
-) -> None:
-    if cap is not None and need > 0 and spent + held + need > cap:
-        raise OverBudget(
-            f"{setting} is {usd(cap)}: {usd(spent)} spent and {usd(held)} held {window}, and this "
-            f"needs {usd(need)}. Choose a cheaper model, wait, or raise {setting} in config.json."
-        )

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ziggie_image_mcp.billing.types import Hold, HoldState
+from ziggie_image_mcp.billing.types import QUESTION, QUESTION_TIME, Hold, HoldState
 from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.storage.engine import moment, stamp
 
@@ -49,6 +49,14 @@ _holds = sa.Table(
     sa.Column("note", sa.Text, nullable=False),
 )
 
+_disputes = sa.Table(
+    "disputes",
+    _metadata,
+    sa.Column("hold", sa.Text, primary_key=True),
+    sa.Column("claim", sa.Text, nullable=False),
+)
+"""What vendors claim and nobody believes. Programs that do not know this table need not."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sums:
@@ -66,6 +74,10 @@ class Tables:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+
+    def last(self) -> int:
+        """The number of the newest hold, which only grows. Of SQLite."""
+        return self._connection.exec_driver_sql("SELECT max(rowid) FROM holds").scalar() or 0
 
     def find(self, hold_id: str) -> Hold | None:
         """The hold with this id."""
@@ -94,6 +106,20 @@ class Tables:
             _holds.c.id.startswith(prefix, autoescape=True), _holds.c.state != "released"
         )
         return int(self._connection.execute(query).scalar() or 0)
+
+    def disputes(self) -> dict[str, str]:
+        """What is claimed of which holds."""
+        rows = self._connection.execute(sa.select(_disputes.c.hold, _disputes.c.claim))
+        return {row[0]: row[1] for row in rows}
+
+    def dispute(self, hold_id: str, claim: str) -> None:
+        """Keep what a vendor claims."""
+        self.end_dispute(hold_id)
+        self._connection.execute(_disputes.insert().values(hold=hold_id, claim=claim))
+
+    def end_dispute(self, hold_id: str) -> None:
+        """It is settled for good."""
+        self._connection.execute(_disputes.delete().where(_disputes.c.hold == hold_id))
 
     def insert(self, hold: Hold) -> Hold:
         """Add a hold."""
@@ -129,7 +155,13 @@ class Tables:
         spent = sa.case(
             (state == "settled", _holds.c.actual), (state == "unknown", estimate), else_=0
         )
-        held = sa.case((state.in_(("reserved", "submitted")), estimate), else_=0)
+        expired = _holds.c.id.startswith(QUESTION, autoescape=True) & (
+            _holds.c.created < stamp(moment - QUESTION_TIME)
+        )
+        held = sa.case(
+            (state.in_(("reserved", "submitted")) & ~((state == "reserved") & expired), estimate),
+            else_=0,
+        )
         today = _holds.c.day == f"{moment:%Y-%m-%d}"
         query = (
             sa.select(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
+from ziggie_image_mcp.billing.claims import weigh
 from ziggie_image_mcp.billing.ledger import Ledger
 from ziggie_image_mcp.billing.owners import Owners
 from ziggie_image_mcp.billing.types import Hold
@@ -76,7 +77,8 @@ async def _ask(
             note = f"nobody saw its end; it failed, and was not charged: {outcome.reason}"
             await ledger.release(hold.id, note, not_charged=True)
         else:
-            await ledger.settle(hold.id, hold.estimate if cost is None else cost)
+            counted = weigh(cost, hold.estimate)
+            await ledger.settle(hold.id, counted.micro_usd, disputed=counted.disputed)
 
 
 async def _look_up(providers: Mapping[str, Provider], hold: Hold) -> Resolution:

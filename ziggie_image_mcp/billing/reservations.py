@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import anyio
 
-from ziggie_image_mcp.billing.ledger import Caps, IllegalMove, Ledger, NoSuchHold
+from ziggie_image_mcp.billing.caps import Caps
+from ziggie_image_mcp.billing.ledger import IllegalMove, Ledger, NoSuchHold
 from ziggie_image_mcp.billing.owners import Owners
-from ziggie_image_mcp.billing.types import ChargeTask, Hold, Quote
-
-QUESTION_SECONDS = timedelta(minutes=10)
-"""How long money stays set aside for a question that nobody answers."""
-
-QUESTION = "ask-"
-"""How the ids of holds begin that wait for a person's answer."""
+from ziggie_image_mcp.billing.types import QUESTION, QUESTION_TIME, ChargeTask, Hold, Quote
 
 
 class Reservations:
@@ -26,13 +21,13 @@ class Reservations:
 
     Args:
         ledger: Keeps them.
-        caps: What may be spent.
+        caps: What may be spent. May be exchanged.
         owners: Names this process.
     """
 
     def __init__(self, ledger: Ledger, caps: Caps, owners: Owners) -> None:
         self._ledger = ledger
-        self._caps = caps
+        self.caps = caps
         self._owners = owners
 
     async def reserve(self, task: ChargeTask) -> Hold:
@@ -48,27 +43,28 @@ class Reservations:
             model=task.model,
             images=task.images,
             estimate=task.estimate,
-            caps=self._caps,
+            caps=self.caps,
             owner=await self._owners.acquire(),
             now=datetime.now(UTC),
             group=task.group,
         )
 
-    async def questions(self, key: str) -> list[Hold]:
-        """The holds of the open questions under this key. Those not answered in time are released.
+    async def questions(self, keys: Collection[str]) -> dict[str, list[Hold]]:
+        """The holds of open questions by their keys. Those not answered in time are released.
 
         Raises:
             StorageError: The ledger cannot be used.
         """
-        open_questions: list[Hold] = []
+        open_questions: dict[str, list[Hold]] = {}
         now = datetime.now(UTC)
         for hold in await self._ledger.holds(states=["reserved"]):
             if not hold.id.startswith(QUESTION):
                 continue
-            if now - hold.created > QUESTION_SECONDS:
+            key = hold.id.removeprefix(QUESTION).rpartition("-")[0]
+            if now - hold.created > QUESTION_TIME:
                 await self._release(hold.id, "nobody answered in time")
-            elif hold.id.startswith(f"{QUESTION}{key}-"):
-                open_questions.append(hold)
+            elif key in keys:
+                open_questions.setdefault(key, []).append(hold)
         return open_questions
 
     async def ask(self, key: str, quote: Quote, questions: Sequence[Hold]) -> Quote:
@@ -103,7 +99,8 @@ class Reservations:
         Raises:
             StorageError: The ledger cannot be used.
         """
-        return await self._ledger.take(quote.hold, own, owner=await self._owners.acquire())
+        owner = await self._owners.acquire()
+        return await self._ledger.take(quote.hold, own, owner=owner, now=datetime.now(UTC))
 
     async def release(self, hold_id: str, note: str) -> None:
         """Give back what was set aside, unless it was used."""

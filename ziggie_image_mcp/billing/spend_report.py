@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from ziggie_image_mcp.billing.ledger import Caps
+from ziggie_image_mcp.billing.caps import Caps
 from ziggie_image_mcp.billing.types import Hold, Spending
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
+
+QUESTION = "ask-"
+"""How the ids of holds begin that wait for a person's answer."""
+
+QUESTION_TIME = timedelta(minutes=10)
+"""How long money stays set aside for a question that nobody answers: then it counts no more."""
 
 HoldState = Literal["reserved", "submitted", "settled", "released", "unknown"]
 
@@ -34,6 +40,15 @@ class Hold:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenCharge:
+    """A hold whose cost is not settled for good."""
+
+    hold: Hold
+    disputed: str = ""
+    """What the vendor claims, where that is not believed; what was agreed counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spending:
     """What is spent and held in the current day and month (UTC), 1e-6 USD."""
 
@@ -43,6 +58,8 @@ class Spending:
     by_provider_month: Mapping[str, int] = field(default_factory=dict[str, int])
     unknown: int = 0
     """How many attempts ended without anybody knowing whether they were charged."""
+    trouble: str = ""
+    """Why the ledger cannot tell: then nothing may be paid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +81,30 @@ class Quote:
     micro_usd: int
     hold: str = ""
     """The hold that sets this amount aside while the question is open; empty where none does."""
+    agreed: bool = True
+    """Whether a person says, or said, yes to it; else the amount is only set aside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What a call would take that only lacks a yes: a quote per request, None where it is free."""
+
+    quotes: tuple[Quote | None, ...]
+
+    @property
+    def paid(self) -> tuple[Quote, ...]:
+        """Those that cost money."""
+        return tuple(quote for quote in self.quotes if quote is not None)
+
+    @property
+    def images(self) -> int:
+        """Pictures that would be paid for."""
+        return sum(quote.images for quote in self.paid)
+
+    @property
+    def micro_usd(self) -> int:
+        """What they would cost together at most, 1e-6 USD."""
+        return sum(quote.micro_usd for quote in self.paid)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,13 @@ from rich.table import Table
 from ziggie_image_mcp.app.application import Application
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.provider.redaction import hidden
 
 T = TypeVar("T")
 
-out = Console(soft_wrap=True, highlight=False)
-tables = out if out.is_terminal else Console(width=150, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, markup=False)
+tables = out if out.is_terminal else Console(width=150, highlight=False, markup=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -48,7 +49,7 @@ def print_json(data: object) -> None:
 
 def fail(error: ImageError) -> NoReturn:
     """Say an anticipated error, and end with code 1."""
-    err.print(f"[{error.code}] {error}", markup=False)
+    err.print(f"[{error.code}] {hidden(str(error))}", markup=False)
     raise typer.Exit(1) from None
 
 

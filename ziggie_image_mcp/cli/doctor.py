@@ -52,6 +52,7 @@ async def examine(
         Finding(state="ok", what=f"settings: {file if file.exists() else 'none, the defaults'}")
     )
     findings.append(await _folder(service))
+    findings += await databases(service)
     machine = await service.hardware()
     findings += packages(machine, _version)
     survey = await service.survey()
@@ -72,6 +73,23 @@ async def _folder(service: Service) -> Finding:
     except ImageError as e:
         return Finding(state="fail", what=str(e), fix="set output.directory to a folder of yours")
     return Finding(state="ok", what=f"pictures are kept in {service.artifacts.root}")
+
+
+async def databases(service: Service) -> list[Finding]:
+    """Read all that is kept, and compare the ledger with its witness."""
+    from ziggie_image_mcp.storage import engine
+
+    findings: list[Finding] = []
+    for what, database in service.databases.items():
+        try:
+            state = await anyio.to_thread.run_sync(engine.examine, database, what)
+            if what == "ledger":
+                await service.billing.ledger.check()
+        except ImageError as e:
+            findings.append(Finding(state="fail", what=str(e)))
+        else:
+            findings.append(Finding(state="ok", what=state))
+    return findings
 
 
 def _version(package: str) -> str | None:

@@ -16,12 +16,17 @@ from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     err,
+    fail,
     new_table,
     out,
     print_json,
     tables,
     with_service,
 )
+from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.jobs import outcomes, prompts
+from ziggie_image_mcp.jobs.records import JobView
+from ziggie_image_mcp.routing import explain
 from ziggie_image_mcp.routing.request import (
     DeclaredArgument,
     ImageRequest,
@@ -30,6 +35,7 @@ from ziggie_image_mcp.routing.request import (
 )
 from ziggie_image_mcp.routing.types import Plan, delivered_size
 from ziggie_image_mcp.server.content import plan_data, result_data
+from ziggie_image_mcp.storage.input_images import ANY_FILE
 
 app = typer.Typer()
 
@@ -65,7 +71,7 @@ async def _with_references(
     if not reference:
         return request
     names = [str(_file(name)) for name in reference]
-    return await service.with_references(request, names, reach="anywhere")
+    return await service.with_references(request, names, reach=ANY_FILE)
 
 
 @app.command()
@@ -76,7 +82,10 @@ def generate(
     as_json: JsonOption = False,
     **arguments: Any,
 ) -> None:
-    """Make pictures and print where they are and why on that route."""
+    """Make pictures and print where they are and why on that route.
+
+    A prompt with alternatives, as {red|blue} car, makes one of each.
+    """
 
     async def request(service: Service) -> ImageRequest:
         return await _with_references(service, ImageRequest(**arguments), reference)
@@ -105,23 +114,24 @@ def edit(
         image_file, mask_file = (str(_file(name)) if name else "" for name in (image, mask))
         base = await _with_references(service, ImageRequest(**arguments), reference)
         margins = Margins(*expand)
-        return await service.with_input_images(
-            base, image_file, mask_file, margins, reach="anywhere"
-        )
+        return await service.with_input_images(base, image_file, mask_file, margins, reach=ANY_FILE)
 
     _generate(ctx, request, as_json=as_json)
 
 
 def _file(name: str) -> Path | str:
     """The whole path of a file; what is none is an id."""
-    path = Path(name).expanduser()
-    return path.absolute() if path.exists() else name
+    try:
+        path = Path(name).expanduser()
+        return path.absolute() if path.exists() else name
+    except (OSError, RuntimeError):  # no such user, or too long: said where it is read
+        return name
 
 
 def _generate(
     ctx: typer.Context, request: Callable[[Service], Awaitable[ImageRequest]], *, as_json: bool
 ) -> None:
-    async def work(service: Service) -> dict[str, object]:
+    async def work(service: Service) -> JobView:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -134,12 +144,28 @@ def _generate(
             async def tell(fraction: float, message: str) -> None:
                 bar.update(task, completed=fraction, description=message)
 
-            return result_data(await service.generate(await request(service), tell))
+            requests = prompts.alternatives(await request(service))
+            view = await service.generate_all(requests, tell)
+        assert view.outcome is not None
+        if not view.outcome.results:
+            raise outcomes.revived(view.outcome.failures[0])
+        return view
 
-    data = with_service(ctx, work)
+    outcome = with_service(ctx, work).outcome
+    assert outcome is not None
+    results = [result_data(result) for result in outcome.results]
     if as_json:
-        print_json(data)
-        return
+        print_json(results[0] if len(results) == 1 else {"results": results})
+    else:
+        for data in results:
+            _print_result(data)
+    for failure in outcome.failures:
+        err.print(f"[{failure.code}] {failure.message}", markup=False)
+    if outcome.failures:
+        raise typer.Exit(1)
+
+
+def _print_result(data: dict[str, Any]) -> None:
     for image in cast(list[dict[str, object]], data["images"]):
         out.print(image["path"], markup=False)
     out.print(f"route: {data['provider']}/{data['model']}: {data['why']}", markup=False)
@@ -160,16 +186,31 @@ def _generate(
     ]
 )
 def plan(ctx: typer.Context, as_json: JsonOption = False, **arguments: Any) -> None:
-    """Show which routes would be tried, and every reason against the others. Makes nothing."""
+    """Show which routes would be tried, and every reason against the others. Makes nothing.
+
+    Where none is open, it ends with code 1, as generate would.
+    """
     request = ImageRequest(**arguments)
 
-    async def work(service: Service) -> Plan:
-        return await service.plan(request)
+    async def work(service: Service) -> tuple[Plan, list[str], ImageError | None]:
+        requests = prompts.alternatives(request)
+        decisions = [
+            (await service.snapshot(request), await service.plan(request)) for request in requests
+        ]
+        closed = explain.nothing_open(decisions)
+        return decisions[0][1], [r.prompt for r in requests], closed
 
-    decision = with_service(ctx, work)
+    decision, alternatives, closed = with_service(ctx, work)
     if as_json:
-        print_json(plan_data(decision))
-        return
+        several = {"prompts": alternatives} if len(alternatives) > 1 else {}
+        print_json(plan_data(decision) | several)
+    else:
+        _print_plan(decision, alternatives)
+    if closed is not None:
+        fail(closed)
+
+
+def _print_plan(decision: Plan, alternatives: list[str]) -> None:
     routes = new_table(
         "", "route", "size", "seconds", "price", "score", "why", title="Would be tried"
     )
@@ -185,6 +226,10 @@ def plan(ctx: typer.Context, as_json: JsonOption = False, **arguments: Any) -> N
         )
     if decision.candidates:
         tables.print(routes)
+        if len(alternatives) > 1:
+            out.print(f"Each of {len(alternatives)} prompts takes such a route.")
+        if doubt := prompts.doubt(decision.candidates[0].request.prompt):
+            out.print(f"note: {doubt}", markup=False)
     else:
         out.print("No route is open.")
     if decision.rejected:

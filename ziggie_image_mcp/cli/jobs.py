@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ziggie_image_mcp.app import application
 from ziggie_image_mcp.app.batch import Batch, Ended, Estimate
+from ziggie_image_mcp.app.leaving import Ending
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.billing.money import micro_usd, usd
 from ziggie_image_mcp.cli.console import (
@@ -36,6 +37,7 @@ from ziggie_image_mcp.jobs import batch_file
 from ziggie_image_mcp.jobs.batch_file import Item
 from ziggie_image_mcp.jobs.errors import JobNotFound
 from ziggie_image_mcp.jobs.records import JobView
+from ziggie_image_mcp.provider.files import read_bounded
 from ziggie_image_mcp.server.content import job_data, outcome_data
 from ziggie_image_mcp.storage.artifact_store import Cleaned
 
@@ -43,6 +45,7 @@ app = typer.Typer()
 jobs_app = typer.Typer(help="List, show, cancel and forget jobs.", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs")
 
+MAX_BATCH_BYTES = 64 * 2**20
 _AGE = re.compile(r"(\d+)([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -88,7 +91,7 @@ def batch_(
     async def inside() -> int:
         async with application.Application(config_option(ctx)) as app_:
             code = await work(await app_.service())
-            await app_.leave(code)  # other batches' jobs may run here by now
+            await app_.leave(Ending(), code)  # other batches' jobs may run here by now
             return code
 
     raise typer.Exit(run(inside))
@@ -112,6 +115,12 @@ def worker_(ctx: typer.Context) -> None:
     run(partial(application.run_worker, config_option(ctx)))
 
 
+@app.command("finish", hidden=True)
+def finish_(ctx: typer.Context, job_ids: Annotated[list[str], typer.Argument()]) -> None:
+    """Fetch what a server that ended had paid for. The server starts it."""
+    run(partial(application.finish, job_ids, config_option(ctx)))
+
+
 @jobs_app.command("list")
 def list_(
     ctx: typer.Context,
@@ -133,9 +142,8 @@ def list_(
     listing = new_table("job", "status", "begun (UTC)", "prompt", "pictures", "what")
     for view in report:
         data = _job_data(view)
-        what = (
-            view.message or "; ".join(f.code for f in view.outcome.failures) if view.outcome else ""
-        )
+        failures = () if view.outcome is None else view.outcome.failures
+        what = view.message or "; ".join(failure.code for failure in failures)
         listing.add_row(
             view.id,
             view.status,
@@ -219,8 +227,11 @@ def _moment(text: str) -> datetime:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
+        with file.open("rb") as opened:  # a pipe will do: `batch <(make-requests)`
+            return read_bounded(opened, MAX_BATCH_BYTES).decode("utf-8-sig")
+    except OSError as e:
+        raise StorageError(f"{file} cannot be read: {e.strerror or e}.") from e
+    except UnicodeDecodeError as e:
         raise StorageError(f"{file} cannot be read: {e}.") from e
 
 
@@ -232,8 +243,8 @@ def _announce(estimate: Estimate, budget: float | None, begin: datetime | None) 
     for route, count in estimate.routes.items():
         if route != "none":
             err.print(f"  {count} by {route}", markup=False)
-    for reason in estimate.closed:
-        err.print(f"  {reason}", markup=False)
+    for line in (*estimate.closed, *estimate.doubts):
+        err.print(f"  {line}", markup=False)
     if begin is not None:
         err.print(f"begins {begin.astimezone():%Y-%m-%d %H:%M %Z}; keep this running", markup=False)
 

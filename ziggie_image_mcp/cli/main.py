@@ -30,6 +30,7 @@ from ziggie_image_mcp.cli.console import (
 from ziggie_image_mcp.cli.settings import config_app
 from ziggie_image_mcp.config import config
 from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.provider.redaction import hidden
 from ziggie_image_mcp.server.transport import serve_http, serve_stdio
 
 app = typer.Typer(
@@ -176,9 +177,9 @@ def doctor_(
 
     findings = run(work)
     for finding in findings:
-        out.print(f"{finding.state.upper():5} {finding.what}", markup=False)
+        out.print(f"{finding.state.upper():5} {hidden(finding.what)}", markup=False)
         if finding.fix:
-            out.print(f"      fix: {finding.fix}", markup=False)
+            out.print(f"      fix: {hidden(finding.fix)}", markup=False)
     if any(f.state == "fail" for f in findings):
         raise typer.Exit(1)
 

@@ -12,39 +12,56 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.billing import payback, spend_report
-from ziggie_image_mcp.billing.ledger import Caps, Ledger, caps_from, default_file
-from ziggie_image_mcp.billing.money import usd
-from ziggie_image_mcp.billing.types import Hold, Spending
+from ziggie_image_mcp.billing.caps import Caps, caps_from
+from ziggie_image_mcp.billing.ledger import OPEN, Ledger, default_file
+from ziggie_image_mcp.billing.money import micro_usd, usd
+from ziggie_image_mcp.billing.owners import Owners
+from ziggie_image_mcp.billing.types import Hold, OpenCharge, Spending
 from ziggie_image_mcp.cli.charts import Chart, draw_files, draw_here
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     config_option,
     err,
+    fail,
     new_table,
     out,
     print_json,
     run,
     tables,
+    with_service,
 )
 from ziggie_image_mcp.config import config, loader
 from ziggie_image_mcp.errors import InvalidRequest
 
 app = typer.Typer()
+spend_app = typer.Typer(help="Show what was spent, and settle by hand what is open.")
+app.add_typer(spend_app, name="spend")
+
+MAX_DOLLARS = 1_000_000
 
 SvgOption = Annotated[Path | None, typer.Option("--svg", help="Draw the plot into this file.")]
 PngOption = Annotated[Path | None, typer.Option("--png", help="Draw the plot into this file.")]
 
 
-@app.command("spend")
+@spend_app.callback(invoke_without_command=True)
 def spend_(
     ctx: typer.Context,
+    only_open: Annotated[
+        bool, typer.Option("--open", help="List what is not settled for good.")
+    ] = False,
     days: Annotated[int, typer.Option(min=1, max=3660, help="Up to and with today (UTC).")] = 30,
     as_json: JsonOption = False,
     svg: SvgOption = None,
     png: PngOption = None,
 ) -> None:
     """Show what was spent, by day and provider, and what the caps still allow."""
+    if ctx.invoked_subcommand is not None:
+        return
+    if only_open:
+        _show_open(ctx, as_json)
+        return
     now = datetime.now(UTC)
 
     async def work() -> tuple[Sequence[Hold] | None, Spending, Caps]:
@@ -81,8 +98,91 @@ def spend_(
     if spending.unknown:
         out.print(
             f"{spending.unknown} attempts ended without anybody knowing whether they were charged;"
-            " they count as spent."
+            " they count as spent. `spend --open` lists them."
         )
+
+
+@spend_app.command("settle")
+def settle(
+    ctx: typer.Context,
+    hold_id: Annotated[str, typer.Argument(metavar="ID", help="As `spend --open` lists it.")],
+    amount: Annotated[str, typer.Argument(help="US dollars that it cost, or none.")],
+) -> None:
+    """End an open, unknown or disputed charge by hand, as the vendor's bill tells."""
+    micro = _amount(amount)
+
+    async def work(service: Service) -> Hold:
+        ledger, owners = service.billing.ledger, service.billing.owners
+        hold = await ledger.find(hold_id)
+        if hold is not None and hold.state in OPEN and await owners.alive(hold.owner):
+            fix = "its server lives and works on it: wait, or end that server"
+            raise InvalidRequest("ID", hold_id, fix)
+        return await ledger.settle_by_hand(hold_id, micro, datetime.now(UTC))
+
+    hold = with_service(ctx, work)
+    out.print(f"{hold.id}: {hold.state}, {usd(hold.actual or 0)}", markup=False)
+
+
+def _amount(text: str) -> int | None:
+    if text.strip().lower() == "none":
+        return None
+    try:
+        dollars = float(text.strip().removeprefix("$"))
+    except ValueError:
+        dollars = math.nan
+    if not 0 <= dollars <= MAX_DOLLARS:
+        fix = f"say the US dollars, from 0 to {MAX_DOLLARS:,}, or none"
+        fail(InvalidRequest("AMOUNT", text, fix))
+    return micro_usd(dollars)
+
+
+def _show_open(ctx: typer.Context, as_json: bool) -> None:
+    async def work(service: Service) -> list[dict[str, Any]]:
+        if _ledger(service.config) is None:
+            return []
+        charges = await service.billing.ledger.open_charges()
+        return [await _open_data(charge, service.billing.owners) for charge in charges]
+
+    rows = with_service(ctx, work)
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        out.print("Nothing is open.")
+        return
+    listing = new_table("id", "made (UTC)", "model", "state", "counts as", "what is known")
+    for row in rows:
+        counts = usd(row["micro_usd"])
+        made = row["created"][:16].replace("T", " ")
+        listing.add_row(row["id"], made, row["model"], row["state"], counts, row["known"])
+    tables.print(listing)
+    out.print("End one as the vendor's bill tells: ziggie-image-mcp spend settle ID AMOUNT|none")
+
+
+async def _open_data(charge: OpenCharge, owners: Owners) -> dict[str, Any]:
+    hold = charge.hold
+    known = [hold.note] if hold.note else []
+    state: str = hold.state
+    if charge.disputed:
+        state = "disputed"
+        known.insert(0, f"the vendor claims {charge.disputed}")
+    elif hold.state in OPEN:
+        lives = await owners.alive(hold.owner)
+        words = {True: "its server works on it", False: "its server died", None: "on another host"}
+        known.append(words[lives])
+    if hold.remote_id:
+        known.append(f"the vendor's id is {hold.remote_id}")
+    return {
+        "id": hold.id,
+        "created": hold.created.isoformat(timespec="seconds"),
+        "model": f"{hold.provider}/{hold.model}",
+        "images": hold.images,
+        "state": state,
+        "micro_usd": hold.estimate if hold.actual is None else hold.actual,
+        "claim": charge.disputed,
+        "remote_id": hold.remote_id,
+        "known": "; ".join(known),
+    }
 
 
 @app.command("advise")

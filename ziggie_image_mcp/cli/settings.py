@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from ziggie_image_mcp.app.application import Application
 from ziggie_image_mcp.cli.console import (
     config_option,
     err,
     fail,
     out,
     print_json,
+    run,
 )
 from ziggie_image_mcp.config import loader
 from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.provider.redaction import hidden_settings
 
 config_app = typer.Typer(help="Show, check and write the settings.", no_args_is_help=True)
 
@@ -33,11 +38,32 @@ def config_path(ctx: typer.Context) -> None:
 
 @config_app.command("show")
 def config_show(ctx: typer.Context) -> None:
-    """Print the settings in force, after the environment's overrides."""
+    """Print the settings in force, after the environment's overrides. What is secret is hidden."""
     try:
-        print_json(loader.load(config_option(ctx)).model_dump(by_alias=True, mode="json"))
+        settings = loader.load(config_option(ctx)).model_dump(by_alias=True, mode="json")
     except ImageError as e:
         fail(e)
+    print_json(hidden_settings(settings))
+
+
+@config_app.command("check")
+def config_check(
+    ctx: typer.Context,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="This file instead of the one in force.")
+    ] = None,
+) -> None:
+    """Check the settings to the last key, those of every provider too."""
+    file = config_file or config_option(ctx)
+
+    async def work() -> None:
+        async with Application(file, listen=False) as application:
+            await application.service()
+
+    run(work)
+    place = loader.find(file)
+    found = f"{place} is right." if place.exists() else f"There is no {place}; nothing is set."
+    out.print(found, markup=False)
 
 
 @config_app.command("init")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from ziggie_image_mcp.provider.capabilities import OutputFormat
@@ -27,12 +27,30 @@ PRIVACY_OF_CLOUD: tuple[Privacy, ...] = ("any", "no_training", "zero_retention")
 """What a provider off this machine can promise."""
 
 
+MOST_DOLLARS = 1_000_000
+
+
 class Section(BaseModel):
     """One block of config.json: camelCase keys, no unknown ones."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        allow_inf_nan=False,
     )
+
+
+def _is_folder(value: str) -> str:
+    try:
+        Path(value).expanduser()
+    except RuntimeError as e:
+        raise ValueError(f"{value} names the folder of a user that is not there") from e
+    return value
+
+
+Folder = Annotated[str, AfterValidator(_is_folder)]
 
 
 class Api(Section):
@@ -43,7 +61,10 @@ class Api(Section):
         default=None, description="The engine's address, as http://localhost:8188."
     )
     timeout: int | None = Field(
-        default=None, ge=1000, description="Milliseconds that one generation may take."
+        default=None,
+        ge=1000,
+        le=86_400_000,
+        description="Milliseconds that one generation may take.",
     )
 
 
@@ -69,16 +90,16 @@ class HardwareSettings(Section):
 class Budget(Section):
     """Caps on spending, US dollars. Without a cap nothing is spent unasked."""
 
-    per_image: float | None = Field(default=None, ge=0)
-    per_day: float | None = Field(default=None, ge=0)
-    per_month: float | None = Field(default=None, ge=0)
-    confirm_above: float | None = Field(default=None, ge=0)
+    per_image: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
+    per_day: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
+    per_month: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
+    confirm_above: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
 
 
 class Output(Section):
     """Where and how pictures are kept."""
 
-    directory: str | None = Field(
+    directory: Folder | None = Field(
         default=None,
         description="Folder, or an fsspec URL as s3://bucket/prefix; by default in the user's "
         "Pictures.",
@@ -118,23 +139,32 @@ class Config(Section):
         default=False, description="True leaves out models whose licence forbids commercial use."
     )
     deadline: int = Field(
-        default=3600, ge=1, description="Seconds that one call may take, all its attempts together."
+        default=3600,
+        ge=1,
+        le=3_000_000_000,
+        description="Seconds that one call may take, all its attempts together.",
     )
     queue_limit: int = Field(
-        default=100, ge=1, description="Jobs that may wait for one device; more are refused."
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="Jobs that may wait for one device; more are refused.",
     )
     cache: bool = Field(
         default=True, description="The same request with the same seed gives the stored picture."
     )
     keep_jobs: int = Field(
-        default=30, ge=1, description="Days for which ended jobs are known. Pictures stay."
+        default=30,
+        ge=1,
+        le=36_500,
+        description="Days for which ended jobs are known. Pictures stay.",
     )
     workers: bool = Field(
         default=False,
         description="Servers leave every picture to `ziggie-image-mcp worker` processes.",
     )
     output: Output = Output()
-    input_directories: tuple[str, ...] | None = Field(
+    input_directories: tuple[Annotated[Folder, Field(min_length=1)], ...] | None = Field(
         default=None,
         description="Folders from which edit_image may read files; by default Pictures, Downloads "
         "and Desktop. The picture folder always is one.",

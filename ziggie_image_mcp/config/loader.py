@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -24,6 +25,17 @@ from ziggie_image_mcp.config.config import (
     Privacy,
 )
 from ziggie_image_mcp.errors import ConfigError, nearest, plain_key, quote
+from ziggie_image_mcp.provider.files import read_regular
+from ziggie_image_mcp.provider.redaction import hidden, hidden_settings
+
+MAX_BYTES = 2**20
+"""Of config.json."""
+MOST = 10**12
+"""Of any number in it."""
+
+_HALF_TEXT = re.compile("[\0\ud800-\udfff]")
+_Sources = Mapping[tuple[str, ...], str]
+"""Where a setting was read, by the keys that lead to it; () for all others."""
 
 
 def provider_budgets(config: Config) -> dict[str, Budget]:
@@ -53,7 +65,7 @@ def provider_privacy(config: Config) -> dict[str, Privacy]:
     for name, section in config.providers.items():
         if "privacy" in section:
             if section["privacy"] not in PRIVACY_OF_CLOUD:
-                value = quote(json.dumps(section["privacy"], default=str))
+                value = quote(json.dumps(hidden_settings(section["privacy"]), default=str))
                 levels = ", ".join(PRIVACY_OF_CLOUD)
                 raise ConfigError(f"`providers.{name}.privacy`: {value} is none of {levels}.")
             values_read[name] = section["privacy"]
@@ -95,6 +107,9 @@ def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Confi
     for keys, name, value in _overrides(env):
         _put(values, keys, value, name)
         sources[keys] = f"environment variable {name}"
+    problems = list(_unusable(values, sources))
+    if problems:
+        raise ConfigError("\n".join(problems))
     try:
         return Config.model_validate(values)
     except ValidationError as e:
@@ -103,17 +118,21 @@ def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Confi
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_regular(file, MAX_BYTES).decode("utf-8-sig")
     except FileNotFoundError as e:
         raise ConfigError(
             f"{file}: there is no such file. Write one with `ziggie-image-mcp config init`."
         ) from e
-    except (OSError, UnicodeDecodeError) as e:
+    except OSError as e:
+        raise ConfigError(f"{file}: cannot be read: {e.strerror or e}") from e
+    except UnicodeDecodeError as e:
         raise ConfigError(f"{file}: cannot be read: {e}") from e
     try:
         values_read: object = json.loads(text)
     except json.JSONDecodeError as e:
         raise ConfigError(f"{file}: line {e.lineno}, column {e.colno}: {e.msg}") from e
+    except (ValueError, RecursionError) as e:  # a number of 5,000 digits, braces in braces in ...
+        raise ConfigError(f"{file}: is no JSON that can be read: {e}") from e
     if not isinstance(values_read, dict):
         raise ConfigError(f"{file}: must hold a JSON object, as {{}}")
     values = cast(dict[str, Any], values_read)
@@ -136,7 +155,7 @@ def _overrides(env: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str, A
         text = env[name]
         try:
             value: Any = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # it is no JSON, or a number of 5,000 digits
             value = text
         yield tuple(keys), name, value
 
@@ -166,19 +185,42 @@ def _put(values: dict[str, Any], keys: tuple[str, ...], value: Any, name: str) -
     values[keys[-1]] = value
 
 
-def _explain(error: ValidationError, sources: Mapping[tuple[str, ...], str]) -> Iterator[str]:
+def _unusable(value: object, sources: _Sources, keys: tuple[str, ...] = ()) -> Iterator[str]:
+    """What no setting may be, wherever it stands: half a text, or a number without bound."""
+    where = f"{_source(keys, sources)}: `{'.'.join(keys)}`"
+    if isinstance(value, str) and _HALF_TEXT.search(value):
+        yield f"{where}: must be whole text, without NUL and halves of characters"
+    elif isinstance(value, int | float) and not abs(value) <= MOST:
+        yield f"{where}: must be a finite number, {MOST} at most (it says {quote(str(value))})"
+    elif isinstance(value, list):
+        for i, part in enumerate(cast(list[object], value)):
+            yield from _unusable(part, sources, (*keys, str(i)))
+    elif isinstance(value, dict):
+        for key, part in cast(dict[str, object], value).items():
+            if _HALF_TEXT.search(key):
+                yield f"{where}: a key in it is no whole text: {quote(ascii(key))}"
+            else:
+                yield from _unusable(part, sources, (*keys, key))
+
+
+def _source(keys: tuple[str, ...], sources: _Sources) -> str:
+    """Where a setting was read."""
+    return next((text for at, text in sources.items() if at and keys[: len(at)] == at), sources[()])
+
+
+def _explain(error: ValidationError, sources: _Sources) -> Iterator[str]:
     for problem in error.errors(include_url=False):
         keys = tuple(str(part) for part in problem["loc"])
-        source = next(
-            (text for at, text in sources.items() if at and keys[: len(at)] == at), sources[()]
-        )
+        source = _source(keys, sources)
         if problem["type"] == "extra_forbidden":
             near = nearest(keys[-1], _keys_at(keys[:-1]))
             hint = f" Did you mean `{near}`?" if near else ""
             yield f"{source}: unknown key `{'.'.join(keys)}`.{hint}"
         else:
-            value_text = quote(json.dumps(problem["input"], default=str))
-            yield f"{source}: `{'.'.join(keys)}`: {problem['msg']} (it says {value_text})."
+            shown = hidden_settings(problem["input"], ([*keys] or [""])[-1])
+            value_text = quote(json.dumps(shown, default=str))
+            message = hidden(problem["msg"])
+            yield f"{source}: `{'.'.join(keys)}`: {message} (it says {value_text})."
 
 
 def _keys_at(path: tuple[str, ...]) -> list[str]:

@@ -24,11 +24,14 @@ import anyio
 from ziggie_image_mcp.config.config import APP, data_dir
 from ziggie_image_mcp.errors import ConfigError, nearest
 from ziggie_image_mcp.provider.contract import ProviderType
+from ziggie_image_mcp.provider.files import open_regular, read_bounded
 
 SERVICE = APP
 """The name that our keys carry in the keyring."""
 ANSWER_SECONDS = 3.0
 """What the keyring may take for one answer; a locked one may ask its user first."""
+MAX_BYTES = 2**20
+"""Of the file of keys."""
 
 Place = Literal["environment", "keyring", "file"]
 
@@ -328,19 +331,19 @@ async def delete(name: str, *, file: Path | None = None, ring: Keyring = KEYRING
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        with file.open(encoding="utf-8") as opened:
+        with open_regular(file) as opened:
             mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
             if os.name == "posix" and mode & 0o077:
                 raise ConfigError(
                     f"{file} holds keys, and others on this machine can read it"
                     f" (mode {mode:04o}). Run `chmod 600 {file}`, and think of new keys."
                 )
-            found: object = json.load(opened)
+            found: object = json.loads(read_bounded(opened, MAX_BYTES))
     except FileNotFoundError:
         return {}
     except OSError as e:
         raise ConfigError(f"{file}: cannot be read: {e.strerror}") from None
-    except ValueError:  # not `from e`: a JSONDecodeError carries the whole text
+    except (ValueError, RecursionError):  # not `from e`: a JSONDecodeError carries the whole text
         raise ConfigError(f"{file}: is no JSON; delete it and set the keys again") from None
     values = cast(dict[str, object], found) if isinstance(found, dict) else {"": None}
     if not all(isinstance(value, str) for value in values.values()):

@@ -17,7 +17,7 @@ async def probe_all(providers: Mapping[str, Provider]) -> dict[str, tuple[Probe,
     statuses: dict[str, tuple[Probe, Balance | None]] = {}
 
     async def look(provider: Provider) -> None:
-        probe = await _probe(provider)
+        probe = await look_at(provider)
         balance = await _balance(provider) if probe.state == "ready" else None
         statuses[provider.name] = (probe, balance)
 
@@ -43,7 +43,8 @@ def status_sentence(probe: Probe, balance: Balance | None) -> str:
     return "; ".join(filter(None, (*facts, probe.message)))
 
 
-async def _probe(provider: Provider) -> Probe:
+async def look_at(provider: Provider) -> Probe:
+    """How one provider is now."""
     try:
         with anyio.fail_after(PROBE_SECONDS):
             return await bulkhead.call(provider.name, provider.probe, bulkhead.PROBE)

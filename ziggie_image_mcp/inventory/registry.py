@@ -5,16 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
 import anyio
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ziggie_image_mcp.config import secrets
 from ziggie_image_mcp.config.config import Config
-from ziggie_image_mcp.errors import ConfigError, ProviderBroken, ProviderError, suggestion
+from ziggie_image_mcp.errors import (
+    AuthenticationFailed,
+    ConfigError,
+    ProviderBroken,
+    ProviderError,
+    suggestion,
+)
 from ziggie_image_mcp.inventory.types import Reason, Rejection
 from ziggie_image_mcp.provider import bulkhead, pricing
 from ziggie_image_mcp.provider.addresses import where_is
@@ -146,7 +153,12 @@ class Registry:
         self._off: list[Rejection] = []
         self._elsewhere: set[str] = set()
         self._named: frozenset[str] = frozenset(self._providers)
+        self._extra = frozenset(self._providers)
         self._built = bool(self._providers)
+        self._from: dict[str, tuple[object, ...]] = {}
+        """What each was built from."""
+        self._retired: list[Provider] = []
+        """Those that the config has no more: a job may still use one."""
 
     def providers(self) -> Mapping[str, Provider]:
         """The providers by name, once `open` has built them."""
@@ -160,8 +172,48 @@ class Registry:
         """
         if not self._built:
             types = await anyio.to_thread.run_sync(load_types)
-            self._build(types, await _with_keys(types.usable))
+            with_key, trouble = await _with_keys(types.usable)
+            self._build(types, with_key)
+            self._off += trouble
             self._built = True
+
+    async def reconfigure(self, config: Config) -> None:
+        """Build anew what the config says otherwise; what it says as before stays as it is.
+
+        Raises:
+            ConfigError: As `open` tells; then nothing is changed.
+        """
+        if self._extra or not self._built:
+            self._config = config
+            return
+        new = Registry(config, self._data_dir)
+        new._providers, new._from = dict(self._providers), dict(self._from)
+        new._elsewhere = set(self._elsewhere)
+        types = await anyio.to_thread.run_sync(load_types)
+        with_key, trouble = await _with_keys(types.usable)
+        new._build(types, with_key)
+        new._off += trouble
+        kept = list(new._providers.values())
+        self._retired += [p for p in self._providers.values() if p not in kept]
+        self._config, self._providers, self._from = config, new._providers, new._from
+        self._off, self._elsewhere, self._named = new._off, new._elsewhere, new._named
+
+    async def collector(self, name: str) -> Provider | None:
+        """A provider that is switched off, or not named any more, to fetch what it was sent.
+
+        None where it cannot be built.
+        """
+        if self._extra:
+            return None
+        types = await anyio.to_thread.run_sync(load_types)
+        try:
+            one = next(s for s in _sections(self._config, types, [name]) if s.name == name)
+            made = self._built_by(one, types.usable[one.kind])
+        except (StopIteration, KeyError, ConfigError, ProviderError) as e:
+            _log.warning("%s cannot be asked for what it was sent: %s", name, e)
+            return None
+        self._retired.append(made)
+        return made
 
     def switched_off(self) -> tuple[Rejection, ...]:
         """The providers that are switched off, or cannot be imported or built, with the reason."""
@@ -171,8 +223,8 @@ class Registry:
         """Providers that the user's config names, as against those merely looked for."""
         return self._named
 
-    async def aclose(self) -> None:
-        """Close every provider."""
+    async def aclose(self, keep: Collection[str] = ()) -> None:
+        """Close every provider but these."""
 
         async def close(provider: Provider) -> None:
             with anyio.move_on_after(CLOSE_SECONDS) as scope:
@@ -181,8 +233,9 @@ class Registry:
                 _log.warning("The provider %s does not come to an end", provider.name)
 
         async with anyio.create_task_group() as group:
-            for provider in self._providers.values():
-                group.start_soon(close, provider)
+            for provider in (*self._providers.values(), *self._retired):
+                if provider.name not in keep:
+                    group.start_soon(close, provider)
 
     def is_here(self, provider: str) -> bool:
         """Whether a provider may say that it runs on this machine: its address is no other's."""
@@ -207,6 +260,7 @@ class Registry:
         plans = list(_sections(self._config, types, with_key))
         names = [*_WORDS, *(p.name for p in plans), *types.broken]
         self._off += [*types.broken.values(), *types.clashing]
+        before, self._providers = self._providers, {}
         if self._config.provider not in names:
             raise ConfigError(
                 f"`provider`: {self._config.provider!r} is no provider."
@@ -226,12 +280,15 @@ class Registry:
                 if one.name != one.kind:
                     self._off.append(replace(types.broken[one.kind], provider=one.name))
                 continue
-            self._make(one, types.usable[one.kind])
+            self._make(one, types.usable[one.kind], before.get(one.name))
         self._named = frozenset(p.name for p in plans if p.named and p.enabled)
 
-    def _make(self, one: _Section, kind: ProviderType) -> None:
+    def _make(self, one: _Section, kind: ProviderType, before: Provider | None) -> None:
+        source = (one, self._config.api, self._config.hardware)
         try:
-            self._providers[one.name] = self._built_by(one, kind)
+            if before is None or self._from.get(one.name) != source:
+                before = self._built_by(one, kind)
+            self._providers[one.name], self._from[one.name] = before, source
         except ConfigError as e:
             if one.named:
                 raise
@@ -254,12 +311,13 @@ class Registry:
             timeout=api.timeout / 1000 if api and api.timeout and api.type == one.kind else None,
             gpu=self._config.hardware.gpu,
             vram_optimization=self._config.hardware.vram_optimization,
-            secret=secrets.find,
+            secret=partial(_secret, one.name),
         )
         made = cast(object, bulkhead.build(one.name, lambda: kind(one.name, settings, context)))
         if not isinstance(made, Provider) or cast(object, made.name) != one.name:
             what = f"{type(made).__name__} lacks a part of the contract, or has another name"
             raise ProviderBroken(one.name, what)
+        self._elsewhere.discard(one.name)
         if isinstance(settings, HttpSettings) and where_is(settings) != "this_machine":
             self._elsewhere.add(one.name)
         return made
@@ -280,18 +338,44 @@ def _settings(one: _Section, kind: ProviderType) -> BaseModel:
         raise ConfigError(f"providers.{one.name}: {'; '.join(lines)}") from e
 
 
-async def _with_keys(types: Mapping[str, ProviderType]) -> frozenset[str]:
-    """The provider types for which this user has a key."""
+async def _secret(provider: str, name: str) -> str | None:
+    """A key, for a provider.
+
+    Raises:
+        AuthenticationFailed: The key file cannot be used.
+    """
+    try:
+        return await secrets.find(name)
+    except ConfigError as e:
+        raise AuthenticationFailed(provider, str(e)) from e
+
+
+async def _with_keys(
+    types: Mapping[str, ProviderType],
+) -> tuple[frozenset[str], list[Rejection]]:
+    """The provider types for which this user has a key, and why not all keys can be read."""
     with_key: set[str] = set()
+    troubles: set[str] = set()
 
     async def ask(name: str, variable: str) -> None:
-        if await secrets.find(variable) is not None:
-            with_key.add(name)
+        try:
+            if await secrets.find(variable) is not None:
+                with_key.add(name)
+        except ConfigError as e:
+            troubles.add(str(e))
 
     async with anyio.create_task_group() as group:
         for name, variable in secrets.key_names(types).items():
             group.start_soon(ask, name, variable)
-    return frozenset(with_key)
+    fix = "then start the server again; or set the keys in the environment"
+    return frozenset(with_key), [
+        Rejection(
+            provider="keys",
+            model=None,
+            reasons=(Reason(code="KEYS_UNREADABLE", have=trouble, need="readable keys", fix=fix),),
+        )
+        for trouble in sorted(troubles)
+    ]
 
 
 def _sections(
@@ -326,10 +410,17 @@ def _sections(
         yield _Section(
             name=name,
             kind=kind,
-            enabled=bool(section.get("enabled", True)),
+            enabled=_switch(name, section.get("enabled", True)),
             named=name in named,
             settings={k: v for k, v in section.items() if k not in _OWN_KEYS},
         )
+
+
+def _switch(name: str, value: object) -> bool:
+    try:
+        return TypeAdapter(bool).validate_python(value)
+    except ValidationError as e:
+        raise ConfigError(f"providers.{name}.enabled: {value!r} is neither true nor false.") from e
 
 
 def silent_provider(provider: str, code: str, message: str) -> Rejection:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import anyio
@@ -14,13 +14,16 @@ import anyio.to_thread
 
 from ziggie_image_mcp.assets.region import Placement, cut_out, whole
 from ziggie_image_mcp.billing.charge import Billing, Charge, Checkpoint
+from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.billing.types import ChargeTask, FreeCall
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.errors import (
     ImageError,
+    OutcomeUnknown,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
+    StorageError,
 )
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.jobs import outcomes, retry
@@ -28,8 +31,9 @@ from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.persist import find_persisted, persist
 from ziggie_image_mcp.jobs.records import AttemptOutcome, JobSpec
 from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
+from ziggie_image_mcp.jobs.restarts import RestartPatience
 from ziggie_image_mcp.jobs.result_cache import ResultCache
-from ziggie_image_mcp.jobs.running import RunningJob
+from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
 from ziggie_image_mcp.provider import bulkhead, pictures
 from ziggie_image_mcp.provider.contract import Provider
 from ziggie_image_mcp.provider.nouns import ProviderRequest, Run
@@ -42,6 +46,9 @@ from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.input_images import opened
 from ziggie_image_mcp.storage.types import StoredImage
 
+COLLECT_TIME = timedelta(seconds=60)
+"""What is paid for may take so long to be fetched after a restart, whatever the deadline was."""
+
 DEADLINE_MARGIN = 0.5
 """Seconds: the deadline is kept by another clock."""
 
@@ -49,11 +56,16 @@ Pictures = tuple[list[StoredImage], tuple[str, ...]]
 """What an attempt gave: stored pictures, and notes about them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+async def as_before() -> None:
+    """Nothing is looked at again."""
+
+
+@dataclass(kw_only=True)
 class AttemptTools:
     """What every attempt of a process works with."""
 
     config: Config
+    """May be exchanged."""
     registry: Registry
     artifacts: ArtifactStore
     billing: Billing
@@ -61,8 +73,12 @@ class AttemptTools:
     cache: ResultCache
     queue: DeviceQueue
     remote_jobs: RemoteJobs
+    running: RunningJobs
     checkpoint: Checkpoint
+    refresh: Callable[[], Awaitable[None]] = as_before
+    """Takes over settings that were edited in the meantime."""
     retries: retry.RetryBudget = field(default_factory=retry.RetryBudget)
+    restarts: RestartPatience = field(default_factory=RestartPatience)
     last_models: dict[str, str] = field(default_factory=dict[str, str])
     """The model that each provider ran last: its next run loads nothing."""
 
@@ -83,6 +99,8 @@ class Attempt:
         number: How many attempts there were before.
         route: The route to try.
         others: Whether another route is open that costs no more.
+        objection: Says why the route may not be taken any more, when its turn has come.
+        last: Whether no other provider's route is open, at whatever price.
     """
 
     def __init__(
@@ -95,20 +113,32 @@ class Attempt:
         number: int,
         route: Candidate,
         others: bool,
+        objection: Callable[[Candidate], Awaitable[ImageError | None]],
+        last: bool,
     ) -> None:
+        self._objection = objection
         self._tools = tools
         self._spec = spec
         self._job = job
         self._request = spec.requests[index]
+        self._consent = spec.consent(index)
         self._route = route
         self._others = others
+        self._last = last
         self._name = f"{spec.id}.{index}.{number}"
         self._started = time.monotonic()
+        self._deadline = spec.deadline
+        self._was_sent = False
         self._cost = 0
         """So far, 1e-6 USD: known also when its pictures are unusable."""
+        self._remark = ""
+        """What its caller must be told of it."""
 
     async def run(self) -> AttemptOutcome:
         """Try it when the device is free. The deadline ends it; other failures are recorded."""
+        self._was_sent = await self._was_sent_before()
+        if self._was_sent and self._deadline is not None:
+            self._deadline = max(self._deadline, datetime.now(UTC) + COLLECT_TIME)
         try:
             with anyio.fail_after(self._seconds_left()):
                 async with self._tools.queue.acquire(self._job, self._route):
@@ -124,6 +154,9 @@ class Attempt:
         if not await self._may_try():
             message = f"{provider_name} is paused, and one other request is trying it"
             return self._failed(ProviderUnavailable(provider_name, message))
+        objection = None if self._was_sent else await self._objection(self._route)
+        if objection is not None:
+            return self._failed(objection)
         try:
             with self._tools.retries.call():
                 images, notes = await self._call_with_retries()
@@ -133,15 +166,25 @@ class Attempt:
             )
             return self._failed(e)
         await self._learn(images)
+        if self._remark:
+            notes = (*notes, f"cost: {self._remark}")
         return outcomes.successful_attempt(self._route, images, notes, self._cost, self._started)
 
     async def _call_with_retries(self) -> Pictures:
         """Call the provider, and once more where the error says that it may help."""
         tries = await self._tries_before()
+        waits, sent, before = 0, self._job.taken_up, tries
         while True:
+            objection = None if tries == before else await self._objection(self._route)
+            if objection is not None:  # settings may have been edited while it waited
+                raise objection
             try:
-                return await self._call(tries)
+                return await self._call(tries, sent=sent)
             except ProviderError as e:
+                if await self._engine_is_back(e, waits):
+                    waits, sent = waits + 1, await self._is_known(tries)
+                    tries += not sent
+                    continue
                 wait = retry.pause(
                     e,
                     tries=tries,
@@ -156,37 +199,76 @@ class Attempt:
                     await anyio.sleep(wait)
                 tries += 1
 
-    async def _call(self, tries: int) -> Pictures:
-        """Reserve, call, keep the pictures, settle."""
+    async def _engine_is_back(self, error: ProviderError, waits: int) -> bool:
+        """Whether the engine went away, cost nothing so far, and answers again by now."""
+        provider = self._tools.providers.get(self._route.model.provider)
+        patience, free = self._tools.restarts, is_free(self._route.model.prices)
+        if provider is None or not patience.may_help(
+            error, waits=waits, free=free, last=self._last
+        ):
+            return False
+        seconds = self._seconds_left()
+        return await patience.wait(provider, error, seconds=seconds, report=self._job.report)
+
+    async def _call(self, tries: int, *, sent: bool) -> Pictures:
+        """Reserve, call, keep the pictures, settle. `sent`: what is free may be on its way."""
         model = self._route.model
         provider = self._tools.providers.get(model.provider)
-        if provider is None:
-            message = f"{model.provider} is not configured where the job runs"
-            raise ProviderUnavailable(model.provider, message)
+        if provider is None and self._was_sent:
+            provider = await self._tools.registry.collector(model.provider)
         self._job.report(0.02, f"{model.provider}: {model.id}")
         request = await self._with_pictures(self._route.request)
-        task = await self._free_call(tries) if is_free(model.prices) else self._charge_task()
+        free = is_free(model.prices)
+        task = await self._free_call(tries, sent=sent) if free else self._charge_task()
         charge: Charge | None = None
+        result: Pictures | None = None
+        failure: ProviderError | None = None
         try:
             async with self._tools.billing.charge(task) as charge:
-                return await self._pictures_of(charge, provider, request)
+                self._job.charge = None if isinstance(task, FreeCall) else charge
+                try:
+                    result = await self._pictures_of(charge, provider, request)
+                except ProviderError as e:
+                    if self._job.moved:  # its connection was closed: that says nothing of the call
+                        await self._job.leave_to_others()
+                    failure = e
+                    raise
+        except StorageError as e:
+            if failure is not None:  # that matters more than that its cost was not written down
+                raise failure from e
+            if result is None:
+                raise
+            images, notes = result
+            result = images, (*notes, f"what it cost could not be written down: {e}")
         finally:
+            self._job.charge = None
             if charge is not None:
                 self._cost = max(self._cost, charge.cost)
+                self._remark = charge.remark
+                self._job.costs[self._name] = self._cost
+        return result
 
     async def _pictures_of(
-        self, charge: Charge, provider: Provider, request: ProviderRequest
+        self, charge: Charge, provider: Provider | None, request: ProviderRequest
     ) -> Pictures:
         """Call, and keep the pictures."""
         stored = await self._stored_by_another(charge)
         if stored is not None:
             return stored, ()
+        if provider is None:
+            name = self._route.model.provider
+            message = f"{name} is not configured where the job runs"
+            if self._was_sent:  # and is charged for, so that nothing else may be paid for
+                raise OutcomeUnknown(name, message, scope="request")
+            raise ProviderUnavailable(name, message)
         run = Run(
             key=charge.key,
             progress=_Progress(self._job),
             is_ours=lambda: not self._job.moved,
-            deadline=self._spec.deadline,
+            deadline=self._deadline,
         )
+        if self._tools.running.leaving and self._job.charge is not None and not charge.sent:
+            await self._job.leave_to_others()
         generation = await charge.generate(
             provider, request, self._route.model, run, may_stop=self._is_given_up
         )
@@ -200,28 +282,33 @@ class Attempt:
 
     async def _tries_before(self) -> int:
         """The try at which a job that was taken up goes on: a later one may still be running."""
-        model = self._route.model
-        provider = self._tools.providers.get(model.provider)
-        if self._job.taken_up and provider is not None and is_free(model.prices):
-            for tries in range(retry.MAX_WAITS + 1, 1, -1):
-                key = self._key(tries)
-                remote_id = await self._tools.remote_jobs.find(key)
-                found = await bulkhead.resolve(provider, key, remote_id)
-                if found.state in ("running", "finished"):
+        if self._job.taken_up and is_free(self._route.model.prices):
+            most = 1 + retry.MAX_WAITS + self._tools.restarts.most
+            for tries in range(most, 1, -1):
+                if await self._is_known(tries):
                     return tries
         return 1
+
+    async def _is_known(self, tries: int) -> bool:
+        """Whether the engine still has what it was sent with this try."""
+        provider = self._tools.providers.get(self._route.model.provider)
+        if provider is None:
+            return False
+        key = self._key(tries)
+        found = await bulkhead.resolve(provider, key, await self._tools.remote_jobs.find(key))
+        return found.state in ("running", "finished")
 
     def _key(self, tries: int) -> str:
         return self._name + "+" * (tries - 1)
 
-    async def _free_call(self, tries: int) -> FreeCall:
-        """A call that costs nothing: of a job that was taken up, it may have been sent before."""
+    async def _free_call(self, tries: int, *, sent: bool) -> FreeCall:
+        """A call that costs nothing; whether it may have been sent before."""
         key, provider = self._key(tries), self._route.model.provider
         remote_jobs = self._tools.remote_jobs
         return FreeCall(
             key=key,
-            sent=self._job.taken_up,
-            remote_id=await remote_jobs.find(key) if self._job.taken_up else "",
+            sent=sent,
+            remote_id=await remote_jobs.find(key) if sent else "",
             remember=partial(remote_jobs.remember, key, self._job.id, provider),
         )
 
@@ -236,7 +323,7 @@ class Attempt:
         return images
 
     def _charge_task(self) -> ChargeTask:
-        model, cost, consent = self._route.model, self._route.cost_micro_usd, self._spec.consent
+        model, cost, consent = self._route.model, self._route.cost_micro_usd, self._consent
         hold = self._name
         if consent is not None and (consent.provider, consent.model, consent.micro_usd) == (
             model.provider,
@@ -262,10 +349,21 @@ class Attempt:
         work = partial(with_pictures, self._tools.artifacts, request, self._route.placement)
         return await anyio.to_thread.run_sync(work)
 
+    async def _was_sent_before(self) -> bool:
+        """Whether a process that died sent this to a vendor, who charges for it."""
+        if not (self._job.taken_up and self._route.cost_micro_usd):
+            return False
+        try:
+            return await self._tools.billing.was_sent(self._charge_task())
+        except StorageError:  # the attempt fails by it too, and says so
+            return False
+
     async def _may_try(self) -> bool:
-        """Whether a paid route is not paused by now; a free one may always be tried."""
+        """Whether a route is not paused by now, where it costs money and was not yet sent."""
         model = self._route.model
         if not self._route.cost_micro_usd:
+            return True
+        if self._was_sent:
             return True
         return await self._tools.history.may_try(model.provider, model.id, datetime.now(UTC))
 
@@ -295,12 +393,17 @@ class Attempt:
         return not self._job.moved and (self._job.scope.cancel_called or late)
 
     def _seconds_left(self) -> float:
-        deadline = self._spec.deadline
-        return math.inf if deadline is None else (deadline - datetime.now(UTC)).total_seconds()
+        if self._deadline is None:
+            return math.inf
+        return (self._deadline - datetime.now(UTC)).total_seconds()
 
     def _failed(self, error: ImageError, *, late: bool = False) -> AttemptOutcome:
         if isinstance(error, ProviderError):
             error.charged = self._cost
+        elif self._cost:
+            error.args = (f"{error} {usd(self._cost)} was charged.", *error.args[1:])
+        if self._remark:
+            error.args = (f"{error} ({self._remark})", *error.args[1:])
         return outcomes.failed_attempt(self._route, error, self._cost, self._started, late=late)
 
 

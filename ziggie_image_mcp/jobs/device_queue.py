@@ -7,18 +7,23 @@ by `choose`: the model that is loaded goes first, until others have waited long 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import anyio
 
+from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.jobs.leases import Leases
+from ziggie_image_mcp.jobs.retry import until_stored
 from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
+from ziggie_image_mcp.provider.addresses import names_this_machine
 from ziggie_image_mcp.routing.types import Candidate, QueueStatus
 from ziggie_image_mcp.storage.database import Database
 
@@ -32,6 +37,8 @@ PRESSURE_PER_JOB = 10.0
 """What a waiting job weighs, in seconds of waiting (SwarmUI's rule, reference/policy.md 2.4)."""
 
 _MICROSECONDS = 1_000_000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +60,16 @@ class QueueEntry:
     cancel: bool
     fraction: float
     message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrance:
+    """What is known of a job that enters the queue."""
+
+    recoveries: int
+    """How often it was taken up before, because its process had died."""
+    cancelled: bool
+    """Somebody asked to stop it, whoever ran it then."""
 
 
 def utc_now() -> datetime:
@@ -80,17 +97,27 @@ class DeviceQueue:
         running: RunningJobs,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        self.trouble: str | None = None
+        """Why it is not known who waits for which device; None while it is."""
         self._clock = clock
         self._rows = rows
         self._leases = leases
         self._running = running
         self._used = False
+        self._owed: dict[str, Callable[[str], Awaitable[object]]] = {}
 
-    async def enter(self, job_id: str, priority: int) -> int:
-        """This process runs the job; the entry that a dead process left is taken over.
+    @property
+    def held(self) -> str | None:
+        """Why the database is being waited for just now: another process holds it."""
+        return self._rows.held
 
-        How often the job was taken up before, because its process had died.
-        """
+    @property
+    def owes(self) -> bool:
+        """Whether a job that has gone on could not be taken out, as the database was down."""
+        return bool(self._owed)
+
+    async def enter(self, job_id: str, priority: int) -> Entrance:
+        """This process runs the job; the entry that a dead process left is taken over."""
         entry = {
             "executor": self._leases.owner,
             "device": "",
@@ -106,11 +133,16 @@ class DeviceQueue:
         }
         self._used = True
 
-        def work(tables: Tables) -> int:
-            tables.put_entry(job_id, **entry)
-            return tables.recoveries(job_id)
+        def work(tables: Tables) -> Entrance:
+            cancelled = job_id in tables.cancels([job_id])
+            tables.put_entry(job_id, **entry | {"cancel": cancelled})
+            return Entrance(recoveries=tables.recoveries(job_id), cancelled=cancelled)
 
         return await self._rows.write(work)
+
+    async def was_taken_up(self, job_id: str) -> bool:
+        """Whether a process that worked on the job died."""
+        return await self._rows.read(lambda tables: tables.recoveries(job_id) > 0)
 
     async def count_recoveries(self, job_ids: Sequence[str]) -> None:
         """These jobs are taken up again because the process that worked on them died."""
@@ -123,14 +155,18 @@ class DeviceQueue:
 
     @asynccontextmanager
     async def acquire(self, job: RunningJob, route: Candidate) -> AsyncGenerator[None]:
-        """Wait for the route's device, and keep it for the time of the block."""
+        """Wait for the route's device, and keep it for the time of the block.
+
+        A database that is down delays the job; what was made on the device is not lost by it.
+        """
         if not route.model.device:
             yield
             return
         job.device, job.granted = everywhere(route.model.device), anyio.Event()
         try:
             seconds = route.seconds - route.wait_seconds
-            if not await self.enqueue(job.id, job.device, route.model.id, seconds):
+            enqueue = partial(self.enqueue, job.id, job.device, route.model.id, seconds)
+            if not await until_stored(enqueue, job):
                 job.report(0.0, f"waiting for {route.model.device}")
                 await job.granted.wait()
             job.device = ""
@@ -138,7 +174,7 @@ class DeviceQueue:
         finally:
             job.device = ""
             with anyio.CancelScope(shield=True):
-                self.wake(await self.release(job.id))
+                await self._or_later(job.id, self._release_and_wake)
 
     def wake(self, job_id: str | None) -> None:
         """Tell a job of this process that the device is its own; others see it in their entries."""
@@ -148,6 +184,7 @@ class DeviceQueue:
     async def enqueue(self, job_id: str, device: str, model: str, seconds: float) -> bool:
         """Wait for a device; True where it was free and the job may run at once."""
         owner = self._leases.owner
+        self._owed.pop(job_id, None)
 
         def work(tables: Tables) -> bool:
             tables.change_entry(
@@ -174,8 +211,32 @@ class DeviceQueue:
 
         return await self._rows.write(work)
 
+    async def _release_and_wake(self, job_id: str) -> None:
+        self.wake(await self.release(job_id))
+
     async def leave(self, job_id: str) -> None:
-        """The job has ended."""
+        """The job has ended. Where the database is down, it leaves when it is up again."""
+        await self._or_later(job_id, self._leave)
+
+    async def catch_up(self) -> None:
+        """Do what a database that was down did not take.
+
+        Raises:
+            StorageError: It still is.
+        """
+        for job_id, work in list(self._owed.items()):
+            await work(job_id)
+            if self._owed.get(job_id) == work:
+                del self._owed[job_id]
+
+    async def _or_later(self, job_id: str, work: Callable[[str], Awaitable[object]]) -> None:
+        try:
+            await work(job_id)
+        except StorageError as e:
+            _log.warning("Job %s leaves its device's queue later: %s", job_id, e)
+            self._owed[job_id] = work
+
+    async def _leave(self, job_id: str) -> None:
         owner = self._leases.owner
 
         def work(tables: Tables) -> None:
@@ -194,9 +255,20 @@ class DeviceQueue:
             )
         )
 
-    async def cancel(self, job_id: str) -> bool:
-        """Ask the process that runs the job to stop it; False where none does."""
-        return await self._rows.write(lambda tables: tables.change_entry(job_id, cancel=True))
+    async def cancel(self, job_id: str) -> str:
+        """Have the job stopped by whoever runs it, now or later; who runs it, or nobody."""
+
+        def work(tables: Tables) -> str:
+            tables.put_cancel(job_id)
+            tables.change_entry(job_id, cancel=True)
+            entries = tables.entries(job_id=job_id)
+            return str(entries[0]["executor"]) if entries else ""
+
+        return await self._rows.write(work)
+
+    async def cancelled(self, job_ids: Sequence[str]) -> set[str]:
+        """Which of these jobs are to stop."""
+        return await self._rows.read(lambda tables: tables.cancels(job_ids))
 
     async def find(self, job_id: str) -> QueueEntry | None:
         """One job's entry."""
@@ -213,13 +285,22 @@ class DeviceQueue:
         return [QueueEntry(**entry) for entry in entries]
 
     async def statuses(self) -> Mapping[str, QueueStatus]:
-        """Who waits for which device of this host. Empty before this process had a job."""
+        """Who waits for which device of this host.
+
+        Empty before this process had a job, and where the database is down, as `trouble` says: a
+        job that waits a little longer than expected is better than none.
+        """
         if not self._used:
             return {}
         own = f"{socket.gethostname()}/"
-        by_device_everywhere = await self._rows.read(
-            lambda tables: _statuses(tables, self._clock())
-        )
+        try:
+            by_device_everywhere = await self._rows.read(
+                lambda tables: _statuses(tables, self._clock())
+            )
+        except StorageError as e:
+            self.trouble = f"How many jobs wait for each device is not known: {e}"
+            return {}
+        self.trouble = None
         local = (
             (device.removeprefix(own), status) for device, status in by_device_everywhere.items()
         )
@@ -243,6 +324,10 @@ class DeviceQueue:
             return known or (job_id, fingerprint)
 
         return await self._rows.write(work)
+
+    async def forget_jobs(self, job_ids: Sequence[str]) -> None:
+        """Forget what was asked of jobs that are forgotten themselves."""
+        await self._rows.write(lambda tables: tables.drop_cancels(job_ids))
 
     async def forget_requests(self, before: datetime) -> int:
         """Forget older request_ids; how many there were."""
@@ -324,9 +409,10 @@ def everywhere(device: str) -> str:
     name = urlsplit(device).hostname if "://" in device else None
     if name is not None:
         with suppress(ValueError):
-            if not ipaddress.ip_address(name).is_loopback:
+            ipaddress.ip_address(name)
+            if not names_this_machine(name):
                 return device
-        if name != "localhost" and not name[:1].isdigit() and ":" not in name:
+        if not names_this_machine(name) and not name[:1].isdigit() and ":" not in name:
             return device
     return f"{socket.gethostname()}/{device}"
 

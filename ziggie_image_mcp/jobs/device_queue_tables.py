@@ -87,6 +87,13 @@ _remote_jobs = sa.Table(
     sa.Column("remote_id", sa.Text, nullable=False),
 )
 
+_cancels = sa.Table(
+    "jobs_3_cancels",
+    _metadata,
+    sa.Column("job_id", sa.Text, primary_key=True),
+)
+"""The jobs that somebody asked to stop: unlike an entry's flag it outlives who runs them."""
+
 
 class Tables(TableRows):
     """Who waits for what, inside one transaction. It decides nothing."""
@@ -180,6 +187,22 @@ class Tables(TableRows):
     def drop_remote_jobs(self, job_ids: Collection[str]) -> None:
         """Forget what engines do for these jobs."""
         self._connection.execute(_remote_jobs.delete().where(_remote_jobs.c.job_id.in_(job_ids)))
+
+    def put_cancel(self, job_id: str) -> None:
+        """Write down that a job is to stop, whoever runs it."""
+        self._put(_cancels, {"job_id": job_id})
+
+    def cancels(self, job_ids: Collection[str]) -> set[str]:
+        """Which of these jobs are to stop."""
+        flagged = sa.select(_entries.c.job_id).where(
+            _entries.c.job_id.in_(job_ids), _entries.c.cancel
+        )  # as version 2 says it
+        asked = sa.select(_cancels.c.job_id).where(_cancels.c.job_id.in_(job_ids))
+        return set(self._connection.execute(asked.union(flagged)).scalars())
+
+    def drop_cancels(self, job_ids: Collection[str]) -> None:
+        """Forget that these jobs were to stop."""
+        self._connection.execute(_cancels.delete().where(_cancels.c.job_id.in_(job_ids)))
 
     def translations(self) -> dict[str, tuple[str, int]]:
         """The jobs whose translation was begun: spec and due time by id."""

@@ -12,20 +12,26 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 
 from ziggie_image_mcp.billing.money import micro_usd
 from ziggie_image_mcp.errors import (
     ImageError,
+    OutOfMemory,
     OverBudget,
     ProviderError,
+    ProviderUnavailable,
+    StorageError,
 )
 from ziggie_image_mcp.inventory.survey import SurveyCache
-from ziggie_image_mcp.jobs import outcomes, workflow
+from ziggie_image_mcp.inventory.types import Rejection, reason_sentence
+from ziggie_image_mcp.jobs import outcomes, retry, workflow
 from ziggie_image_mcp.jobs.attempt import Attempt, AttemptTools
-from ziggie_image_mcp.jobs.errors import GenerationFailed, JobCancelled, JobLost, JobMoved
+from ziggie_image_mcp.jobs.errors import GenerationFailed, JobLost, JobMoved
 from ziggie_image_mcp.jobs.outcomes import cost_of_attempts
 from ziggie_image_mcp.jobs.records import (
     AttemptOutcome,
@@ -38,11 +44,11 @@ from ziggie_image_mcp.jobs.records import (
     dump,
     load,
 )
-from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
+from ziggie_image_mcp.jobs.running import RunningJob
 from ziggie_image_mcp.jobs.snapshots import Snapshots
 from ziggie_image_mcp.routing import explain, planner
 from ziggie_image_mcp.routing.constraints import constraints_of
-from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.fit import as_large
 from ziggie_image_mcp.routing.types import Candidate, Plan
 
 MAX_ATTEMPTS = 3
@@ -60,7 +66,6 @@ class Executor:
         tools: What attempts work with.
         snapshots: Shows the world to decisions.
         surveys: Expire when an attempt failed, for what it showed may be wrong.
-        running: The jobs of this process.
     """
 
     def __init__(
@@ -68,12 +73,11 @@ class Executor:
         tools: AttemptTools,
         snapshots: Snapshots,
         surveys: SurveyCache,
-        running: RunningJobs,
     ) -> None:
         self._tools = tools
         self._snapshots = snapshots
         self._surveys = surveys
-        self._running = running
+        self._running = tools.running
 
     async def run(self, job_id: str, text: str) -> str:
         """Execute a job, begun here or taken up after a restart; its outcome, for the record.
@@ -82,15 +86,23 @@ class Executor:
             JobMoved: Another process took this one for dead, and has the job.
         """
         await self._end_earlier_run(job_id)
-        job = RunningJob(job_id)
+        await self._tools.refresh()
+        job = RunningJob(job_id, config=self._tools.config)
         self._running[job_id] = job
         queue = self._tools.queue
         try:
             with job.scope:
                 spec = load(JobSpec, text)
-                recoveries = await queue.enter(job_id, spec.priority)
+                entrance = await retry.until_stored(
+                    partial(queue.enter, job_id, spec.priority), job
+                )
+                recoveries = entrance.recoveries
                 job.entered, job.taken_up = True, recoveries > 0
-                if spec.failure is not None:
+                if entrance.cancelled:
+                    stop = partial(self._tools.remote_jobs.stop, [job_id])
+                    await retry.until_stored(stop, job)
+                    job.scope.cancel()
+                elif spec.failure is not None:
                     job.outcome = JobOutcome(failures=(spec.failure,))
                 elif recoveries > MAX_RECOVERIES:
                     message = f"It brought down its process {recoveries} times."
@@ -98,16 +110,23 @@ class Executor:
                 else:
                     job.outcome = await self._execute(spec, job)
             if job.moved:
+                self._running.left_some = True
                 raise JobMoved
             if job.outcome is None:
-                job.outcome = outcomes.failed_outcome(JobCancelled("It was cancelled."))
+                job.outcome = outcomes.cancelled_outcome(sum(job.costs.values()))
             with anyio.CancelScope(shield=True):
                 await queue.leave(job_id)
             self._tools.checkpoint("left the queue")
             return dump(job.outcome)
-        except (JobMoved, ImageError):
+        except JobMoved:
             raise
-        except Exception:  # a bug of ours: the job ends as lost, and its operator sees why
+        except Exception as e:
+            if job.moved:  # the process ends, and what it worked with is closed
+                self._running.left_some = True
+                raise JobMoved from e
+            if isinstance(e, ImageError):
+                raise
+            # A bug of ours: the job ends as lost, and its operator sees why.
             _log.exception("Job %s was lost", job_id)
             raise
         finally:
@@ -136,10 +155,12 @@ class Executor:
             except ImageError as e:
                 failures.append(outcomes.failure(e))
             spent += cost_of_attempts(attempts)
-        if spec.consent is not None:
-            reservations = self._tools.billing.reservations
-            await reservations.release(spec.consent.hold, "it was not needed")
-        return JobOutcome(results=tuple(results), failures=tuple(failures))
+        for quote in filter(None, spec.consents):
+            try:
+                await self._tools.billing.reservations.release(quote.hold, "it was not needed")
+            except StorageError as e:  # what became of the job matters more
+                _log.warning("The hold %s stays, as %s", quote.hold, e)
+        return JobOutcome(results=tuple(results), failures=tuple(failures), cost_micro_usd=spent)
 
     async def _request(
         self,
@@ -156,21 +177,31 @@ class Executor:
         A process that takes the job up goes the same way by what is recorded, so nothing here may
         turn on the time, on the config or on what else is there: that belongs into a step.
         """
-        request, started = spec.requests[index], time.monotonic()
+        request, started, entered = spec.requests[index], time.monotonic(), datetime.now(UTC)
         choice = load(
             Choice,
-            await _step(spec, f"choose-{index}", partial(self._choose, spec, request)),
+            await _step(spec, f"choose-{index}", partial(self._choose, spec, index)),
         )
+        if job.taken_up or choice.begun is not None:
+            started -= outcomes.seconds_before(choice.begun or spec.accepted, entered)
         if choice.failure is not None:
             raise outcomes.revived(choice.failure)
         if choice.stored is not None:
             return choice.stored
         limit = None if request.max_cost_usd is None else micro_usd(request.max_cost_usd) - spent
         out_of_reach: set[str] = set()
+        too_large: list[Candidate] = []
+        left_out: list[Rejection] = []
         for place, route in enumerate(choice.routes):
             if route.model.provider in out_of_reach or len(attempts) == MAX_ATTEMPTS:
                 continue
             if not _affordable(spec, limit, cost_of_attempts(attempts), route):
+                continue
+            if reason := next(filter(None, (as_large(route, r) for r in too_large)), None):
+                model = route.model
+                left_out.append(
+                    Rejection(provider=model.provider, model=model.id, reasons=(reason,))
+                )
                 continue
             rest = choice.routes[place + 1 :] if len(attempts) + 1 < MAX_ATTEMPTS else ()
             attempt = Attempt(
@@ -181,9 +212,15 @@ class Executor:
                 number=len(attempts),
                 route=route,
                 others=_is_alternative(route, rest, out_of_reach),
+                objection=partial(self._objection, spec, job, index),
+                last=not any(
+                    r.model.provider not in {*out_of_reach, route.model.provider}
+                    and _affordable(spec, limit, cost_of_attempts(attempts), r)
+                    for r in rest
+                ),
             )
             step = f"attempt-{index}-{len(attempts)}"
-            outcome = load(AttemptOutcome, await _step(spec, step, partial(_record, attempt)))
+            outcome = load(AttemptOutcome, await _step(spec, step, partial(_record, attempt, job)))
             attempts.append(outcome.attempt)
             if outcome.failure is None:
                 return outcomes.result(
@@ -199,24 +236,27 @@ class Executor:
                 break
             if isinstance(error, ProviderError) and error.scope in ("account", "provider"):
                 out_of_reach.add(route.model.provider)
-            if len(choice.routes) == 1:
-                _, money = await self._remaining(spec, request, attempts)
-                if not money:
-                    raise error
+            if isinstance(error, OutOfMemory):
+                too_large.append(route)
             job.report(0.0, f"{route.model.provider} failed ({error.code})")
-        plan, money = await self._remaining(spec, request, attempts)
-        raise GenerationFailed(attempts, plan.rejected, money)
+            if len(choice.routes) == 1:
+                rejected, hint = await self._remaining(spec, index, spent, attempts)
+                raise GenerationFailed(attempts, rejected, hint) if hint else error
+        rejected, hint = await self._remaining(spec, index, spent, attempts)
+        raise GenerationFailed(attempts, (*left_out, *rejected), hint)
 
-    async def _choose(self, spec: JobSpec, request: ImageRequest) -> str:
+    async def _choose(self, spec: JobSpec, index: int) -> str:
+        request, begun = spec.requests[index], datetime.now(UTC)
         try:
             routes = spec.routes
             if not routes or spec.constraints != constraints_of(self._tools.config):
                 context = await self._snapshots.take(
-                    request, constraints=spec.constraints, consent=spec.consent
+                    request, constraints=spec.constraints, consent=spec.consent(index)
                 )
                 plan = planner.plan(context)
-                if not plan.candidates:
-                    raise explain.nothing_open(context, plan)
+                closed = explain.nothing_open([(context, plan)])
+                if closed is not None:
+                    raise closed
                 routes = worth_trying(plan)
         except ImageError as e:
             return dump(Choice(failure=outcomes.failure(e)))
@@ -224,21 +264,52 @@ class Executor:
         stored = None if spec.routes else await self._tools.cache.find(request, routes[0])
         seed = secrets.randbits(32) if request.seed is None else request.seed
         chosen = tuple(replace(r, request=replace(r.request, seed=seed)) for r in routes)
-        return dump(Choice(routes=chosen, stored=stored))
+        return dump(Choice(routes=chosen, stored=stored, begun=begun))
+
+    async def _objection(
+        self, spec: JobSpec, job: RunningJob, index: int, route: Candidate
+    ) -> ImageError | None:
+        """Why a route that was chosen by other settings may not be taken by those of now."""
+        await self._tools.refresh()
+        config, name = self._tools.config, route.model.provider
+        if config is job.config and constraints_of(config) == spec.constraints:
+            return None
+        context = await self._snapshots.take(
+            spec.requests[index], constraints=spec.constraints, consent=spec.consent(index)
+        )
+        plan = planner.plan(context)
+        now = [
+            c for c in plan.candidates if (c.model.provider, c.model.id) == (name, route.model.id)
+        ]
+        if any(c.cost_micro_usd <= route.cost_micro_usd for c in now):
+            return None
+        reasons = [
+            reason_sentence(reason)
+            for rejection in plan.rejected
+            if rejection.provider == name and rejection.model in (None, route.model.id)
+            for reason in rejection.reasons
+        ]
+        why = " ".join(reasons) or ("it costs more" if now else "it is gone from there")
+        message = f"the settings were changed, and do not allow it any more: {why}"
+        return ProviderUnavailable(name, message, scope="request")
 
     async def _remaining(
-        self, spec: JobSpec, request: ImageRequest, attempts: Sequence[AttemptRecord]
-    ) -> tuple[Plan, str]:
-        """Why the others were left out, and what money could still do."""
+        self, spec: JobSpec, index: int, spent: int, attempts: Sequence[AttemptRecord]
+    ) -> tuple[tuple[Rejection, ...], str]:
+        """Why the others were left out, and what money could still do after `spent` before.
+
+        What failed before matters more than that this cannot be told: then only that is said.
+        """
         try:
             context = await self._snapshots.take(
-                request, constraints=spec.constraints, consent=spec.consent
+                spec.requests[index], constraints=spec.constraints, consent=spec.consent(index)
             )
-        except ImageError:  # what failed before matters more
-            return Plan(candidates=(), rejected=()), ""
-        plan = planner.plan(context)
+            plan = planner.plan(context)
+        except ImageError as e:
+            return (), f"Why other routes were left out cannot be told: {e}"
         attempted = {(a.provider, a.model) for a in attempts}
-        return plan, explain.explain_money(context, plan, attempted, cost_of_attempts(attempts))
+        spent += cost_of_attempts(attempts)
+        return plan.rejected, explain.explain_money(context, plan, attempted, spent)
 
 
 async def _step(spec: JobSpec, name: str, work: Callable[[], Awaitable[str]]) -> str:
@@ -249,8 +320,12 @@ async def _step(spec: JobSpec, name: str, work: Callable[[], Awaitable[str]]) ->
     return await workflow.step(name, work)
 
 
-async def _record(attempt: Attempt) -> str:
-    return dump(await attempt.run())
+async def _record(attempt: Attempt, job: RunningJob) -> str:
+    outcome = await attempt.run()
+    if job.moved:  # what came of it here is not what comes of it
+        job.scope.cancel()
+        await anyio.lowlevel.checkpoint()
+    return dump(outcome)
 
 
 def _affordable(spec: JobSpec, limit: int | None, spent: int, route: Candidate) -> bool:

@@ -10,6 +10,7 @@ each other, every process also writes a heartbeat into it.
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import socket
 import uuid
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 DEAD_AFTER = timedelta(seconds=7)
 """A process on another host that was silent for so long is dead: its jobs move within ten seconds.
 Those of this host are seen to be dead by their locks, at once."""
+
+_log = logging.getLogger(__name__)
 
 _CLAIMED = "!claimed"
 _MARK = "3-"
@@ -194,9 +197,13 @@ class Leases:
         """Give the lease back. The name stays where there is something left to be taken up."""
         held, self._held = self._held, None
         if held is not None:
-            if not leaves_jobs:
-                _name_file(self._folder, held.number).unlink(missing_ok=True)
-            held.lock.release()
+            try:
+                if not leaves_jobs:
+                    _name_file(self._folder, held.number).unlink(missing_ok=True)
+            except OSError as e:  # whoever comes next finds a dead process without jobs
+                _log.warning("%s cannot be written: %s", self._folder, e.strerror or e)
+            finally:
+                held.lock.release()
 
 
 def orphans(folder: Path) -> list[str]:
@@ -236,7 +243,8 @@ def _take(folder: Path) -> _Held:
             name.write_text(owner, encoding="utf-8")
             return _Held(number, lock, owner)
     except OSError as e:
-        raise StorageError(f"{folder} cannot be written: {e.strerror or e}.") from e
+        fix = "Make it writable, and see that its disk has room."
+        raise StorageError(f"{folder} cannot be written: {e.strerror or e}. {fix}") from e
     raise AssertionError("count() has no end")
 
 
@@ -300,7 +308,10 @@ def _acquired(folder: Path, number: int) -> FileLock | None:
 
 
 def _is_free(folder: Path, number: int) -> bool:
-    lock = _acquired(folder, number)
+    try:
+        lock = _acquired(folder, number)
+    except OSError:  # read-only, or no folder: nothing of the dead could be taken up here
+        return False
     if lock is None:
         return False
     lock.release()

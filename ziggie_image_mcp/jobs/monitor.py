@@ -13,7 +13,7 @@ import anyio
 from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.leases import Leases, version_of
 from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
-from ziggie_image_mcp.jobs.running import RunningJobs
+from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
 from ziggie_image_mcp.jobs.upgrade import OLD_VERSIONS, Upgrade
 from ziggie_image_mcp.jobs.workflow import VERSION, State, Workflow
 
@@ -22,6 +22,8 @@ TICK_SECONDS = 0.25
 
 HEARTBEAT_SECONDS = 1.0
 CLEAN_SECONDS = 24 * 3600.0
+WARN_SECONDS, MAX_WARN_SECONDS = 5.0, 3600.0
+"""Between two warnings of the same trouble, at first and at most."""
 
 _ENDED: tuple[State, ...] = ("ended", "cancelled", "broken")
 
@@ -57,9 +59,11 @@ class Monitor:
         self._running = running
         self._upgrade = upgrade
         self._remote_jobs = remote_jobs
-        self._keep = keep
+        self.keep = keep
         self._task: asyncio.Task[None] | None = None
         self._reported: dict[str, tuple[float, str]] = {}
+        self._quiet_until = -math.inf
+        self._quiet = WARN_SECONDS
 
     def start(self) -> None:
         """Begin, once the jobs are open."""
@@ -84,6 +88,7 @@ class Monitor:
         old = [job.id for job in await self._workflow.select(states=_ENDED, before=before)]
         if old:
             await self._workflow.delete(old)
+            await self._queue.forget_jobs(old)
         await self._queue.forget_requests(before)
         return len(old)
 
@@ -92,7 +97,7 @@ class Monitor:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
-                if self._running:
+                if self._running or self._queue.owes:
                     await self._look()
                 if anyio.current_time() - heartbeat >= HEARTBEAT_SECONDS:
                     heartbeat = anyio.current_time()
@@ -100,19 +105,28 @@ class Monitor:
                     await self._recover()
                 if anyio.current_time() - cleaned >= CLEAN_SECONDS:
                     cleaned = anyio.current_time()
-                    await self.clean(datetime.now(UTC) - self._keep)
+                    await self.clean(datetime.now(UTC) - self.keep)
             except Exception as e:  # one failed look must not end all later ones
-                _log.warning("The jobs could not be looked after: %s", e)
+                self._warn(e)
+
+    def _warn(self, error: Exception) -> None:
+        """Tell the operator, and less and less often as long as it lasts."""
+        now = anyio.current_time()
+        if now < self._quiet_until:
+            return
+        lasts = now < self._quiet_until + 2 * self._quiet
+        self._quiet = min(4 * self._quiet, MAX_WARN_SECONDS) if lasts else WARN_SECONDS
+        self._quiet_until = now + self._quiet
+        _log.warning("The jobs could not be looked after: %s", error)
 
     async def _look(self) -> None:
         """Read the entries of the running jobs, and write down how far they are."""
+        await self._queue.catch_up()
         entered = [job for job in self._running.values() if job.entered]
         entries = {entry.job_id: entry for entry in await self._queue.own_entries()}
         for job in entered:
             if job.outcome is None and job.id not in entries:
-                _log.warning("Job %s was taken up by another process", job.id)
-                job.moved = True
-                job.scope.cancel()
+                await self._drop(job)
             elif job.id in entries and entries[job.id].cancel:
                 job.scope.cancel()
             elif job.id in entries and entries[job.id].state == "running":
@@ -126,6 +140,17 @@ class Monitor:
                 await self._queue.report(job.id, *state)
         for job_id in [known for known in self._reported if known not in self._running]:
             del self._reported[job_id]
+
+    async def _drop(self, job: RunningJob) -> None:
+        """Leave a job to whoever has it now; where somebody deleted the queue, it begins again."""
+        record = await self._workflow.get(job.id)
+        job.moved = True
+        job.scope.cancel()
+        if record is not None and (record.state, record.owner) == ("running", self._leases.owner):
+            _log.warning("Job %s lost its place in the queue, and begins again", job.id)
+            await self._workflow.resume([job.id])
+        else:
+            _log.warning("Job %s was taken up by another process", job.id)
 
     async def _recover(self) -> None:
         """Take up the jobs of processes that are no more."""
@@ -146,7 +171,8 @@ class Monitor:
         records = await self._workflow.select(states=["running"], owner=owner)
         job_ids = [record.id for record in records if record.version == VERSION]
         entries = {entry.job_id: entry for entry in await self._queue.entries_of(owner)}
-        cancelled = [i for i in job_ids if i in entries and entries[i].cancel]
+        flags = await self._queue.cancelled(job_ids)
+        cancelled = [i for i in job_ids if i in flags]
         for job_id in cancelled:  # asked for while the process was dead
             await self._workflow.cancel(job_id)
         await self._remote_jobs.stop(cancelled)

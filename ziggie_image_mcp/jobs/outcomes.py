@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
+from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.errors import ImageError, InvalidRequest, ProviderError, known_class
-from ziggie_image_mcp.jobs.errors import GenerationFailed
+from ziggie_image_mcp.jobs.errors import GenerationFailed, JobCancelled
 from ziggie_image_mcp.jobs.records import (
     AttemptOutcome,
     AttemptRecord,
@@ -24,6 +26,11 @@ from ziggie_image_mcp.storage.types import StoredImage
 def cost_of_attempts(attempts: Sequence[AttemptRecord]) -> int:
     """What these attempts cost together, 1e-6 USD."""
     return sum(a.cost_micro_usd for a in attempts)
+
+
+def seconds_before(begun: datetime, now: datetime) -> float:
+    """How long other processes had a request before this one took it up, whatever clocks say."""
+    return max(0.0, (now - begun).total_seconds())
 
 
 def failed_attempt(
@@ -103,7 +110,7 @@ def failure(error: ImageError) -> Failure:
             record,
             provider=error.provider,
             fallback=error.fallback,
-            charged=error.charged,
+            charged=error.charged if isinstance(error.charged, int) else None,
             retry_after=error.retry_after,
             scope=error.scope,
         )
@@ -119,6 +126,26 @@ def failure(error: ImageError) -> Failure:
 def failed_outcome(error: ImageError) -> JobOutcome:
     """The outcome of a job that came to nothing."""
     return JobOutcome(failures=(failure(error),))
+
+
+def cancelled_outcome(cost: int) -> JobOutcome:
+    """The outcome of a job that somebody cancelled, which had cost so much, 1e-6 USD."""
+    message = "It was cancelled."
+    if cost:
+        message += f" {usd(cost)} counts as spent: it was sent, and may be charged."
+    return replace(failed_outcome(JobCancelled(message)), cost_micro_usd=cost)
+
+
+def error_of(outcome: JobOutcome) -> ImageError:
+    """The error of a job that made nothing: the first one, and what all of them cost."""
+    error = revived(outcome.failures[0])
+    others, lines, spent = len(outcome.failures) - 1, [str(error)], usd(outcome.cost_micro_usd)
+    if others:
+        lines.append(f"{others} more of this call failed.")
+    if outcome.cost_micro_usd and (others or spent not in lines[0]):
+        lines.append(f"{spent} was spent{' in all' if others else ''}.")
+    error.args = ("\n".join(lines), *error.args[1:])
+    return error
 
 
 def revived(failure: Failure) -> ImageError:

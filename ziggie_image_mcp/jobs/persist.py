@@ -12,6 +12,8 @@ import anyio.to_thread
 
 from ziggie_image_mcp.assets.region import put_back
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
+from ziggie_image_mcp.jobs.owners import mark_of_job
+from ziggie_image_mcp.provider.bounds import most_pixels
 from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.nouns import Generation, Model, options_of
 from ziggie_image_mcp.provider.pictures import is_transparent
@@ -21,6 +23,7 @@ from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.input_images import opened
+from ziggie_image_mcp.storage.picture_ids import picture_id
 from ziggie_image_mcp.storage.types import Recipe, StoredImage
 
 if TYPE_CHECKING:
@@ -92,9 +95,10 @@ async def persist(
             recipe,
             format=kind,
             hint=request.file_name,
-            image_id=_image_id(name, i, day),
+            image_id=_image_id(name, i, day, mark_of_job(name)),
             finish=finish,
             lossless=bool(sent.mask_id),
+            max_pixels=most_pixels(sent),
         )
         images.append(await anyio.to_thread.run_sync(save))
     return images, tuple(dict.fromkeys(notes))
@@ -158,19 +162,28 @@ async def find_persisted(
     artifacts: ArtifactStore, name: str, day: date, route: Candidate
 ) -> list[StoredImage] | None:
     """The pictures that an earlier process saved for this attempt, when all are there."""
+    for owner in dict.fromkeys((mark_of_job(name), "")):  # earlier versions wrote no mark
+        images = await _persisted(artifacts, name, day, route, owner)
+        if images is not None:
+            return images
+    return None
+
+
+async def _persisted(
+    artifacts: ArtifactStore, name: str, day: date, route: Candidate, owner: str
+) -> list[StoredImage] | None:
     images: list[StoredImage] = []
     for i in range(route.request.num_images):
         honoured = "seed" in options_of(route.model, route.request.task)
         seed = (route.request.seed + i) % 2**32 if honoured else None
         try:
-            find = partial(artifacts.stored, _image_id(name, i, day), seed)
+            find = partial(artifacts.stored, _image_id(name, i, day, owner), seed)
             images.append(await anyio.to_thread.run_sync(find))
         except (StorageError, InvalidOutput):
             return None
     return images
 
 
-def _image_id(name: str, index: int, day: date) -> str:
+def _image_id(name: str, index: int, day: date, owner: str) -> str:
     """The same for the same picture of the same attempt, in whatever process."""
-    token = hashlib.sha256(f"{name}.{index}".encode()).hexdigest()[:16]
-    return f"{day:%Y%m%d}-{token}"
+    return picture_id(day, hashlib.sha256(f"{name}.{index}".encode()).hexdigest()[:16], owner)

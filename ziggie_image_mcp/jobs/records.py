@@ -99,8 +99,8 @@ class JobSpec:
     """UTC; None where it may wait without end."""
     routes: tuple[Candidate, ...] = ()
     """As chosen for the one request when it was accepted; empty: chosen when it runs."""
-    consent: Quote | None = None
-    """What a person agreed to."""
+    consents: tuple[Quote | None, ...] = ()
+    """What is set aside for each request, as agreed to; empty where nothing is."""
     group: str = ""
     """How the ids of the jobs begin that share a budget; empty for a job of its own."""
     group_micro_usd: int | None = None
@@ -112,6 +112,10 @@ class JobSpec:
     """Steps that an earlier version had recorded: name and record, in the form of this version."""
     version: int = RECORD_VERSION
 
+    def consent(self, index: int) -> Quote | None:
+        """What is set aside for one of its requests."""
+        return self.consents[index] if self.consents else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -121,6 +125,8 @@ class Choice:
     stored: Result | None = None
     """What was made before of this very request."""
     failure: Failure | None = None
+    begun: datetime | None = None
+    """UTC, by the process that chose; None in what earlier versions recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +147,8 @@ class JobOutcome:
 
     results: tuple[Result, ...] = ()
     failures: tuple[Failure, ...] = ()
+    cost_micro_usd: int = 0
+    """All that was spent, also on what failed; a result's own cost is part of it."""
 
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "unknown"]

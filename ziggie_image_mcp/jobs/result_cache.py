@@ -56,8 +56,8 @@ class ResultCache:
         rows = Database(database, _schema, "result cache in", lock_timeout=lock_timeout)
         self._rows = LossyDatabase(rows, "Results are not looked up just now")
         self._artifacts = artifacts
-        self._format: OutputFormat = format
-        self._enabled = enabled
+        self.format: OutputFormat = format
+        self.enabled = enabled
 
     @property
     def trouble(self) -> str | None:
@@ -66,7 +66,7 @@ class ResultCache:
 
     async def find(self, request: ImageRequest, route: Candidate) -> Result | None:
         """The stored pictures of this very request, where its seed was given and they are there."""
-        if request.seed is None or not self._enabled:
+        if request.seed is None or not self.enabled:
             return None
         started = time.monotonic()
         for key in self._keys(request, route):
@@ -86,7 +86,7 @@ class ResultCache:
         self, request: ImageRequest, route: Candidate, images: Sequence[StoredImage]
     ) -> None:
         """Keep what a request with a given seed led to; what is older than 30 days is forgotten."""
-        if request.seed is None or not self._enabled:
+        if request.seed is None or not self.enabled:
             return
         key, ids, now = (
             self._keys(request, route)[0],
@@ -124,7 +124,7 @@ class ResultCache:
 
     def _keys(self, request: ImageRequest, route: Candidate) -> tuple[str, ...]:
         """The key of this version, and those of earlier ones, which knew no parts of pictures."""
-        model, output_format = route.model, request.output_format or self._format
+        model, output_format = route.model, request.output_format or self.format
         identity = f"{model.memory.vram_bytes}/{model.memory.ram_bytes}"
         facts = (route.request, model, output_format, identity)
         beside = _beside(request)
@@ -132,8 +132,8 @@ class ResultCache:
             newest = cache_key(*facts, beside=beside | {"placement": asdict(route.placement)})
             return (newest,)
         newest = cache_key(*facts, beside=beside)
-        if not version_2.knew(route.request):
-            return (newest,)
+        if request.owner or not version_2.knew(route.request):
+            return (newest,)  # earlier versions did not know whose a result was
         older = version_2.cache_key(*facts, beside=beside), version_1.cache_key(*facts)
         return newest, *older
 
@@ -143,7 +143,10 @@ _RESOLVED = frozenset(f.name for f in fields(ProviderRequest)) | {"aspect_ratio"
 
 
 def _beside(request: ImageRequest) -> dict[str, Any]:
-    """What a request asks of its picture that no field of the provider's request says."""
+    """What a request asks of its picture that no field of the provider's request says.
+
+    Whose it is, too: nobody is given another caller's.
+    """
     values = set_fields(request)
     return {k: v for k, v in values.items() if k not in _RESOLVED | STEERING}
 

@@ -6,11 +6,25 @@ at), because the answer depends on money and on what other routes there are.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from ziggie_image_mcp.errors import ImageError, InvalidOutput, ProviderUnavailable, RateLimited
+import anyio
+
+from ziggie_image_mcp.errors import (
+    ImageError,
+    InvalidOutput,
+    ProviderUnavailable,
+    RateLimited,
+    StorageError,
+)
+from ziggie_image_mcp.jobs.running import RunningJob
+
+T = TypeVar("T")
 
 SOON_SECONDS = 2.0
 """So long it pays to wait although another route is open."""
@@ -21,6 +35,31 @@ AGAIN_SECONDS = 0.3
 MAX_WAITS = 2
 SHARE, AT_LEAST = 0.2, 3
 """Retries may be this share of the calls under way, and so many in any case (Envoy's defaults)."""
+
+STORE_SECONDS, MAX_STORE_SECONDS = 0.1, 10.0
+"""Before a database that was down is asked again, at first and at most."""
+
+HELD_SECONDS = 0.5
+"""After so long a job says that it waits for a database."""
+
+_log = logging.getLogger(__name__)
+
+
+async def until_stored(work: Callable[[], Awaitable[T]], job: RunningJob) -> T:
+    """Do what an accepted job needs of a database, which delays the job as long as it is down."""
+    wait = STORE_SECONDS
+    while True:
+        held = "waiting for the jobs' database, which another process may hold"
+        late = asyncio.get_running_loop().call_later(HELD_SECONDS, job.report, job.fraction, held)
+        try:
+            return await work()
+        except StorageError as e:
+            _log.warning("Job %s waits: %s", job.id, e)
+            job.report(job.fraction, f"waiting: {e}")
+        finally:
+            late.cancel()
+        await anyio.sleep(wait)
+        wait = min(2 * wait, MAX_STORE_SECONDS)
 
 
 def pause(

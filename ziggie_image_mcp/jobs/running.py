@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import anyio
 
+from ziggie_image_mcp.billing.charge import Charge
+from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.jobs.records import JobOutcome
 
 
@@ -27,12 +30,35 @@ class RunningJob:
     taken_up: bool = False
     """A process that died worked on it before."""
     moved: bool = False
-    """Another process took this one for dead, and took the job up."""
+    """Another process has taken the job up, or will: this one ends, or was taken for dead."""
+    charge: Charge | None = None
+    """The call that it makes now, where that costs money."""
+    config: Config | None = None
+    """The settings by which its routes were chosen."""
+    costs: dict[str, int] = field(default_factory=dict[str, int])
+    """What its attempts of this process cost, 1e-6 USD, by their names."""
     device: str = ""
     """For which it waits, by its name among all hosts."""
     fraction: float = 0.0
     message: str = ""
     outcome: JobOutcome | None = None
+
+    @property
+    def is_paying(self) -> bool:
+        """Whether a call was sent that is paid for, and whose answer has not come."""
+        return self.charge is not None and self.charge.sent
+
+    @property
+    def can_be_fetched(self) -> bool:
+        """Whether another process can get that answer too."""
+        return self.charge is not None and bool(self.charge.remote_id)
+
+    async def leave_to_others(self) -> NoReturn:
+        """Stop here, and record nothing: another process goes on where it stands."""
+        self.moved = True
+        self.scope.cancel()
+        while True:
+            await anyio.sleep_forever()  # until the scope ends it
 
     def report(self, fraction: float, message: str) -> None:
         """Wake those that wait in this process."""
@@ -41,5 +67,10 @@ class RunningJob:
         self.changed = anyio.Event()
 
 
-RunningJobs = dict[str, RunningJob]
-"""By id."""
+class RunningJobs(dict[str, RunningJob]):
+    """By id."""
+
+    leaving = False
+    """The process is to end: it sends nothing more that costs money."""
+    left_some = False
+    """It has left a job to others."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections import deque
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import anyio
 
 from ziggie_image_mcp.errors import InvalidRequest, OutcomeUnknown, StorageError
+from ziggie_image_mcp.jobs.database import LOCK_SECONDS
 from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.errors import JobCancelled, JobLost
 from ziggie_image_mcp.jobs.leases import Leases
@@ -25,7 +29,7 @@ from ziggie_image_mcp.jobs.records import (
     dump,
 )
 from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
-from ziggie_image_mcp.jobs.running import RunningJobs
+from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
 from ziggie_image_mcp.jobs.upgrade import read_outcome, read_spec
 from ziggie_image_mcp.jobs.workflow import Role, State, Workflow, WorkflowRecord
 from ziggie_image_mcp.provider.nouns import Progress
@@ -34,6 +38,21 @@ SOON_SECONDS = 0.005
 LOOK_SECONDS = 0.3
 """How often the database is asked about a job that does not run here: soon, then less and less
 often. It may be about to begin, or its end about to be written down."""
+
+DIED = "its process died; the next one takes it up"
+LATE_SECONDS = 0.7
+"""So long a look may take after the time to wait is over."""
+
+CANCEL_SECONDS = 5.0
+"""How long the record of a job that is stopped may take: what stops it is written down before."""
+
+CLOSE_SECONDS = 3.0
+LAST_JOBS = 1000
+
+T = TypeVar("T")
+
+LEAVING_SECONDS = 0.05
+"""A process that loses its client cancels the calls and learns that it is to end in any order."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,16 +95,39 @@ class Scheduler:
         self._role = role
         self._opening = anyio.Lock()
         self._opened = False
+        self.stuck = False
+        """Threads could not be ended, because another process holds the database."""
+        self._accepted: deque[str] = deque(maxlen=LAST_JOBS)
+        """The last jobs that this process took on."""
+        self._withdrawn: set[asyncio.Task[None]] = set()
 
     @property
     def busy(self) -> bool:
         """Whether a job runs here."""
         return bool(self._running)
 
+    def leave(self) -> None:
+        """This process is to end: it sends nothing more that costs money."""
+        self._running.leaving = True
+
+    def freeze(self) -> None:
+        """The process ends now: what its jobs come to from here on is not recorded."""
+        for job in self._running.values():
+            job.moved = True
+
+    def paying(self) -> list[RunningJob]:
+        """The jobs of this process that wait for an answer that is paid for."""
+        return [job for job in self._running.values() if job.is_paying]
+
     @property
     def leaves_work(self) -> bool:
         """Whether other processes execute the jobs, who may have other models than are here."""
         return not self._role.runs
+
+    @property
+    def trouble(self) -> str | None:
+        """What is not known of the devices' queues just now, and why."""
+        return self._queue.trouble
 
     async def open(self) -> None:
         """Start what keeps the jobs, at the first use.
@@ -94,24 +136,36 @@ class Scheduler:
             StorageError: The database or the lock files cannot be used.
         """
         async with self._opening:
+            if self._opened and not self._running and self._workflow.database.lost:
+                _log.warning("The jobs' database was deleted, and is made anew")
+                await self._close()
             if not self._opened:
-                await self._leases.acquire()
-                await self._leases.heartbeat()
-                try:
-                    await self._workflow.open()
-                except StorageError:
-                    raise
-                except Exception as e:  # whatever else its database driver raises
-                    raise StorageError(f"The jobs' database cannot be used: {e}") from e
-                self._opened = True
-                self._monitor.start()
+                with anyio.CancelScope(shield=True):  # what is half open cannot be opened again
+                    await self._open()
+
+    async def _open(self) -> None:
+        await self._leases.acquire()
+        await self._leases.heartbeat()
+        try:
+            await self._workflow.open()
+        except StorageError:
+            raise
+        except Exception as e:  # whatever else its database driver raises
+            raise StorageError(f"The jobs' database cannot be used: {e}") from e
+        self._opened = True
+        self._monitor.start()
 
     async def orphaned(self) -> bool:
         """Whether a process of this host died with jobs. Opens nothing."""
         return await self._leases.orphaned()
 
     async def job_of_request(
-        self, caller: str, request_id: str, fingerprints: Collection[str], job_id: str
+        self,
+        caller: str,
+        request_id: str,
+        fingerprints: Collection[str],
+        job_id: str,
+        patience: float = LOCK_SECONDS,
     ) -> str:
         """The id of the job that this caller's request_id stands for: `job_id` if it is new.
 
@@ -119,23 +173,84 @@ class Scheduler:
 
         Raises:
             InvalidRequest: It stands for another request.
-            StorageError: The database cannot be used.
+            StorageError: The database cannot be used within `patience` seconds.
         """
-        await self.open()
         newest = next(iter(fingerprints))
-        known, theirs = await self._queue.job_of_request(caller, request_id, newest, job_id)
+
+        async def ask() -> tuple[str, str]:
+            await self.open()
+            return await self._queue.job_of_request(caller, request_id, newest, job_id)
+
+        known, theirs = await self._within(patience, ask())
         if theirs not in fingerprints:
             fix = "it belongs to another request; give this one an id of its own"
             raise InvalidRequest("request_id", request_id, fix)
         return known
 
-    async def submit(self, spec: JobSpec, *, at: datetime | None = None) -> None:
+    async def submit(
+        self,
+        spec: JobSpec,
+        *,
+        at: datetime | None = None,
+        patience: float = LOCK_SECONDS,
+        known: bool = False,
+    ) -> None:
         """Take a job on: from here on it is not lost. The same id again is the same job.
 
+        A caller that leaves before it was taken on leaves none behind, unless it is `known` to
+        the caller under another name.
+
         Raises:
-            StorageError: The database cannot be used; nothing was begun.
+            StorageError: The database cannot be used within `patience` seconds.
         """
+        await self._within(patience, self._ready())
+        begun = asyncio.get_running_loop().create_task(self._begin(spec, at))
+        try:
+            await self._within(patience, asyncio.shield(begun))
+        except BaseException:
+            if not begun.done():
+                withdrawal = asyncio.create_task(self._withdraw(spec.id, begun, known))
+                self._withdrawn.add(withdrawal)
+                withdrawal.add_done_callback(self._withdrawn.discard)
+            raise
+        self._accepted.append(spec.id)
+
+    async def _ready(self) -> None:
         await self.open()
+        await self._workflow.database.unlocked(writes=True)
+
+    async def _within(self, seconds: float, work: Awaitable[T], *, writes: bool = True) -> T:
+        """What a database answers, which may take longer than so many seconds unless it is held.
+
+        Raises:
+            StorageError: Another process holds it, or it does not answer at all.
+        """
+        scope, end = anyio.CancelScope(), anyio.current_time() + seconds + LOCK_SECONDS
+        task = asyncio.get_running_loop().create_task(_run(work, scope))
+        task.add_done_callback(_heard)
+        try:
+            while True:
+                with anyio.move_on_after(max(0.0, seconds)):
+                    return await asyncio.shield(task)
+                reason = self._queue.held or await self._workflow.database.trouble(writes=writes)
+                if reason is not None:
+                    raise StorageError(reason)
+                if anyio.current_time() > end:
+                    raise StorageError("The jobs' database does not answer: try again.")
+                seconds = LATE_SECONDS
+        finally:
+            scope.cancel()
+
+    async def _withdraw(self, job_id: str, begun: asyncio.Task[None], known: bool) -> None:
+        """Stop a job that was begun after its caller had left; one that is known goes on."""
+        try:
+            await begun
+            if not known:
+                await self.cancel(job_id)
+        except StorageError as e:
+            _log.warning("Job %s was left by its caller: %s", job_id, e)
+
+    async def _begin(self, spec: JobSpec, at: datetime | None) -> None:
         text = dump(spec)
         if self._role.runs and spec.priority == INTERACTIVE and at is None:
             await self._workflow.start(spec.id, text)
@@ -145,13 +260,23 @@ class Scheduler:
 
     async def get(self, job_id: str) -> JobView | None:
         """What is known of a job now; None when there is none."""
-        job = self._running.get(job_id)
-        if job is not None and job.outcome is None:
-            status: JobStatus = "queued" if job.device else "running"
-            return JobView(id=job_id, status=status, fraction=job.fraction, message=job.message)
+        view = self._running_view(job_id)
+        if view is not None:
+            return view
         await self.open()
         record = await self._workflow.get(job_id)
-        return None if record is None else await self._view(record)
+        if record is None:
+            return None
+        return await self._view(record)
+
+    def _running_view(self, job_id: str) -> JobView | None:
+        job = self._running.get(job_id)
+        if job is None and job_id in self._accepted and self._workflow.database.held is not None:
+            return JobView(id=job_id, status="running", message=self._workflow.database.held)
+        if job is None or job.outcome is not None:
+            return None
+        status: JobStatus = "queued" if job.device else "running"
+        return JobView(id=job_id, status=status, fraction=job.fraction, message=job.message)
 
     async def select(self, prefix: str = "", limit: int | None = None) -> list[JobView]:
         """The jobs whose ids begin so, newest first."""
@@ -180,7 +305,9 @@ class Scheduler:
         reported: tuple[float, str] = (-1.0, "")
         pause, ran_here = SOON_SECONDS, False
         while True:
-            view = await self.get(job_id)
+            view = await self._look(job_id, end - anyio.current_time())
+            if view is not None and not view.ended:  # it may have begun here in the meantime
+                view = self._running_view(job_id) or view
             remaining = end - anyio.current_time()
             if view is None or view.ended or remaining <= 0:
                 return view
@@ -201,32 +328,75 @@ class Scheduler:
             else:
                 await anyio.sleep(SOON_SECONDS)
 
+    async def _look(self, job_id: str, seconds: float) -> JobView | None:
+        """What is known of a job, or why that cannot be told of one that was taken on here.
+
+        Raises:
+            StorageError: Nobody here knows whether there is such a job.
+        """
+        try:
+            seconds = max(0.0, seconds) + LATE_SECONDS
+            return await self._within(seconds, self.get(job_id), writes=False)
+        except StorageError as e:
+            if job_id not in self._accepted:
+                raise
+            return JobView(id=job_id, status="running", message=str(e))
+
     async def cancel(self, job_id: str) -> JobView | None:
-        """Stop a job wherever it is, and say what it came to; None when there is none."""
-        await self.open()
+        """Stop a job wherever it is, and say what it came to; None when there is none.
+
+        Raises:
+            StorageError: It could not be written down that it is to stop.
+        """
         job = self._running.get(job_id)
         if job is not None:
             job.scope.cancel()
-        else:
-            view = await self.get(job_id)
-            if view is None or view.ended:
-                return view
-            entry = await self._queue.find(job_id)
-            dead = entry is not None and await self._leases.alive(entry.executor) is False
-            if dead or not await self._queue.cancel(job_id):
-                await self._workflow.cancel(job_id)
-                await self._remote_jobs.stop([job_id])
+        view = await self._look(job_id, CANCEL_SECONDS)
+        if view is None or view.ended:
+            return view
+        # First of all, for it holds whoever takes the job up.
+        owner = await self._within(CANCEL_SECONDS, self._queue.cancel(job_id))
+        if not owner or await self._leases.alive(owner) is False:
+            try:
+                await self._within(CANCEL_SECONDS, self._workflow.cancel(job_id))
+            except StorageError as e:
+                return JobView(id=job_id, status="running", message=f"it stops later: {e}")
+            await self._remote_jobs.stop([job_id])
         return await self.wait(job_id, 10.0, silent)
+
+    async def abandon(self, job_id: str, *, lost: bool = False) -> None:
+        """Its caller left before it was told the job's id: stop it.
+
+        What is paid for is finished where nobody stopped it, but the caller was `lost` to a broken
+        connection, or this process ends.
+
+        Raises:
+            StorageError: The jobs' database cannot be used.
+        """
+        await anyio.sleep(LEAVING_SECONDS)
+        job = self._running.get(job_id)
+        if job is None:
+            if self._running.leaving:
+                return
+        elif job.is_paying and (lost or self._running.leaving):
+            return
+        await self.cancel(job_id)
 
     async def aclose(self) -> None:
         """Leave. Running jobs are dropped as they stand, for another process to take up."""
+        self.freeze()
         async with self._opening:
-            opened, self._opened = self._opened, False
-            await self._monitor.aclose()
-            if opened:
-                await anyio.to_thread.run_sync(self._workflow.close)
-            await self._queue.aclose()
-            self._leases.release(leaves_jobs=bool(self._running))
+            await self._close()
+
+    async def _close(self) -> None:
+        opened, self._opened = self._opened, False
+        await self._monitor.aclose()
+        if opened:
+            with anyio.move_on_after(CLOSE_SECONDS) as scope:  # its threads may wait for a lock
+                await anyio.to_thread.run_sync(self._workflow.close, abandon_on_cancel=True)
+            self.stuck = scope.cancelled_caught
+        await self._queue.aclose()
+        self._leases.release(leaves_jobs=bool(self._running) or self._running.left_some)
 
     async def _view(self, record: WorkflowRecord) -> JobView:
         try:
@@ -245,15 +415,32 @@ class Scheduler:
         if record.state == "broken":
             message = f"The job could not be finished. {record.error}"
             return _ended(record.id, failed_outcome(JobLost(message)))
-        entry = await self._queue.find(record.id)
+        try:
+            entry = await self._queue.find(record.id)
+        except StorageError as e:  # how far it is cannot be told, and that it goes on can
+            going: JobStatus = "queued" if record.state == "queued" else "running"
+            return JobView(id=record.id, status=going, message=str(e))
         if entry is None:
-            return JobView(id=record.id, status="queued", message="waiting to be taken")
-        if await self._leases.alive(entry.executor) is False:
-            message = "its process died; the next one takes it up"
+            orphaned = await self._queue.was_taken_up(record.id)
+            message = DIED if orphaned else "waiting to be taken"
             return JobView(id=record.id, status="queued", message=message)
+        if await self._leases.alive(entry.executor) is False:
+            return JobView(id=record.id, status="queued", message=DIED)
         waits = entry.state == "waiting" or record.state == "queued"
         status: JobStatus = "queued" if waits else "running"
         return JobView(id=record.id, status=status, fraction=entry.fraction, message=entry.message)
+
+
+async def _run(work: Awaitable[T], scope: anyio.CancelScope) -> T:
+    with scope:
+        return await work
+    raise asyncio.CancelledError  # nobody waits for it any more
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """An error that comes when nobody waits any more is not to be warned of."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _spec(record: WorkflowRecord) -> JobSpec | None:

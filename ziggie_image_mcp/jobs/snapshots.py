@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import anyio
@@ -11,6 +11,7 @@ from ziggie_image_mcp.billing.charge import Billing
 from ziggie_image_mcp.billing.types import Consent, Quote, Spending
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.config.loader import own_hosts, provider_budgets, provider_privacy
+from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
 from ziggie_image_mcp.inventory.registry import Registry
@@ -22,6 +23,10 @@ from ziggie_image_mcp.routing.constraints import Constraints, apply_constraints
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.types import QueueStatus
+
+LEDGER_SECONDS = 1.5
+"""How long a decision waits for a ledger that another process holds."""
 
 
 class Snapshots:
@@ -47,17 +52,24 @@ class Snapshots:
         history: History,
         queue: DeviceQueue,
     ) -> None:
-        self._config = config
+        self.reconfigure(config)
         self._registry = registry
         self._surveys = surveys
         self._hardware = hardware
         self._billing = billing
         self._history = history
         self._queue = queue
-        self._own_budgets = provider_budgets(config)
-        self._promises = provider_privacy(config)
-        self._own_hosts = own_hosts(config)
         self._reconciled = False
+
+    def reconfigure(self, config: Config) -> None:
+        """Decide by these settings from now on.
+
+        Raises:
+            ConfigError: A provider's budget or privacy makes no sense; then nothing is changed.
+        """
+        budgets, promises = provider_budgets(config), provider_privacy(config)
+        self._config, self._own_budgets, self._promises = config, budgets, promises
+        self._own_hosts = own_hosts(config)
 
     async def take(
         self,
@@ -73,7 +85,6 @@ class Snapshots:
 
         Raises:
             ConfigError: A provider's section of the config is wrong.
-            StorageError: There are paid models, and the ledger cannot be read.
         """
         survey, machine = await self._look()
         if constraints is not None and request.provider in (None, "auto"):
@@ -92,9 +103,9 @@ class Snapshots:
             own_hosts=self._own_hosts,
             estimate=self._registry.estimate,
             spending=await self._spending(survey, [consent.hold] if consent else ()),
-            history=replace(history, queues=await self._queue.statuses()),
+            history=replace(history, queues=await self._queues()),
             consent=None
-            if consent is None
+            if consent is None or not consent.agreed
             else Consent(
                 provider=consent.provider, model=consent.model, micro_usd=consent.micro_usd
             ),
@@ -129,12 +140,37 @@ class Snapshots:
         return surveys[0], machines[0]
 
     async def _spending(self, survey: Survey, own: Collection[str]) -> Spending:
-        """The ledger is opened only where somebody asks for money."""
+        """The ledger is opened only where somebody asks for money.
+
+        One that cannot be used stands against paid models, and against nothing else.
+        """
         if not has_paid_models(survey):
             return Spending()
-        if not self._reconciled:
-            await self._billing.reconcile(self._registry.providers())
-            self._reconciled = True
+        try:
+            if not self._reconciled:
+                await self._spending_now(own)  # it tells whether the ledger is held
+                await self._billing.reconcile(self._registry.providers())
+                self._reconciled = True
+            return await self._spending_now(own)
+        except StorageError as e:
+            return Spending(trouble=str(e))
+
+    async def _queues(self) -> Mapping[str, QueueStatus]:
+        """Who waits for which device; a database that another process holds is not waited for."""
+        with anyio.move_on_after(LEDGER_SECONDS):
+            return await self._queue.statuses()
+        return {}
+
+    async def _spending_now(self, own: Collection[str]) -> Spending:
+        """What is spent; a ledger that another process holds is not waited for long.
+
+        Raises:
+            StorageError: It cannot be used now.
+        """
+        with anyio.move_on_after(LEDGER_SECONDS):
+            return await self._billing.spending(own)
+        if self._billing.ledger.held is not None:
+            raise StorageError(self._billing.ledger.held)
         return await self._billing.spending(own)
 
 

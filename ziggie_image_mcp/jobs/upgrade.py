@@ -81,8 +81,7 @@ class Upgrade:
         job = await self._workflow.get(job_id)
         if job is None or job.version == VERSION:
             return
-        entries = await self._rows.read(lambda tables: tables.entries(job_id=job_id))
-        if any(entry["cancel"] for entry in entries):  # asked for while its process died
+        if await self._rows.read(lambda tables: tables.cancels([job_id])):  # while its process died
             await self._workflow.cancel(job_id)
             return
         try:

@@ -59,6 +59,8 @@ def job_spec(text: str, carried: Mapping[str, str] | None = None) -> JobSpec:
     values: dict[str, Any] = json.loads(text)
     requests: list[dict[str, Any]] = values["requests"]
     values["routes"] = []
+    consent = values.pop("consent", None)
+    values["consents"] = [] if consent is None else [consent]
     values["carried"] = {
         name: record
         for name, old in (values.get("carried", {}) | dict(carried or {})).items()

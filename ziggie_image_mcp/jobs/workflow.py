@@ -9,18 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import anyio
+
+from ziggie_image_mcp.errors import StorageError
+from ziggie_image_mcp.jobs.database import JobsDatabase
 from ziggie_image_mcp.jobs.errors import JobMoved
 from ziggie_image_mcp.jobs.leases import Leases
 
 if TYPE_CHECKING:
     from dbos._sys_db import WorkflowStatus
 
+
+_log = logging.getLogger(__name__)
 
 QUEUE = "pictures"
 """Batches, jobs for workers, and jobs whose process died go through this queue."""
@@ -109,7 +116,7 @@ class Workflow:
     """
 
     def __init__(self, database: str | Path, leases: Leases, runner: JobRunner, role: Role) -> None:
-        self._database = database
+        self.database = JobsDatabase(database)
         self._leases = leases
         self._runner = runner
         self._listen = role.listens
@@ -124,21 +131,25 @@ class Workflow:
         from dbos import DBOS, DBOSConfig
         from dbos._serialization import DBOSPortableJSONSerializer
 
-        from ziggie_image_mcp.storage import engine
-
+        place = self.database.place
+        if isinstance(place, Path) and place.exists():
+            await self.database.unlocked(writes=True)  # DBOS waits on the thread of the event loop
         runner = self._runner
 
         async def job(text: str) -> str:
             assert DBOS.workflow_id is not None
+            _current.set(self)
             try:
-                return await runner.run(DBOS.workflow_id, text)
+                outcome = await runner.run(DBOS.workflow_id, text)
             except JobMoved:
                 raise asyncio.CancelledError from None  # so that DBOS records nothing
+            await self.database.until_writable()  # DBOS would drop what it cannot record
+            return outcome
 
         self._function = DBOS.workflow(name="job")(job)
         settings: DBOSConfig = {
             "name": "ziggie-image-mcp",
-            "system_database_url": _url(self._database),
+            "system_database_url": _url(place),
             "application_version": VERSION,
             "executor_id": await self._leases.acquire(),
             "serializer": DBOSPortableJSONSerializer(),
@@ -150,35 +161,44 @@ class Workflow:
         own_log = logging.getLogger("dbos")
         own_log.handlers.clear()  # it holds the stderr of its import, which may be closed by now
         own_log.propagate = True
-        with engine.storage_errors(self._database, "jobs' database"):
+        with self.database.errors():
+            if isinstance(place, Path):
+                place.parent.mkdir(parents=True, exist_ok=True)
             DBOS(config=settings)
             DBOS.listen_queues([QUEUE] if self._listen else [])
             DBOS.launch()
-            await DBOS.register_queue_async(
-                QUEUE, worker_concurrency=CONCURRENCY, polling_interval_sec=POLL_SECONDS
-            )
+            with anyio.CancelScope(shield=True):  # it is open as a whole, or not at all
+                await DBOS.register_queue_async(
+                    QUEUE, worker_concurrency=CONCURRENCY, polling_interval_sec=POLL_SECONDS
+                )
+        self.database.opened()
 
     async def start(self, job_id: str, text: str) -> None:
         """Begin a job here and now. The same id again does nothing."""
         from dbos import DBOS, SetWorkflowID
 
-        with SetWorkflowID(job_id):
-            await DBOS.start_workflow_async(self._function, text)
+        async with self.database.usable(writes=True):
+            with SetWorkflowID(job_id):
+                await DBOS.start_workflow_async(self._function, text)
 
     async def enqueue(self, job_id: str, text: str, *, delay: float = 0.0) -> None:
         """Leave a job to whoever takes it, not before `delay` seconds. Twice the same is once."""
         from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
 
-        with SetWorkflowID(job_id):
-            if delay > 0:
-                with SetEnqueueOptions(delay_seconds=delay):
+        async with self.database.usable(writes=True):
+            with SetWorkflowID(job_id):
+                if delay > 0:
+                    with SetEnqueueOptions(delay_seconds=delay):
+                        await DBOS.enqueue_workflow_async(QUEUE, self._function, text)
+                else:
                     await DBOS.enqueue_workflow_async(QUEUE, self._function, text)
-            else:
-                await DBOS.enqueue_workflow_async(QUEUE, self._function, text)
 
     async def get(self, job_id: str) -> WorkflowRecord | None:
         """One job, with its text and its outcome."""
-        records = await self._list(workflow_ids=[job_id], load_input=True, load_output=True)
+        from ziggie_image_mcp.storage.engine import storable
+
+        ids = [storable(job_id)]
+        records = await self._list(workflow_ids=ids, load_input=True, load_output=True)
         return records[0] if records else None
 
     async def select(
@@ -193,9 +213,11 @@ class Workflow:
         whole: bool = False,
     ) -> list[WorkflowRecord]:
         """Jobs, newest first; without their texts and outcomes unless `whole`."""
+        from ziggie_image_mcp.storage.engine import storable
+
         query: dict[str, Any] = {"sort_desc": True, "load_input": whole, "load_output": whole}
         if prefix:
-            query["workflow_id_prefix"] = prefix
+            query["workflow_id_prefix"] = storable(prefix)
         if states:
             query["status"] = [name for name, state in _STATES.items() if state in states]
         if owner:
@@ -212,26 +234,30 @@ class Workflow:
         """What is recorded of a job's steps, by their names."""
         from dbos import DBOS
 
-        steps = await DBOS.list_workflow_steps_async(job_id)
+        async with self.database.usable(writes=False):
+            steps = await DBOS.list_workflow_steps_async(job_id)
         return {s["function_name"]: s["output"] for s in steps if isinstance(s["output"], str)}
 
     async def cancel(self, job_id: str) -> None:
         """Stop a job before its next step. One that has ended stays as it is."""
         from dbos import DBOS
 
-        await DBOS.cancel_workflow_async(job_id)
+        async with self.database.usable(writes=True):
+            await DBOS.cancel_workflow_async(job_id)
 
     async def resume(self, job_ids: Sequence[str]) -> None:
         """Put jobs whose process died back onto the queue; their recorded steps stay done."""
         from dbos import DBOS
 
-        await DBOS.resume_workflows_async(list(job_ids), queue_name=QUEUE)
+        async with self.database.usable(writes=True):
+            await DBOS.resume_workflows_async(list(job_ids), queue_name=QUEUE)
 
     async def delete(self, job_ids: Sequence[str]) -> None:
         """Forget jobs and their outcomes."""
         from dbos import DBOS
 
-        await DBOS.delete_workflows_async(list(job_ids))
+        async with self.database.usable(writes=True):
+            await DBOS.delete_workflows_async(list(job_ids))
 
     def close(self) -> None:
         """Leave: what runs here stays as it is recorded, for another process to take up."""
@@ -242,17 +268,43 @@ class Workflow:
     async def _list(self, **query: Any) -> list[WorkflowRecord]:
         from dbos import DBOS
 
-        return [_job(row) for row in await DBOS.list_workflows_async(**query)]
+        async with self.database.usable(writes=False):
+            rows = await DBOS.list_workflows_async(**query)
+        return [_job(row) for row in rows]
+
+
+_current: ContextVar[Workflow] = ContextVar("workflow")
+"""The one that runs the job of this task."""
 
 
 async def step(name: str, work: Callable[[], Awaitable[str]]) -> str:
     """Do this once in a job's life: after a restart the recorded text is given instead."""
     from dbos import DBOS
 
-    async def recorded() -> str:
-        return await work()
+    results: list[str] = []
+    errors: list[Exception] = []
 
-    return await DBOS.run_step_async({"name": name}, recorded)
+    async def recorded() -> str:
+        try:
+            results.append(await work())
+        except Exception as e:
+            errors.append(e)
+            raise
+        return results[0]
+
+    database = _current.get().database
+    await database.until_writable()
+    try:
+        with database.errors():
+            return await DBOS.run_step_async({"name": name}, recorded)
+    except StorageError as e:
+        if errors:  # the work's own, which is no matter of the database
+            raise errors[0] from errors[0].__cause__
+        if not results:
+            raise
+        # It is done; who takes the job up after a crash finds it as if that had come before.
+        _log.warning("The step %s could not be recorded: %s", name, e)
+        return results[0]
 
 
 def _job(row: WorkflowStatus) -> WorkflowRecord:
@@ -278,18 +330,10 @@ def _text(recorded: Any) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _url(database: str | Path) -> str:
-    """Where DBOS keeps its tables: in a Postgres, or in an SQLite file beside the named one.
-
-    DBOS opens SQLite in its own way, so it does not share a file with the other tables.
-    """
+def _url(place: str | Path) -> str:
     from ziggie_image_mcp.storage import engine as database_engine
 
-    url = database_engine.parsed(database)
-    if url.drivername != "sqlite":
-        return url.set(drivername="postgresql").render_as_string(hide_password=False)
-    file = Path(str(url.database)).absolute()
-    if isinstance(database, str):
-        file = file.with_name(f"{file.stem}-jobs{file.suffix}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{file.as_posix()}"
+    if isinstance(place, Path):
+        return f"sqlite:///{place.as_posix()}"
+    url = database_engine.parsed(place)
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)

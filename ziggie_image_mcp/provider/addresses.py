@@ -20,12 +20,12 @@ def where_is(settings: HttpSettings) -> Where:
         return "vendor" if settings.local is False else "this_machine"
     if settings.local is not None:
         return "own_network" if settings.local else "vendor"
-    try:
-        return "own_network" if ipaddress.ip_address(url.host).is_private else "vendor"
-    except ValueError:
-        host = url.host.lower().rstrip(".")
-        own = "." not in host or host.endswith(_OWN_SUFFIXES)
-        return "own_network" if own else "vendor"
+    ip = _ip(url.host)
+    if ip is not None:
+        return "own_network" if ip.is_private else "vendor"
+    host = url.host.lower().rstrip(".")
+    own = "." not in host or host.endswith(_OWN_SUFFIXES)
+    return "own_network" if own else "vendor"
 
 
 def public_url(url: str | httpx2.URL) -> str:
@@ -42,10 +42,25 @@ def public_url(url: str | httpx2.URL) -> str:
 
 def is_loopback(url: str | httpx2.URL) -> bool:
     """Tell whether an address is this machine, going by its name alone."""
-    host = httpx2.URL(url).host.lower().rstrip(".")
+    return names_this_machine(httpx2.URL(url).host)
+
+
+def names_this_machine(host: str) -> bool:
+    """Tell whether a host is this machine: `localhost`, `127.0.0.1`, `[::1]`, or any of its own.
+
+    `0.0.0.0` and `[::]` are what servers listen on; who connects to them reaches this machine.
+    """
+    host = host.lower().strip("[]").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    ip = _ip(host)
+    return ip is not None and (ip.is_loopback or ip.is_unspecified)
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is, the IPv4 one where it is written as IPv6; None for a name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ip = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None
+    return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip

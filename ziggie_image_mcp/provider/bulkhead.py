@@ -112,13 +112,12 @@ def build(provider: str, work: Callable[[], T]) -> T:
         ConfigError: A section of the config is wrong.
         ProviderBroken: It raised something else.
     """
-    try:
-        with _guarded(provider):
+    with _guarded(provider):
+        try:
             return work()
-    except ProviderBroken as e:
-        if isinstance(e.__cause__, ConfigError):
-            raise e.__cause__ from None
-        raise
+        except ConfigError as e:
+            wrong = e
+    raise wrong  # it is the user's, and no bug to be logged
 
 
 @contextlib.contextmanager
@@ -184,7 +183,7 @@ def _make_sound(provider: str, error: ProviderError) -> None:
     given: dict[str, Any] = vars(error)
     error.provider = provider
     charged = given.get("charged", 0)
-    if charged is not None and (type(charged) is not int or charged < 0):
+    if charged is not None and type(charged) is not int:
         error.charged = None
     retry_after = given.get("retry_after")
     if retry_after is not None and not _is_duration(retry_after):

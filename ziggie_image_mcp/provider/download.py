@@ -184,4 +184,5 @@ def _is_ip(host: str) -> bool:
 
 def _is_proxied(url: httpx2.URL) -> bool:
     proxies = getproxies()
-    return bool(proxies.get(url.scheme) or proxies.get("all")) and not proxy_bypass(url.host)
+    place = f"{url.host}:{url.port}" if url.port else url.host  # NO_PROXY may name a port
+    return bool(proxies.get(url.scheme) or proxies.get("all")) and not proxy_bypass(place)

@@ -17,15 +17,18 @@ import httpx2
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     EngineCrashed,
+    EngineGone,
     OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
 )
 from ziggie_image_mcp.provider.addresses import is_loopback, public_url, where_is
+from ziggie_image_mcp.provider.bounds import ERROR_BYTES, MAX_VALUES, PLAIN_BYTES, values_in
 from ziggie_image_mcp.provider.contract import ProviderContext
 from ziggie_image_mcp.provider.error_rules import Problem, Rule, error_of, problem_in
 from ziggie_image_mcp.provider.nouns import Where
-from ziggie_image_mcp.provider.settings import HttpSettings
+from ziggie_image_mcp.provider.pictures import MAX_BYTES
+from ziggie_image_mcp.provider.settings import HttpSettings, certificates
 from ziggie_image_mcp.provider.transport_errors import NOT_SENT, transport_error, wait_asked
 
 CONNECT_SECONDS = 10.0
@@ -77,7 +80,10 @@ class Answer:
         Raises:
             ValueError: It is no JSON.
         """
-        return json.loads(self.content)
+        try:
+            return json.loads(self.content)
+        except RecursionError as e:
+            raise ValueError("JSON that is nested too deep") from e
 
     def data(self) -> dict[str, Any]:
         """The body where it is a JSON object, else an empty one."""
@@ -119,6 +125,8 @@ class HttpClient:
         """The base URL, fit for messages."""
         self.loopback = is_loopback(url)
         self.where: Where = where_is(settings)
+        self.proxied = self.where == "vendor" and not self.loopback
+        """Whether the environment's proxy may stand between: on the user's own network none may."""
         self.headers = {k: v.get_secret_value() for k, v in settings.headers.items()}
         if url.userinfo:
             login = base64.b64encode(unquote(url.userinfo.decode()).encode()).decode()
@@ -169,7 +177,7 @@ class HttpClient:
             params: Of the query.
             accept: Failing statuses that are an answer all the same, as 404.
             seconds: How long the answer may take.
-            max_bytes: How much is read, where it is less than the context says.
+            max_bytes: How much is read at most; PLAIN_BYTES where it is not said.
 
         Raises:
             ProviderError: There was no answer, or a failing one.
@@ -231,7 +239,8 @@ class HttpClient:
             paid: Whether the answer may have cost money when it is lost.
             accept: Failing statuses that are an answer all the same.
             seconds: How long the answer may take.
-            max_bytes: How much is read, where it is less than the context says.
+            max_bytes: How much is read at most; PLAIN_BYTES where it is not said, and
+                `bounds.answer_bytes` where pictures are in it.
 
         Raises:
             OutcomeUnknown: It was sent, may have been charged, and no answer tells.
@@ -256,7 +265,8 @@ class HttpClient:
         except TimeoutError as e:
             raise self.lost(f"did not answer within {seconds:g} s", paid=paid) from e
         except httpx2.RequestError as e:
-            raise self.lost(f"broke off ({type(e).__name__})", paid=paid) from e
+            error = self.lost(f"broke off ({type(e).__name__})", paid=paid)
+            raise error if paid else EngineGone(self._provider, str(error)) from e
         except _TooLong as e:
             raise self.lost(str(e), paid=paid) from e
         if answer.ok or answer.status in accept:
@@ -310,14 +320,15 @@ class HttpClient:
         problem = Problem(status=0, codes=(code,) if code else (), message=message)
         return self._error(problem, await self.keys())
 
-    async def download(self, url: str, *, trusted_hosts: Sequence[str] = ()) -> bytes:
+    async def download(
+        self, url: str, *, trusted_hosts: Sequence[str] = (), max_bytes: int = MAX_BYTES
+    ) -> bytes:
         """Fetch a finished picture, without any key.
 
         Raises:
             DownloadFailed: See `download.fetch`.
         """
         from ziggie_image_mcp.provider.download import Source, fetch
-        from ziggie_image_mcp.provider.pictures import MAX_BYTES
 
         source = Source(
             home=httpx2.URL(self._settings.base_url),
@@ -326,12 +337,12 @@ class HttpClient:
             transport=self._context.transport,
             resolver=self._context.resolver,
         )
-        return await fetch(url, source, max_bytes=min(MAX_BYTES, self._context.max_answer_bytes))
+        return await fetch(url, source, max_bytes=min(max_bytes, self._context.max_answer_bytes))
 
     def tls(self) -> ssl.SSLContext | bool:
         """How the backend's certificate is checked."""
         if self._settings.ca_file is not None:
-            return ssl.create_default_context(cafile=self._settings.ca_file)
+            return certificates(self._settings.ca_file)
         return self._settings.verify_tls
 
     async def aclose(self) -> None:
@@ -373,16 +384,19 @@ class HttpClient:
                 headers=sent,
                 follow_redirects=False,
             ) as response:
-                most = self._context.max_answer_bytes
-                return await read_answer(response, min(most, max_bytes or most))
+                most = PLAIN_BYTES if max_bytes is None else max_bytes
+                return await read_answer(response, min(most, self._context.max_answer_bytes))
 
     def _open(self) -> httpx2.AsyncClient:
         if self._client is None:
             connect = LOOPBACK_CONNECT_SECONDS if self.loopback else CONNECT_SECONDS
+            verify = self.tls()
+            if verify is True and not self.proxied and self.url.startswith("https"):
+                verify = httpx2.create_ssl_context()  # SSL_CERT_FILE counts without the proxies too
             self._client = httpx2.AsyncClient(
                 transport=self._context.transport,
-                verify=self.tls(),
-                trust_env=not self.loopback,  # a proxy cannot see this machine's own ports
+                verify=verify,
+                trust_env=self.proxied,
                 timeout=httpx2.Timeout(None, connect=connect),
                 follow_redirects=False,
             )
@@ -397,12 +411,19 @@ class _TooLong(Exception):
 
 
 async def read_answer(response: httpx2.Response, max_bytes: int) -> Answer:
-    """A streamed answer, read to its end, but not beyond so many bytes."""
+    """A streamed answer, unpacked and read to its end, but not beyond so many bytes.
+
+    What fails has told so by its status: of a long one the beginning is enough.
+    """
     content = bytearray()
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_bytes():  # unpacked by a MB at most
         content += chunk
+        if not response.is_success and len(content) > ERROR_BYTES:
+            break
         if len(content) > max_bytes:
             raise _TooLong(f"sent more than {max_bytes >> 20} MB")
+    if values_in(content) > MAX_VALUES:
+        raise _TooLong(f"sent JSON of more than {MAX_VALUES} values")
     return Answer(
         status=response.status_code,
         content=bytes(content),

@@ -15,6 +15,10 @@ MAX_PIXELS = 80_000_000
 MAX_BYTES = 100 * 2**20
 """So are more bytes of one encoded picture."""
 
+MAX_SCANS = 100
+"""Of a JPEG: each goes over the whole picture again, and encoders make ten."""
+
+_SCAN = b"\xff\xda"
 _FORMATS = ("PNG", "JPEG", "WEBP")
 
 
@@ -33,11 +37,11 @@ def media_type(data: bytes) -> str:
     return "application/octet-stream"
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The picture, decoded to its last pixel: 8 bits a channel, L, RGB or RGBA. PNG, JPEG, WebP.
 
     What is deeper is scaled down, and a palette or a colour that stands for nothing is resolved:
-    what may be transparent is RGBA.
+    what may be transparent is RGBA. What its head says is looked at before a pixel is decoded.
 
     Raises:
         NotAPicture: It is none, it is damaged, or it has too many bytes or pixels.
@@ -52,8 +56,10 @@ def decode(data: bytes) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise NotAPicture(_too_large(image.width, image.height))
+                if image.width * image.height > max_pixels:
+                    raise NotAPicture(_too_large(image.width, image.height, max_pixels))
+                if image.format == "JPEG" and data.count(_SCAN) > MAX_SCANS:
+                    raise NotAPicture(f"a JPEG picture of more than {MAX_SCANS} scans")
                 image.load()
                 return _eight_bits(image, depth=data[24] if media_type(data) == "image/png" else 8)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
@@ -126,5 +132,5 @@ def on_white(image: Image.Image) -> Image.Image:
     return ground
 
 
-def _too_large(width: int, height: int) -> str:
-    return f"a picture of {width}x{height}, more than {MAX_PIXELS / 1e6:.0f} million pixels"
+def _too_large(width: int, height: int, max_pixels: int) -> str:
+    return f"a picture of {width}x{height}, more than {max_pixels / 1e6:.0f} million pixels"

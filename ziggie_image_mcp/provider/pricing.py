@@ -45,6 +45,10 @@ PROMPT_TOKENS = 64
 _Number = Annotated[float, Field(ge=0)]
 
 
+Claim = Annotated[float, Field(allow_inf_nan=True)]
+"""A number that a vendor gave."""
+
+
 class Free(Enum):
     """The price of what costs nothing."""
 
@@ -115,10 +119,11 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a request did cost, micro-USD."""
+    """What a request did cost, as far as the vendor tells."""
 
-    micro_usd: Amount | None
-    """None: nobody tells, so that the reserved upper bound counts as spent."""
+    micro_usd: int | Claim | None
+    """What it claims, which the ledger weighs: it may be anything. None: nobody tells, so that the
+    reserved upper bound counts as spent."""
     basis: Literal["exact", "computed", "list", "unknown"]
     """`exact`: the vendor said the amount. `computed`: out of what the vendor counted. `list`: the
     list price of what came."""
@@ -207,7 +212,8 @@ def computed_cost(
 ) -> Cost:
     """What a request cost by the price book, of whose units the vendor's answer counts some.
 
-    Of the others it is known how many there were, or the cost is not.
+    Of the others it is known how many there were, or the cost is not. A count below zero gives no
+    cost that could be one.
     """
     if isinstance(model.prices, Free):
         return NO_COST
@@ -229,7 +235,8 @@ def computed_cost(
             if rate is None:
                 return UNKNOWN_COST
             total += count * rate.micro_usd
-    return Cost(micro_usd=whole(total), basis="computed")
+    odd = not math.isfinite(total) or any(count < 0 for count in counted.values())
+    return Cost(micro_usd=min(total, -1.0) if odd else whole(total), basis="computed")
 
 
 def whole(micro_usd: float) -> int:

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Mapping
 from datetime import date
 from importlib import resources
-from typing import Any, Generic, TypeVar, cast, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, field_validator
@@ -21,8 +22,14 @@ from ziggie_image_mcp.provider.capabilities import (
     SizeRule,
     Task,
 )
+from ziggie_image_mcp.provider.files import read_regular
 from ziggie_image_mcp.provider.nouns import Where
 from ziggie_image_mcp.provider.pricing import FREE, OWN_PRICE, PriceBook, Prices, Rate, Unit, When
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+MAX_CERTIFICATES = 10 * 1024 * 1024
 
 
 class Section(BaseModel):
@@ -34,13 +41,14 @@ class Section(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
 
 class ProviderSettings(Section):
     """A provider's section of config.json."""
 
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: float | None = Field(default=None, gt=0, le=86_400)
     """Seconds for one request; unset: `api.timeout`, or else the provider's own."""
 
 
@@ -70,12 +78,47 @@ class HttpSettings(ProviderSettings):
             raise ValueError("must be an address as http://127.0.0.1:8188, without a query")
         return value.rstrip("/")
 
+    @field_validator("headers")
+    @classmethod
+    def _can_be_sent(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, secret in value.items():
+            text = secret.get_secret_value()
+            if not (name and f"{name}{text}".isascii() and f"{name}{text}".isprintable()):
+                raise ValueError(f"{name!r}: names and values are letters and signs of ASCII")
+        return value
+
+    @field_validator("ca_file")
+    @classmethod
+    def _holds_certificates(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                certificates(value)
+            except (OSError, ValueError) as e:
+                raise ValueError(f"is no file of certificates: {e}") from e
+        return value
+
+
+def certificates(file: str) -> SSLContext:
+    """What trusts the certificates of a file.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+        ValueError: It is no PEM file of certificates.
+    """
+    import ssl
+
+    text = read_regular(Path(file).expanduser(), MAX_CERTIFICATES).decode()
+    try:
+        return ssl.create_default_context(cadata=text)
+    except ssl.SSLError as e:
+        raise ValueError(str(e)) from e
+
 
 class RateRow(Section):
     """A rate in a table or in config.json."""
 
     unit: Unit
-    micro_usd: float = Field(ge=0)
+    micro_usd: float = Field(ge=0, le=10**12)
     quality: str = ""
     tasks: frozenset[Task] = frozenset()
     max_pixels: int | None = None
@@ -103,7 +146,7 @@ class ModelRow(Section):
     family: str | None = None
     license: str = ""
     commercial_use: bool | None = None
-    price_usd: float | None = Field(default=None, ge=0)
+    price_usd: float | None = Field(default=None, ge=0, le=1_000_000)
     """For one picture of any size and quality; wins over `rates`."""
     rates: tuple[RateRow, ...] = ()
     source: str = ""

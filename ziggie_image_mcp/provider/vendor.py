@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import anyio
 
 from ziggie_image_mcp.errors import InvalidOutput, ProviderError
+from ziggie_image_mcp.provider.bounds import answer_bytes, picture_bytes
 from ziggie_image_mcp.provider.capabilities import MaskPolarity, Task, TaskCapability
 from ziggie_image_mcp.provider.contract import (
     CANCEL_SECONDS,
@@ -194,6 +195,7 @@ class Vendor:
             form={k: form_value(v) for k, v in body.items()} if files else None,
             files=files,
             paid=not is_free(model.prices),
+            max_bytes=answer_bytes(request),
         )
 
     def pictures(self, answer: Answer) -> Sequence[bytes | str]:
@@ -230,13 +232,17 @@ class Vendor:
         if not sources:
             what = f"{self.name} answered without a picture, and may charge for it"
             raise InvalidOutput(self.name, what, charged=cost.micro_usd)
+        if len(sources) > request.num_images:
+            what = f"{self.name} returned {len(sources)} pictures of {request.num_images}"
+            raise InvalidOutput(self.name, what, charged=cost.micro_usd)
         images: list[GeneratedImage] = []
         for index, source in enumerate(sources):
             try:
-                data = await self.fetch(source)
+                data = await self.fetch(source, picture_bytes(request))
             except DownloadFailed as e:
                 what = f"{self.name} made the pictures and charges for them, but they {e}"
-                raise InvalidOutput(self.name, what, charged=cost.micro_usd) from e
+                free = is_free(model.prices)  # else they are paid for, and others would be too
+                raise InvalidOutput(self.name, what, charged=cost.micro_usd, fallback=free) from e
             images.append(GeneratedImage(data=data, seed=self.seed(request, model, index)))
         return Generation(
             images=tuple(images),
@@ -244,7 +250,7 @@ class Vendor:
             cost=cost,
         )
 
-    async def fetch(self, source: bytes | str) -> bytes:
+    async def fetch(self, source: bytes | str, max_bytes: int) -> bytes:
         """Usually inherited: a picture's bytes, from its address where it has one.
 
         Raises:
@@ -252,7 +258,9 @@ class Vendor:
         """
         if isinstance(source, bytes):
             return source
-        return await self.http.download(source, trusted_hosts=self.trusted_hosts)
+        return await self.http.download(
+            source, trusted_hosts=self.trusted_hosts, max_bytes=max_bytes
+        )
 
     async def balance(self) -> Balance | None:
         """Overridden where it costs nothing to ask."""

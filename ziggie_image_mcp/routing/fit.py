@@ -12,6 +12,7 @@ from ziggie_image_mcp.provider.sizes import native_size
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.rules import settings_of
 from ziggie_image_mcp.routing.sizing import FittedSize, fit_size
+from ziggie_image_mcp.routing.types import Candidate
 
 
 class FittedRequest(NamedTuple):
@@ -51,6 +52,36 @@ def fit_request(
     if fitted is None:
         fitted = known[kind] = _fit(model, capability, ctx)
     return fitted
+
+
+def as_large(route: Candidate, failed: Candidate) -> Reason | None:
+    """Leave out what needs as much memory as a route that ran out of it in the same place.
+
+    What is not known to need as much may be tried; of one family all need about the same.
+    """
+    if _place(route.model) != _place(failed.model):
+        return None
+    need, before = _memory(route.model), _memory(failed.model)
+    if need is None or before is None:
+        less = route.model.family is None or route.model.family != failed.model.family
+    else:
+        less = need < before
+    if less:
+        return None
+    return Reason(
+        code="OUT_OF_MEMORY",
+        need=f"less memory than {failed.model.id}, which ran out of it",
+        have="as much" if need is None else f"{need / 1e9:.1f} GB",
+        fix="ask for a smaller picture, or a smaller model",
+    )
+
+
+def _place(model: Model) -> str:
+    return model.device or model.provider
+
+
+def _memory(model: Model) -> float | None:
+    return model.memory.vram_bytes or model.memory.ram_bytes
 
 
 def _fit(model: Model, capability: TaskCapability, ctx: RoutingContext) -> FittedRequest:

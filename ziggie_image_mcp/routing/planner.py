@@ -106,8 +106,13 @@ def quote(ctx: RoutingContext, decided: Plan) -> Quote | None:
 def offer(ctx: RoutingContext) -> Quote | None:
     """The route that is best once somebody said yes to paying."""
     willing = replace(ctx, request=replace(ctx.request, allow_paid=True))
-    best = next(iter(plan(willing).candidates), None)
-    if best is None:
+    return priced_route(plan(willing))
+
+
+def priced_route(decided: Plan) -> Quote | None:
+    """The best route of a plan as a quote; None where it is free, or there is none."""
+    best = next(iter(decided.candidates), None)
+    if best is None or not best.cost_micro_usd:
         return None
     return Quote(
         provider=best.model.provider,

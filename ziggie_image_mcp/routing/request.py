@@ -66,7 +66,7 @@ class ImageRequest:
         str,
         Argument(
             about="What the picture shows; {red|blue} makes one of each.",
-            edit="What the whole result shows.",
+            edit="What the whole result shows; {red|blue} makes one of each.",
         ),
     ]
     negative_prompt: Annotated[
@@ -169,6 +169,8 @@ class ImageRequest:
     """How many times the image's sides are to grow."""
     remove_background: Annotated[bool, Argument()] = False
     """Of the image."""
+    owner: Annotated[str, Argument()] = ""
+    """The mark of the caller whose pictures these will be; empty for this machine's owner."""
 
 
 @plain_dataclass(frozen=True, kw_only=True)

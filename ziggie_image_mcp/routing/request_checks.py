@@ -14,6 +14,11 @@ MAX_PROMPT = 10_000
 MAX_IMAGES = 16
 MAX_REFERENCES = 16
 MAX_SEED = 2**32 - 1
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+"""A lone surrogate, which no file, database or vendor takes."""
+WHOLE_CHARACTERS = (
+    "it holds half a character (a lone surrogate); give the whole one, or leave it out"
+)
 
 
 def check_request(request: ImageRequest) -> None:
@@ -22,6 +27,9 @@ def check_request(request: ImageRequest) -> None:
     Raises:
         InvalidRequest: Names the field, its value and what would be accepted.
     """
+    for field, value in vars(request).items():
+        if isinstance(value, str) and HALF_CHARACTER.search(value):
+            raise InvalidRequest(field, value, WHOLE_CHARACTERS)
     works_on_image = request.remove_background or request.upscale is not None
     if not request.prompt.strip() and not works_on_image:
         raise InvalidRequest("prompt", request.prompt, "say what the picture shows")

@@ -24,6 +24,13 @@ def price_unknown(model: Model) -> Reason:
     return reason("PRICE_UNKNOWN", "no price", "a known price", fix)
 
 
+def ledger(model: Model, cost: int, ctx: RoutingContext) -> Reason | None:
+    """Pay for nothing while the ledger cannot be used."""
+    if not cost or not ctx.spending.trouble:
+        return None
+    return reason("LEDGER_UNUSABLE", ctx.spending.trouble, "a ledger that can be used", "")
+
+
 def price_age(model: Model, cost: int, ctx: RoutingContext) -> Reason | None:
     """Drop models whose price was read too long ago to be believed."""
     prices = model.prices
@@ -101,6 +108,7 @@ MoneyRule = Callable[[Model, int, RoutingContext], Reason | None]
 """Looks at the upper bound of what a request costs, 1e-6 USD."""
 
 MONEY_RULES: tuple[tuple[MoneyRule, Callable[[RoutingContext], bool]], ...] = (
+    (ledger, lambda ctx: bool(ctx.spending.trouble)),
     (price_age, lambda ctx: True),
     (max_cost, lambda ctx: ctx.request.max_cost_usd is not None),
     (budget, lambda ctx: ctx.config.budget != NO_BUDGET or bool(ctx.own_budgets)),

@@ -17,7 +17,8 @@ from mcp.types import (
 )
 
 from ziggie_image_mcp.app.service import Service
-from ziggie_image_mcp.jobs.outcomes import revived
+from ziggie_image_mcp.jobs import prompts
+from ziggie_image_mcp.jobs.outcomes import error_of
 from ziggie_image_mcp.jobs.records import JobView, Result
 from ziggie_image_mcp.routing.types import Plan, delivered_size
 from ziggie_image_mcp.storage.artifact_store import PREVIEW_SIDE
@@ -29,6 +30,7 @@ def plan_data(plan: Plan, most: int | None = None) -> dict[str, Any]:
 
     With `most`, no more than so many of each are listed, and the others counted.
     """
+    doubt = prompts.doubt(plan.candidates[0].request.prompt) if plan.candidates else None
     untold = {
         "more_candidates": len(plan.candidates[most:]) if most else 0,
         "more_rejected": len(plan.rejected[most:]) if most else 0,
@@ -36,6 +38,7 @@ def plan_data(plan: Plan, most: int | None = None) -> dict[str, Any]:
     return {
         "dry_run": True,
         **{name: count for name, count in untold.items() if count},
+        **({"notes": [doubt]} if doubt else {}),
         "candidates": [
             {
                 "provider": c.model.provider,
@@ -91,8 +94,8 @@ def result_data(result: Result) -> dict[str, Any]:
     }
     if sent.image_id:
         data["edited"] = sent.image_id
-    if result.notes:
-        data["notes"] = list(result.notes)
+    if notes := [*result.notes, *filter(None, [prompts.doubt(sent.prompt)])]:
+        data["notes"] = notes
     if len(result.attempts) > 1:
         data["attempts"] = [
             {
@@ -113,6 +116,8 @@ def outcome_data(view: JobView) -> dict[str, Any]:
     assert view.outcome is not None
     results = [result_data(result) for result in view.outcome.results]
     data: dict[str, Any] = results[0] if len(results) == 1 else {"results": results}
+    if len(results) != 1 or view.outcome.failures:
+        data["cost_usd"] = view.outcome.cost_micro_usd / 1e6
     if view.outcome.failures:
         data["failures"] = [f"{f.code}: {f.message}" for f in view.outcome.failures]
     if view.id:
@@ -146,7 +151,7 @@ async def job_answer(service: Service, view: JobView) -> CallToolResult:
         data = job_data(view)
         return CallToolResult(content=[text_content(data)], _meta={META: data})
     if not view.outcome.results:
-        raise revived(view.outcome.failures[0])
+        raise error_of(view.outcome)
     data = outcome_data(view)
     content: list[ContentBlock] = [text_content(data)]
     images = [image for result in view.outcome.results for image in result.images]

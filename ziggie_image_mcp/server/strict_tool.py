@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, cast
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
-from mcp.types import ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import ValidationError
 
-from ziggie_image_mcp.errors import ImageError, quote, suggestion
+from ziggie_image_mcp.errors import ConsentDeclined, ImageError, quote, suggestion
+from ziggie_image_mcp.provider.redaction import hidden
+from ziggie_image_mcp.routing.request_checks import HALF_CHARACTER, WHOLE_CHARACTERS
+from ziggie_image_mcp.server.callers import answer_for_caller, for_caller
+from ziggie_image_mcp.server.mcp_server import ImageServer, warning
+from ziggie_image_mcp.server.spending import NO_ANSWER, unanswered
 
 
 class StrictTool(Tool):
@@ -28,16 +33,64 @@ class StrictTool(Tool):
     async def run(
         self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
     ) -> Any:
-        """Call the function; an anticipated error becomes words, with its code in brackets."""
+        """Call the function; an anticipated error becomes words, with its code in brackets.
+
+        Where something is wrong with the settings, answers and errors alike say so at their end.
+        """
+        for name, value in arguments.items():
+            if HALF_CHARACTER.search(_all_text((name, value))):
+                shown = f"{quote(ascii(name)[1:-1])}={quote(ascii(value))}"
+                raise ToolError(f"[INVALID_ARGUMENT] {shown}: {WHOLE_CHARACTERS}.")
+        warning.set("")
+        server = cast(ImageServer, context.mcp_server)
+        server.answering += 1
         try:
-            return await super().run(arguments, context, convert_result)
+            answer = await self._run(arguments, context, convert_result)
         except ToolError as e:
+            if warning.get():
+                raise ToolError(for_caller(f"{e}\nWarning: {warning.get()}")) from e
+            raise
+        finally:
+            server.answering -= 1
+        if warning.get() and isinstance(answer, CallToolResult):
+            text = for_caller(f"Warning: {warning.get()}")
+            answer.content.append(TextContent(type="text", text=text))
+        return answer_for_caller(answer) if isinstance(answer, CallToolResult) else answer
+
+    async def _run(
+        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool
+    ) -> Any:
+        """What is set aside for a question stays so only while the client may still answer it."""
+        unanswered.set(None)
+        answer: Any = None
+        unreadable = False
+        try:
+            answer = await super().run(arguments, context, convert_result)
+        except ToolError as e:
+            asked = unanswered.get() is not None
+            unreadable = asked and not isinstance(e.__cause__, ImageError)
+            if unreadable:
+                raise ToolError(f"[{ConsentDeclined.code}] {NO_ANSWER}") from e
             if isinstance(e.__cause__, ImageError):
-                raise ToolError(f"[{e.__cause__.code}] {e.__cause__}") from e.__cause__
+                message = for_caller(f"[{e.__cause__.code}] {hidden(str(e.__cause__))}")
+                raise ToolError(message) from e.__cause__
             if isinstance(e.__cause__, ValidationError):
                 message = " ".join(_explain(e.__cause__, list(self.parameters["properties"])))
                 raise ToolError(f"[INVALID_ARGUMENT] {message}") from e.__cause__
             raise
+        finally:
+            open_question = unanswered.get()
+            if open_question is not None and not isinstance(answer, InputRequiredResult):
+                await open_question.end(declined=unreadable)
+        return answer
+
+
+def _all_text(value: object) -> str:
+    if isinstance(value, dict):
+        value = [*cast(dict[str, object], value).items()]
+    if isinstance(value, list | tuple):
+        return "".join(map(_all_text, cast(Sequence[object], value)))
+    return value if isinstance(value, str) else ""
 
 
 def strict(fn: Callable[..., Any], title: str, annotations: ToolAnnotations) -> StrictTool:

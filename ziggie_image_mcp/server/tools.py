@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Annotated, Any
 
 import anyio
-from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import TokenVerifier
 from mcp.server.auth.settings import AuthSettings
-from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import (
-    AcceptedElicitation,
     Context,
     Elicit,
     ElicitationResult,
@@ -24,22 +20,18 @@ from mcp.server.mcpserver import (
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.types import (
     CallToolResult,
-    InputRequiredResult,
     ToolAnnotations,
 )
-from pydantic import AnyUrl, BaseModel, Field
+from pydantic import Field
 
 from ziggie_image_mcp import __version__
 from ziggie_image_mcp.app import reports
 from ziggie_image_mcp.app.reports import HardwareReport, ModelReport
-from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.assets.region import Margins
-from ziggie_image_mcp.billing.money import usd
-from ziggie_image_mcp.errors import ImageError, ImageNotFound, InvalidRequest
+from ziggie_image_mcp.errors import ConsentRequired, ImageError, ImageNotFound, InvalidRequest
 from ziggie_image_mcp.jobs import prompts
-from ziggie_image_mcp.provider.pictures import media_type
+from ziggie_image_mcp.routing import explain
 from ziggie_image_mcp.routing.request import ImageRequest
-from ziggie_image_mcp.routing.request_checks import MAX_IMAGES
 from ziggie_image_mcp.server.arguments import (
     DryRun,
     JobId,
@@ -50,6 +42,8 @@ from ziggie_image_mcp.server.arguments import (
     takes_edit,
     takes_request,
 )
+from ziggie_image_mcp.server.callers import caller as _caller
+from ziggie_image_mcp.server.callers import for_caller, reach
 from ziggie_image_mcp.server.content import (
     META,
     image_content,
@@ -58,15 +52,18 @@ from ziggie_image_mcp.server.content import (
     plan_data,
     text_content,
 )
+from ziggie_image_mcp.server.leaving import while_heard
+from ziggie_image_mcp.server.mcp_server import ImageServer, Open, warned
 from ziggie_image_mcp.server.progress import ProgressStream
+from ziggie_image_mcp.server.spending import Answered, NotAsked, Spend, caller_of, question
 from ziggie_image_mcp.server.strict_tool import strict
 from ziggie_image_mcp.storage.artifact_store import PREVIEW_SIDE
-from ziggie_image_mcp.storage.input_images import Reach
 
 PLAN_ROWS, MODEL_ROWS = 20, 60
 """A thousand files would fill the model's context: so many candidates, rejections and models."""
 MAX_VIEW_SIDE = 1568
 """Pixels: models scale larger pictures down."""
+LATE_SECONDS = 0.5
 WAIT_SECONDS = 45.0
 """Clients give up on a call after 60 seconds."""
 
@@ -78,15 +75,6 @@ INSTRUCTIONS = (
     "each has a fix. list_models shows the models, check_hardware what this machine can do, "
     "view_image a stored picture again. dry_run=true explains the route without making anything."
 )
-
-Open = Callable[[], Awaitable[Service]]
-"""Gives the service, built at the first call; raises ConfigError until the config is right."""
-
-
-class Spend(BaseModel):
-    """The answer to the question about money."""
-
-    agree: bool = Field(description="Spend up to this amount on this picture.")
 
 
 @takes_request
@@ -102,12 +90,7 @@ async def _with_references(
     if not names:
         return request
     service = await ctx.request_context.lifespan_context()
-    return await service.with_references(request, names, reach=_reach())
-
-
-def _reach() -> Reach:
-    """Which pictures a caller may name: over HTTP with tokens, those that were made here."""
-    return "ids" if _caller() else "roots"
+    return await service.with_references(request, names, reach=reach())
 
 
 @takes_edit
@@ -128,46 +111,39 @@ async def one_edit(
             raise InvalidRequest("expand", expand, fix)
         margins = Margins(*expand)
     request = await _with_references(ctx, ImageRequest(**arguments), references)
-    return await service.with_input_images(request, image, mask, margins, reach=_reach())
+    return await service.with_input_images(request, image, mask, margins, reach=reach())
 
 
 async def ask_to_spend(
-    ctx: Context[Open], request: Annotated[ImageRequest, Resolve(one_request)], dry_run: bool
+    ctx: Context[Open],
+    request: Annotated[ImageRequest, Resolve(one_request)],
+    dry_run: bool,
+    wait_seconds: float,
+    request_id: str,
 ) -> Spend | Elicit[Spend]:
     """Ask before a call of generate_image that only money can serve."""
+    check_call(wait_seconds, request_id)
     return await _question(ctx, request, dry_run)
 
 
 async def ask_to_spend_on_edit(
-    ctx: Context[Open], request: Annotated[ImageRequest, Resolve(one_edit)], dry_run: bool
+    ctx: Context[Open],
+    request: Annotated[ImageRequest, Resolve(one_edit)],
+    dry_run: bool,
+    wait_seconds: float,
+    request_id: str,
 ) -> Spend | Elicit[Spend]:
     """The same for edit_image."""
+    check_call(wait_seconds, request_id)
     return await _question(ctx, request, dry_run)
 
 
 async def _question(
     ctx: Context[Open], request: ImageRequest, dry_run: bool
 ) -> Spend | Elicit[Spend]:
-    """Ask the person before a call that only money can serve. No way to ask is a no."""
-    capabilities = ctx.client_capabilities
-    if dry_run or request.allow_paid or capabilities is None or capabilities.elicitation is None:
-        return Spend(agree=False)
-    if prompts.count(request.prompt) > 1:  # a yes is for one price of one picture's route
-        return Spend(agree=False)
-    try:
-        quote = await (await ctx.request_context.lifespan_context()).ask(request)
-    except ImageError:
-        return Spend(agree=False)  # the call itself meets the same error and tells it
-    if quote is None:
-        return Spend(agree=False)
-    pictures = "1 picture" if quote.images == 1 else f"{quote.images} pictures"
-    sends_pictures = request.image is not None or request.references
-    leaves = "Prompt and picture leave" if sends_pictures else "The prompt leaves"
-    return Elicit(
-        f"No free route can make this. Spend up to {usd(quote.micro_usd)} on {pictures} by "
-        f"{quote.provider}/{quote.model}? {leaves} this machine.",
-        Spend,
-    )
+    if dry_run:
+        return NotAsked()
+    return await question(ctx, prompts.alternatives(request))
 
 
 @takes_request
@@ -224,43 +200,39 @@ async def _generate(
     """Do what was asked, as far as it goes in `wait_seconds`."""
     check_call(wait_seconds, request_id)
     service = await ctx.request_context.lifespan_context()
-    requests = _alternatives(request)
+    requests = prompts.alternatives(request)
     if dry_run:
-        data = plan_data(await service.plan(requests[0]), PLAN_ROWS)
+        plans = [await service.plan(one) for one in requests]
+        data = plan_data(plans[0], PLAN_ROWS)
         if len(requests) > 1:
-            data["prompts"] = [r.prompt for r in requests]
-            data["each_of_them"] = "takes such a route and costs as much"
+            data["prompts"] = [one.prompt for one in requests]
+            data["each_of_them"] = "takes a route of its own; the first one's is shown"
+            data["cost_usd_in_all"] = explain.cost_of(plans) / 1e6
         return CallToolResult(content=[text_content(data)], _meta={META: data})
-    agreed = isinstance(consent, AcceptedElicitation) and consent.data.agree
-    offer = await service.ask(request) if agreed else None
-    if not agreed:
-        declined = not isinstance(consent, AcceptedElicitation)
-        await service.consents.decline(request, was_asked=declined)
-    caller = _caller()
-    async with ProgressStream(ctx) as progress:
-        view = await service.start(
-            requests,
-            consent=offer,
-            caller=caller or "",
-            request_id=request_id,
-            progress=progress.report,
-        )
+    answer = await Answered.of(service, requests, consent, caller_of(ctx))
+    caller, began = _caller(), anyio.current_time()
+    async with while_heard(ctx) as hearing, ProgressStream(ctx) as progress:
+        try:
+            view = await service.start(
+                answer.requests,
+                consent=answer.offer,
+                caller=caller or "",
+                request_id=request_id,
+                progress=progress.report,
+                patience=wait_seconds + LATE_SECONDS,
+            )
+        except ConsentRequired as e:
+            raise answer.worded(e) from e
+        rest = max(wait_seconds - (anyio.current_time() - began), min(wait_seconds, 1.0))
         try:
             if not view.ended:
-                view = await service.job(view.id, wait_seconds, progress.report, caller)
+                view = await service.job(view.id, rest, progress.report, caller)
         except anyio.get_cancelled_exc_class():
             if not request_id:  # with one, the client means to ask again
                 with anyio.CancelScope(shield=True):
-                    await service.cancel(view.id, caller)
+                    await service.scheduler.abandon(view.id, lost=hearing.lost)
             raise
     return await job_answer(service, view)
-
-
-def _alternatives(request: ImageRequest) -> list[ImageRequest]:
-    """`{red|blue} car` is two requests; together they make no more pictures than one may."""
-    most = max(1, MAX_IMAGES // max(1, request.num_images))
-    alternatives = prompts.expand(request.prompt, limit=most)
-    return [replace(request, prompt=prompt) for prompt in alternatives]
 
 
 async def get_job(
@@ -281,12 +253,6 @@ async def cancel_job(ctx: Context[Open], job_id: JobId) -> CallToolResult:
     service = await ctx.request_context.lifespan_context()
     data = job_data(await service.cancel(job_id, _caller()))
     return CallToolResult(content=[text_content(data)], _meta={META: data})
-
-
-def _caller() -> str | None:
-    """Whose jobs a call may see; None on this machine's own pipe, and where no token is asked."""
-    token = get_access_token()
-    return None if token is None else token.client_id
 
 
 async def list_models(
@@ -316,24 +282,9 @@ async def view_image(
     if not 32 <= max_side <= MAX_VIEW_SIDE:
         raise InvalidRequest("max_side", max_side, f"32 to {MAX_VIEW_SIDE} pixels")
     service = await ctx.request_context.lifespan_context()
-    preview, path = await service.view(image_id, max_side)
+    preview, path = await service.view(image_id, max_side, _caller())
     data = {"id": image_id, "path": path, "shown": f"{preview.width}x{preview.height}"}
     return CallToolResult(content=[text_content(data), image_content(preview)], _meta={META: data})
-
-
-class _Server(MCPServer[Open]):
-    """MCPServer, but a picture's resource says what kind of picture it is."""
-
-    async def read_resource(
-        self, uri: AnyUrl | str, context: Context[Open, Any] | None = None
-    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        contents = await super().read_resource(uri, context)
-        if not isinstance(contents, InputRequiredResult):
-            contents = list(contents)
-            for item in contents:
-                if isinstance(item.content, bytes):
-                    item.mime_type = media_type(item.content)
-        return contents
 
 
 def make_server(
@@ -342,7 +293,7 @@ def make_server(
     auth: AuthSettings | None = None,
     token_verifier: TokenVerifier | None = None,
     state_keys: Sequence[bytes] = (),
-) -> MCPServer[Open]:
+) -> ImageServer:
     """Build the server around a way to open the service; nothing is opened here.
 
     Servers of the same `state_keys` may each go on with a question that another one asked.
@@ -351,7 +302,7 @@ def make_server(
     looking = ToolAnnotations(read_only_hint=True, open_world_hint=False)
     making = ToolAnnotations(destructive_hint=False)
     stopping = ToolAnnotations(idempotent_hint=True, open_world_hint=False)
-    server = _Server(
+    server = ImageServer(
         "ziggie-image-mcp",
         title="Ziggie images",
         instructions=INSTRUCTIONS,
@@ -381,11 +332,12 @@ def make_server(
     )
     async def image(image_id: str, ctx: Context[Open]) -> bytes:  # pyright: ignore[reportUnusedFunction]
         try:
-            return await (await ctx.request_context.lifespan_context()).read(image_id)
+            service = await ctx.request_context.lifespan_context()
+            return await service.read(image_id, _caller())
         except ImageNotFound as e:
             raise ResourceNotFoundError(str(e)) from e
         except ImageError as e:
-            raise ResourceError(f"[{e.code}] {e}") from e
+            raise ResourceError(for_caller(f"[{e.code}] {e}")) from e
 
     return server
 
@@ -393,6 +345,6 @@ def make_server(
 def _lifespan(opener: Open) -> Any:
     @asynccontextmanager
     async def lifespan(_: MCPServer[Open]) -> AsyncGenerator[Open]:
-        yield opener
+        yield warned(opener)
 
     return lifespan

@@ -4,29 +4,50 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from mcp.server.auth.provider import AccessToken
-from mcp.server.mcpserver import MCPServer
 
 from ziggie_image_mcp.app.application import Application
+from ziggie_image_mcp.app.leaving import signals
 from ziggie_image_mcp.config.config import ENV_TOKEN, ENV_TOKENS
 from ziggie_image_mcp.errors import ConfigError
-from ziggie_image_mcp.server.tools import Open, make_server
+from ziggie_image_mcp.jobs.owners import OWNER
+from ziggie_image_mcp.server.http_names import NamesGuard
+from ziggie_image_mcp.server.mcp_server import ImageServer, Open
+from ziggie_image_mcp.server.tools import make_server
+
+if TYPE_CHECKING:
+    import uvicorn
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _BODY_BYTES = 4 * 1024 * 1024
 
 
 async def serve_stdio(config_file: Path | None = None) -> None:
-    """Speak MCP on stdin and stdout until stdin ends."""
+    """Speak MCP on stdin and stdout until stdin ends or a signal comes."""
     async with Application(config_file) as application, anyio.create_task_group() as group:
-        group.start_soon(application.watch)
-        await make_server(application.service).run_stdio_async()
-        await application.leave()
-        group.cancel_scope.cancel()
+        server = make_server(application.service)
+        with signals() as ending:
+
+            async def speak() -> None:
+                try:
+                    await server.serve_stdio(application.begin_to_leave)
+                except* (OSError, anyio.BrokenResourceError):  # the client closed its end
+                    pass
+                ending.begin()
+
+            group.start_soon(application.watch)
+            group.start_soon(speak)
+            await ending.wait()
+            await application.leave(ending, answered=server.answered)
+            group.cancel_scope.cancel()
+    application.end()
 
 
 async def serve_http(
@@ -48,8 +69,6 @@ async def serve_http(
     Raises:
         ConfigError: The host is not loopback, and a token or the allowed hosts are missing.
     """
-    from mcp.server.transport_security import TransportSecuritySettings
-
     tokens = _tokens()
     if host not in LOOPBACK and not (tokens and allowed_hosts):
         missing = [] if tokens else [f"a token in the environment variable {ENV_TOKEN}"]
@@ -58,43 +77,86 @@ async def serve_http(
             f"--host {host} can be reached from other machines, so it needs "
             f"{' and '.join(missing)}. Use 127.0.0.1 to serve this machine only."
         )
-    names = [*LOOPBACK[:2], "[::1]", *allowed_hosts]
-    security = TransportSecuritySettings(
-        allowed_hosts=[n for name in names for n in (name, f"{name}:*")],
-        allowed_origins=[
-            f"{scheme}://{name}{suffix}"
-            for name in names
-            for scheme in ("http", "https")
-            for suffix in ("", ":*")
-        ],
-    )
-    async with Application(config_file) as application, anyio.create_task_group() as group:
+    application = Application(config_file)
+    server = http_server(application.service, tokens)
+    app = http_app(server, allowed_hosts, stateless=stateless)
+    async with application, anyio.create_task_group() as group:
         group.start_soon(application.watch)
-        server = (
-            _guarded(application.service, tokens, host, port)
-            if tokens
-            else make_server(application.service)
-        )
-        await server.run_streamable_http_async(
-            host=host,
-            port=port,
-            max_request_body_size=_BODY_BYTES,
-            stateless_http=stateless,
-            transport_security=security,
-        )
-        await application.leave()
+        with signals() as ending, _listening(host, port) as listener:
+            web = _web_server(app)
+
+            async def speak() -> None:
+                await web.serve([listener])
+                ending.begin()
+
+            group.start_soon(speak)
+            await ending.wait()
+            await application.leave(ending, answered=server.answered)
+            web.should_exit = True
         group.cancel_scope.cancel()
+    application.end()
 
 
-def _guarded(opener: Open, tokens: Mapping[str, str], host: str, port: int) -> MCPServer[Open]:
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ConfigError: The address cannot be used, as where another server has it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as e:
+        raise ConfigError(
+            f"{host}:{port} cannot be listened on: {e.strerror or e}. Choose another --port, or "
+            "end what has this one."
+        ) from e
+
+
+def _web_server(app: NamesGuard) -> uvicorn.Server:
+    import uvicorn
+
+    class Web(uvicorn.Server):
+        """It leaves signals to the process."""
+
+        @contextmanager
+        def capture_signals(self) -> Generator[None]:
+            yield
+
+    return Web(uvicorn.Config(app, log_level="warning"))
+
+
+def http_app(
+    server: ImageServer, allowed_hosts: Sequence[str] = (), *, stateless: bool = False
+) -> NamesGuard:
+    """The server as an ASGI application, which answers at /mcp.
+
+    Raises:
+        ConfigError: An allowed host is no name.
+    """
+    from mcp.server.transport_security import TransportSecuritySettings
+
+    app = server.streamable_http_app(
+        max_request_body_size=_BODY_BYTES,
+        stateless_http=stateless,
+        # The SDK compares the beginnings of names only; NamesGuard stands before it.
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    return NamesGuard(app, [*LOOPBACK, *allowed_hosts])
+
+
+def http_server(opener: Open, tokens: Mapping[str, str]) -> ImageServer:
+    """The server for callers over HTTP: those who have one of the tokens, where there are any."""
+    return _guarded(opener, tokens) if tokens else make_server(opener)
+
+
+def _guarded(opener: Open, tokens: Mapping[str, str]) -> ImageServer:
     from mcp.server.auth.settings import AuthSettings
     from pydantic import AnyHttpUrl
 
-    display_host = f"[{host}]" if ":" in host else host
-    url = AnyHttpUrl(f"http://{display_host}:{port}")
-    auth = AuthSettings(
-        issuer_url=url, resource_server_url=url, required_scopes=[], validate_token_resource=False
-    )
+    # There is no sign-in that issues tokens: without the URL of a resource none is announced.
+    nobody = AnyHttpUrl("http://localhost")
+    auth = AuthSettings(issuer_url=nobody, resource_server_url=None, required_scopes=[])
     verifier = _Tokens(tokens)
     return make_server(opener, auth=auth, token_verifier=verifier, state_keys=[_key(tokens)])
 
@@ -108,20 +170,33 @@ def _key(tokens: Mapping[str, str]) -> bytes:
 def _tokens() -> dict[str, str]:
     """Who may call, by name: ZIGGIE_IMAGE_TOKEN is the owner's, ZIGGIE_IMAGE_TOKENS others'."""
     owner = os.environ.get(ENV_TOKEN, "")
-    by_name = {"owner": owner} if owner else {}
-    for part in filter(None, os.environ.get(ENV_TOKENS, "").split(",")):
-        name, colon, token = part.strip().partition(":")
-        if not (name and colon and token) or name in by_name:
+    by_name: dict[str, str] = {}
+    if owner:
+        by_name[OWNER] = owner.strip()
+        if not _is_token(owner.strip()):
+            raise ConfigError(f"{ENV_TOKEN} is no token: {_A_TOKEN}, or unset it.")
+    others = os.environ.get(ENV_TOKENS, "")
+    for part in others.split(",") if others else ():
+        name, _, token = (piece.strip() for piece in part.partition(":"))
+        if not (name and _is_token(token)) or name in by_name or token in by_name.values():
             raise ConfigError(
-                f"{ENV_TOKENS} must be as alice:SECRET,bob:OTHER with each name once; the part "
-                f"named {name[:20]!r} is not."
+                f"{ENV_TOKENS} must be as alice:SECRET,bob:OTHER with each name and token once; "
+                f"the part named {name[:20]!r} is not. A token: {_A_TOKEN}."
             )
         by_name[name] = token
     return by_name
 
 
+_A_TOKEN = "letters, digits and signs of ASCII, not blanks alone"  # noqa: S105 - what one is
+
+
+def _is_token(text: str) -> bool:
+    """Whether a header can carry it: a token of blanks would let in whoever sends none."""
+    return bool(text.strip()) and text.isascii() and text.isprintable()
+
+
 class _Tokens:
-    """Accept the tokens that the user chose. Each name sees its own jobs only."""
+    """Accept the tokens that the user chose. Each name sees its own jobs and pictures only."""
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
         self._tokens = tokens

@@ -7,6 +7,8 @@ import io
 import json
 import re
 import secrets
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.errors import ImageNotFound, StorageError
 from ziggie_image_mcp.provider.capabilities import OutputFormat
-from ziggie_image_mcp.provider.pictures import media_type
+from ziggie_image_mcp.provider.pictures import MAX_PIXELS, media_type
 from ziggie_image_mcp.storage import blobs
 from ziggie_image_mcp.storage.image_codec import (
     decoded,
@@ -23,6 +25,7 @@ from ziggie_image_mcp.storage.image_codec import (
     recipe_facts,
     refuse_blank,
 )
+from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, picture_id
 from ziggie_image_mcp.storage.types import Preview, Recipe, StoredImage
 
 if TYPE_CHECKING:
@@ -32,13 +35,15 @@ PREVIEW_SIDE = 768
 PREVIEW_BASE64 = 700_000
 """Base64 characters of all previews in one result; Claude Desktop stops at 1 MiB for everything."""
 
+RECENT_BYTES = 32 * 1024 * 1024
+"""Of the pictures that need not be fetched again from far away."""
+
 RESOURCE_BYTES = 7 * 1024 * 1024
 """Raw bytes that one resource read may hold: TypeScript clients die at 10 MiB per line."""
 
 _SUFFIX: dict[OutputFormat, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 _MEDIA = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
-_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-[0-9a-f]{16}")
-_OURS = re.compile(r"-\d{8}-[0-9a-f]{16}\.(png|webp|jpg|json)$")
+_OURS = re.compile(rf"[-/\\]{PICTURE_ID.pattern}\.(png|webp|jpg|json)$")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 
 
@@ -53,6 +58,9 @@ class Cleaned:
 class ArtifactStore:
     """The place of pictures: one folder a day, a sidecar JSON beside each picture.
 
+    Where each question is a round trip the sidecar is called after the id, so that it tells where
+    the picture is, and the last pictures are remembered.
+
     Args:
         root: A folder, or a URL that fsspec knows.
         format: Of pictures for which nobody asks another.
@@ -62,10 +70,17 @@ class ArtifactStore:
     def __init__(
         self, root: Path | str, *, format: OutputFormat = "png", metadata: bool = True
     ) -> None:
-        self.root = root
-        self._files = blobs.at(root)
+        self.reconfigure(root, format=format, metadata=metadata)
+
+    def reconfigure(self, root: Path | str, *, format: OutputFormat, metadata: bool) -> None:
+        """Keep pictures there and so from now on."""
+        if getattr(self, "root", None) != root:
+            self._files = blobs.at(root)
+        self.root, self._metadata = root, metadata
         self.format: OutputFormat = format
-        self._metadata = metadata
+        self._recent: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        """Path and bytes by id, of far pictures."""
+        self._remembering = threading.Lock()
 
     def check_writable(self) -> None:
         """Find out before the work starts whether pictures can be kept.
@@ -86,26 +101,27 @@ class ArtifactStore:
         image_id: str | None = None,
         finish: Callable[[Image.Image], Image.Image] | None = None,
         lossless: bool = False,
+        max_pixels: int = MAX_PIXELS,
     ) -> StoredImage:
         """Check a picture, write it with its recipe, and return where it is.
 
         With an `image_id` given, saving again replaces the file. `finish` is given the picture,
         once it is known to show something, and gives what is kept; `lossless` keeps its pixels in
-        WebP too.
+        WebP too. One of more than `max_pixels` is not decoded.
 
         Raises:
             InvalidOutput: The bytes are no usable picture.
             StorageError: The folder cannot be written; nothing is left behind.
         """
         kind = format or self.format
-        image = decoded(data, recipe.provider)
+        image = decoded(data, recipe.provider, max_pixels=max_pixels)
         refuse_blank(image, recipe.provider)
         if finish is not None:
             image = finish(image)
         encoded = encode(image, kind, recipe if self._metadata else None, lossless=lossless)
         width, height = image.size
         now = now or datetime.now(UTC)
-        image_id = image_id or f"{now:%Y%m%d}-{secrets.token_hex(8)}"
+        image_id = image_id or picture_id(now, secrets.token_hex(8))
         day = image_id[:8]
         folder = f"{day[:4]}-{day[4:6]}-{day[6:]}"
         stem = f"{slug(hint or recipe.prompt)}-{image_id}"
@@ -118,10 +134,12 @@ class ArtifactStore:
         )
         path = self._files.write(folder, name, encoded)
         try:
-            self._files.write(folder, f"{stem}.json", sidecar.encode())
+            beside = f"{image_id if self._files.far else stem}.json"
+            self._files.write(folder, beside, sidecar.encode())
         except StorageError:
-            self._files.delete(path)
+            self._files.delete([path])
             raise
+        self._remember(image_id, path, encoded)
         return StoredImage(
             id=image_id,
             path=path,
@@ -139,7 +157,25 @@ class ArtifactStore:
             StorageError: The place cannot be written.
         """
         name = f"{slug(hint)}-{image_id}{_SUFFIX['png']}"
-        self._files.write(f"{image_id[:4]}-{image_id[4:6]}-{image_id[6:8]}", name, data)
+        folder = f"{image_id[:4]}-{image_id[4:6]}-{image_id[6:8]}"
+        path = self._files.write(folder, name, data)
+        if self._files.far:
+            record = json.dumps({"id": image_id, "file": name})
+            self._files.write(folder, f"{image_id}.json", record.encode())
+        self._remember(image_id, path, data)
+
+    def _remember(self, image_id: str, path: str, data: bytes) -> None:
+        if not self._files.far or len(data) > RECENT_BYTES:
+            return
+        with self._remembering:
+            self._recent.pop(image_id, None)
+            self._recent[image_id] = path, data
+            while sum(len(kept) for _, kept in self._recent.values()) > RECENT_BYTES:
+                self._recent.popitem(last=False)
+
+    def _read(self, image_id: str) -> bytes:
+        recent = self._recent.get(image_id.strip())
+        return self._files.read(self.find(image_id)) if recent is None else recent[1]
 
     def find(self, image_id: str) -> str:
         """The path or URL of a picture.
@@ -149,15 +185,20 @@ class ArtifactStore:
             StorageError: The place cannot be read.
         """
         stripped = image_id.strip()
-        match = _ID.fullmatch(stripped)
+        match = PICTURE_ID.fullmatch(stripped)
         if match is not None:
-            for path in self._files.find(f"{match[1]}-{match[2]}-{match[3]}", f"-{stripped}."):
+            recent = self._recent.get(stripped)
+            if recent is not None:
+                return recent[0]
+            folder = f"{match[1]}-{match[2]}-{match[3]}"
+            sidecar = self._files.get(folder, f"{stripped}.json") if self._files.far else None
+            name = None if sidecar is None else _file_of(sidecar)
+            if name is not None:
+                return self._files.path(folder, name)
+            for path, _ in self._files.find(folder, f"-{stripped}."):  # as earlier versions did
                 if _suffix(path) in _MEDIA:
                     return path
-        raise ImageNotFound(
-            f"No picture has the id {image_id[:60]!r}. Ids look like 20261123-0123456789abcdef; "
-            "generate_image returns them."
-        )
+        raise not_found(image_id)
 
     def stored(self, image_id: str, seed: int | None) -> StoredImage:
         """What is known of a stored picture.
@@ -167,8 +208,7 @@ class ArtifactStore:
             StorageError: The file cannot be read.
             InvalidOutput: The file is no longer a picture.
         """
-        path = self.find(image_id)
-        data = self._files.read(path)
+        path, data = self.find(image_id), self._read(image_id)
         width, height = decoded(data, "store").size
         return StoredImage(
             id=image_id,
@@ -190,13 +230,14 @@ class ArtifactStore:
         for day in self._files.days():
             if day >= before.isoformat():
                 continue
-            for path in self._files.find(day, f"-{day.replace('-', '')}-"):
-                if _OURS.search(path) is None:
-                    continue
-                if _suffix(path) in _MEDIA:
-                    pictures += 1
-                    size += len(self._files.read(path))
-                self._files.delete(path)
+            found = self._files.find(day, f"{day.replace('-', '')}-")
+            ours = [entry for entry in found if _OURS.search(entry.path)]
+            sizes = [entry.bytes for entry in ours if _suffix(entry.path) in _MEDIA]
+            self._files.delete([entry.path for entry in ours])
+            pictures += len(sizes)
+            size += sum(sizes)
+        with self._remembering:
+            self._recent.clear()
         return Cleaned(pictures=pictures, bytes=size)
 
     def original(self, image_id: str) -> bytes:
@@ -206,7 +247,7 @@ class ArtifactStore:
             ImageNotFound: No picture has this id.
             StorageError: The file cannot be read.
         """
-        return self._files.read(self.find(image_id))
+        return self._read(image_id)
 
     def read(self, image_id: str) -> tuple[bytes, str]:
         """A picture's bytes and media type, made smaller when over RESOURCE_BYTES.
@@ -233,7 +274,7 @@ class ArtifactStore:
             ImageNotFound: No picture has this id.
             StorageError: The file cannot be read.
         """
-        data = self._files.read(self.find(image_id))
+        data = self._read(image_id)
         return self._shrink(data, side=side, base64_limit=PREVIEW_BASE64 // max(1, share))
 
     def thumbnail(self, image_id: str, side: int) -> Image.Image:
@@ -274,11 +315,28 @@ class ArtifactStore:
             side = side * 3 // 4
 
 
+def not_found(image_id: str) -> ImageNotFound:
+    """What is said of an id that no picture has, or none that the caller may see."""
+    return ImageNotFound(
+        f"No picture has the id {image_id[:60]!r}. Ids look like 20261123-0123456789abcdef; "
+        "generate_image returns them."
+    )
+
+
 def slug(text: str) -> str:
     """A short file name out of any text: letters, digits and dashes, never a path."""
     words = re.sub(r"[^a-z0-9]+", "-", text.lower().encode("ascii", "ignore").decode())
     name = words.strip("-")[:48].strip("-") or "picture"
     return f"picture-{name}" if _RESERVED.fullmatch(name) else name
+
+
+def _file_of(sidecar: bytes) -> str | None:
+    """The picture's name by its sidecar; None where that is damaged, or would lead elsewhere."""
+    try:
+        name = json.loads(sidecar)["file"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) and "/" not in name else None
 
 
 def _suffix(path: str) -> str:

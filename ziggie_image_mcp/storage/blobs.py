@@ -8,19 +8,30 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from ziggie_image_mcp.errors import StorageError
+from ziggie_image_mcp.provider.redaction import hidden
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+class Entry(NamedTuple):
+    """A file that is there."""
+
+    path: str
+    bytes: int
+
+
 class Files(Protocol):
     """Files in folders of one level. Every method raises StorageError where it cannot do it."""
+
+    far: bool
+    """Each question is a round trip over a network: names are computed, not looked for."""
 
     def check_writable(self) -> None:
         """Find out whether files can be kept."""
@@ -30,16 +41,24 @@ class Files(Protocol):
         """Write one file; its path."""
         ...
 
-    def find(self, folder: str, part: str) -> list[str]:
-        """The paths of the files in whose names this part stands."""
+    def find(self, folder: str, part: str) -> list[Entry]:
+        """The files in whose names this part stands."""
+        ...
+
+    def get(self, folder: str, name: str) -> bytes | None:
+        """The bytes of the file of this name; None where there is none."""
+        ...
+
+    def path(self, folder: str, name: str) -> str:
+        """Where the file of this name is, or would be."""
         ...
 
     def read(self, path: str) -> bytes:
         """A file's bytes."""
         ...
 
-    def delete(self, path: str) -> None:
-        """Take one file away, if it is there."""
+    def delete(self, paths: Sequence[str]) -> None:
+        """Take files away, those that are there."""
         ...
 
     def days(self) -> list[str]:
@@ -52,8 +71,14 @@ def at(root: Path | str) -> Files:
     return _Folder(root) if isinstance(root, Path) else _Remote(root)
 
 
+ROOM_BYTES = 2 * 1024 * 1024
+"""What a picture may need on the disk."""
+
+
 class _Folder:
     """Files below a folder of this machine."""
+
+    far = False
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -61,8 +86,9 @@ class _Folder:
     def check_writable(self) -> None:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._root):
-                pass
+            with tempfile.TemporaryFile(dir=self._root) as room:
+                room.write(bytes(ROOM_BYTES))
+                room.flush()
         except OSError as e:
             raise StorageError(
                 f"The picture folder {self._root} cannot be written: {e.strerror or e}. "
@@ -86,17 +112,27 @@ class _Folder:
                 raise
         return str(path)
 
-    def find(self, folder: str, part: str) -> list[str]:
+    def find(self, folder: str, part: str) -> list[Entry]:
         with _storage_errors(f"{self._root} cannot be read"):
-            return sorted(str(path) for path in (self._root / folder).glob(f"*{part}*"))
+            paths = sorted((self._root / folder).glob(f"*{part}*"))
+            return [Entry(str(path), path.stat().st_size) for path in paths]
+
+    def get(self, folder: str, name: str) -> bytes | None:
+        path = self._root / folder / name
+        with _storage_errors(f"{path} cannot be read"):
+            return path.read_bytes() if path.is_file() else None
+
+    def path(self, folder: str, name: str) -> str:
+        return str(self._root / folder / name)
 
     def read(self, path: str) -> bytes:
         with _storage_errors(f"{path} cannot be read"):
             return Path(path).read_bytes()
 
-    def delete(self, path: str) -> None:
-        with _storage_errors(f"{path} cannot be deleted"):
-            Path(path).unlink(missing_ok=True)
+    def delete(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            with _storage_errors(f"{path} cannot be deleted"):
+                Path(path).unlink(missing_ok=True)
 
     def days(self) -> list[str]:
         with _storage_errors(f"{self._root} cannot be read"):
@@ -107,45 +143,73 @@ class _Folder:
 class _Remote:
     """Files below a URL, as s3://bucket/prefix. Credentials come from the environment."""
 
+    far = True
+
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
+        self._shown = hidden(self._url)
         self._scheme = urlsplit(url).scheme
         self._opened: tuple[Any, str] | None = None
+        self._writable = False
+        """The last that was written went well."""
 
     def check_writable(self) -> None:
-        self.delete(self.write("", ".writable", b""))
+        if not self._writable:
+            self.delete([self.write("", ".writable", b"")])
 
     def write(self, folder: str, name: str, data: bytes) -> str:
-        with _storage_errors(f"{self._url} cannot be written"):
-            system, root = self._system()
-            place = "/".join(filter(None, (root, folder, name)))
+        self._writable = False
+        with _storage_errors(f"{self._shown} cannot be written"):
+            system, _ = self._system()
+            place = self.path(folder, name).partition("://")[2]
             if self._scheme in ("file", "memory"):
                 system.makedirs(place.rpartition("/")[0], exist_ok=True)
             system.pipe_file(place, data)
+            self._writable = True
             return f"{self._scheme}://{place}"
 
-    def find(self, folder: str, part: str) -> list[str]:
-        with _storage_errors(f"{self._url} cannot be read"):
+    def find(self, folder: str, part: str) -> list[Entry]:
+        with _storage_errors(f"{self._shown} cannot be read"):
             system, root = self._system()
             try:
-                there = system.ls(f"{root}/{folder}", detail=False, refresh=True)
+                there = system.ls(f"{root}/{folder}", detail=True, refresh=True)
             except FileNotFoundError:
                 return []
-            return sorted(f"{self._scheme}://{p}" for p in there if part in p.rpartition("/")[2])
+            return sorted(
+                Entry(f"{self._scheme}://{one['name']}", one["size"])
+                for one in there
+                if part in one["name"].rpartition("/")[2]
+            )
+
+    def get(self, folder: str, name: str) -> bytes | None:
+        path = self.path(folder, name)
+        with _storage_errors(f"{path} cannot be read"):
+            try:
+                data: bytes = self._system()[0].cat_file(path)
+            except FileNotFoundError:
+                return None
+            return data
+
+    def path(self, folder: str, name: str) -> str:
+        with _storage_errors(f"{self._shown} cannot be read"):
+            place = "/".join(filter(None, (self._system()[1], folder, name)))
+            return f"{self._scheme}://{place}"
 
     def read(self, path: str) -> bytes:
-        with _storage_errors(f"{path} cannot be read"):
+        with _storage_errors(f"{hidden(path)} cannot be read"):
             paths: bytes = self._system()[0].cat_file(path)
             return paths
 
-    def delete(self, path: str) -> None:
-        with _storage_errors(f"{path} cannot be deleted"):
+    def delete(self, paths: Sequence[str]) -> None:
+        with _storage_errors(f"{', '.join(paths[:1])} cannot be deleted"):
             system, _ = self._system()
-            if system.exists(path):
-                system.rm_file(path)
+            if self._scheme in ("file", "memory"):  # they mind what is gone already
+                paths = [path for path in paths if system.exists(path)]
+            if paths:
+                system.rm(list(paths))
 
     def days(self) -> list[str]:
-        with _storage_errors(f"{self._url} cannot be read"):
+        with _storage_errors(f"{self._shown} cannot be read"):
             system, root = self._system()
             try:
                 names = [p.rstrip("/").rpartition("/")[2] for p in system.ls(root, detail=False)]
@@ -158,7 +222,9 @@ class _Remote:
             import fsspec
 
             library: Any = fsspec  # it has no types
-            system, root = library.url_to_fs(self._url, use_listings_cache=False)
+            # In one piece, or s3fs asks for the size of a file before it reads it.
+            options: dict[str, int] = {"max_concurrency": 1} if self._scheme == "s3" else {}
+            system, root = library.url_to_fs(self._url, use_listings_cache=False, **options)
             self._opened = system, str(root).rstrip("/")
         return self._opened
 
@@ -176,4 +242,4 @@ def _storage_errors(what: str) -> Generator[None]:
     except OSError as e:
         raise StorageError(f"{what}: {e.strerror or e}.") from e
     except Exception as e:  # each fsspec backend has errors of its own
-        raise StorageError(f"{what}: {type(e).__name__}: {e}") from e
+        raise StorageError(f"{what}: {type(e).__name__}: {hidden(str(e))}") from e

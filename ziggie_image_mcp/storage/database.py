@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 
-from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.errors import ImageError, StorageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -26,6 +26,25 @@ Tables_co = TypeVar("Tables_co", covariant=True)
 
 REST_SECONDS = 60.0
 """How long a database that failed is left alone: requests must not wait for it again and again."""
+
+
+def sqlite_file(database: str | Path) -> Path | None:
+    """The file of an SQLite database; None for Postgres. Imports nothing heavy."""
+    if isinstance(database, Path):
+        return database
+    scheme, slashes, path = database.partition("://")
+    if scheme.partition("+")[0] != "sqlite" or not slashes:
+        return None
+    return Path(path.removeprefix("/").partition("?")[0]).expanduser()
+
+
+def identity(file: Path | None) -> tuple[int, int] | None:
+    """Which file stands under this name; None where none does."""
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 class Schema(Protocol[Tables_co]):
@@ -47,6 +66,8 @@ class Schema(Protocol[Tables_co]):
 class Database(Generic[TablesT]):
     """One connection, whose callers are served in order.
 
+    Who waits for a lock of another process may be cancelled; what was begun is ended first.
+
     Args:
         database: An SQLAlchemy URL of SQLite or Postgres, or the path of an SQLite file.
         schema: Gives the module that makes its tables. It is called off the event loop, at the
@@ -63,11 +84,16 @@ class Database(Generic[TablesT]):
         *,
         lock_timeout: float = 30,
     ) -> None:
+        self.held: str | None = None
+        """Why it is being waited for just now: another process holds it and writes nothing."""
         self._database = database
         self._schema = schema
         self._label = label
         self._lock_timeout = lock_timeout
         self._engine: Engine | None = None
+        self._file = sqlite_file(database)
+        self._opened: tuple[int, int] | None = None
+        """Which file of that name is open."""
         self._turn = anyio.CapacityLimiter(1)
 
     async def write(self, work: Callable[[TablesT], T]) -> T:
@@ -77,7 +103,7 @@ class Database(Generic[TablesT]):
             ConfigError: The URL makes no sense, or its driver is not installed.
             StorageError: The database cannot be used.
         """
-        return await anyio.to_thread.run_sync(self._transact, work, False, limiter=self._turn)
+        return await self._run(work, reads=False)
 
     async def read(self, work: Callable[[TablesT], T]) -> T:
         """The same for what writes nothing: it waits for nobody.
@@ -86,7 +112,7 @@ class Database(Generic[TablesT]):
             ConfigError: The URL makes no sense, or its driver is not installed.
             StorageError: The database cannot be used.
         """
-        return await anyio.to_thread.run_sync(self._transact, work, True, limiter=self._turn)
+        return await self._run(work, reads=True)
 
     async def aclose(self) -> None:
         """Close the connection. May be called twice; the next transaction opens it again."""
@@ -94,13 +120,55 @@ class Database(Generic[TablesT]):
         if engine is not None:
             await anyio.to_thread.run_sync(engine.dispose, limiter=self._turn)
 
+    async def _run(self, work: Callable[[TablesT], T], *, reads: bool) -> T:
+        deadline = time.monotonic() + self._lock_timeout
+        begun = False
+
+        def tracked(tables: TablesT) -> T:
+            nonlocal begun
+            begun = not reads
+            return work(tables)
+
+        while True:
+            before = self._written()
+            try:
+                value = await anyio.to_thread.run_sync(
+                    self._transact, tracked, reads, limiter=self._turn
+                )
+            except StorageError as e:
+                from ziggie_image_mcp.storage import engine
+
+                locked = engine.is_locked(e)
+                self.held = str(e) if locked and self._written() == before else None
+                if begun or not locked or time.monotonic() >= deadline:
+                    raise
+            else:
+                self.held = None
+                return value
+
+    def _written(self) -> tuple[int, ...]:
+        if self._engine is None:
+            return ()
+        from ziggie_image_mcp.storage import engine
+
+        return engine.last_writes(self._database)
+
     def _transact(self, work: Callable[[TablesT], T], reads: bool) -> T:
         from ziggie_image_mcp.storage import engine
 
         schema = self._schema()
         with engine.storage_errors(self._database, self._label):
+            if self._engine is not None and self._opened != identity(self._file):
+                self._engine.dispose()  # it was deleted: what is written to it would be lost
+                self._engine = None
             if self._engine is None:
-                self._engine = engine.connect(self._database, self._lock_timeout, schema.prepare)
+                self._engine = engine.connect(
+                    self._database,
+                    min(self._lock_timeout, engine.SLICE_SECONDS),
+                    schema.prepare,
+                    idle_timeout=self._lock_timeout,
+                )
+                self._opened = identity(self._file)
             connectable = self._engine.execution_options(**{engine.READS: reads})
             with connectable.begin() as connection:
                 if not reads:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,11 +20,21 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from ziggie_image_mcp.errors import ConfigError, StorageError
+from ziggie_image_mcp.provider.redaction import hidden
 
 TablesT = TypeVar("TablesT")
 
 READS = "ziggie_reads"
 """The execution option of a transaction that writes nothing, and so waits for nobody."""
+
+SLICE_SECONDS = 0.5
+"""So long a thread waits for a lock at once: in between, its caller may give up."""
+
+ROOM_BYTES = 64 * 1024
+"""What a transaction may need on the disk."""
+
+IDLE_SECONDS = 5.0
+"""At least so long may a process on a busy machine pause inside a transaction."""
 
 _creation = threading.Lock()
 
@@ -42,9 +53,20 @@ def moment(stamp: int) -> datetime:
 
 
 def connect(
-    database: str | Path, lock_timeout: float, prepare: Callable[[sa.Connection], None]
+    database: str | Path,
+    lock_timeout: float,
+    prepare: Callable[[sa.Connection], None],
+    *,
+    idle_timeout: float = 0.0,
 ) -> sa.Engine:
     """Connect, and prepare the database in a transaction of its own.
+
+    Args:
+        database: An SQLAlchemy URL of SQLite or Postgres, or the path of an SQLite file.
+        lock_timeout: Seconds to wait while other processes write; then the error `is_locked`.
+        prepare: Makes the tables where there are none.
+        idle_timeout: Seconds after which Postgres gives up on who pauses inside a transaction, if
+            they are more than the above and IDLE_SECONDS.
 
     Raises:
         ConfigError: The URL makes no sense, or its driver is not installed.
@@ -53,7 +75,7 @@ def connect(
     sqlite = url.drivername == "sqlite"
     engine = _sqlite(Path(str(url.database)), lock_timeout) if sqlite else _postgres(url)
     if not sqlite:
-        _set_up_postgres_sessions(engine, lock_timeout)
+        _set_up_postgres_sessions(engine, lock_timeout, max(lock_timeout, idle_timeout))
     try:
         with engine.begin() as connection:
             prepare(connection)
@@ -61,6 +83,78 @@ def connect(
         engine.dispose()
         raise
     return engine
+
+
+def is_locked(error: StorageError) -> bool:
+    """Whether it was only that another process holds the database."""
+    return _says_locked(str(error.__cause__))
+
+
+def _says_locked(message: str) -> bool:
+    return "locked" in message or "lock timeout" in message
+
+
+def last_writes(database: str | Path) -> tuple[int, ...]:
+    """Changes whenever anybody commits to an SQLite file: what is only busy is not held."""
+    url = parsed(database)
+    times: list[int] = []
+    for suffix in ("", "-wal") if url.drivername == "sqlite" else ():
+        with suppress(OSError):
+            times.append(Path(f"{url.database}{suffix}").stat().st_mtime_ns)
+    return tuple(times)
+
+
+def examine(database: str | Path, what: str) -> str:
+    """Read a database from end to end, changing nothing; what it is, in words.
+
+    Raises:
+        ConfigError: The URL makes no sense, or its driver is not installed.
+        StorageError: It cannot be used, or is damaged.
+    """
+    url = parsed(database)
+    if url.drivername != "sqlite":
+        with storage_errors(database, what):
+            engine = _postgres(url)
+            try:
+                with engine.begin() as connection:
+                    connection.execute(sa.select(1))
+            finally:
+                engine.dispose()
+        return f"{what} {name(database)}: the server answers"
+    file = Path(str(url.database))
+    if not file.exists():
+        return f"{what} {file}: none yet"
+    with storage_errors(database, what):
+        check_sqlite(file, writes=True)
+        address = f"{file.absolute().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(address, uri=True, timeout=SLICE_SECONDS)) as connection:
+            damage = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if damage != "ok":
+        raise StorageError(
+            f"The {what} {file} is damaged: {' '.join(damage.split())}. Put a copy of it back, or "
+            "move it away: a new one is made."
+        )
+    return f"{what} {file}: {file.stat().st_size / 1e6:.1f} MB, undamaged"
+
+
+def check_sqlite(file: Path, *, writes: bool) -> None:
+    """Find out whether an SQLite file can be read, or written, and is not locked.
+
+    Raises:
+        sqlite3.Error: It cannot, or another process holds it for longer than SLICE_SECONDS.
+        OSError: There is no room for what would be written.
+    """
+    if writes and file.exists():
+        with tempfile.TemporaryFile(dir=file.parent) as room:
+            room.write(bytes(ROOM_BYTES))
+            room.flush()
+    address = f"{file.as_uri()}?mode=rw"
+    with closing(
+        sqlite3.connect(address, uri=True, timeout=SLICE_SECONDS, isolation_level=None)
+    ) as connection:
+        connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master")
+        connection.execute("ROLLBACK")
 
 
 def hold_lock(connection: sa.Connection, lock: int) -> None:
@@ -151,14 +245,15 @@ def storage_errors(database: str | Path, what: str = "ledger") -> Generator[None
     except (exc.DBAPIError, exc.TimeoutError, sqlite3.Error, OSError) as e:
         message = str(getattr(e, "orig", None) or e).strip().partition("\n")[0].rstrip(".")
         raise StorageError(
-            f"The {what} {name(database)} cannot be used: {message}. {_fix(database, message)}"
+            f"The {what} {name(database)} cannot be used: {hidden(message)}. "
+            f"{_fix(database, message)}"
         ) from e
 
 
 def _fix(database: str | Path, message: str) -> str:
-    if "locked" in message or "lock timeout" in message:
+    if _says_locked(message):
         return "Another process holds it: try again, and end the one that hangs."
-    if "full" in message or "No space" in message:
+    if "disk is full" in message or "No space" in message:
         return "Free some disk space, then try again."
     if parsed(database).drivername == "sqlite":
         return (
@@ -185,7 +280,9 @@ def parsed(database: str | Path) -> sa.URL:
         ) from e
     kind = url.get_backend_name()
     if kind == "sqlite":
-        path = Path(url.database or "").expanduser()
+        path = Path(url.database or "")
+        with suppress(RuntimeError):  # no such user: it is no whole path, as said below
+            path = path.expanduser()
         if not path.is_absolute():
             raise ConfigError(
                 f"`database` in config.json must name a file with its whole path, not "
@@ -270,15 +367,16 @@ def _postgres(url: sa.URL) -> sa.Engine:
         ) from e
 
 
-def _set_up_postgres_sessions(engine: sa.Engine, lock_timeout: float) -> None:
+def _set_up_postgres_sessions(engine: sa.Engine, lock_timeout: float, idle: float) -> None:
     milliseconds = int(lock_timeout * 1000)
+    idle_milliseconds = int(max(idle, IDLE_SECONDS) * 1000)
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, record: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = {milliseconds}")
             # A host that vanished inside a transaction must not keep the gate shut.
-            cursor.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {idle_milliseconds}")
             cursor.execute(
                 "SELECT set_config('synchronous_commit', 'on', false) "
                 "WHERE current_setting('synchronous_commit') = 'off'"

@@ -59,14 +59,14 @@ def recipe_facts(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def decoded(data: bytes, provider: str) -> Image.Image:
+def decoded(data: bytes, provider: str, *, max_pixels: int = pictures.MAX_PIXELS) -> Image.Image:
     """The picture, decoded to its last pixel.
 
     Raises:
         InvalidOutput: It is none that can be used.
     """
     try:
-        return pictures.decode(data)
+        return pictures.decode(data, max_pixels=max_pixels)
     except pictures.NotAPicture as e:
         raise InvalidOutput(provider, f"{provider} returned {e}.") from e
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ziggie_image_mcp.errors import ImageNotFound, InvalidRequest
 from ziggie_image_mcp.provider import pictures
+from ziggie_image_mcp.provider.files import read_regular
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.mask_reading import read_mask
+from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, owner_of, picture_id
 from ziggie_image_mcp.storage.types import InputImage
 
 if TYPE_CHECKING:
@@ -22,11 +23,20 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 50 * 2**20
 LEAST_SIDE = 16
-_ID = re.compile(r"\d{8}-[0-9a-f]{16}")
 
 
-Reach = Literal["ids", "roots", "anywhere"]
-"""Which pictures a caller may name: those of the store, files below the roots too, or any file."""
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Which pictures a caller may name."""
+
+    files: Literal["none", "roots", "anywhere"] = "roots"
+    """Beside those of the store: no file, files below the roots, or any."""
+    owner: str | None = None
+    """The mark of those of the store; None where it may be any. What is kept bears it too."""
+
+
+FILES_BELOW_ROOTS = Reach()
+ANY_FILE = Reach(files="anywhere")
 
 
 class InputImages:
@@ -41,7 +51,9 @@ class InputImages:
         self._store = store
         self._roots = [root.expanduser().resolve() for root in roots]
 
-    def image(self, reference: str, *, field: str = "image", reach: Reach = "roots") -> InputImage:
+    def image(
+        self, reference: str, *, field: str = "image", reach: Reach = FILES_BELOW_ROOTS
+    ) -> InputImage:
         """The picture of this id, or of the file of this path, which is then kept.
 
         Args:
@@ -54,12 +66,16 @@ class InputImages:
             StorageError: The store cannot be used.
         """
         picture = _opened(field, reference, self._data(field, reference, reach=reach))
-        if _ID.fullmatch(reference.strip()):
+        if PICTURE_ID.fullmatch(reference.strip()):
             return InputImage(id=reference.strip(), width=picture.width, height=picture.height)
-        return self.keep(picture)
+        return self.keep(picture, reach.owner or "")
 
     def mask(
-        self, reference: str, *, image: InputImage | None = None, reach: Reach = "roots"
+        self,
+        reference: str,
+        *,
+        image: InputImage | None = None,
+        reach: Reach = FILES_BELOW_ROOTS,
     ) -> InputImage:
         """The same for a mask, kept in shades of grey; `read_mask` tells how it is read.
 
@@ -80,7 +96,7 @@ class InputImages:
         if grey.getbbox() is None:
             fix = "it is black everywhere; make white what is to be painted anew"
             raise InvalidRequest("mask", reference, fix)
-        return self.keep_mask(grey)
+        return self.keep_mask(grey, reach.owner or "")
 
     def open(self, image: InputImage) -> Image.Image:
         """A kept picture, decoded.
@@ -91,40 +107,47 @@ class InputImages:
         return opened(self._store, image.id)
 
     def _data(self, field: str, reference: str, *, reach: Reach) -> bytes:
-        if _ID.fullmatch(reference.strip()):
+        if PICTURE_ID.fullmatch(reference.strip()):
+            if reach.owner not in (None, owner_of(reference)):
+                raise InvalidRequest(field, reference, "no picture has this id")
             try:
                 return self._store.original(reference.strip())
             except ImageNotFound as e:
                 raise InvalidRequest(field, reference, "no picture has this id") from e
-        if reach == "ids":
+        if reach.files == "none":
             raise InvalidRequest(field, reference, "give the id of a picture that was made here")
-        path = Path(reference).expanduser()
-        if not path.is_absolute():
-            raise InvalidRequest(field, reference, "give an id, or a file's whole path")
-        real = path.resolve()
-        inside = any(real.is_relative_to(root) for root in self._roots)
-        if reach == "roots" and not inside:
-            places = ", ".join(map(str, self._roots))
-            fix = f"only files below {places} are read; inputDirectories in config.json adds others"
-            raise InvalidRequest(field, reference, fix)
         try:
-            if real.stat().st_size > MAX_BYTES:
-                raise InvalidRequest(field, reference, f"at most {MAX_BYTES >> 20} MB")
-            return real.read_bytes()
+            return read_regular(self._real(field, reference, reach), MAX_BYTES)
         except OSError as e:
             raise InvalidRequest(field, reference, f"it cannot be read: {e.strerror or e}") from e
 
-    def keep(self, picture: Image.Image) -> InputImage:
+    def _real(self, field: str, reference: str, reach: Reach) -> Path:
+        """The file's place, all links followed, if the caller may name it."""
+        try:
+            path = Path(reference).expanduser()
+            if not path.is_absolute():
+                raise InvalidRequest(field, reference, "give an id, or a file's whole path")
+            real = path.resolve()
+        except (ValueError, RuntimeError) as e:  # a NUL, no such user, a circle of links
+            raise InvalidRequest(field, reference, f"it is no path ({e})") from e
+        inside = any(real.is_relative_to(root) for root in self._roots)
+        if reach.files == "roots" and not inside:
+            places = ", ".join(map(str, self._roots))
+            fix = f"only files below {places} are read; inputDirectories in config.json adds others"
+            raise InvalidRequest(field, reference, fix)
+        return real
+
+    def keep(self, picture: Image.Image, owner: str = "") -> InputImage:
         """Keep the pixels and nothing else: no place, no camera, no earlier prompt."""
         data = pictures.to_png(picture.convert(_mode(picture)))
         token = hashlib.sha256(data).hexdigest()[:16]
-        image_id = f"{datetime.now(UTC):%Y%m%d}-{token}"
+        image_id = picture_id(datetime.now(UTC), token, owner)
         self._store.keep(data, image_id, "input")
         return InputImage(id=image_id, width=picture.width, height=picture.height)
 
-    def keep_mask(self, grey: Image.Image) -> InputImage:
+    def keep_mask(self, grey: Image.Image, owner: str = "") -> InputImage:
         """Keep a mask in shades of grey, and know where it is not black."""
-        return replace(self.keep(grey), box=grey.getbbox())
+        return replace(self.keep(grey, owner), box=grey.getbbox())
 
 
 def opened(store: ArtifactStore, image_id: str) -> Image.Image:

@@ -38,6 +38,7 @@ from ziggie_image_mcp.provider import (
     Run,
     Submission,
 )
+from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_providers.comfyui import failures, families, watch, wire
 from ziggie_image_providers.comfyui import settings as section
@@ -257,7 +258,7 @@ class ComfyUI:
             if state.status == "completed":
                 images += [
                     GeneratedImage(data=data, seed=_seed(request, i))
-                    for data in await self._pictures(state)
+                    for data in await self._pictures(state, request)
                 ]
             else:
                 failed[i] = self._error_of(state)
@@ -298,11 +299,14 @@ class ComfyUI:
             state = await self._client.state(prompt_id)
         return state
 
-    async def _pictures(self, state: wire.PromptState) -> list[bytes]:
+    async def _pictures(self, state: wire.PromptState, request: ProviderRequest) -> list[bytes]:
         images = [i for i in state.images if i.type == "output"] or state.images
         if not images:
             raise InvalidOutput(self.name, "ComfyUI finished the job, but made no picture")
-        return [await self._client.picture(image) for image in images]
+        if len(images) > request.num_images:
+            what = f"ComfyUI made {len(images)} pictures of {request.num_images}"
+            raise InvalidOutput(self.name, what)
+        return [await self._client.picture(image, picture_bytes(request)) for image in images]
 
     def _error_of(self, state: wire.PromptState) -> ProviderError:
         if state.status == "cancelled":

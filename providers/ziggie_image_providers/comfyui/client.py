@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from ziggie_image_mcp.provider import InvalidOutput, ProviderContext, ProviderError, Where
 from ziggie_image_mcp.provider.download import DownloadFailed
 from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient
-from ziggie_image_mcp.provider.pictures import MAX_BYTES, media_type
+from ziggie_image_mcp.provider.pictures import media_type
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.settings import Settings
 
@@ -44,7 +44,7 @@ class Client:
         # Whoever's host it is, it is no vendor: a ComfyUI takes no money.
         here = self._http.where == "this_machine"
         self.where: Where = "this_machine" if here else "own_network"
-        self.loopback = self._http.loopback
+        self.proxied = self._http.proxied
         self.headers = self._http.headers
         self._has_jobs: bool | None = None
 
@@ -180,7 +180,7 @@ class Client:
                 await self._interrupt(id)
         return True
 
-    async def picture(self, image: wire.Image) -> bytes:
+    async def picture(self, image: wire.Image, max_bytes: int) -> bytes:
         """Fetch a finished picture.
 
         Raises:
@@ -192,14 +192,14 @@ class Client:
             params=where,
             accept=(404, *_REDIRECTS),
             seconds=_PICTURE_SECONDS,
-            max_bytes=MAX_BYTES,
+            max_bytes=max_bytes,
         )
         if answer.status == 404:
             raise InvalidOutput(self._name, "ComfyUI finished the job, but its picture is gone")
         if not answer.ok:  # it lies with a third party, who is not shown our headers
             url = httpx2.URL(f"{self.url}/api/view").join(answer.location)
             try:
-                return await self._http.download(str(url))
+                return await self._http.download(str(url), max_bytes=max_bytes)
             except DownloadFailed as e:
                 raise InvalidOutput(self._name, f"the pictures of ComfyUI {e}") from e
         if media_type(answer.content) == "application/octet-stream":
@@ -260,7 +260,7 @@ class Client:
         params: Mapping[str, str] | None = None,
         accept: Sequence[int] = (),
         seconds: float | None = None,
-        max_bytes: int = MAX_BYTES,
+        max_bytes: int | None = None,
     ) -> Answer:
         return await self._http.get(
             f"api/{path}", params=params, accept=accept, seconds=seconds, max_bytes=max_bytes

@@ -10,6 +10,7 @@ from typing import cast
 
 from ziggie_image_mcp.provider import (
     EngineCrashed,
+    EngineGone,
     ModelMissing,
     ModelUnusable,
     OutOfMemory,
@@ -190,18 +191,17 @@ def stopped(provider: str) -> EngineCrashed:
     return EngineCrashed(provider, "the job was stopped in ComfyUI by somebody else; ask again")
 
 
-def lost(provider: str) -> EngineCrashed:
+def lost(provider: str) -> EngineGone:
     """Say that the server no longer knows the job."""
-    return EngineCrashed(
+    return EngineGone(
         provider, "ComfyUI was restarted, or the job was taken off its queue; ask again"
     )
 
 
-def silent(provider: str, url: str) -> EngineCrashed:
+def silent(provider: str, url: str) -> EngineGone:
     """Say that the server went away in the middle of the job."""
-    return EngineCrashed(
-        provider, f"ComfyUI at {url} stopped answering during the job; see whether it still runs"
-    )
+    what = f"ComfyUI at {url} stopped answering during the job; see whether it still runs"
+    return EngineGone(provider, what, scope="provider")
 
 
 def _first_line(text: str) -> str:

@@ -37,6 +37,8 @@ _STAGES = {
 _SAMPLED = 0.9
 _ENDS = ("execution_success", "execution_error", "execution_interrupted")
 _OPEN_SECONDS = 3.0
+_MAX_FRAME = 8 * 2**20
+"""Bytes of one event or preview; after a longer one the server is asked instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +107,10 @@ class Socket:
                     client.socket_url(self.client_id),
                     ssl=client.socket_tls(),
                     additional_headers=client.headers,
-                    proxy=None if client.loopback else True,
+                    proxy=True if client.proxied else None,
                     compression=None,
                     logger=_quiet,
-                    max_size=None,
+                    max_size=_MAX_FRAME,
                     max_queue=None,  # a full one would keep the end of the connection waiting
                     ping_timeout=60,
                     close_timeout=0.4,

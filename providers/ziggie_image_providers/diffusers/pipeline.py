@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import inspect
+import os
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
-from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers import cpu_share, wire
 from ziggie_image_providers.diffusers.families import SAMPLERS
 from ziggie_image_providers.diffusers.faults import Problem
 
@@ -68,6 +69,11 @@ def load(request: wire.WorkerRequest) -> None:
     """Bring the request's model into memory, in place of the one before."""
     device = choose_device(request.device)
     dtype = choose_dtype(request, device)
+    if device == "cpu":
+        cpu_share.be_nice()
+        threads = cpu_share.thread_count(request.weight_bytes, os.environ)
+        if threads is not None:
+            torch.set_num_threads(threads)
     key = (request.path, _stamp(request), device, dtype, request.must_offload)
     if _held.key == key:
         return

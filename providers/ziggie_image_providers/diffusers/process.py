@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers import cpu_share, wire
 
 WORKER = "ziggie_image_providers.diffusers.worker"
 LEAVE = 1.0
@@ -166,7 +166,8 @@ class Child:
         try:
             await answers.readuntil(wire.HELLO)
             while True:
-                header, payload = wire.LENGTHS.unpack(await answers.readexactly(wire.LENGTHS.size))
+                lengths = await answers.readexactly(wire.LENGTHS.size)
+                header, payload = wire.check_lengths(lengths)
                 message = wire.decode(await answers.readexactly(header))
                 self._frames.put_nowait(Frame(message, await answers.readexactly(payload)))
         except (asyncio.IncompleteReadError, OSError):
@@ -182,9 +183,10 @@ class Child:
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Say what the worker's environment is: this one, quiet and without the network."""
+    """Say what the worker's environment is: this one, quiet, fair and without the network."""
     return {
         **own,
+        **cpu_share.waiting(own),
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

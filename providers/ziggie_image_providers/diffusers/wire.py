@@ -12,8 +12,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from ziggie_image_mcp.provider.pictures import MAX_BYTES
+
 HELLO = b"\0ziggie-diffusers-2\n"
 LENGTHS = struct.Struct(">IQ")
+MAX_HEADER = 2**20
 
 Fault = Literal[
     "cancelled",
@@ -127,6 +130,18 @@ def encode(message: Message, payload: bytes = b"") -> bytes:
     """Make a frame."""
     header = message.model_dump_json().encode()
     return LENGTHS.pack(len(header), len(payload)) + header + payload
+
+
+def check_lengths(start: bytes) -> tuple[int, int]:
+    """How long the header and the payload of an answer are, before either is read.
+
+    Raises:
+        ValueError: Longer than any answer: somebody else wrote into the pipe.
+    """
+    header, payload = LENGTHS.unpack(start)
+    if header > MAX_HEADER or payload > MAX_BYTES:
+        raise ValueError(f"a frame of {header} and {payload} bytes")
+    return header, payload
 
 
 def decode(header: bytes) -> Message:

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import anyio
 import httpx2
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ziggie_image_mcp.provider import (
     FREE,
@@ -61,10 +61,10 @@ class TokenDetails(BaseModel):
 
 
 class Usage(BaseModel):
-    """The tokens that a request took."""
+    """The tokens that a request took, as the server says."""
 
-    input_tokens: int = Field(ge=0)
-    output_tokens: int = Field(gt=0)
+    input_tokens: int
+    output_tokens: int
     input_tokens_details: TokenDetails | None = None
 
 
@@ -373,10 +373,12 @@ def _tokens(usage: object) -> list[tuple[Unit, float]]:
         counts = Usage.model_validate(usage)
     except ValidationError:
         return []
+    if not counts.output_tokens:
+        return []
     details = counts.input_tokens_details
     images = details.image_tokens if details else 0
     return [
-        ("text_token_in", max(0, counts.input_tokens - images)),
+        ("text_token_in", counts.input_tokens - min(images, max(0, counts.input_tokens))),
         ("image_token_in", images),
         ("image_token_out", counts.output_tokens),
     ]

@@ -96,7 +96,7 @@ _ENDS = (
 class Metrics(BaseModel):
     """What a finished prediction took."""
 
-    image_count: int | None = Field(default=None, ge=1)
+    image_count: Any = None
 
 
 class Prediction(BaseModel):
@@ -234,7 +234,7 @@ class Replicate(Polled, Vendor):
             return await self.generation(status.answer, request, model)
         except InvalidOutput as e:
             what = f"{e}; pictures are kept for an hour; look at prediction {remote_id}"
-            raise InvalidOutput(self.name, what, charged=e.charged) from e
+            raise InvalidOutput(self.name, what, charged=e.charged, fallback=e.fallback) from e
 
     def pictures(self, answer: Answer) -> Sequence[bytes | str]:
         """Where the pictures are: one address, or several."""
@@ -245,7 +245,10 @@ class Replicate(Polled, Vendor):
     def cost(self, answer: Answer, request: ProviderRequest, model: Model, images: int) -> Cost:
         """The list price of what Replicate counted; it does not tell what it charges."""
         metrics = Prediction.model_validate_json(answer.content).metrics
-        return list_cost(request, model, (metrics and metrics.image_count) or images)
+        count: object = metrics.image_count if metrics else None
+        if type(count) is not int or count < 1:  # what can be no count says nothing of the pictures
+            count = images
+        return list_cost(request, model, count)
 
     def seed(self, request: ProviderRequest, model: Model, index: int) -> int | None:
         """The seed that the model was given: some take smaller ones only."""

@@ -227,6 +227,10 @@ class FakePaidProvider(StubProvider):
         self._price = price
         self._facts: dict[str, Any] = {"where": "vendor", "price": price} | facts
 
+    def reprice(self, price: int) -> None:
+        """Cost so much from now on, 1e-6 USD a picture."""
+        self._price, self._facts = price, self._facts | {"price": price}
+
     async def list_models(self) -> Sequence[Model]:
         """List its one model."""
         return [model(self.name, "model", **self._facts)]
@@ -238,7 +242,7 @@ class FakePaidProvider(StubProvider):
         answer = self._answers.pop(0) if self._answers else picture()
         if isinstance(answer, BaseException) and not isinstance(answer, OutcomeUnknown):
             if isinstance(answer, ProviderError) and answer.charged:
-                self.charged[key] = answer.charged
+                self.charged[key] = int(answer.charged)
             raise answer
         self.charged[key] = self._price * request.num_images
         if isinstance(answer, OutcomeUnknown):

@@ -1,0 +1,77 @@
+"""Know who calls: what they may name, and what of this machine they are not told."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, cast
+
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.types import CallToolResult, TextContent
+
+from ziggie_image_mcp.jobs.owners import picture_mark
+from ziggie_image_mcp.storage.input_images import Reach
+
+_PLACE = re.compile(
+    r"""(?<![\w/:.])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:'",;()]+[/\\])+  # a path, all but its last part
+    | \b(?!https?://|image://)[a-z][a-z0-9+]*://[^\s'",;()]+""",
+    re.VERBOSE,
+)
+_PLACES = ("path", "picture_folder")
+"""Keys of answers that say where something lies on this machine."""
+
+
+def caller() -> str | None:
+    """Whose jobs and pictures a call may see.
+
+    None on this machine's own pipe, and where no token is asked.
+    """
+    token = get_access_token()
+    return None if token is None else token.client_id
+
+
+def reach() -> Reach:
+    """Which pictures the caller may name: over HTTP with tokens, its own that were made here."""
+    name = caller()
+    return Reach() if name is None else Reach(files="none", owner=picture_mark(name))
+
+
+def for_caller(message: str) -> str:
+    """A message, without this machine's paths for those who are not on it."""
+    return message if caller() is None else _PLACE.sub("…/", message)
+
+
+def answer_for_caller(result: CallToolResult) -> CallToolResult:
+    """An answer, without this machine's paths for those who are not on it."""
+    if caller() is None:
+        return result
+    content = [
+        block.model_copy(update={"text": _text(block.text)})
+        if isinstance(block, TextContent)
+        else block
+        for block in result.content
+    ]
+    data = {
+        "structured_content": _without_places(result.structured_content),
+        "meta": _without_places(result.meta),
+    }
+    return result.model_copy(update={"content": content, **data})
+
+
+def _text(text: str) -> str:
+    try:
+        data: object = json.loads(text)
+    except ValueError:
+        return for_caller(text)
+    return json.dumps(_without_places(data), ensure_ascii=False, separators=(",", ":"))
+
+
+def _without_places(value: object) -> Any:
+    if isinstance(value, str):
+        return for_caller(value)
+    if isinstance(value, list):
+        return [_without_places(part) for part in cast(list[object], value)]
+    if isinstance(value, dict):
+        parts = cast(dict[str, object], value)
+        return {k: _without_places(v) for k, v in parts.items() if k not in _PLACES}
+    return value
