@@ -20,7 +20,7 @@ from mcp.types import CallToolResult
 
 from tests.e2e.test_end_to_end import server, text
 from tests.e2e.test_http import ACCEPT, HELLO, serving_process
-from tests.support.fake_vendors import Answer, FakeVendor, Seen, openai_pictures, prediction
+from tests.support.fake_vendors import Answer, FakeVendor, Seen, openai_pictures, predicting
 from tests.support.wire import Wire
 from ziggie_image_mcp.billing.ledger import Ledger
 from ziggie_image_mcp.billing.types import Hold
@@ -189,16 +189,7 @@ def test_what_can_be_fetched_later_is_fetched_by_a_process_that_outlives_the_cli
 ) -> None:
     ready = threading.Event()
 
-    def slow(seen: Seen) -> Answer:
-        url = f"http://{seen.headers['host']}"
-        if seen.path == "/picture.png":
-            return Answer(body=picture(1024, 1024))
-        state = prediction("processing", url)
-        if ready.is_set():
-            state = prediction("succeeded", url, output=[f"{url}/picture.png"])
-        return Answer(status=201 if seen.method == "POST" else 200, body=state)
-
-    with FakeVendor(slow) as vendor:
+    with FakeVendor(predicting(ready)) as vendor:
         with server(tmp_path, **config("replicate", vendor.url)) as wire:
             wire.hello()
             begin(wire, {"prompt": "a cat"})

@@ -19,7 +19,7 @@ from mcp.types import CallToolResult, TextContent
 
 from tests.e2e.test_end_to_end import LONG, server, text, until_it_steps
 from tests.support.fake_comfyui import FakeComfyUI
-from tests.support.fake_vendors import Answer, FakeVendor, Seen, prediction
+from tests.support.fake_vendors import Answer, FakeVendor, Seen, predicting, prediction
 from tests.support.wire import Wire
 from ziggie_image_mcp.app.application import Application
 from ziggie_image_mcp.billing.ledger import Ledger
@@ -274,16 +274,7 @@ async def test_a_paid_job_of_a_killed_server_is_collected_and_never_sent_again(
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     ready = threading.Event()
 
-    def slow(seen: Seen) -> Answer:
-        url = f"http://{seen.headers['host']}"
-        if seen.path == "/picture.png":
-            return Answer(body=picture(1024, 1024))
-        state = prediction("processing", url)
-        if ready.is_set():
-            state = prediction("succeeded", url, output=[f"{url}/picture.png"])
-        return Answer(status=201 if seen.method == "POST" else 200, body=state)
-
-    with FakeVendor(slow) as vendor:
+    with FakeVendor(predicting(ready)) as vendor:
         config = {
             "provider": "replicate",
             "providers": {

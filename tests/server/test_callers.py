@@ -17,6 +17,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent
 
+from tests.e2e.test_http import ACCEPT, HELLO
 from tests.support.factory import opener, service
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.errors import ConfigError
@@ -25,17 +26,6 @@ from ziggie_image_mcp.server.tools import make_server
 from ziggie_image_mcp.server.transport import http_app, http_server, serve_http
 
 TOKENS = {"owner": "owners-secret", "alice": "one-secret", "bob": "other-secret"}
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    },
-}
-ACCEPT = {"Accept": "application/json, text/event-stream"}
 
 
 @asynccontextmanager

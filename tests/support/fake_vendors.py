@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ __all__ = [
     "openai_error",
     "openai_pictures",
     "painted",
+    "predicting",
     "prediction",
     "problems",
     "unknown_fields",
@@ -90,6 +92,21 @@ def prediction(status: str = "starting", url: str = "", **more: Any) -> dict[str
         },
         **more,
     }
+
+
+def predicting(ready: threading.Event) -> Callable[[Seen], Answer]:
+    """Replicate, whose prediction has its picture from the moment on that `ready` is set."""
+
+    def script(seen: Seen) -> Answer:
+        url = f"http://{seen.headers['host']}"
+        if seen.path == "/picture.png":
+            return Answer(body=picture(1024, 1024))
+        state = prediction("processing", url)
+        if ready.is_set():
+            state = prediction("succeeded", url, output=[f"{url}/picture.png"])
+        return Answer(status=201 if seen.method == "POST" else 200, body=state)
+
+    return script
 
 
 # The published specs

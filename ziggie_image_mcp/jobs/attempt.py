@@ -14,7 +14,6 @@ import anyio.to_thread
 
 from ziggie_image_mcp.assets.region import Placement, cut_out, whole
 from ziggie_image_mcp.billing.charge import Billing, Charge, Checkpoint
-from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.billing.types import ChargeTask, FreeCall
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.errors import (
@@ -400,8 +399,6 @@ class Attempt:
     def _failed(self, error: ImageError, *, late: bool = False) -> AttemptOutcome:
         if isinstance(error, ProviderError):
             error.charged = self._cost
-        elif self._cost:
-            error.args = (f"{error} {usd(self._cost)} was charged.", *error.args[1:])
         if self._remark:
             error.args = (f"{error} ({self._remark})", *error.args[1:])
         return outcomes.failed_attempt(self._route, error, self._cost, self._started, late=late)
