@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,9 +23,12 @@ import anyio
 from mcp import Client
 
 from benchmarks.jobs import data, server
-from ziggie_image_mcp.provider import Model, ProviderContext, ProviderRequest, Run
+from ziggie_image_mcp.provider import Model, Provider, ProviderContext, ProviderRequest, Run
+from ziggie_image_providers.builtin import Builtin
+from ziggie_image_providers.builtin.models import FOLDER
+from ziggie_image_providers.builtin.settings import Settings
 from ziggie_image_providers.diffusers import Diffusers
-from ziggie_image_providers.diffusers.settings import Settings
+from ziggie_image_providers.diffusers.settings import Settings as DiffusersSettings
 
 SPINNING = {"GOMP_SPINCOUNT": "300000", "OMP_NUM_THREADS": str(os.cpu_count() or 1)}
 """What libgomp does where nobody says anything."""
@@ -63,7 +66,7 @@ def busy(count: int) -> Generator[None]:
             process.wait()
 
 
-async def one(engine: Diffusers, model: Model, seed: int) -> float:
+async def one(engine: Provider, model: Model, seed: int) -> float:
     """The seconds that a picture takes."""
     request = ProviderRequest(
         prompt="a red star on a black background",
@@ -78,11 +81,22 @@ async def one(engine: Diffusers, model: Model, seed: int) -> float:
     return time.perf_counter() - before
 
 
-async def pictures(count: int) -> list[float]:
+def by_torch(folder: Path) -> Provider:
+    """The tiny model's folder in the child process of the diffusers provider."""
+    settings = DiffusersSettings(model_dirs=(FOLDER,), use_hub_cache=False)
+    return Diffusers("diffusers", settings, ProviderContext(data_dir=folder))
+
+
+def built_in(folder: Path) -> Provider:
+    """The engine that the server has by itself."""
+    return Builtin("builtin", Settings(), ProviderContext(data_dir=folder))
+
+
+async def pictures(count: int, build: Callable[[Path], Provider]) -> list[float]:
     """The seconds of each picture, the model being in memory."""
     with tempfile.TemporaryDirectory() as folder:
-        engine = Diffusers("diffusers", Settings(), ProviderContext(data_dir=Path(folder)))
-        model = next(m for m in await engine.list_models() if m.demo)
+        engine = build(Path(folder))
+        model = (await engine.list_models())[0]
         await one(engine, model, 0)
         taken = [await one(engine, model, seed) for seed in range(count)]
         await engine.aclose()
@@ -94,7 +108,7 @@ async def alone_and_busy() -> None:
         with busy(count):
             for name, changes in (("threads that spin", SPINNING), ("as it is", {})):
                 with environment(changes):
-                    taken = await pictures(PICTURES)
+                    taken = await pictures(PICTURES, by_torch)
                 what = f"a tiny picture beside {count} busy processes, {name}"
                 print(
                     f"{what:60} median {statistics.median(taken):6.2f} s  max {max(taken):6.2f} s"
@@ -103,7 +117,7 @@ async def alone_and_busy() -> None:
 
 async def waiting(count: int) -> None:
     """So many clients wait over HTTP, each for one picture after another."""
-    own = ENGINE_PICTURES / sum(await pictures(ENGINE_PICTURES))
+    own = ENGINE_PICTURES / sum(await pictures(ENGINE_PICTURES, built_in))
     wish = {"prompt": "a red star on a black background", "steps": STEPS, "wait_seconds": 600}
     ended = 0
 

@@ -64,7 +64,6 @@ def test_a_batch_says_which_braces_it_leaves_as_they_are(tmp_path: Path) -> None
 
 
 def test_a_batch_makes_its_pictures_once_and_draws_a_sheet(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     star = {"prompt": "a {red|blue} star on a black background", "steps": 2}
     file = write(tmp_path, star, {"prompt": "x", "model": "no-such"})
 
@@ -102,7 +101,6 @@ def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_killed_batch_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     file = write(tmp_path, {"prompt": "a {red|blue|green|white|black} star", "steps": 30})
     batch = subprocess.Popen([sys.executable, "-m", "ziggie_image_mcp", "batch", file])
     while not pictures(tmp_path):
@@ -120,7 +118,6 @@ def test_a_killed_batch_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
 
 
 def test_stopping_a_batch_cancels_what_is_left(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     file = write(tmp_path, {"prompt": "a {red|blue} star", "steps": 400})
     command_line = [sys.executable, "-m", "ziggie_image_mcp", "batch", file]
     batch = subprocess.Popen(command_line, stderr=subprocess.PIPE, text=True)
@@ -152,7 +149,6 @@ def test_a_batch_waits_for_its_time(tmp_path: Path) -> None:
 
 
 def test_jobs_are_shown_and_forgotten(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     command("batch", write(tmp_path, {"prompt": "a star", "steps": 2}), "--no-sheet")
     (row,) = json.loads(command("jobs", "list", "--json").stdout)
 

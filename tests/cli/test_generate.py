@@ -25,7 +25,6 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_alternatives_make_a_picture_each_as_over_mcp(tmp_path: Path, config: Path) -> None:
-    pytest.importorskip("torch")
     made = run("generate", "a {red|blue} star, {{ a|b }}", "--steps", "1", config=config)
 
     assert made.returncode == 0, made.stderr

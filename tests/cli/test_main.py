@@ -28,7 +28,7 @@ def run(*arguments: str, config: Path | None = None) -> subprocess.CompletedProc
 @pytest.fixture
 def nothing(tmp_path: Path) -> Path:
     """A config in which every provider is off."""
-    off = {name: {"enabled": False} for name in ("comfyui", "diffusers")}
+    off = {name: {"enabled": False} for name in ("builtin", "comfyui", "diffusers")}
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"providers": off}), encoding="utf-8")
     return file
@@ -88,7 +88,7 @@ def test_plan_shows_reasons_as_a_table_and_as_json(nothing: Path) -> None:
 
     assert "No route is open." in table
     assert "DISABLED" in table
-    assert {r["provider"] for r in data["rejected"]} == {"comfyui", "diffusers"}
+    assert {r["provider"] for r in data["rejected"]} == {"builtin", "comfyui", "diffusers"}
 
 
 def test_hardware_shows_the_three_choices(nothing: Path) -> None:

@@ -38,7 +38,7 @@ def server(folder: Path, program: str = "tests.support.plain_server") -> Generat
     off = {"enabled": False}
     config = {
         "output": {"directory": str(folder / "pictures")},
-        "providers": {"comfyui": off, "diffusers": off},
+        "providers": {"builtin": off, "comfyui": off, "diffusers": off},
         "budget": {"perDay": 0.10},
     }
     file = folder / "config.json"

@@ -108,7 +108,6 @@ async def test_two_workers_and_two_servers_make_40_pictures_each_once_while_one_
 
 
 async def assert_each_is_made_once_while_one_dies(tmp_path: Path, pictures: int) -> None:
-    pytest.importorskip("torch")
     postgres.skip_where_absent()
     with ExitStack() as stack:
         database = stack.enter_context(postgres.server())
@@ -184,7 +183,6 @@ def pictures_in(bucket: Mapping[str, str]) -> list[str]:
 async def test_a_server_without_any_model_leaves_all_to_a_worker_that_has_some(
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip("torch")
     configure(
         tmp_path,
         database=f"sqlite:///{tmp_path / 'ours.sqlite3'}",
@@ -291,7 +289,6 @@ async def test_servers_behind_one_address_go_on_with_each_others_calls(
 
 
 async def test_jobs_are_seen_by_their_caller_only(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     configure(tmp_path, output={"directory": str(tmp_path / "pictures")})
     tokens = {"ZIGGIE_IMAGE_TOKENS": "alice:one-secret,bob:other-secret"}
     with http_server(tmp_path, "server", **tokens) as url:
@@ -311,7 +308,6 @@ async def test_jobs_are_seen_by_their_caller_only(tmp_path: Path) -> None:
 
 
 async def test_64_clients_at_once_are_all_served(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     configure(tmp_path, output={"directory": str(tmp_path / "pictures")})
     found: list[dict[str, Any]] = []
 

@@ -82,7 +82,6 @@ def opened(found: dict[str, Any]) -> Image.Image:
 async def test_the_tiny_model_changes_a_picture_as_a_whole_under_a_mask_and_beyond_its_edges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("torch")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     file = circle(tmp_path / "in")
     ask = {"image": str(file), "seed": 3}
@@ -110,7 +109,6 @@ async def test_the_tiny_model_changes_a_picture_as_a_whole_under_a_mask_and_beyo
 
 
 async def test_the_answer_is_that_of_generate_image(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     ask = {"image": str(circle(tmp_path / "in")), "prompt": "a red circle", "steps": 2}
     async with in_memory(tmp_path) as client:
         answer = await client.call_tool("edit_image", ask)

@@ -48,7 +48,6 @@ def no_comfyui() -> dict[str, Any]:
 
 @pytest.mark.usefixtures("cold")
 def test_a_prompt_becomes_a_picture(tmp_path: Path, no_comfyui: dict[str, Any]) -> None:
-    pytest.importorskip("torch")
     with server(tmp_path, **no_comfyui) as wire:
         wire.hello()
         answer = wire.call(1, "generate_image", {"prompt": "a red star on a black background"})
@@ -67,7 +66,6 @@ def test_a_prompt_becomes_a_picture(tmp_path: Path, no_comfyui: dict[str, Any]) 
 def test_cancelling_mid_run_stops_the_model_and_frees_it(
     tmp_path: Path, no_comfyui: dict[str, Any]
 ) -> None:
-    pytest.importorskip("torch")
     params = {"name": "generate_image", "arguments": LONG, "_meta": {"progressToken": "p"}}
     with server(tmp_path, **no_comfyui) as wire:
         wire.hello()
@@ -90,7 +88,6 @@ def test_cancelling_mid_run_stops_the_model_and_frees_it(
 def test_the_end_of_input_mid_run_ends_server_and_worker(
     tmp_path: Path, no_comfyui: dict[str, Any]
 ) -> None:
-    pytest.importorskip("torch")
     params = {"name": "generate_image", "arguments": LONG, "_meta": {"progressToken": "p"}}
     with server(tmp_path, **no_comfyui) as wire:
         wire.hello()

@@ -37,8 +37,8 @@ from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.billing.types import Hold
 from ziggie_image_mcp.provider.testing import picture
 from ziggie_image_mcp.server.tools import make_server
+from ziggie_image_providers.builtin.models import FOLDER as TINY_FOLDER
 from ziggie_image_providers.diffusers.process import WORKER
-from ziggie_image_providers.diffusers.scan import TINY_FOLDER
 
 OPENAI_KEY = "sk-proj-endtoend0123456789abcdef"
 REPLICATE_KEY = "r8_endtoend0123456789abcdefghijklmno"
@@ -279,7 +279,8 @@ def test_within_the_budget_nobody_is_asked_and_then_the_cap_is_named(tmp_path: P
 
 def model_folder(folder: Path, *, spoilt: bool) -> Path:
     """A real model, whose UNet ends in no numbers when it is spoilt."""
-    shutil.copytree(TINY_FOLDER, folder / "models" / "little")
+    parts = shutil.ignore_patterns("*.py", "graphs", "real_esrgan", "__pycache__")
+    shutil.copytree(TINY_FOLDER, folder / "models" / "little", ignore=parts)
     if spoilt:
         file = folder / "models" / "little" / "unet" / "diffusion_pytorch_model.safetensors"
         data = bytearray(file.read_bytes())

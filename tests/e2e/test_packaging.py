@@ -44,7 +44,9 @@ def test_the_wheel_holds_the_data_and_stays_small(wheel: Path) -> None:
 
     assert "ziggie_image_mcp/inventory/models.json" in names
     assert "ziggie_image_mcp/py.typed" in names
-    assert "ziggie_image_providers/diffusers/tiny/model_index.json" in names
+    for file in ("model_index.json", "graphs/unet.onnx", "real_esrgan/LICENSE"):
+        assert f"ziggie_image_providers/builtin/{file}" in names
+    assert len([n for n in names if n.endswith("unet/diffusion_pytorch_model.safetensors")]) == 1
     assert any(n.startswith("ziggie_image_providers/comfyui/graphs/") for n in names)
     assert not any(n.startswith(("tests/", "tools/", "providers/")) for n in names)
     assert wheel.stat().st_size < 26_000_000
@@ -66,11 +68,10 @@ def test_without_extras_the_server_starts_and_says_what_is_missing(
 
     data: dict[str, Any] = answer["result"]["structuredContent"]
     (tiny,) = [m for m in data["models"] if m["demo"]]
-    assert not tiny["installed"]
-    assert "ziggie-image-mcp[local]" in tiny["how_to_install"]
+    assert tiny["installed"]
     assert {m["provider"] for m in data["models"]} | {
         s["provider"] for s in data["unavailable"]
-    } == {"comfyui", "diffusers"}
+    } >= {"builtin", "comfyui"}
     assert failed["result"]["isError"]
     assert "ziggie-image-mcp[local]" in failed["result"]["content"][0]["text"]
     assert code == 0

@@ -39,6 +39,7 @@ def test_each_version_of_the_handshake_era_is_spoken(version: str) -> None:
     assert [t["name"] for t in tools["result"]["tools"]] == [
         "generate_image",
         "edit_image",
+        "process_image",
         "list_models",
         "check_hardware",
         "view_image",
@@ -55,7 +56,7 @@ def test_the_modern_era_is_spoken_without_a_handshake() -> None:
         code = wire.end()
 
     assert "2026-07-28" in found["result"]["supportedVersions"]
-    assert len(tools["result"]["tools"]) == 7
+    assert len(tools["result"]["tools"]) == 8
     assert code == 0
 
 

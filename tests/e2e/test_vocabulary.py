@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.support.factory import opener, service
 from tests.support.fake_comfyui import FakeComfyUI
+from tests.support.model_folders import pipeline
 from ziggie_image_mcp.inventory.registry import load_types
 from ziggie_image_mcp.provider import Model, ProviderContext
 from ziggie_image_mcp.server.tools import make_server
@@ -21,8 +22,12 @@ async def listed(folder: Path) -> Sequence[Model]:
     context = ProviderContext(data_dir=folder, secret=secret)
     models: list[Model] = []
     async with FakeComfyUI() as comfyui:
+        sections: dict[str, dict[str, object]] = {
+            "comfyui": {"baseUrl": comfyui.url},
+            "diffusers": {"modelDirs": [str(pipeline(folder / "models" / "sdxl"))]},
+        }
         for name, kind in load_types().usable.items():
-            section = {"baseUrl": comfyui.url} if name == "comfyui" else {}
+            section = sections.get(name, {})
             provider = kind(name, kind.Settings.model_validate(section), context)
             models += await provider.list_models()
             await provider.aclose()

@@ -26,7 +26,7 @@ def registry(folder: Path, **config: Any) -> Registry:
 
 
 def test_the_built_in_providers_come_through_the_entry_points() -> None:
-    assert {"comfyui", "diffusers"} <= set(discover())
+    assert {"builtin", "comfyui", "diffusers"} <= set(discover())
 
 
 async def test_without_config_the_automatic_providers_are_built(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ async def test_without_config_the_automatic_providers_are_built(tmp_path: Path) 
 
     await built.open()
 
-    assert set(built.providers()) == {"comfyui", "diffusers"}
+    assert set(built.providers()) == {"builtin", "comfyui", "diffusers"}
 
 
 async def test_a_provider_that_costs_money_is_built_when_there_is_a_key(
@@ -45,7 +45,7 @@ async def test_a_provider_that_costs_money_is_built_when_there_is_a_key(
 
     await built.open()
 
-    assert set(built.providers()) == {"comfyui", "diffusers", "openai"}
+    assert set(built.providers()) == {"builtin", "comfyui", "diffusers", "openai"}
 
 
 async def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ async def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
 
     await built.open()
 
-    assert set(built.providers()) == {"comfyui", "diffusers", "attic"}
+    assert set(built.providers()) == {"builtin", "comfyui", "diffusers", "attic"}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ async def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
         ({"providers": {"comfyui": {"base_ulr": "x"}}}, ["comfyui", "`base_ulr`", "'baseUrl'"]),
         ({"providers": {"comfyu": {}}}, ["providers.comfyu", "'comfyui'", '"type"']),
         ({"provider": "comfy-ui"}, ["`provider`", "'comfyui'"]),
-        ({"api": {"type": "fooocus"}}, ["`api.type`", "Installed: comfyui"]),
+        ({"api": {"type": "fooocus"}}, ["`api.type`", "Installed: builtin, comfyui"]),
     ],
 )
 async def test_a_wrong_section_is_named(

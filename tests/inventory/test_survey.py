@@ -44,12 +44,13 @@ def registry(folder: Path, *providers: FakeProvider, **config: Any) -> Registry:
 
 
 async def test_a_provider_that_is_switched_off_is_listed_with_the_reason(tmp_path: Path) -> None:
-    off = {"comfyui": {"enabled": False}, "diffusers": {"enabled": False}}
+    off = {name: {"enabled": False} for name in ("builtin", "comfyui", "diffusers")}
 
     survey = await take_survey(registry(tmp_path, providers=off))
 
     assert survey.models == ()
     assert [(r.provider, r.reasons[0].code) for r in survey.rejected] == [
+        ("builtin", "DISABLED"),
         ("comfyui", "DISABLED"),
         ("diffusers", "DISABLED"),
     ]

@@ -48,7 +48,6 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_after_wait_seconds_the_answer_is_a_job_and_get_job_gives_the_picture(
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip("torch")
     with server(tmp_path, **NO_COMFYUI) as wire:
         wire.hello()
         first = data(wire.call(1, "generate_image", SHORT | {"wait_seconds": 0}))
@@ -65,7 +64,6 @@ def test_after_wait_seconds_the_answer_is_a_job_and_get_job_gives_the_picture(
 
 
 def test_a_request_id_makes_a_repeat_the_same_job(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     ask = SHORT | {"request_id": "r-1"}
     with server(tmp_path, **NO_COMFYUI) as wire:
         wire.hello()
@@ -81,7 +79,6 @@ def test_a_request_id_makes_a_repeat_the_same_job(tmp_path: Path) -> None:
 
 
 def test_a_repeat_survives_the_server(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     ask = SHORT | {"request_id": "r-2"}
     with server(tmp_path, **NO_COMFYUI) as wire:
         wire.hello()
@@ -93,7 +90,6 @@ def test_a_repeat_survives_the_server(tmp_path: Path) -> None:
 
 
 def test_alternatives_in_a_prompt_make_a_picture_each(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     ask = SHORT | {"prompt": "a {red|blue} star on a {black|white} background"}
     with server(tmp_path, **NO_COMFYUI) as wire:
         wire.hello()
@@ -118,7 +114,6 @@ def test_a_job_that_nobody_knows_is_said(tmp_path: Path) -> None:
 
 
 def test_a_dead_servers_job_moves_to_an_idle_one(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     with server(tmp_path, **NO_COMFYUI) as heir:
         heir.hello()
         job_id = job_of_a_killed_server(tmp_path)
@@ -145,7 +140,6 @@ def job_of_a_killed_server(folder: Path) -> str:
 def test_a_client_that_leaves_while_its_job_runs_finds_it_when_it_comes_back(
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip("torch")
     with server(tmp_path, **NO_COMFYUI) as wire:
         wire.hello()
         first = data(wire.call(1, "generate_image", STAR | {"steps": 60, "wait_seconds": 0.5}))
@@ -160,7 +154,6 @@ def test_a_client_that_leaves_while_its_job_runs_finds_it_when_it_comes_back(
 def test_what_a_killed_server_had_made_of_several_prompts_is_kept_and_the_rest_is_made(
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip("torch")
     wish = {"prompt": "a {red|blue|green} star", "seed": 3, "steps": 100, "wait_seconds": 0}
     with server(tmp_path, **NO_COMFYUI) as wire:
         wire.hello()
@@ -308,7 +301,6 @@ async def test_a_paid_job_of_a_killed_server_is_collected_and_never_sent_again(
 
 
 def test_cancel_job_stops_the_tiny_model(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     with server(tmp_path, **NO_COMFYUI) as wire:
         wire.hello()
         job_id = begin(wire, LONG)
@@ -333,7 +325,6 @@ def begin(wire: Wire, ask: dict[str, Any]) -> str:
 
 
 def test_another_process_may_cancel_it(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     with server(tmp_path, **NO_COMFYUI) as one, server(tmp_path, **NO_COMFYUI) as other:
         one.hello()
         other.hello()

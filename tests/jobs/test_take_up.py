@@ -84,6 +84,20 @@ async def test_a_paused_vendor_is_asked_for_what_it_was_sent(tmp_path: Path) -> 
     assert second.submitted == []
 
 
+async def test_a_run_that_a_dead_process_began_teaches_no_speed(tmp_path: Path) -> None:
+    first = First()
+    job_id = await sent(tmp_path, first)
+    made = service(tmp_path, Second(first), role=Role.SERVER)
+
+    assert (await made.job(job_id, 30)).status == "done"
+    half = (await made.history.snapshot()).latencies
+    await made.job((await made.start([ASK])).id, 30)
+    whole = (await made.history.snapshot()).latencies
+
+    assert half == {}
+    assert [latency.samples for latency in whole.values()] == [1]
+
+
 async def test_what_is_not_yet_sent_is_not_sent_to_a_paused_vendor(tmp_path: Path) -> None:
     paid = FakePaidProvider(answers=[EngineCrashed("paid", "it failed", scope="provider")] * 3)
     made = service(tmp_path, paid)

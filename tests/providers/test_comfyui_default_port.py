@@ -25,7 +25,9 @@ def taken() -> bool:
 async def test_without_config_comfyui_is_found_on_its_own_port(tmp_path: Path) -> None:
     if taken():
         pytest.skip(f"something listens on 127.0.0.1:{PORT}")
-    config = Config.model_validate({"providers": {"diffusers": {"enabled": False}}})
+    config = Config.model_validate(
+        {"providers": {name: {"enabled": False} for name in ("builtin", "diffusers")}}
+    )
     registry = Registry(config, tmp_path)
     async with FakeComfyUI(port=PORT) as comfy:
         survey = await take_survey(registry)

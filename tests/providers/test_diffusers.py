@@ -45,7 +45,6 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.process import WORKER
-from ziggie_image_providers.diffusers.scan import TINY_FOLDER
 from ziggie_image_providers.diffusers.settings import Settings
 
 pytestmark = [
@@ -427,36 +426,6 @@ async def test_what_is_no_model_is_a_typed_error(
         await generate(provider, job(), named(id), silence)
 
 
-@pytest.mark.skipif(
-    not (TINY_FOLDER / "model_index.json").is_file(), reason="the tiny model is not built yet"
-)
-async def test_the_built_in_model_makes_a_picture_and_says_what_it_is(provider: Diffusers) -> None:
-    tiny = await model(provider, "tiny")
-
-    result = await generate(provider, job(steps=None), tiny, silence)
-
-    assert tiny.demo
-    assert tiny.state in ("ready", "loaded")
-    assert size(result.images[0].data) == (64, 64)
-    assert "demo model" in result.notes[0]
-
-
-@pytest.mark.parametrize(("words", "notes"), [(30, 0), (32, 1)])
-async def test_the_built_in_model_says_what_it_does_not_read(
-    provider: Diffusers, words: int, notes: int
-) -> None:
-    tiny = await model(provider, "tiny")
-    request = job(prompt=" ".join(["red"] * (words - 2) + ["blue", "sofa"]), steps=1)
-
-    result = await generate(provider, request, tiny, silence)
-
-    limit = tiny.tasks["text_to_image"].max_prompt
-    assert limit is not None
-    assert limit.count == 30
-    sentence = 'the model reads 32 tokens of a prompt; not read: "blue sofa"'
-    assert result.notes[1:] == (sentence,) * notes
-
-
 async def test_a_device_that_is_not_here_is_named(zoo: Path) -> None:
     provider = build(zoo, context={"gpu": "cuda:99"})
     try:
@@ -610,6 +579,33 @@ async def test_a_model_in_memory_says_so_until_the_provider_is_closed(provider: 
     assert (await model(provider, "sd1")).state == "ready"
     assert (await provider.probe()).loaded_model == ""
     assert workers() == []
+
+
+@needs_pidfd
+async def test_a_generation_tells_what_loading_took_and_a_dead_worker_holds_nothing(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    provider, others = build(zoo), workers()
+    unloaded = await model(provider, "sd1")
+
+    cold, warm = [await generate(provider, job(), unloaded, silence) for _ in range(2)]
+    loaded = await model(provider, "sd1")
+    [worker] = [one for one in workers() if one not in others]
+    worker.kill()
+    await end_of(worker.pid)
+    while (killed := await model(provider, "sd1")).state == "loaded":
+        await asyncio.sleep(0)  # its pipe is read by another task
+    again = await generate(provider, job(), killed, silence)
+    await provider.aclose()
+
+    assert cold.load_seconds
+    assert warm.load_seconds == 0
+    assert again.load_seconds
+    assert (unloaded.state, loaded.state, killed.state) == ("ready", "loaded", "ready")
+    assert unloaded.load_seconds is not None
+    assert loaded.load_seconds is not None
+    assert unloaded.load_seconds > loaded.load_seconds  # the worker must be started too
 
 
 @needs_pidfd

@@ -31,9 +31,7 @@ def sizes(model: Model) -> FreeSize:
 
 
 def models_in(base: Path, hub_cache: Path | None = None) -> dict[str, DiskModel]:
-    models = find([base], hub_cache)
-    models.pop("tiny", None)
-    return models
+    return find([base], hub_cache)
 
 
 def described(on_disk: DiskModel | None) -> Model:
@@ -64,7 +62,6 @@ def test_the_same_name_twice_makes_the_second_go_by_its_path(tmp_path: Path) -> 
     one, other = pipeline(tmp_path / "a" / "same"), pipeline(tmp_path / "b" / "same")
 
     models = find([one.parent, other.parent, one.parent], None)
-    models.pop("tiny", None)
 
     assert {id: model.path for id, model in models.items()} == {"same": one, str(other): other}
 
@@ -433,7 +430,6 @@ async def test_the_provider_lists_its_folders_and_the_cache_of_the_environment(
     provider = Diffusers("diffusers", settings, ProviderContext(data_dir=tmp_path))
 
     listed = {model.id: model for model in await provider.list_models()}
-    listed.pop("tiny", None)
 
     assert set(listed) == {"mine", "org/repo"}
     assert {model.where for model in listed.values()} == {"this_machine"}

@@ -17,10 +17,9 @@ from tests.support.factory import opener
 from ziggie_image_mcp.app.application import build_service
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.jobs.workflow import Role
+from ziggie_image_mcp.provider.seams import seam
 from ziggie_image_mcp.server.tools import make_server
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
-
-pytest.importorskip("torch")
 
 Rgb = tuple[float, float, float]
 Box = tuple[float, float, float, float]
@@ -77,8 +76,12 @@ async def tiny(folder: Path) -> AsyncGenerator[Client]:
         await made.aclose()
 
 
-async def make(session: Client, prompt: str, seed: int) -> tuple[Image.Image, dict[str, Any]]:
-    result = await session.call_tool("generate_image", {"prompt": prompt, "seed": seed})
+async def make(
+    session: Client, prompt: str, seed: int, **arguments: Any
+) -> tuple[Image.Image, dict[str, Any]]:
+    result = await session.call_tool(
+        "generate_image", {"prompt": prompt, "seed": seed, **arguments}
+    )
     assert isinstance(result.content[0], TextContent)
     assert not result.is_error, result.content[0].text
     data = json.loads(result.content[0].text)
@@ -127,12 +130,93 @@ async def test_the_answer_says_plainly_that_it_is_the_demo_model(tmp_path: Path)
             "generate_image", {"prompt": "x", "width": 1024, "height": 1024}
         )
 
-    assert image.size == (64, 64)
+    assert image.size == (256, 256)
     assert data["model"] == "tiny"
     assert "demo model" in data["why"]
-    assert any("modelDirs" in note for note in data["notes"])
+    assert any("demo model" in note for note in data["notes"])
     assert image.tobytes() == again.tobytes()
     assert image.tobytes() != other.tobytes()
     assert big.is_error
     assert isinstance(big.content[0], TextContent)
     assert "SIZE_UNSUPPORTED" in big.content[0].text
+
+
+async def test_it_knows_places_and_counts(tmp_path: Path) -> None:
+    async with tiny(tmp_path) as session:
+        left, _ = await make(session, "a red circle on the left on a white background", 1)
+        right, _ = await make(session, "a red circle on the right on a white background", 2)
+        low, _ = await make(session, "a blue circle at the bottom on a yellow background", 1)
+        pair, _ = await make(session, "two red circles on a white background", 1)
+        three, _ = await make(session, "three red circles on a white background", 2)
+
+    assert reddest(left) < 0.45 < 0.55 < reddest(right)
+    assert colour(mean(low, (0.4, 0.7, 0.6, 0.85))) == "blue"
+    assert colour(mean(low, (0.4, 0.1, 0.6, 0.3))) == "yellow"
+    assert reds(pair) == 2
+    assert reds(three) == 3
+
+
+@pytest.mark.parametrize(
+    ("prompt", "seed"),
+    [
+        ("red brick wall, seamless texture", 1),
+        ("seamless blue water tile", 2),
+        ("red and white checkers, seamless pattern", 3),
+        ("a seamless texture of gray stone", 1),
+    ],
+)
+async def test_its_tiles_repeat_without_a_seam_and_the_result_says_so(
+    tmp_path: Path, prompt: str, seed: int
+) -> None:
+    async with tiny(tmp_path) as session:
+        tile, data = await make(session, prompt, seed, seamless=True)
+        _, without = await make(session, "a red star on a black background", seed)
+
+    assert seam(tile).tiles
+    assert any(note.startswith("it tiles") for note in data["notes"])
+    assert not any("tiles:" in note for note in without["notes"])
+
+
+@pytest.mark.parametrize(
+    ("subject", "ground"),
+    [
+        ("red mushroom", "white"),
+        ("blue potion", "black"),
+        ("yellow star", "green"),
+        ("purple heart", "white"),
+        ("green gem", "black"),
+    ],
+)
+async def test_its_isolated_subjects_can_be_cut_out(
+    tmp_path: Path, subject: str, ground: str
+) -> None:
+    async with tiny(tmp_path) as session:
+        for seed in (1, 2):
+            prompt = f"an isolated {subject} on a plain {ground} background"
+            _, data = await make(session, prompt, seed)
+            answer = await session.call_tool(
+                "process_image", {"image": data["images"][0]["id"], "remove_background": True}
+            )
+            assert isinstance(answer.content[0], TextContent)
+            assert not answer.is_error, answer.content[0].text
+            with Image.open(json.loads(answer.content[0].text)["images"][0]["path"]) as cut:
+                alpha = cut.getchannel("A")
+            assert mean(alpha, CENTRE)[0] > 200
+            assert max(mean(alpha, corner)[0] for corner in CORNERS) == 0
+
+
+def reddest(image: Image.Image) -> float:
+    """Where the middle of what is red lies across, 0 to 1."""
+    columns = [x for x in range(64) if is_red(image, x, 32)]
+    return sum(columns) / len(columns) / 64
+
+
+def reds(image: Image.Image) -> int:
+    """How many stretches of red a line across the middle goes through."""
+    row = [is_red(image, x, 32) for x in range(64)]
+    return sum(now and not before for before, now in zip([False, *row], row, strict=False))
+
+
+def is_red(image: Image.Image, x: int, y: int) -> bool:
+    """At a place of 64 by 64."""
+    return colour(mean(image, (x / 64, y / 64, (x + 1) / 64, (y + 1) / 64))) == "red"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import exp, inf, log, nan
 from pathlib import Path
 
@@ -48,7 +50,7 @@ from ziggie_image_mcp.routing.history import (
     History,
     default_file,
 )
-from ziggie_image_mcp.routing.latency import bucket, learnt_seconds
+from ziggie_image_mcp.routing.latency import bucket, learnt_load, learnt_seconds
 from ziggie_image_mcp.routing.types import CircuitBreaker, HistorySnapshot, Latency
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -364,10 +366,12 @@ async def test_seconds_are_learnt_as_a_moving_mean_of_logarithms(tmp_path: Path)
         await learnt.succeeded("a", "m", bucket="y", seconds_per_image=99, now=NOON)
         snapshot = await learnt.snapshot()
 
-    second = 0.7 * log(10) + 0.3 * log(20)
-    third = 0.7 * second + 0.3 * log(5)
+    second = 0.5 * log(10) + 0.5 * log(20)
+    third = 0.5 * second + 0.5 * log(5)
     assert seen == pytest.approx([10, exp(second), exp(third)])
-    assert learnt_seconds(snapshot, "a", "m", "x") == pytest.approx(exp(third))
+    learnt_of_x = learnt_seconds(snapshot, "a", "m", "x")
+    assert learnt_of_x is not None
+    assert learnt_of_x.seconds == pytest.approx(exp(third))
     assert snapshot.latencies["a", "m", "y"] == Latency(
         provider="a", model="m", bucket="y", seconds=99, samples=1
     )
@@ -395,14 +399,52 @@ async def test_failures_leave_what_was_learnt_of_speed_alone(tmp_path: Path) -> 
         assert (await learnt.snapshot()).latencies == before
 
 
-@pytest.mark.parametrize(("samples", "seconds"), [(1, None), (2, None), (3, 4.0), (9, 4.0)])
-def test_a_few_runs_are_not_believed(samples: int, seconds: float | None) -> None:
-    known = Latency(provider="a", model="m", bucket="x", seconds=4.0, samples=samples)
-    snapshot = HistorySnapshot(latencies={("a", "m", "x"): known})
+async def test_cold_runs_teach_loading_and_nothing_about_warm_ones(tmp_path: Path) -> None:
+    async with aclosing(history(tmp_path)) as learnt:
+        teach = partial(learnt.succeeded, "a", "m", bucket="x", now=NOON)
+        await teach(seconds_per_image=2, load_seconds=9)
+        first = await learnt.snapshot()
+        await teach(seconds_per_image=1)
+        await teach(seconds_per_image=2, load_seconds=9)
+        last = await learnt.snapshot()
 
-    assert learnt_seconds(snapshot, "a", "m", "x") == seconds
-    assert learnt_seconds(snapshot, "a", "m", "x", min_samples=1) == 4.0
-    assert learnt_seconds(snapshot, "a", "m", "y", min_samples=0) is None
+    def seen(snapshot: HistorySnapshot) -> list[float]:
+        warm = learnt_seconds(snapshot, "a", "m", "x")
+        cold = learnt_seconds(snapshot, "a", "m", "x", cold=True)
+        load = learnt_load(snapshot, "a", "m")
+        assert warm is not None
+        assert cold is not None
+        assert load is not None
+        return [warm.seconds, cold.seconds, load]
+
+    assert seen(first) == [2, 2, 9]  # what a cold run took is better than a guess
+    assert seen(last) == pytest.approx([1, 2, 9])
+    assert learnt_seconds(last, "a", "m", "y") is None
+    assert learnt_load(last, "a", "n") is None
+
+
+async def test_a_file_of_before_loads_were_learnt_is_taken_up(tmp_path: Path) -> None:
+    async with aclosing(history(tmp_path)) as learnt:
+        await learnt.succeeded("a", "m", bucket="x", seconds_per_image=1, now=NOON)
+    with closing(sqlite3.connect(tmp_path / "state" / "experience.sqlite3")) as older:
+        older.execute("DROP TABLE experience_2_loads")
+
+    async with aclosing(history(tmp_path)) as learnt:
+        before = await learnt.snapshot()
+        await learnt.succeeded("a", "m", bucket="x", seconds_per_image=2, load_seconds=9, now=NOON)
+        after_load = await learnt.snapshot()
+
+    assert learnt.trouble is None
+    assert before.latencies["a", "m", "x"].seconds == 1
+    assert learnt_load(after_load, "a", "m") == 9
+
+
+async def test_a_run_whose_time_says_nothing_teaches_no_speed(tmp_path: Path) -> None:
+    async with aclosing(history(tmp_path)) as learnt:
+        await learnt.failed("a", "m", DOWN, NOON)
+        await learnt.succeeded("a", "m", bucket="x", seconds_per_image=None, now=NOON)
+
+        assert await learnt.snapshot() == HistorySnapshot()
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,68 @@ def test_the_demo_model_serves_a_machine_with_nothing_else() -> None:
     assert not_looked_for.candidates
 
 
+@pytest.mark.parametrize(
+    ("request_", "config"),
+    [
+        (ask(model="diffusers/tiny"), {}),
+        (ask(model="tiny", provider="diffusers"), {}),
+        (ask(model="diffusers/tiny", provider="diffusers"), {}),
+        (ask(), {"defaultModel": "diffusers/tiny"}),
+        (ask(), {"defaultModel": "tiny", "provider": "diffusers"}),
+    ],
+    ids=str,
+)
+def test_a_model_is_found_where_it_once_was(request_: ImageRequest, config: dict[str, Any]) -> None:
+    moved = model("builtin", "tiny", aliases=("diffusers/tiny",), demo=True)
+    other = model("diffusers", "sdxl")
+
+    plan = planner.plan(context(moved, request=request_, **config))
+    elsewhere = planner.plan(context(other, moved, request=ask(provider="diffusers")))
+
+    assert [c.model for c in plan.candidates] == [moved]
+    assert [c.model for c in elsewhere.candidates] == [other]
+
+
+def test_a_default_model_binds_only_what_it_can_do() -> None:
+    base = model("comfyui", "sdxl")
+    upscaler = model(
+        "builtin", "upscaler", tasks=("upscale",), sizes=SameAsInput(), capability={"factors": (2,)}
+    )
+    enlarge = ask(prompt="", image=PHOTO, upscale=2)
+
+    made = planner.plan(context(base, upscaler, defaultModel="sdxl"))
+    enlarged = planner.plan(context(base, upscaler, request=enlarge, defaultModel="sdxl"))
+
+    assert [c.model for c in made.candidates] == [base]
+    assert [c.model for c in enlarged.candidates] == [upscaler]
+
+
+def test_a_model_for_other_work_is_told_last_and_in_one_reason() -> None:
+    upscaler = model(
+        "a", "upscaler", tasks=("upscale",), sizes=SameAsInput(), capability={"factors": (2,)}
+    )
+    base = model("b", "sdxl", state="missing")
+
+    made = planner.plan(context(upscaler, base, request=ask(seed=3, quality="high")))
+    enlarged = planner.plan(context(base, request=ask(prompt="", image=PHOTO, upscale=2)))
+
+    assert [r.model for r in made.rejected] == ["sdxl", "upscaler"]
+    assert [r.have for r in made.rejected[1].reasons] == ["only upscale"]
+    assert [r.need for r in enlarged.rejected[0].reasons] == ["upscale"]
+
+
+def test_a_model_that_only_enlarges_is_no_reason_against_the_demo_model() -> None:
+    demo = model("builtin", "tiny", demo=True)
+    able = {"factors": (2,)}
+    upscaler = model(
+        "builtin", "upscaler", tasks=("upscale",), sizes=SameAsInput(), capability=able
+    )
+
+    plan = planner.plan(context(demo, upscaler))
+
+    assert [c.model for c in plan.candidates] == [demo]
+
+
 def test_the_name_of_a_family_stands_for_all_of_it_unless_a_model_has_that_name() -> None:
     styled = model(id="own-style", family="sdxl")
     schnell = model(id="schnell", family="flux1")
@@ -326,7 +388,8 @@ def test_the_price_is_that_of_the_size(changes: dict[str, Any], cost: int) -> No
 
 
 def test_of_equals_the_model_goes_first_that_the_device_has_loaded() -> None:
-    one, other = model(id="one", device="gpu"), model(id="other", device="gpu")
+    engine = Memory(managed=True)
+    one, other = (model(id=id, device="gpu", memory=engine) for id in ("one", "other"))
     queue = QueueStatus(device="gpu", model="other")
     ctx = replace(context(one, other), history=HistorySnapshot(queues={"gpu": queue}))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, cast, get_args
 
 import pytest
 import typer
@@ -20,6 +20,7 @@ from ziggie_image_mcp.provider.testing import model
 from ziggie_image_mcp.routing.request import (
     DeclaredArgument,
     ImageRequest,
+    Surface,
     declared_arguments,
     fingerprint,
     parse_request,
@@ -52,17 +53,21 @@ OTHER: dict[str, Any] = {
     "file_name": "cat",
     "strength": 0.5,
     "transparent": True,
+    "seamless": True,
+    "upscale": 2,
+    "remove_background": True,
 }
 """For each argument a value that is not its default."""
 OF_THE_CALL = {
     "generate": {"references", "dry_run", "wait_seconds", "request_id"},
     "edit": {"image", "mask", "expand", "references", "dry_run", "wait_seconds", "request_id"},
+    "process": {"image", "wait_seconds"},
 }
 """What belongs to the call, and not to the request."""
-KINDS: list[Literal["generate", "edit"]] = ["generate", "edit"]
+KINDS: tuple[Surface, ...] = get_args(Surface)
 
 
-def names(kind: Literal["generate", "edit"]) -> set[str]:
+def names(kind: Surface) -> set[str]:
     return {argument.name for argument in declared_arguments(kind)}
 
 
@@ -82,12 +87,12 @@ async def schema(kind: str) -> dict[str, Any]:
 
 
 def test_there_is_another_value_for_every_argument() -> None:
-    assert names("generate") | names("edit") == set(OTHER)
+    assert set().union(*map(names, KINDS)) == set(OTHER)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_tool_takes_each_declared_argument_and_describes_it(
-    kind: Literal["generate", "edit"],
+    kind: Surface,
 ) -> None:
     properties = (await schema(kind))["properties"]
 
@@ -99,18 +104,18 @@ async def test_the_tool_takes_each_declared_argument_and_describes_it(
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_tool_asks_for_nothing_but_what_must_be_given(
-    kind: Literal["generate", "edit"],
+    kind: Surface,
 ) -> None:
     needed = {a.name for a in declared_arguments(kind) if a.default is inspect.Parameter.empty}
 
     required = set((await schema(kind))["required"])
 
-    assert required == needed | ({"image"} if kind == "edit" else set())
+    assert required == needed | ({"image"} if kind != "generate" else set())
 
 
-@pytest.mark.parametrize("name", ["generate", "plan", "edit"])
+@pytest.mark.parametrize("name", ["generate", "plan", "edit", "process"])
 def test_the_command_has_each_declared_argument_as_an_option(name: str) -> None:
-    kind: Literal["generate", "edit"] = "edit" if name == "edit" else "generate"
+    kind: Surface = "generate" if name == "plan" else cast(Surface, name)
     parameters = {p.name: p for p in command(name).params}
 
     for argument in declared_arguments(kind):

@@ -93,6 +93,7 @@ HALF = "a \ud800 b"
 CALLS: dict[str, dict[str, Any]] = {
     "generate_image": {"prompt": "x"},
     "edit_image": {"prompt": "x", "image": "20261123-0123456789abcdef"},
+    "process_image": {"image": "20261123-0123456789abcdef", "upscale": 2},
     "list_models": {},
     "view_image": {"image_id": "20261123-0123456789abcdef"},
     "get_job": {"job_id": "job-1"},

@@ -163,9 +163,8 @@ def prepare(kind: str) -> None:
     os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
     importlib.import_module(WORKER)
     pipeline: Any = importlib.import_module("ziggie_image_providers.diffusers.pipeline")
-    tiny = importlib.import_module("ziggie_image_providers.diffusers.scan").TINY_FOLDER
-    if (tiny / "model_index.json").is_file():
-        pipeline.diffusers.DiffusionPipeline.from_pretrained(tiny, local_files_only=True)
+    tiny = importlib.import_module("ziggie_image_providers.builtin.models").FOLDER
+    pipeline.diffusers.DiffusionPipeline.from_pretrained(tiny, local_files_only=True)
     for name in ("AutoPipelineForImage2Image", "AutoPipelineForInpainting"):
         getattr(pipeline.diffusers, name)
     importlib.import_module("PIL.ImageFilter")

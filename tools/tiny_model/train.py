@@ -1,9 +1,12 @@
 """Train the built-in tiny text-to-image model and save it as a StableDiffusionPipeline directory.
 
-    python tools/tiny_model/train.py --work WORK --out FOLDER
+    python tools/tiny_model/train.py --work WORK --out FOLDER [--start PIPELINE]
 
-Needs torch, diffusers, transformers and about 2.5 hours on two CPU cores. Every phase leaves a
-checkpoint in WORK and is skipped when its file is there, so a stopped run continues.
+With `--start` that pipeline is trained further, all but the encoder of its autoencoder; words that
+are new to it join its vocabulary. Ordinary pictures are trained with zero padding and every fifth
+batch holds seamless tiles, trained with circular padding. Needs torch, diffusers, transformers.
+Every phase leaves a checkpoint in WORK and is skipped when its file is there, so a stopped run
+continues.
 """
 
 from __future__ import annotations
@@ -24,14 +27,27 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from diffusers.models.attention_processor import AttnProcessor
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 MAX_TOKENS = 32
 SEED = 20261123
 VAE_BATCH = 4
-DROP_CAPTION = 0.12
+DROP_CAPTION = 0.1
 """Share of captions replaced by the empty one, so that classifier-free guidance works."""
+
+HOLD = 0.36
+"""Share of the time at the full learning rate; then it falls in a straight line."""
+
+TILES_EVERY = 5
+"""Every so many batches, one of seamless tiles."""
+
+FIRST_POOL, FRESH, POOL = 2048, 8, 60_000
+"""Encoded pictures to begin with, new ones per batch, and the most that are kept of one sort."""
+
+FIRST_STEP = 15
+"""Time steps below are not trained: 20 to 60 sampling steps never stop there."""
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -115,20 +131,27 @@ def new_scheduler() -> DDIMScheduler:
     )
 
 
-def pictures(first: int, count: int) -> tuple[torch.Tensor, list[str]]:
+def wrap(model: torch.nn.Module, mode: str) -> None:
+    """Set the padding of every convolution: "zeros", or "circular" for seamless tiles."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.padding_mode = mode
+
+
+def pictures(first: int, count: int, topic: str = "") -> tuple[torch.Tensor, list[str]]:
     """Pictures as (count, 3, SIZE, SIZE) in -1..1, and their captions."""
-    scenes = [world.draw(SEED + first + i) for i in range(count)]
+    scenes = [world.draw(SEED + first + i, topic) for i in range(count)]
     pixels = np.stack([np.asarray(s.image) for s in scenes])
     batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
     return batch.contiguous(memory_format=torch.channels_last), [s.caption for s in scenes]
 
 
 def pace(start: float, seconds: float, peak: float) -> tuple[float, bool]:
-    """Learning rate by elapsed time (warm up, hold, decay over the last third), and the end."""
+    """Learning rate by elapsed time (warm up, hold, decay), and the end."""
     done = (time.monotonic() - start) / seconds
     rate = peak * min(1.0, done / 0.01 + 0.02)
-    if done > 0.67:
-        rate *= max(0.02, (1 - done) / 0.33)
+    if done > HOLD:
+        rate *= max(0.02, (1 - done) / (1 - HOLD))
     return rate, done >= 1
 
 
@@ -173,66 +196,109 @@ def train_vae(work: Path, minutes: float) -> AutoencoderTiny:
     return vae
 
 
-@torch.no_grad()
-def encode(work: Path, vae: AutoencoderTiny, count: int) -> tuple[torch.Tensor, list[str], float]:
-    """Latents of `count` scenes as float16, their captions, and the scaling factor."""
-    file = work / "latents.pt"
+def tune_decoder(work: Path, vae: AutoencoderTiny, minutes: float) -> AutoencoderTiny:
+    """Train the decoder alone, so that latents stay what they are: sharper edges and windows."""
+    file = work / "decoder.pt"
     if file.exists():
-        saved = torch.load(file)
-        return saved["latents"], saved["captions"], saved["scale"]
-    chunks: list[torch.Tensor] = []
-    captions: list[str] = []
-    held_out, _ = pictures(50_000_000, 128)
-    rebuilt = vae.decode(vae.encode(held_out).latents).sample.clamp(-1, 1)
-    print(
-        f"vae held-out psnr {10 * math.log10(4 / F.mse_loss(rebuilt, held_out).item()):.2f} dB",
-        flush=True,
+        vae.decoder.load_state_dict(torch.load(file))
+        return vae.eval()
+    vae.requires_grad_(False).to(memory_format=torch.channels_last)
+    vae.decoder.train().requires_grad_(True)
+    optimiser = torch.optim.AdamW(
+        vae.decoder.parameters(), lr=1e-3, weight_decay=0.0, betas=(0.9, 0.99), fused=True
     )
-    for first in range(0, count, 64):
-        batch, texts = pictures(1_000_000 + first, 64)
+    start, step, end, kept = time.monotonic(), 0, False, [0.0, 0.0]
+    while not end:
+        rate, end = pace(start, minutes * 60, 1.5e-3)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        tiles = step % TILES_EVERY == TILES_EVERY - 1
+        batch, _ = pictures(70_000_000 + step * 8, 8, "tile" if tiles else "")
+        wrap(vae, "circular" if tiles else "zeros")
         with torch.autocast("cpu", torch.bfloat16):
-            mean = vae.encode(batch).latents
-        chunks.append(mean.half())
-        captions += texts
-    latents = torch.cat(chunks)
-    scale = 1 / latents[:4096].float().std().item()
-    torch.save({"latents": latents, "captions": captions, "scale": scale}, file)
-    return latents, captions, scale
+            latent = vae.encode(batch).latents
+            out = vae.decode(latent + 0.03 * torch.randn_like(latent)).sample
+        error = F.mse_loss(out.float(), batch)
+        loss = error * 4 + F.l1_loss(out.float(), batch)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.decoder.parameters(), 1.0)
+        optimiser.step()
+        psnr = 10 * math.log10(4 / error.item())
+        kept[tiles] = psnr if kept[tiles] == 0 else kept[tiles] * 0.98 + psnr * 0.02
+        if step % 100 == 0:
+            say(start, f"decoder {step} psnr {kept[0]:.2f} tiles {kept[1]:.2f} dB lr {rate:.1e}")
+        step += 1
+    wrap(vae, "zeros")
+    torch.save(vae.decoder.state_dict(), file)
+    return vae.eval().requires_grad_(False)
+
+
+def read(words: PreTrainedTokenizerFast, captions: list[str]) -> torch.Tensor:
+    return words(
+        captions, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
+    )["input_ids"]
+
+
+class Pool:
+    """Encoded pictures as float16 and the tokens of their captions; it grows in training."""
+
+    def __init__(self, vae: AutoencoderTiny, words: PreTrainedTokenizerFast, topic: str) -> None:
+        self.vae, self.words, self.topic = vae, words, topic
+        self.latents = torch.empty(0, 4, world.SIZE // 4, world.SIZE // 4, dtype=torch.float16)
+        self.tokens = torch.empty(0, MAX_TOKENS, dtype=torch.long)
+
+    @torch.no_grad()
+    def add(self, first: int, count: int) -> None:
+        """Draw and encode scenes; tiles with the padding that they are decoded with."""
+        batch, captions = pictures(1_000_000 + first, count, self.topic)
+        wrap(self.vae, "circular" if self.topic == "tile" else "zeros")
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = self.vae.encode(batch).latents.half()
+        wrap(self.vae, "zeros")
+        self.latents = torch.cat([self.latents, latents])
+        self.tokens = torch.cat([self.tokens, read(self.words, captions)])
+
+
+def grow(
+    old: CLIPTextModel, known: dict[str, int], words: PreTrainedTokenizerFast
+) -> CLIPTextModel:
+    """The text encoder with a row for each of `words`: its own, its singular's, or the mean."""
+    text = new_text_encoder(words)
+    state = old.state_dict()
+    (name,) = (key for key in state if key.endswith("token_embedding.weight"))
+    rows = state[name]
+    fresh = rows.mean(0).expand(len(words), -1).clone()
+    for word, place in words.get_vocab().items():
+        for form in (word, word.removesuffix("s"), word.removesuffix("es")):
+            if form in known:
+                fresh[place] = rows[known[form]]
+                break
+    text.load_state_dict(state | {name: fresh})
+    return text
 
 
 def train_unet(
     work: Path,
+    out: Path,
+    both: torch.nn.ModuleList,
+    vae: AutoencoderTiny,
     words: PreTrainedTokenizerFast,
-    latents: torch.Tensor,
-    captions: list[str],
-    scale: float,
+    pools: tuple[Pool, Pool],
     minutes: float,
     batch_size: int,
-) -> tuple[CLIPTextModel, UNet2DConditionModel]:
-    torch.manual_seed(SEED)
-    text, unet = new_text_encoder(words), new_unet().to(memory_format=torch.channels_last)
-    file = work / "unet.pt"
-    both = torch.nn.ModuleList([text, unet])
+    peak: float,
+) -> None:
+    """Train text encoder and UNet; every ten minutes and at the end save their average."""
+    both[1].set_attn_processor(AttnProcessor())  # a fifth faster here than the fused attention
     averaged = copy.deepcopy(both).eval().requires_grad_(False)
-    if file.exists():
-        averaged.load_state_dict(torch.load(file))
-        return averaged[0], averaged[1]
-    print(
-        f"unet {sum(p.numel() for p in unet.parameters()) / 1e6:.2f} M, "
-        f"text {sum(p.numel() for p in text.parameters()) / 1e6:.2f} M, "
-        f"{len(words)} words, scale {scale:.4f}",
-        flush=True,
+    optimiser = torch.optim.AdamW(
+        both.parameters(), lr=peak, weight_decay=0.01, betas=(0.9, 0.99), fused=True
     )
-    optimiser = torch.optim.AdamW(both.parameters(), lr=1e-3, weight_decay=0.01, betas=(0.9, 0.99))
-    scheduler = new_scheduler()
-    alphas = scheduler.alphas_cumprod
-    tokens = words(
-        captions, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
-    )["input_ids"]
-    empty = words("", padding="max_length", max_length=MAX_TOKENS, return_tensors="pt")["input_ids"]
+    alphas = new_scheduler().alphas_cumprod
+    empty = read(words, [""])[0]
     random = torch.Generator().manual_seed(SEED)
-    start, step, end, kept = time.monotonic(), 0, False, 0.0
-    saved = start
+    start, step, end, kept = time.monotonic(), 0, False, [0.0, 0.0]
     resume = work / "unet-running.pt"
     if resume.exists():
         state = torch.load(resume)
@@ -240,79 +306,75 @@ def train_unet(
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
         step, start = state["step"], start - state["elapsed"]
+        for pool, (latents, tokens) in zip(pools, state["pools"], strict=True):
+            pool.latents, pool.tokens = latents, tokens
+        vae.register_to_config(scaling_factor=state["scale"])
         random.manual_seed(SEED + step)
+    scale = vae.config.scaling_factor
+    saved = time.monotonic()
     while not end:
-        rate, end = pace(start, minutes * 60, 1e-3)
+        rate, end = pace(start, minutes * 60, peak)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        pick = torch.randint(len(latents), (batch_size,), generator=random)
-        clean = latents[pick].float() * scale
-        ids = tokens[pick].clone()
-        ids[torch.rand(batch_size, generator=random) < DROP_CAPTION] = empty[0]
+        tiles = step % TILES_EVERY == TILES_EVERY - 1
+        pool = pools[tiles]
+        wrap(both[1], "circular" if tiles else "zeros")
+        if len(pool.latents) < POOL:
+            pool.add(FIRST_POOL + step * FRESH, FRESH)
+        pick = torch.randint(len(pool.latents), (batch_size,), generator=random)
+        clean = pool.latents[pick].float() * scale
+        ids = pool.tokens[pick].clone()
+        ids[torch.rand(batch_size, generator=random) < DROP_CAPTION] = empty
         noise = torch.randn(clean.shape, generator=random)
         # one time step of each stratum per batch: steadier gradients than independent draws
         strata = (torch.arange(batch_size) + torch.rand(batch_size, generator=random)) / batch_size
-        steps = (strata * 1000).long().clamp(0, 999)
+        steps = (FIRST_STEP + strata * (1000 - FIRST_STEP)).long().clamp(0, 999)
         alpha = alphas[steps][:, None, None, None]
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
         target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
-            hidden = text(ids).last_hidden_state
-            guess = unet(noisy, steps, hidden).sample
+            hidden = both[0](ids).last_hidden_state
+            guess = both[1](noisy, steps, hidden).sample
         loss = F.mse_loss(guess.float(), target)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
         optimiser.step()
-        decay = min(0.9985, (1 + step) / (10 + step))
+        decay = min(0.998, (1 + step) / (10 + step))
         with torch.no_grad():
-            for mine, theirs in zip(averaged.parameters(), both.parameters(), strict=True):
-                mine.lerp_(theirs, 1 - decay)
-        kept = loss.item() if kept == 0.0 else kept * 0.98 + loss.item() * 0.02
-        if step % 100 == 0:
-            print(
-                f"unet {step} loss {kept:.4f} lr {rate:.1e} {time.monotonic() - start:.0f} s",
-                flush=True,
-            )
+            torch._foreach_lerp_(list(averaged.parameters()), list(both.parameters()), 1 - decay)
+        kept[tiles] = loss.item() if kept[tiles] == 0 else kept[tiles] * 0.98 + loss.item() * 0.02
+        if step % 50 == 0:
+            say(start, f"unet {step} loss {kept[0]:.4f} tiles {kept[1]:.4f} lr {rate:.1e}")
         step += 1
-        if time.monotonic() - saved > 600:
+        if end or time.monotonic() - saved > 600:
             saved = time.monotonic()
+            state = {"both": both, "averaged": averaged, "optimiser": optimiser}
             torch.save(
-                {
-                    "both": both.state_dict(),
-                    "averaged": averaged.state_dict(),
-                    "optimiser": optimiser.state_dict(),
+                {name: part.state_dict() for name, part in state.items()}
+                | {
                     "step": step,
                     "elapsed": saved - start,
+                    "scale": scale,
+                    "pools": [(pool.latents, pool.tokens) for pool in pools],
                 },
                 resume,
             )
-    torch.save(averaged.state_dict(), file)
-    return averaged[0], averaged[1]
+            save(out, averaged, vae, words)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--work", type=Path, required=True)
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--vae-minutes", type=float, default=11)
-    options.add_argument("--unet-minutes", type=float, default=103)
-    options.add_argument("--scenes", type=int, default=64_000)
-    options.add_argument("--batch", type=int, default=64)
-    options.add_argument("--threads", type=int, default=2)
-    given = options.parse_args()
-    torch.set_num_threads(given.threads)
-    given.work.mkdir(parents=True, exist_ok=True)
-    words = tokenizer()
-    vae = train_vae(given.work, given.vae_minutes)
-    latents, captions, scale = encode(given.work, vae, given.scenes)
-    vae.register_to_config(scaling_factor=scale)
-    text, unet = train_unet(
-        given.work, words, latents, captions, scale, given.unet_minutes, given.batch
-    )
+def save(
+    out: Path, models: torch.nn.ModuleList, vae: AutoencoderTiny, words: PreTrainedTokenizerFast
+) -> None:
+    """Save copies as float16, with configs that name no folder of this machine."""
+    text, unet, plain = copy.deepcopy(models[0]), new_unet(), new_vae()
+    unet.load_state_dict(models[1].state_dict())
+    plain.load_state_dict(vae.state_dict())
+    plain.register_to_config(scaling_factor=vae.config.scaling_factor)
+    words.backend_tokenizer.no_truncation()
     pipeline = StableDiffusionPipeline(
-        vae=vae,
+        vae=plain,
         text_encoder=text,
         tokenizer=words,
         unet=unet,
@@ -322,7 +384,53 @@ def main() -> None:
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16)
-    pipeline.save_pretrained(given.out)
+    pipeline.save_pretrained(out)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--work", type=Path, required=True)
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--start", type=Path)
+    options.add_argument("--vae-minutes", type=float, default=11)
+    options.add_argument("--unet-minutes", type=float, default=103)
+    options.add_argument("--batch", type=int, default=64)
+    options.add_argument("--rate", type=float, default=1e-3)
+    options.add_argument("--threads", type=int, default=2)
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(SEED)
+    given.work.mkdir(parents=True, exist_ok=True)
+    words = tokenizer()
+    if given.start:
+        shipped = StableDiffusionPipeline.from_pretrained(
+            given.start, dtype=torch.float32, local_files_only=True
+        )
+        vae, unet = tune_decoder(given.work, shipped.vae, given.vae_minutes), shipped.unet
+        text = grow(shipped.text_encoder, shipped.tokenizer.get_vocab(), words)
+    else:
+        vae = train_vae(given.work, given.vae_minutes)
+        text, unet = new_text_encoder(words), new_unet()
+    resumed = (given.work / "unet-running.pt").exists()
+    pools = (Pool(vae, words, ""), Pool(vae, words, "tile"))
+    for pool in pools:
+        if not resumed:
+            for first in range(0, FIRST_POOL, 64):
+                pool.add(first, 64)
+    if not given.start and not resumed:
+        vae.register_to_config(scaling_factor=1 / pools[0].latents.float().std().item())
+    models = torch.nn.ModuleList([text.train(), unet.train().to(memory_format=torch.channels_last)])
+    train_unet(
+        given.work,
+        given.out,
+        models,
+        vae,
+        words,
+        pools,
+        given.unet_minutes,
+        given.batch,
+        given.rate,
+    )
 
 
 if __name__ == "__main__":

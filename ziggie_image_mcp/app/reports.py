@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +13,7 @@ from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
 from ziggie_image_mcp.inventory.model_facts import plain
-from ziggie_image_mcp.inventory.types import Gpu, Rejection
+from ziggie_image_mcp.inventory.types import Gpu, Rejection, reason_sentence
 from ziggie_image_mcp.provider import pricing
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest, is_local, is_present
 from ziggie_image_mcp.provider.redaction import hidden
@@ -22,8 +21,17 @@ from ziggie_image_mcp.provider.sizes import corners, native_size
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.circuit_breaker import is_open
 from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.latency import LOAD
 from ziggie_image_mcp.routing.request import ImageRequest
-from ziggie_image_mcp.routing.types import Candidate, CircuitBreaker, Latency, Plan, QueueStatus
+from ziggie_image_mcp.routing.types import (
+    Candidate,
+    CircuitBreaker,
+    HistorySnapshot,
+    Latency,
+    Plan,
+    QueueStatus,
+)
+from ziggie_image_mcp.storage.types import InputImage
 
 _TIERS = {
     "cpu": "no GPU found: local generation is slow, minutes per picture for real models",
@@ -71,6 +79,8 @@ class ModelReport(BaseModel):
     models: list[ModelRow]
     left_out: int
     unavailable: list[Silent]
+    real_model: str
+    """How to get one, where only the demo is here."""
 
 
 class GpuRow(BaseModel):
@@ -120,6 +130,8 @@ class HardwareReport(BaseModel):
     spent_this_month_usd: float
     unknown_charges: int
     advice: str
+    real_model: str
+    """How to get one, where only the demo is here."""
     local: Choice
     cloud: Choice
     automatic: Choice
@@ -140,7 +152,7 @@ async def models(
     Where some are left out, they are those that cannot be used.
     """
     context = await service.snapshot(_ANY)
-    plan = planner.plan(context)
+    plan = _plan_for_all(context)
     chances = {(c.model.provider, c.model.id): c for c in plan.candidates}
     reasons = {(r.provider, r.model): r for r in plan.rejected}
     rows: list[ModelRow] = []
@@ -164,6 +176,41 @@ async def models(
             for r in plan.rejected
             if r.model is None and provider in ("", r.provider)
         ],
+        real_model=plan.advice,
+    )
+
+
+def _plan_for_all(context: RoutingContext) -> Plan:
+    """What would become of each model at what it is for: a picture from a text, else its own task.
+
+    The candidates are in no order.
+    """
+    decided = planner.plan(context)
+    others = [m for m in context.survey.models if m.tasks and "text_to_image" not in m.tasks]
+    if not others:
+        return decided
+    is_other = {(m.provider, m.id) for m in others}
+    candidates = list(decided.candidates)
+    rejected = [r for r in decided.rejected if (r.provider, r.model) not in is_other]
+    for model in others:
+        survey = replace(context.survey, models=(model,), rejected=())
+        plan = planner.plan(replace(context, survey=survey, request=_at_its_task(model)))
+        candidates += plan.candidates
+        rejected += plan.rejected
+    return replace(decided, candidates=tuple(candidates), rejected=tuple(rejected))
+
+
+def _at_its_task(model: Model) -> ImageRequest:
+    """A request that a model without text to image is made for."""
+    task, able = next(iter(model.tasks.items()))
+    size = native_size(able.sizes)
+    picture = InputImage(id="", width=size.width, height=size.height)
+    return replace(
+        _ANY,
+        image=picture,
+        mask=picture if able.mask is not None else None,
+        upscale=next(iter(able.factors), 2) if task == "upscale" else None,
+        remove_background=task == "remove_background",
     )
 
 
@@ -214,7 +261,7 @@ async def machine(service: Service) -> HardwareReport:
     this_machine = await service.hardware()
     tier = hardware_probe.tier(this_machine)
     context = await service.snapshot(_ANY)
-    plan = planner.plan(context)
+    plan = _plan_for_all(context)
     vendors = {m.provider for m in context.survey.models if m.where == "vendor"}
     own = {n: p for n, p in service.registry.providers().items() if n not in vendors}
     statuses = await probe_all(own)
@@ -226,6 +273,8 @@ async def machine(service: Service) -> HardwareReport:
         detail = " ".join(s for r in silent for s in sentences(r))
         if not detail:
             detail = f"{len(usable)} usable of {len(usable) + len(blocked)} models"
+            if any(c.model.demo for c in usable):
+                detail += ", the demo among them"
             status = status_sentence(*statuses[name]) if name in statuses else ""
             detail += f"; {status}" if status else ""
         engines.append(
@@ -244,14 +293,15 @@ async def machine(service: Service) -> HardwareReport:
         engines=engines,
         paused=[_pause(b) for b in context.history.breakers.values() if is_open(b, context.now)],
         waiting=[_queue_sentence(line) for line in context.history.queues.values() if line.running],
-        speeds=_speeds(context.history.latencies.values()),
+        speeds=_speeds(context.history),
         spent_today_usd=context.spending.day / 1e6,
         spent_this_month_usd=context.spending.month / 1e6,
         unknown_charges=context.spending.unknown,
         advice=await _advice(service) if context.spending.month else "",
+        real_model=plan.advice,
         local=_choice(context, "local"),
         cloud=_choice(context, "cloud"),
-        automatic=_describe(plan, "automatic"),
+        automatic=_describe(planner.plan(context), "automatic"),
         picture_folder=hidden(str(service.artifacts.root)),
         notes=[*this_machine.notes, *service.troubles],
     )
@@ -274,13 +324,22 @@ def _queue_sentence(line: QueueStatus) -> str:
     return f"{line.device}: {others}about {line.seconds:.3g} s until it is free"
 
 
-def _speeds(latencies: Iterable[Latency]) -> list[str]:
+def _speeds(history: HistorySnapshot) -> list[str]:
     """What was learnt of speed, the most often seen first."""
-    ordered = sorted(latencies, key=lambda x: (-x.samples, x.provider, x.model, x.bucket))
+    loads = [x for x in history.loads.values() if x.bucket == LOAD]
+    latencies = [*history.latencies.values(), *loads]
+    latencies.sort(key=lambda x: (-x.samples, x.provider, x.model, x.bucket))
     return [
-        f"{x.provider}/{x.model} {_alike(x.bucket)}: {x.seconds:.3g} s a picture, {x.samples} runs"
-        for x in ordered[:SPEED_ROWS]
+        f"{x.provider}/{x.model} {_pace(x)}, {x.samples} run{'s' if x.samples > 1 else ''}"
+        for x in latencies[:SPEED_ROWS]
     ]
+
+
+def _pace(latency: Latency) -> str:
+    seconds = f"{latency.seconds:.3g} s"
+    if latency.bucket == LOAD:
+        return f"{seconds} to load"
+    return f"{_alike(latency.bucket)}: {seconds} a picture"
 
 
 def _alike(bucket: str) -> str:
@@ -297,8 +356,9 @@ def _choice(context: RoutingContext, kind: str) -> Choice:
 
 
 def _describe(plan: Plan, kind: str) -> Choice:
-    if plan.candidates:
-        best = plan.candidates[0]
+    """A demo makes no local generation: only `automatic`, which takes what there is, counts it."""
+    best = next(iter(plan.candidates), None)
+    if best is not None and (kind == "automatic" or not best.model.demo):
         cost = best.cost_micro_usd
         text = f"{best.model.provider}/{best.model.id}: about {best.seconds:.3g} s"
         text += f" and {usd(cost)} per picture" if cost else " per picture, free"
@@ -310,7 +370,7 @@ def _describe(plan: Plan, kind: str) -> Choice:
             text=f"{text}; {best.why}",
         )
     text = {
-        "local": "Not possible now: no local engine runs and no local model is installed.",
+        "local": "Not possible now: no local engine runs and no real local model is installed.",
         "cloud": "Not possible now: no paid provider is open; `keys set` adds one.",
         "automatic": "Not possible now: no route is open; list_models says why.",
     }[kind]
@@ -319,10 +379,7 @@ def _describe(plan: Plan, kind: str) -> Choice:
 
 def sentences(rejection: Rejection) -> list[str]:
     """Each reason as one sentence."""
-    return [
-        f"{r.code}: needs {r.need}, have {r.have}." + (f" Fix: {r.fix}" if r.fix else "")
-        for r in rejection.reasons
-    ]
+    return [reason_sentence(reason) for reason in rejection.reasons]
 
 
 def _gb(size: int | None) -> float | None:

@@ -13,14 +13,16 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from ziggie_image_mcp.app import processing as picture_processing
 from ziggie_image_mcp.app.consent import Consents
+from ziggie_image_mcp.app.processing import NOTHING, CutOut, Processing
 from ziggie_image_mcp.assets.region import Margins, add_margins
 from ziggie_image_mcp.billing.caps import caps_from
 from ziggie_image_mcp.billing.charge import Billing
 from ziggie_image_mcp.billing.types import Offer, Quote
 from ziggie_image_mcp.config.config import Config, input_roots, output_dir
 from ziggie_image_mcp.config.loader import provider_budgets, provider_privacy
-from ziggie_image_mcp.errors import InvalidRequest, StorageError
+from ziggie_image_mcp.errors import ConsentRequired, InvalidRequest, StorageError
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import SurveyCache
@@ -39,6 +41,7 @@ from ziggie_image_mcp.provider.nouns import Progress
 from ziggie_image_mcp.routing import explain, planner
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ImageRequest, fingerprint
 from ziggie_image_mcp.routing.request_checks import MAX_REFERENCES, check_mask, check_request
@@ -210,6 +213,24 @@ class Service:
 
         return replace(request, references=await anyio.to_thread.run_sync(work))
 
+    async def prepare(
+        self, request: ImageRequest, names: Sequence[str], *, reach: Reach = FILES_BELOW_ROOTS
+    ) -> Processing:
+        """Take in pictures that are to be processed, and do what needs no model.
+
+        Raises:
+            InvalidRequest, StorageError: As `processing.prepare` tells.
+        """
+        work = partial(
+            picture_processing.prepare,
+            request,
+            names,
+            self._inputs,
+            reach=reach,
+            keys=self.config.enabled,
+        )
+        return await anyio.to_thread.run_sync(work)
+
     async def plan(self, request: ImageRequest) -> Plan:
         """Say what `generate` would do, and why. Nothing is made, loaded or spent.
 
@@ -266,6 +287,7 @@ class Service:
         progress: Progress = silent,
         *,
         consent: Offer | None = None,
+        processing: Processing = NOTHING,
     ) -> JobView:
         """Make the pictures of several requests as one job, and wait for its end.
 
@@ -274,7 +296,7 @@ class Service:
         Raises:
             InvalidRequest, NoRoute, ConsentRequired, StorageError: As `start` tells.
         """
-        view = await self.start(requests, consent=consent, progress=progress)
+        view = await self.start(requests, consent=consent, progress=progress, processing=processing)
         try:
             while not view.ended:
                 view = await self.job(view.id, math.inf, progress)
@@ -293,12 +315,13 @@ class Service:
         request_id: str = "",
         progress: Progress = silent,
         patience: float = LOCK_SECONDS,
+        processing: Processing = NOTHING,
     ) -> JobView:
         """Take requests on as one job. What nobody could make is refused here, before it is one.
 
         The same `request_id` of the same caller gives the job that it began the first time. What
         was made before comes back at once. A jobs' database that another process holds is waited
-        for `patience` seconds.
+        for `patience` seconds. The cut-outs of `processing` are kept, and told with the rest.
 
         Raises:
             InvalidRequest: A field of a request cannot be honoured by anybody, or the request_id
@@ -325,9 +348,13 @@ class Service:
         mark = owners.picture_mark(caller)
         requests = [replace(request, owner=mark) for request in requests]
         try:
-            return await self._accept(job_id, requests, own, request_id, patience)
-        except BaseException:
+            return await self._accept(
+                job_id, requests, own, request_id, patience, processing.cutouts
+            )
+        except BaseException as e:
             await self.consents.release(own)
+            if isinstance(e, NoRoute | ConsentRequired) and processing.remarks:
+                e.args = ("\n".join((str(e), *processing.remarks)), *e.args[1:])
             raise
 
     async def _accept(
@@ -337,6 +364,7 @@ class Service:
         consents: tuple[Quote | None, ...],
         request_id: str,
         patience: float,
+        cutouts: Sequence[CutOut],
     ) -> JobView:
         now = datetime.now(UTC)
         spec = JobSpec(
@@ -347,11 +375,11 @@ class Service:
             deadline=now + timedelta(seconds=self.config.deadline),
             consents=consents,
         )
-        if not self.scheduler.leaves_work:  # else who makes it decides by what is there
+        if requests and not self.scheduler.leaves_work:  # else who makes it decides what is there
             plans = await self._plans(spec)
             if len(plans) == 1:
                 stored = await self._cache.find(requests[0], plans[0].candidates[0])
-                if stored is not None and not request_id:
+                if stored is not None and not request_id and not cutouts:
                     await self.consents.release(consents)
                     outcome = JobOutcome(results=(stored,))
                     return JobView(id="", status="done", outcome=outcome)
@@ -365,6 +393,11 @@ class Service:
                     raise StorageError(held) from None
                 spec = replace(spec, consents=consents)
         try:
+            if cutouts:
+                keep = partial(_keep, cutouts, self.artifacts, owners.mark_of_job(job_id))
+                spec = replace(spec, done=await anyio.to_thread.run_sync(keep))
+            if not requests:
+                return JobView(id="", status="done", outcome=JobOutcome(results=spec.done))
             await self.scheduler.submit(spec, patience=patience, known=bool(request_id))
         except BaseException:
             await self.consents.release(consents)
@@ -464,3 +497,7 @@ class Service:
 def _check_may_see(image_id: str, caller: str | None) -> None:
     if not owners.picture_belongs(image_id, caller):
         raise not_found(image_id)
+
+
+def _keep(cutouts: Sequence[CutOut], artifacts: ArtifactStore, owner: str) -> tuple[Result, ...]:
+    return tuple(picture_processing.keep(cutout, artifacts, owner) for cutout in cutouts)

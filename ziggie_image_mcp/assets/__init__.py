@@ -1,5 +1,5 @@
 """Deterministic picture work without a model.
 
 `region` cuts out what a model works on, puts it back, and adds the margins of an outpaint;
-`mask_edges` scales and softens masks.
+`mask_edges` scales and softens masks; `keying` takes a flat ground away.
 """

@@ -1,4 +1,7 @@
-"""What every command of the command line shares: its consoles, tables, errors and the service."""
+"""What every command of the command line shares: its consoles, tables, errors and the service.
+
+The service is imported by the command that needs it: `--help` and `--version` come at once.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,18 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import anyio
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from ziggie_image_mcp.app.application import Application
-from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.errors import ImageError
 from ziggie_image_mcp.provider.redaction import hidden
+
+if TYPE_CHECKING:
+    from ziggie_image_mcp.app.service import Service
 
 T = TypeVar("T")
 
@@ -66,6 +70,7 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
 
 def with_service(ctx: typer.Context, work: Callable[[Service], Awaitable[T]]) -> T:
     """Run one use case on the service that the config describes. Others' jobs are left alone."""
+    from ziggie_image_mcp.app.application import Application
 
     async def inside() -> T:
         async with Application(config_option(ctx), listen=False) as application:

@@ -13,18 +13,17 @@ import anyio
 
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.config import loader
-from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.errors import ImageError, ModelMissing
+from ziggie_image_mcp.inventory import recommend
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
 from ziggie_image_mcp.inventory.types import Hardware, Survey
 from ziggie_image_mcp.provider.nouns import Balance, Probe, is_present
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import check_request
+from ziggie_image_mcp.routing.rules import has_real_model
 
 State = Literal["ok", "warn", "fail"]
-CUDA_INSTALL = (
-    f'"{sys.executable}" -m pip install --force-reinstall torch '
-    "--index-url https://download.pytorch.org/whl/cu130"
-)
+CUDA_INSTALL = recommend.cuda_install(recommend.current_setup(vendors=False))
 _NOT_PROBED: Mapping[str, tuple[Probe, Balance | None]] = {}
 SELF_TEST = "a red circle on a white background"
 
@@ -57,6 +56,7 @@ async def examine(
     findings += packages(machine, _version)
     survey = await service.survey()
     findings += engines(survey, await probe_all(service.registry.providers()))
+    findings += await _real_model(service, machine)
     if picture:
         findings.append(await _self_test(service, survey))
     return findings
@@ -169,7 +169,8 @@ def engines(
     findings: list[Finding] = []
     for rejection in survey.rejected:
         for reason in rejection.reasons:
-            needed = rejection.provider in survey.configured and reason.code != "DISABLED"
+            harmless = reason.code in ("DISABLED", ModelMissing.code)
+            needed = rejection.provider in survey.configured and not harmless
             findings.append(
                 Finding(
                     state="fail" if needed else "warn",
@@ -181,6 +182,8 @@ def engines(
         own = [m for m in survey.models if m.provider == name]
         ready = [m for m in own if is_present(m)]
         what = f"{name}: {len(ready)} of {len(own)} models ready"
+        if any(m.demo for m in ready):
+            what += ", the demo among them"
         state: State = "ok" if ready else "warn"
         fix = "" if ready else own[0].fix
         if name in statuses:
@@ -189,6 +192,20 @@ def engines(
             state = state if statuses[name][0].state == "ready" else "warn"
         findings.append(Finding(state=state, what=what, fix=fix))
     return findings
+
+
+async def _real_model(service: Service, machine: Hardware) -> list[Finding]:
+    """Whether anything but the demo makes pictures here, and else how to get it."""
+    context = await service.snapshot(ImageRequest(prompt=SELF_TEST))
+    if has_real_model(context):
+        return []
+    return [
+        Finding(
+            state="warn",
+            what="no real model is here: at most the demo makes pictures",
+            fix="\n      ".join(recommend.advice_lines(machine, context.setup)),
+        )
+    ]
 
 
 async def _self_test(service: Service, survey: Survey) -> Finding:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ziggie_image_mcp.app.service import Service
-from ziggie_image_mcp.assets.region import Margins
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.cli.console import (
     JsonOption,
@@ -24,23 +21,24 @@ from ziggie_image_mcp.cli.console import (
     with_service,
 )
 from ziggie_image_mcp.errors import ImageError
-from ziggie_image_mcp.jobs import outcomes, prompts
-from ziggie_image_mcp.jobs.records import JobView
-from ziggie_image_mcp.routing import explain
 from ziggie_image_mcp.routing.request import (
     DeclaredArgument,
     ImageRequest,
+    Surface,
     declared_arguments,
     with_parameters,
 )
-from ziggie_image_mcp.routing.types import Plan, delivered_size
-from ziggie_image_mcp.server.content import plan_data, result_data
-from ziggie_image_mcp.storage.input_images import ANY_FILE
+
+if TYPE_CHECKING:
+    from ziggie_image_mcp.app.processing import Processing
+    from ziggie_image_mcp.app.service import Service
+    from ziggie_image_mcp.jobs.records import JobView
+    from ziggie_image_mcp.routing.types import Plan
 
 app = typer.Typer()
 
 
-def option_parameters(kind: Literal["generate", "edit"]) -> list[inspect.Parameter]:
+def option_parameters(kind: Surface) -> list[inspect.Parameter]:
     """The declared arguments as options of a command; the prompt is its argument."""
     return [
         inspect.Parameter(
@@ -70,6 +68,8 @@ async def _with_references(
     """A person at the terminal may name any file."""
     if not reference:
         return request
+    from ziggie_image_mcp.storage.input_images import ANY_FILE
+
     names = [str(_file(name)) for name in reference]
     return await service.with_references(request, names, reach=ANY_FILE)
 
@@ -111,12 +111,38 @@ def edit(
 
     async def request(service: Service) -> ImageRequest:
         """A person at the terminal may name any file."""
+        from ziggie_image_mcp.assets.region import Margins
+        from ziggie_image_mcp.storage.input_images import ANY_FILE
+
         image_file, mask_file = (str(_file(name)) if name else "" for name in (image, mask))
         base = await _with_references(service, ImageRequest(**arguments), reference)
         margins = Margins(*expand)
         return await service.with_input_images(base, image_file, mask_file, margins, reach=ANY_FILE)
 
     _generate(ctx, request, as_json=as_json)
+
+
+@app.command()
+@with_parameters(option_parameters("process"))
+def process(
+    ctx: typer.Context,
+    image: Annotated[list[str], typer.Argument(help="Files, or ids of pictures made here.")],
+    as_json: JsonOption = False,
+    **arguments: Any,
+) -> None:
+    """Work on finished pictures: cut the subject out, then enlarge it.
+
+    A flat ground is keyed on this machine; what needs a model takes the best route.
+    """
+
+    async def prepare(service: Service) -> Processing:
+        """A person at the terminal may name any file."""
+        from ziggie_image_mcp.storage.input_images import ANY_FILE
+
+        request = ImageRequest(prompt="", **arguments)
+        return await service.prepare(request, [str(_file(name)) for name in image], reach=ANY_FILE)
+
+    _run(ctx, prepare, as_json=as_json)
 
 
 def _file(name: str) -> Path | str:
@@ -131,6 +157,24 @@ def _file(name: str) -> Path | str:
 def _generate(
     ctx: typer.Context, request: Callable[[Service], Awaitable[ImageRequest]], *, as_json: bool
 ) -> None:
+    from ziggie_image_mcp.app.processing import Processing
+    from ziggie_image_mcp.jobs import prompts
+
+    async def prepare(service: Service) -> Processing:
+        return Processing(requests=tuple(prompts.alternatives(await request(service))))
+
+    _run(ctx, prepare, as_json=as_json)
+
+
+def _run(
+    ctx: typer.Context, prepare: Callable[[Service], Awaitable[Processing]], *, as_json: bool
+) -> None:
+    """Do what was prepared, show how far it is, and print what came of it."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from ziggie_image_mcp.app.answers import result_data
+    from ziggie_image_mcp.jobs import outcomes
+
     async def work(service: Service) -> JobView:
         columns = (
             SpinnerColumn(),
@@ -144,8 +188,8 @@ def _generate(
             async def tell(fraction: float, message: str) -> None:
                 bar.update(task, completed=fraction, description=message)
 
-            requests = prompts.alternatives(await request(service))
-            view = await service.generate_all(requests, tell)
+            work = await prepare(service)
+            view = await service.generate_all(work.requests, tell, processing=work)
         assert view.outcome is not None
         if not view.outcome.results:
             raise outcomes.revived(view.outcome.failures[0])
@@ -169,11 +213,9 @@ def _print_result(data: dict[str, Any]) -> None:
     for image in cast(list[dict[str, object]], data["images"]):
         out.print(image["path"], markup=False)
     out.print(f"route: {data['provider']}/{data['model']}: {data['why']}", markup=False)
-    out.print(
-        f"time: {data['seconds']} s, cost: ${data['cost_usd']:g}, "
-        f"seed: {cast(list[dict[str, object]], data['images'])[0]['seed']}",
-        markup=False,
-    )
+    seed = cast(list[dict[str, object]], data["images"])[0]["seed"]
+    facts = f"time: {data['seconds']} s, cost: ${data['cost_usd']:g}"
+    out.print(facts + ("" if seed is None else f", seed: {seed}"), markup=False)
     for note in cast(list[str], data.get("notes", [])):
         out.print(f"note: {note}", markup=False)
 
@@ -190,6 +232,10 @@ def plan(ctx: typer.Context, as_json: JsonOption = False, **arguments: Any) -> N
 
     Where none is open, it ends with code 1, as generate would.
     """
+    from ziggie_image_mcp.app.answers import plan_data
+    from ziggie_image_mcp.jobs import prompts
+    from ziggie_image_mcp.routing import explain
+
     request = ImageRequest(**arguments)
 
     async def work(service: Service) -> tuple[Plan, list[str], ImageError | None]:
@@ -211,6 +257,9 @@ def plan(ctx: typer.Context, as_json: JsonOption = False, **arguments: Any) -> N
 
 
 def _print_plan(decision: Plan, alternatives: list[str]) -> None:
+    from ziggie_image_mcp.jobs import prompts
+    from ziggie_image_mcp.routing.types import delivered_size
+
     routes = new_table(
         "", "route", "size", "seconds", "price", "score", "why", title="Would be tried"
     )
@@ -230,8 +279,12 @@ def _print_plan(decision: Plan, alternatives: list[str]) -> None:
             out.print(f"Each of {len(alternatives)} prompts takes such a route.")
         if doubt := prompts.doubt(decision.candidates[0].request.prompt):
             out.print(f"note: {doubt}", markup=False)
+        for note in decision.candidates[0].notes:
+            out.print(f"note: {note}", markup=False)
     else:
         out.print("No route is open.")
+        if decision.advice:
+            out.print(f"note: {decision.advice}", markup=False)
     if decision.rejected:
         others = new_table("what", "code", "has", "needs", "fix", title="Left out")
         for r in decision.rejected:

@@ -8,17 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import anyio.to_thread
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ziggie_image_mcp.app import application
-from ziggie_image_mcp.app.batch import Batch, Ended, Estimate
-from ziggie_image_mcp.app.leaving import Ending
-from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.billing.money import micro_usd, usd
 from ziggie_image_mcp.cli.console import (
     JsonOption,
@@ -33,13 +28,14 @@ from ziggie_image_mcp.cli.console import (
     with_service,
 )
 from ziggie_image_mcp.errors import InvalidRequest, StorageError
-from ziggie_image_mcp.jobs import batch_file
-from ziggie_image_mcp.jobs.batch_file import Item
-from ziggie_image_mcp.jobs.errors import JobNotFound
-from ziggie_image_mcp.jobs.records import JobView
 from ziggie_image_mcp.provider.files import read_bounded
-from ziggie_image_mcp.server.content import job_data, outcome_data
-from ziggie_image_mcp.storage.artifact_store import Cleaned
+
+if TYPE_CHECKING:
+    from ziggie_image_mcp.app.batch import Batch, Ended, Estimate
+    from ziggie_image_mcp.app.service import Service
+    from ziggie_image_mcp.jobs.batch_file import Item
+    from ziggie_image_mcp.jobs.records import JobView
+    from ziggie_image_mcp.storage.artifact_store import Cleaned
 
 app = typer.Typer()
 jobs_app = typer.Typer(help="List, show, cancel and forget jobs.", no_args_is_help=True)
@@ -69,6 +65,11 @@ def batch_(
     as_json: JsonOption = False,
 ) -> None:
     """Make many pictures. Run it again to go on where it stopped; what is done is not repeated."""
+    from ziggie_image_mcp.app.application import Application
+    from ziggie_image_mcp.app.batch import Batch
+    from ziggie_image_mcp.app.leaving import Ending
+    from ziggie_image_mcp.jobs import batch_file
+
     begin = _moment(at) if at else None
 
     async def work(service: Service) -> int:
@@ -89,7 +90,7 @@ def batch_(
         return 1 if any(one.job.status != "done" for one in ended) else 0
 
     async def inside() -> int:
-        async with application.Application(config_option(ctx)) as app_:
+        async with Application(config_option(ctx)) as app_:
             code = await work(await app_.service())
             await app_.leave(Ending(), code)  # other batches' jobs may run here by now
             return code
@@ -98,6 +99,8 @@ def batch_(
 
 
 async def _followed(batch: Batch, jobs: Mapping[str, Item]) -> list[Ended]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task("", total=len(jobs))
@@ -111,6 +114,8 @@ async def _followed(batch: Batch, jobs: Mapping[str, Item]) -> list[Ended]:
 @app.command("worker")
 def worker_(ctx: typer.Context) -> None:
     """Make pictures for the servers and batches of the same `database`, until stopped."""
+    from ziggie_image_mcp.app import application
+
     err.print("Waiting for jobs; stop with Ctrl-C.")
     run(partial(application.run_worker, config_option(ctx)))
 
@@ -118,6 +123,8 @@ def worker_(ctx: typer.Context) -> None:
 @app.command("finish", hidden=True)
 def finish_(ctx: typer.Context, job_ids: Annotated[list[str], typer.Argument()]) -> None:
     """Fetch what a server that ended had paid for. The server starts it."""
+    from ziggie_image_mcp.app import application
+
     run(partial(application.finish, job_ids, config_option(ctx)))
 
 
@@ -163,6 +170,8 @@ def show(ctx: typer.Context, job_id: str) -> None:
         for view in await service.scheduler.select(job_id, limit=2):
             if view.id == job_id:
                 return view
+        from ziggie_image_mcp.jobs.errors import JobNotFound
+
         raise JobNotFound(job_id)
 
     print_json(_job_data(with_service(ctx, work)))
@@ -277,6 +286,8 @@ def _write_pages(pages: Sequence[bytes], file: Path) -> list[Path]:
 
 
 def _job_data(view: JobView) -> dict[str, object]:
+    from ziggie_image_mcp.app.answers import job_data, outcome_data
+
     data: dict[str, object] = job_data(view)
     data.pop("next", None)
     if view.created is not None:

@@ -27,9 +27,6 @@ from ziggie_image_mcp.cli.console import (
 )
 from ziggie_image_mcp.config import config, loader, secrets
 from ziggie_image_mcp.errors import ConfigError
-from ziggie_image_mcp.inventory.registry import load_types
-from ziggie_image_mcp.routing import history
-from ziggie_image_mcp.routing.history import History
 
 app = typer.Typer()
 keys_app = typer.Typer(
@@ -108,6 +105,8 @@ def keys_delete(
 
 async def _unpause(settings: config.Config, variable: str) -> None:
     """The providers that use this key were perhaps paused because of the one before."""
+    from ziggie_image_mcp.routing import history
+
     database = settings.database or history.default_file()
     if isinstance(database, Path) and not database.exists():
         return
@@ -117,12 +116,14 @@ async def _unpause(settings: config.Config, variable: str) -> None:
         for name, section in settings.providers.items()
         if section.get("type", name) in kinds or section.get("keyName") == variable
     }
-    async with aclosing(History(database)) as learnt:
+    async with aclosing(history.History(database)) as learnt:
         for name in names:
             await learnt.reset(name)
 
 
 def _key_names() -> dict[str, str]:
+    from ziggie_image_mcp.inventory.registry import load_types
+
     return secrets.key_names(load_types().usable)
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
 
 from ziggie_image_mcp import __version__
-from ziggie_image_mcp.app import reports
-from ziggie_image_mcp.app.application import Application
-from ziggie_image_mcp.app.service import Service
-from ziggie_image_mcp.cli import client_config, doctor, generate, jobs, keys, money
+from ziggie_image_mcp.cli import client_config, generate, jobs, keys, money
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     config_option,
@@ -31,7 +28,11 @@ from ziggie_image_mcp.cli.settings import config_app
 from ziggie_image_mcp.config import config
 from ziggie_image_mcp.errors import ImageError
 from ziggie_image_mcp.provider.redaction import hidden
-from ziggie_image_mcp.server.transport import serve_http, serve_stdio
+
+if TYPE_CHECKING:
+    from ziggie_image_mcp.app import reports
+    from ziggie_image_mcp.app.service import Service
+    from ziggie_image_mcp.cli import doctor
 
 app = typer.Typer(
     help="Make pictures on the best route this machine has. Alone: the MCP server on stdio.",
@@ -61,6 +62,8 @@ def start(
         out.print(f"ziggie-image-mcp {__version__}")
         raise typer.Exit
     if ctx.invoked_subcommand is None:
+        from ziggie_image_mcp.server.transport import serve_stdio
+
         anyio.run(serve_stdio, config_file)
 
 
@@ -79,6 +82,8 @@ def serve(
     ] = False,
 ) -> None:
     """Run the MCP server: stdio, or HTTP at http://HOST:PORT/mcp."""
+    from ziggie_image_mcp.server.transport import serve_http, serve_stdio
+
     if not http:
         run(partial(serve_stdio, config_option(ctx)))
         return
@@ -98,6 +103,7 @@ def models_(
     as_json: JsonOption = False,
 ) -> None:
     """List the models per provider, and why one would not run."""
+    from ziggie_image_mcp.app import reports
 
     async def work(service: Service) -> reports.ModelReport:
         return await reports.models(service, provider=provider, query=query, usable_only=usable)
@@ -120,11 +126,15 @@ def models_(
     tables.print(table)
     for silent in report.unavailable:
         out.print(f"{silent.provider}: {' '.join(silent.why_not)}", markup=False)
+    if report.real_model:
+        out.print(report.real_model, markup=False)
 
 
 @app.command()
 def hardware(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """Show this machine, the engines found, and what each mode would do."""
+    from ziggie_image_mcp.app import reports
+
     report = with_service(ctx, reports.machine)
     if as_json:
         print_json(report.model_dump())
@@ -155,7 +165,7 @@ def hardware(ctx: typer.Context, as_json: JsonOption = False) -> None:
     ):
         mark = "x" if choice.possible else " "
         out.print(f"[{mark}] {name}\n    {choice.text}", markup=False)
-    for note in report.notes:
+    for note in (*filter(None, [report.real_model]), *report.notes):
         out.print(f"note: {note}", markup=False)
 
 
@@ -167,6 +177,9 @@ def doctor_(
     ] = False,
 ) -> None:
     """Say what works, what does not, and the exact fix. Runs the tiny model as a self-test."""
+    from ziggie_image_mcp.app.application import Application
+    from ziggie_image_mcp.cli import doctor
+
     application = Application(config_option(ctx))
 
     async def work() -> list[doctor.Finding]:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.billing import payback, spend_report
 from ziggie_image_mcp.billing.caps import Caps, caps_from
 from ziggie_image_mcp.billing.ledger import OPEN, Ledger, default_file
@@ -34,6 +33,9 @@ from ziggie_image_mcp.cli.console import (
 )
 from ziggie_image_mcp.config import config, loader
 from ziggie_image_mcp.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from ziggie_image_mcp.app.service import Service
 
 app = typer.Typer()
 spend_app = typer.Typer(help="Show what was spent, and settle by hand what is open.")

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from ziggie_image_mcp.app.application import Application
 from ziggie_image_mcp.cli.console import (
     config_option,
     err,
@@ -57,6 +56,8 @@ def config_check(
     file = config_file or config_option(ctx)
 
     async def work() -> None:
+        from ziggie_image_mcp.app.application import Application
+
         async with Application(file, listen=False) as application:
             await application.service()
 

@@ -18,6 +18,8 @@ from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     ConfigError,
+    DependencyMissing,
+    ModelMissing,
     ProviderBroken,
     ProviderError,
     suggestion,
@@ -424,6 +426,7 @@ def _switch(name: str, value: object) -> bool:
 
 
 def silent_provider(provider: str, code: str, message: str) -> Rejection:
-    """The rejection of a whole provider that did not answer."""
-    reason = Reason(code=code, have=message, need="an answer", fix="")
+    """The rejection of a whole provider that did not answer, or has nothing to offer."""
+    needs = {ModelMissing.code: "a model", DependencyMissing.code: "its packages"}
+    reason = Reason(code=code, have=message, need=needs.get(code, "an answer"), fix="")
     return Rejection(provider=provider, model=None, reasons=(reason,))

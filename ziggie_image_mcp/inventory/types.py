@@ -72,4 +72,4 @@ class Survey:
 def reason_sentence(reason: Reason) -> str:
     """A reason as one sentence, its fix after it."""
     fix = f" Fix: {reason.fix}" if reason.fix else ""
-    return f"{reason.code}: needs {reason.need}, have {reason.have}.{fix}"
+    return f"{reason.code}: needs {reason.need}, have {reason.have.removesuffix('.')}.{fix}"

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -35,7 +36,7 @@ from ziggie_image_mcp.jobs.result_cache import ResultCache
 from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
 from ziggie_image_mcp.provider import bulkhead, pictures
 from ziggie_image_mcp.provider.contract import Provider
-from ziggie_image_mcp.provider.nouns import ProviderRequest, Run
+from ziggie_image_mcp.provider.nouns import ProviderRequest, Run, is_local
 from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_mcp.routing.history import History
@@ -48,11 +49,22 @@ from ziggie_image_mcp.storage.types import StoredImage
 COLLECT_TIME = timedelta(seconds=60)
 """What is paid for may take so long to be fetched after a restart, whatever the deadline was."""
 
+LEAST_LOAD = 0.001
+"""Seconds: a first run that took no longer than others counts as one that loaded all the same."""
+
 DEADLINE_MARGIN = 0.5
 """Seconds: the deadline is kept by another clock."""
 
 Pictures = tuple[list[StoredImage], tuple[str, ...]]
 """What an attempt gave: stored pictures, and notes about them."""
+
+
+class Timing(NamedTuple):
+    """What one call of a provider took, from its beginning to the kept pictures."""
+
+    seconds: float
+    load_seconds: float | None
+    """How much of it loaded the model, as far as the provider tells."""
 
 
 async def as_before() -> None:
@@ -79,7 +91,8 @@ class AttemptTools:
     retries: retry.RetryBudget = field(default_factory=retry.RetryBudget)
     restarts: RestartPatience = field(default_factory=RestartPatience)
     last_models: dict[str, str] = field(default_factory=dict[str, str])
-    """The model that each provider ran last: its next run loads nothing."""
+    """The model that each provider ran last: the next run of one that tells nothing of loading is
+    taken to load nothing."""
 
     @property
     def providers(self) -> Mapping[str, Provider]:
@@ -128,6 +141,8 @@ class Attempt:
         self._started = time.monotonic()
         self._deadline = spec.deadline
         self._was_sent = False
+        self._timing: Timing | None = None
+        """Of the call that gave the pictures; None where an earlier process began it."""
         self._cost = 0
         """So far, 1e-6 USD: known also when its pictures are unusable."""
         self._remark = ""
@@ -260,6 +275,7 @@ class Attempt:
             if self._was_sent:  # and is charged for, so that nothing else may be paid for
                 raise OutcomeUnknown(name, message, scope="request")
             raise ProviderUnavailable(name, message)
+        began = None if charge.sent else time.monotonic()
         run = Run(
             key=charge.key,
             progress=_Progress(self._job),
@@ -277,6 +293,8 @@ class Attempt:
             self._tools.artifacts, generation, self._name, day, self._request, self._route
         )
         self._tools.checkpoint("saved")
+        if began is not None:
+            self._timing = Timing(time.monotonic() - began, generation.load_seconds)
         return stored_and_notes
 
     async def _tries_before(self) -> int:
@@ -367,21 +385,35 @@ class Attempt:
         return await self._tools.history.may_try(model.provider, model.id, datetime.now(UTC))
 
     async def _learn(self, images: list[StoredImage]) -> None:
-        """Keep what this success teaches. A run that loaded its model first teaches no speed."""
-        took = time.monotonic() - self._started
-        model, request, last = self._route.model, self._route.request, self._tools.last_models
-        resident = model.state == "loaded" or last.get(model.provider) == model.id
-        warm = resident or model.where == "vendor"
-        last[model.provider] = model.id
-        if warm:
-            await self._tools.history.succeeded(
-                model.provider,
-                model.id,
-                bucket=bucket(request.width, request.height, request.steps),
-                seconds_per_image=took / request.num_images,
-                now=datetime.now(UTC),
-            )
+        """Keep what this success teaches: of loading and of making, apart."""
+        model, request, timing = self._route.model, self._route.request, self._timing
+        load = 0.0 if timing is None else self._load_seconds(timing)
+        each = None if timing is None else (timing.seconds - load) / len(images)
+        self._tools.last_models[model.provider] = model.id
+        await self._tools.history.succeeded(
+            model.provider,
+            model.id,
+            bucket=bucket(request.width, request.height, request.steps),
+            seconds_per_image=each,
+            load_seconds=load,
+            now=datetime.now(UTC),
+        )
         await self._tools.cache.remember(self._request, self._route, images)
+
+    def _load_seconds(self, timing: Timing) -> float:
+        """How much of a call went into loading.
+
+        Where the provider does not tell, a first run is taken to load what others do not take.
+        """
+        route, model = self._route, self._route.model
+        if not is_local(model):
+            return 0.0
+        if timing.load_seconds is not None:
+            return min(timing.load_seconds, timing.seconds)
+        if model.state == "loaded" or self._tools.last_models.get(model.provider) == model.id:
+            return 0.0
+        making = route.seconds - route.wait_seconds - route.load_seconds
+        return max(timing.seconds - making, LEAST_LOAD)
 
     def _is_given_up(self) -> bool:
         """Whether nobody waits for the pictures any more, here or elsewhere.

@@ -295,7 +295,7 @@ class DeviceQueue:
         own = f"{socket.gethostname()}/"
         try:
             by_device_everywhere = await self._rows.read(
-                lambda tables: _statuses(tables, self._clock())
+                lambda tables: _statuses(tables, self._clock(), self._leases.is_own)
             )
         except StorageError as e:
             self.trouble = f"How many jobs wait for each device is not known: {e}"
@@ -378,6 +378,7 @@ def _status(
     entries: Sequence[QueueEntry],
     devices: Mapping[str, tuple[str, int]],
     now: datetime,
+    is_own: Callable[[str], bool],
 ) -> QueueStatus:
     running = [e for e in entries if e.state == "running"]
     waiting = [e for e in entries if e.state == "waiting"]
@@ -388,10 +389,13 @@ def _status(
         waiting=len(waiting),
         seconds=sum(max(0.0, seconds) for seconds in remaining) + sum(e.seconds for e in waiting),
         model=devices.get(device, ("", 0))[0],
+        own_models=frozenset(e.model for e in (*running, *waiting) if is_own(e.executor)),
     )
 
 
-def _statuses(tables: Tables, now: datetime) -> dict[str, QueueStatus]:
+def _statuses(
+    tables: Tables, now: datetime, is_own: Callable[[str], bool]
+) -> dict[str, QueueStatus]:
     by_device: dict[str, list[QueueEntry]] = {}
     for row in tables.entries():
         entry = QueueEntry(**row)
@@ -399,7 +403,7 @@ def _statuses(tables: Tables, now: datetime) -> dict[str, QueueStatus]:
             by_device.setdefault(entry.device, []).append(entry)
     devices = tables.devices()
     return {
-        device: _status(device, by_device.get(device, []), devices, now)
+        device: _status(device, by_device.get(device, []), devices, now, is_own)
         for device in by_device.keys() | devices.keys()
     }
 

@@ -46,6 +46,7 @@ from ziggie_image_mcp.jobs.records import (
 )
 from ziggie_image_mcp.jobs.running import RunningJob
 from ziggie_image_mcp.jobs.snapshots import Snapshots
+from ziggie_image_mcp.provider.nouns import is_local
 from ziggie_image_mcp.routing import explain, planner
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.fit import as_large
@@ -65,7 +66,7 @@ class Executor:
     Args:
         tools: What attempts work with.
         snapshots: Shows the world to decisions.
-        surveys: Expire when an attempt failed, for what it showed may be wrong.
+        surveys: Expire when an attempt failed or loaded a model: what they show is wrong then.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Executor:
 
     async def _execute(self, spec: JobSpec, job: RunningJob) -> JobOutcome:
         """Execute every request of a job. What fails is told, and the rest goes on."""
-        results: list[Result] = []
+        results = list(spec.done)
         failures: list[Failure] = []
         spent = 0
         for index in range(len(spec.requests)):
@@ -222,11 +223,13 @@ class Executor:
             step = f"attempt-{index}-{len(attempts)}"
             outcome = load(AttemptOutcome, await _step(spec, step, partial(_record, attempt, job)))
             attempts.append(outcome.attempt)
+            loaded = is_local(route.model) and route.model.state != "loaded"
+            if loaded or outcome.failure is not None:
+                self._surveys.expire()
             if outcome.failure is None:
                 return outcomes.result(
                     request, route, outcome.images, attempts, started, outcome.notes
                 )
-            self._surveys.expire()
             error = outcomes.revived(outcome.failure)
             if not isinstance(error, ProviderError | OverBudget) or (
                 isinstance(error, ProviderError) and not error.fallback

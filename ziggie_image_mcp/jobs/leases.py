@@ -87,6 +87,10 @@ class Leases:
         assert self._held is not None, "the lease is not acquired"
         return self._held.owner
 
+    def is_own(self, executor: str) -> bool:
+        """Whether this is the name of this process, which may have lost its lease by now."""
+        return self._held is not None and self._held.owner == executor
+
     async def acquire(self) -> str:
         """Take the lease if this process has none yet; its name.
 

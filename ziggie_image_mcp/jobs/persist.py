@@ -18,6 +18,7 @@ from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.nouns import Generation, Model, options_of
 from ziggie_image_mcp.provider.pictures import is_transparent
 from ziggie_image_mcp.provider.pricing import Cost, PriceBook, is_free, price_source
+from ziggie_image_mcp.provider.seams import SEAMLESS, Seam, seam
 from ziggie_image_mcp.provider.sizes import APPROXIMATE, Size, is_exact
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import Candidate
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 LOSSY = "jpeg is lossy: what the mask keeps differs a little from the image; ask for png or webp"
+OWN_ALPHA = "the model gave no transparency: the picture's own was enlarged and put back"
 FLATTENED = "jpeg has no transparency: what was transparent is white; ask for png or webp"
 
 
@@ -64,10 +66,13 @@ async def persist(
         notes.append(f"{model.id} takes no seed: the one given here does not make it again")
     if not is_free(model.prices):
         notes += _about_cost(generation.cost, model)
-    kind = request.output_format or ("png" if sent.transparent else artifacts.format)
+    kind = await anyio.to_thread.run_sync(_format, artifacts, request)
     if sent.mask_id and kind == "jpeg":
         notes.append(LOSSY)
-    finish = await anyio.to_thread.run_sync(_finisher, artifacts, route, kind, notes)
+    if request.remove_background and sent.task == "upscale":
+        notes.append("its flat ground was keyed before it was enlarged")
+    finisher = partial(_finisher, artifacts, request, route, kind, notes)
+    finish = await anyio.to_thread.run_sync(finisher)
     extra = {
         "Sampler": sent.sampler,
         "Schedule type": sent.scheduler,
@@ -104,19 +109,41 @@ async def persist(
     return images, tuple(dict.fromkeys(notes))
 
 
+def _format(artifacts: ArtifactStore, request: ImageRequest) -> OutputFormat:
+    """The format that was asked for; else the usual one, if it keeps what is transparent."""
+    if request.output_format is not None:
+        return request.output_format
+    if artifacts.format != "jpeg":
+        return artifacts.format
+    if request.transparent or request.remove_background:
+        return "png"
+    enlarged = request.image if request.upscale is not None else None
+    is_cut_out = enlarged is not None and is_transparent(opened(artifacts, enlarged.id))
+    return "png" if is_cut_out else "jpeg"
+
+
 def _finisher(
-    artifacts: ArtifactStore, route: Candidate, kind: OutputFormat, notes: list[str]
+    artifacts: ArtifactStore,
+    request: ImageRequest,
+    route: Candidate,
+    kind: OutputFormat,
+    notes: list[str],
 ) -> Callable[[Image.Image], Image.Image]:
     """What is done with each picture: it has the size that was sent, and is put into its whole."""
     sent, placement = route.request, route.placement
-    whole = mask = None
+    whole = mask = source = None
+    if sent.task == "upscale":
+        source = opened(artifacts, sent.image_id)
     if placement is not None:
         whole = opened(artifacts, sent.image_id)
         mask = opened(artifacts, sent.mask_id) if sent.mask_id else None
 
     def finish(picture: Image.Image) -> Image.Image:
         _check_size(Size(*picture.size), route, notes)
-        if sent.transparent and not is_transparent(picture):
+        if source is not None and is_transparent(source) and not is_transparent(picture):
+            picture = with_alpha_of(source, picture)
+            notes.append(OWN_ALPHA)
+        if (sent.transparent or request.remove_background) and not is_transparent(picture):
             provider = route.model.provider
             raise InvalidOutput(
                 provider, f"{provider} made a picture of which nothing is transparent."
@@ -125,9 +152,29 @@ def _finisher(
             picture = put_back(whole, mask, picture, placement)
         if kind == "jpeg" and is_transparent(picture):
             notes.append(FLATTENED)
+        if sent.seamless:
+            notes.append(_about_seam(seam(picture)))
         return picture
 
     return finish
+
+
+def with_alpha_of(source: Image.Image, picture: Image.Image) -> Image.Image:
+    """The picture with the transparency of the one that it was made of."""
+    from PIL import Image
+
+    alpha = source.convert("RGBA").getchannel("A").resize(picture.size, Image.Resampling.BICUBIC)
+    result = picture.convert("RGB")
+    result.putalpha(alpha)
+    return result
+
+
+def _about_seam(steps: Seam) -> str:
+    state = "it tiles" if steps.tiles else "a seam may show"
+    figures = f"{steps.across:.2f} left to right, {steps.down:.2f} top to bottom"
+    return (
+        f"{state}: steps over the edges by strong steps inside are {figures} ({SEAMLESS:g} tiles)"
+    )
 
 
 def _check_size(size: Size, route: Candidate, notes: list[str]) -> None:

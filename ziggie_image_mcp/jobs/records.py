@@ -106,6 +106,8 @@ class JobSpec:
     group_micro_usd: int | None = None
     """What the group may cost together, 1e-6 USD."""
     priority: int = INTERACTIVE
+    done: tuple[Result, ...] = ()
+    """What was made of the call before it became a job: told with the rest."""
     failure: Failure | None = None
     """Why it ends before it begins: an earlier version left something that cannot be read."""
     carried: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])

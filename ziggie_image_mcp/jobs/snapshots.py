@@ -14,6 +14,7 @@ from ziggie_image_mcp.config.loader import own_hosts, provider_budgets, provider
 from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
+from ziggie_image_mcp.inventory.recommend import current_setup
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import SurveyCache
 from ziggie_image_mcp.inventory.types import Hardware, Survey
@@ -104,6 +105,9 @@ class Snapshots:
             estimate=self._registry.estimate,
             spending=await self._spending(survey, [consent.hold] if consent else ()),
             history=replace(history, queues=await self._queues()),
+            setup=current_setup(
+                vendors=config.privacy != "local_only" and config.allow_paid_fallback != "never"
+            ),
             consent=None
             if consent is None or not consent.agreed
             else Consent(

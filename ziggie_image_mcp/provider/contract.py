@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import httpx2
 from pydantic import BaseModel
 
 from ziggie_image_mcp.provider.nouns import (
@@ -22,6 +21,9 @@ from ziggie_image_mcp.provider.nouns import (
     Submission,
 )
 from ziggie_image_mcp.provider.pricing import Estimate
+
+if TYPE_CHECKING:
+    import httpx2
 
 ENTRY_POINT_GROUP = "ziggie_image_mcp.providers"
 

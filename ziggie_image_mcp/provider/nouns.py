@@ -143,6 +143,9 @@ class Model:
     """0 to 10, the source report's scale; None when unknown."""
     seconds: Annotated[float, Field(ge=0)] | None = None
     """Expected for one picture at native size and default steps, when the provider knows."""
+    load_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Expected to start the engine and load the model where it is not loaded, when the provider
+    knows."""
     deprecated_on: date | None = None
     """When the vendor takes it away."""
 
@@ -200,6 +203,9 @@ class Generation:
     """What the caller should know: what was not read, what was done otherwise. A sentence each."""
     cost: Cost = UNKNOWN_COST
     """What a free model costs is not looked at."""
+    load_seconds: Annotated[float, Field(ge=0)] | None = None
+    """How much of the time went into starting the engine and loading the model: 0 where it was in
+    memory, None where the provider does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)

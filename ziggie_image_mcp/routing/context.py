@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from ziggie_image_mcp.billing.types import Consent, Spending
 from ziggie_image_mcp.config.config import Budget, Config, Privacy
+from ziggie_image_mcp.inventory.recommend import Setup
 from ziggie_image_mcp.inventory.types import Hardware, Survey, Tier
 from ziggie_image_mcp.provider import pricing
 from ziggie_image_mcp.provider.capabilities import Option, Task
@@ -61,5 +62,7 @@ class RoutingContext:
     """What the request asks for; `plan` fills it in."""
     options: frozenset[Option] = frozenset()
     """What it asks of a model beside the task; `plan` fills it in."""
+    setup: Setup = field(default_factory=Setup)
+    """What is installed for models of one's own, where none is here."""
     trust_breakers: bool = True
     """False where every free route is paused: then a paused one is better than none."""

@@ -118,7 +118,9 @@ def nothing_open(decisions: Sequence[tuple[RoutingContext, Plan]]) -> ImageError
             trouble = context.spending.trouble
             return StorageError(f"No free route is open, and nothing can be paid. {trouble}")
         if not (need.free or need.quote):
-            return NoRoute(plan.rejected, planner.hint(context))
+            return NoRoute(
+                plan.rejected, "\n".join(filter(None, (planner.hint(context), plan.advice)))
+            )
     offer = offer_of(needs)
     if offer is None:
         return None

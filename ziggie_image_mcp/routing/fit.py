@@ -10,6 +10,7 @@ from ziggie_image_mcp.provider.capabilities import TaskCapability
 from ziggie_image_mcp.provider.nouns import Control, Model, ProviderRequest
 from ziggie_image_mcp.provider.sizes import native_size
 from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.prompt_words import prompt_notes, wishes
 from ziggie_image_mcp.routing.rules import settings_of
 from ziggie_image_mcp.routing.sizing import FittedSize, fit_size
 from ziggie_image_mcp.routing.types import Candidate
@@ -43,7 +44,8 @@ def fit_request(
 ) -> FittedRequest:
     """Models of one kind share their request, among a thousand files."""
     own, defaults = settings_of(model, ctx.config), model.defaults
-    named = ctx.request.aspect_ratio or model.distilled or model.demo  # it stands in the notes
+    # Where its name stands in the notes, a model shares its request with no other.
+    named = ctx.request.aspect_ratio or model.distilled or model.demo or wishes(ctx.request.prompt)
     kind = (
         *(id(capability), id(own), model.id if named else ""),
         *(defaults.steps, defaults.guidance_scale, defaults.quality),
@@ -89,7 +91,7 @@ def _fit(model: Model, capability: TaskCapability, ctx: RoutingContext) -> Fitte
     request, notes = _request(model, capability, ctx, size)
     return FittedRequest(
         request=request,
-        notes=(*size.notes, *notes),
+        notes=(*size.notes, *notes, *prompt_notes(model, ctx)),
         work=work_units(capability, model, request),
         reason=size.reason,
         placement=size.placement,

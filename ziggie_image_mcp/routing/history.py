@@ -39,7 +39,7 @@ from ziggie_image_mcp.routing.circuit_breaker import (
     is_open,
     shorten,
 )
-from ziggie_image_mcp.routing.latency import moving_mean
+from ziggie_image_mcp.routing.latency import LOAD, moving_mean
 from ziggie_image_mcp.routing.types import CircuitBreaker, HistorySnapshot, Latency
 from ziggie_image_mcp.storage.database import Database, LossyDatabase, Schema
 
@@ -107,20 +107,37 @@ class History:
         return await self._rows.read(lambda tables: tables.snapshot(), HistorySnapshot())
 
     async def succeeded(
-        self, provider: str, model: str, *, bucket: str, seconds_per_image: float, now: datetime
+        self,
+        provider: str,
+        model: str,
+        *,
+        bucket: str,
+        seconds_per_image: float | None,
+        load_seconds: float = 0.0,
+        now: datetime,
     ) -> None:
         """Learn how long a picture took, and close the breakers of its model and provider.
 
+        A run that had to load its model first, for `load_seconds`, teaches what such runs take, and
+        nothing about the others. Where the time says nothing, as of a run that an earlier process
+        began, `seconds_per_image` is None.
+
         A wait that the provider asked for stays: jobs that were already on their way may succeed.
         """
+        cold = load_seconds > 0
+        lessons = {bucket: seconds_per_image, LOAD: load_seconds if cold else None}
 
         def work(tables: Tables) -> None:
-            if math.isfinite(seconds_per_image) and seconds_per_image > 0:
-                known = tables.latency(provider, model, bucket)
+            for kind, seconds in lessons.items():
+                if seconds_per_image is None or seconds is None:
+                    continue
+                if not (math.isfinite(seconds) and seconds > 0):
+                    continue
+                known = tables.latency(provider, model, kind, cold=cold)
                 before = known or Latency(
-                    provider=provider, model=model, bucket=bucket, seconds=1.0, samples=0
+                    provider=provider, model=model, bucket=kind, seconds=1.0, samples=0
                 )
-                tables.put_latency(moving_mean(before, seconds_per_image))
+                tables.put_latency(moving_mean(before, seconds), cold=cold)
             for name in (model, EVERY_MODEL):
                 breaker = tables.breaker(provider, name)
                 if breaker is None:

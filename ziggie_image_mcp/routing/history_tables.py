@@ -48,17 +48,30 @@ _latencies = sa.Table(
     sa.Column("samples", sa.Integer, nullable=False),
 )
 
+_loads = sa.Table(
+    "experience_2_loads",
+    _metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("bucket", sa.Text, primary_key=True),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("samples", sa.Integer, nullable=False),
+)
+"""What runs took that had to load their model: a table that version 1 does not look at."""
+
 
 class Tables(TableRows):
     """What was learnt, inside one transaction. It decides nothing."""
 
     def snapshot(self) -> HistorySnapshot:
-        """All breakers and latencies."""
+        """All breakers, latencies and loads."""
         breakers = [_breaker(row) for row in self._rows(sa.select(_breakers))]
         latencies = [Latency(**row) for row in self._rows(sa.select(_latencies))]
+        loads = [Latency(**row) for row in self._rows(sa.select(_loads))]
         return HistorySnapshot(
             breakers={(b.provider, b.model): b for b in breakers},
             latencies={(x.provider, x.model, x.bucket): x for x in latencies},
+            loads={(x.provider, x.model, x.bucket): x for x in loads},
         )
 
     def breaker(self, provider: str, model: str) -> CircuitBreaker | None:
@@ -66,14 +79,17 @@ class Tables(TableRows):
         where = _breakers.c.provider == storable(provider), _breakers.c.model == storable(model)
         return next(map(_breaker, self._rows(sa.select(_breakers).where(*where))), None)
 
-    def latency(self, provider: str, model: str, bucket: str) -> Latency | None:
-        """What pictures of this kind took."""
+    def latency(
+        self, provider: str, model: str, bucket: str, *, cold: bool = False
+    ) -> Latency | None:
+        """What pictures of this kind took, in runs that had to load the model or in the others."""
+        table = _loads if cold else _latencies
         where = (
-            _latencies.c.provider == storable(provider),
-            _latencies.c.model == storable(model),
-            _latencies.c.bucket == storable(bucket),
+            table.c.provider == storable(provider),
+            table.c.model == storable(model),
+            table.c.bucket == storable(bucket),
         )
-        rows = self._rows(sa.select(_latencies).where(*where))
+        rows = self._rows(sa.select(table).where(*where))
         return next((Latency(**row) for row in rows), None)
 
     def put_breaker(self, breaker: CircuitBreaker) -> None:
@@ -89,10 +105,10 @@ class Tables(TableRows):
             reason=storable(breaker.reason),
         )
 
-    def put_latency(self, latency: Latency) -> None:
+    def put_latency(self, latency: Latency, *, cold: bool = False) -> None:
         """Add a latency, or change it."""
         self._put(
-            _latencies,
+            _loads if cold else _latencies,
             {"provider": latency.provider, "model": latency.model, "bucket": latency.bucket},
             seconds=latency.seconds,
             samples=latency.samples,

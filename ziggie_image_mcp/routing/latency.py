@@ -7,23 +7,34 @@ from dataclasses import replace
 
 from ziggie_image_mcp.routing.types import HistorySnapshot, Latency
 
-WEIGHT = 0.3
-"""What the newest run weighs against all before it."""
+WEIGHT = 0.5
+"""What the newest run weighs against all before it. By a replay of 149 warm runs on a machine whose
+load came and went, 0.3 missed by 18 % in the median, 0.5 by 14 %, 0.7 by 13 %."""
 
 ENOUGH_SAMPLES = 3
-"""Fewer runs say less than the table of priors."""
+"""Fewer runs may be told to people; they rule no model out."""
+
+LOAD = ""
+"""Stands in the place of a bucket for what comes before the first step of a cold run."""
 
 
 def learnt_seconds(
-    snapshot: HistorySnapshot,
-    provider: str,
-    model: str,
-    bucket: str,
-    min_samples: int = ENOUGH_SAMPLES,
-) -> float | None:
-    """Seconds for one picture, learnt from real runs; None before there were enough of them."""
-    known = snapshot.latencies.get((provider, model, bucket))
-    return known.seconds if known is not None and known.samples >= min_samples else None
+    snapshot: HistorySnapshot, provider: str, model: str, bucket: str, *, cold: bool = False
+) -> Latency | None:
+    """What one picture takes, learnt from real runs; None before there was one.
+
+    After a load the first picture takes longer: `cold` looks at the runs that loaded first. Where
+    there were none of the kind, those of the other kind say more than any table.
+    """
+    key = (provider, model, bucket)
+    warm_runs, cold_runs = snapshot.latencies.get(key), snapshot.loads.get(key)
+    return (cold_runs or warm_runs) if cold else (warm_runs or cold_runs)
+
+
+def learnt_load(snapshot: HistorySnapshot, provider: str, model: str) -> float | None:
+    """Seconds that the engine's start and the loading of the model take on this machine."""
+    known = snapshot.loads.get((provider, model, LOAD))
+    return None if known is None else known.seconds
 
 
 def bucket(width: int, height: int, steps: int | None) -> str:

@@ -12,14 +12,20 @@ from operator import itemgetter
 
 from ziggie_image_mcp.billing.types import Quote
 from ziggie_image_mcp.errors import nearest_words
+from ziggie_image_mcp.inventory import recommend
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Reason, Rejection
-from ziggie_image_mcp.provider.nouns import Model, is_local
+from ziggie_image_mcp.provider.nouns import Model
 from ziggie_image_mcp.provider.pricing import FREE, Estimate, is_free
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest, fit_request
 from ziggie_image_mcp.routing.request import options_asked, task_of
-from ziggie_image_mcp.routing.rules import find_requested_model, rules_for
+from ziggie_image_mcp.routing.rules import (
+    find_requested_model,
+    has_real_model,
+    is_of_another_kind,
+    rules_for,
+)
 from ziggie_image_mcp.routing.rules_money import MoneyRule, money_rules_for, price_unknown
 from ziggie_image_mcp.routing.scoring import describe_route, score_candidate
 from ziggie_image_mcp.routing.types import Candidate, Plan
@@ -51,7 +57,11 @@ def _plan(ctx: RoutingContext) -> Plan:
     rejected = list(ctx.survey.rejected)
     rules, money_rules = rules_for(ctx), money_rules_for(ctx)
     known, task = dict[object, FittedRequest](), ctx.task
+    others: list[Rejection] = []
     for model in ctx.survey.models:
+        if is_of_another_kind(model, ctx):
+            others.append(_of_another_kind(model, ctx))
+            continue
         reasons = [r for rule in rules if (r := rule(model, ctx)) is not None]
         capability, estimate = model.tasks.get(task), _NOTHING
         if capability is not None:
@@ -61,18 +71,47 @@ def _plan(ctx: RoutingContext) -> Plan:
             if model.prices is not FREE:
                 estimate = _estimate(model, fitted, ctx, money_rules, reasons)
             if not reasons:
-                one, timed, cold = score_candidate(model, ctx, fitted, estimate)
-                if one.seconds <= ctx.config.deadline or not timed:
-                    ranked.append((one.score, cold, model.provider, model.id, one))
+                one, expected = score_candidate(model, ctx, fitted, estimate)
+                if expected.timed <= ctx.config.deadline:
+                    ranked.append((one.score, not expected.resident, model.provider, model.id, one))
                     continue
                 reasons.append(_too_slow(one, ctx.config.deadline))
         rejected.append(Rejection(provider=model.provider, model=model.id, reasons=tuple(reasons)))
     ranked.sort(key=itemgetter(0, 1, 2, 3))
     rejected.sort(key=lambda r: (len(r.reasons), r.provider, r.model or ""))
+    rejected += sorted(others, key=lambda r: (r.provider, r.model or ""))
     candidates = [one for *_, one in ranked]
     if candidates:
         candidates[0] = _best(candidates[0], len(candidates), ctx)
-    return Plan(candidates=tuple(candidates), rejected=tuple(rejected))
+    advice = _advice(ctx)
+    if advice:
+        candidates = [_with_advice(one, advice, ctx) for one in candidates]
+    return Plan(candidates=tuple(candidates), rejected=tuple(rejected), advice=advice)
+
+
+def _advice(ctx: RoutingContext) -> str:
+    """How to get a real model for this machine; empty where one is here, or none is asked for."""
+    if ctx.task in ("upscale", "remove_background") or has_real_model(ctx):
+        return ""
+    if not ctx.config.enabled:
+        return ""  # no model would help
+    return recommend.advice(ctx.hardware, ctx.setup)
+
+
+def _with_advice(one: Candidate, advice: str, ctx: RoutingContext) -> Candidate:
+    if not one.model.demo:
+        return one
+    tier = ctx.request.quality
+    missed = [f"quality {tier} is not reached: this is the demo model"] if tier else []
+    return replace(one, notes=(*one.notes, *missed, advice))
+
+
+def _of_another_kind(model: Model, ctx: RoutingContext) -> Rejection:
+    """That it is for other work is the one reason that counts."""
+    reason = Reason(
+        code="FEATURE_UNSUPPORTED", have=f"only {', '.join(sorted(model.tasks))}", need=ctx.task
+    )
+    return Rejection(provider=model.provider, model=model.id, reasons=(reason,))
 
 
 def _estimate(
@@ -125,6 +164,8 @@ def priced_route(decided: Plan) -> Quote | None:
 def hint(ctx: RoutingContext) -> str:
     """Name the models nearest to the one that was asked for, when there is none of that name."""
     name = ctx.request.model
+    if task_of(ctx.request) == "remove_background":
+        return "It could not be keyed, and no model here cuts out."
     requested = find_requested_model(ctx)
     if name is None or (requested is not None and requested.models):
         return ""
@@ -147,9 +188,7 @@ def _too_slow(one: Candidate, deadline: int) -> Reason:
 
 def _best(one: Candidate, count: int, ctx: RoutingContext) -> Candidate:
     """The first of them all, with the word why it is."""
-    model = one.model
-    facts = (is_local(model), one.cost_micro_usd, one.seconds, one.wait_seconds, model.quality)
-    return replace(one, why=describe_route(_lead(model, count, ctx), *facts))
+    return replace(one, why=describe_route(_lead(one.model, count, ctx), one))
 
 
 def _lead(model: Model, count: int, ctx: RoutingContext) -> str:

@@ -27,6 +27,9 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 QualityTier = Literal["draft", "standard", "high"]
 Preference = Literal["cost", "balanced", "speed", "quality"]
 
+Surface = Literal["generate", "edit", "process"]
+"""Where a caller gives arguments: a tool, and the command of that name."""
+
 FINGERPRINT_VERSION = 2
 """Of fingerprints and batch ids. Version 1 was a hash of Python's repr of all fields."""
 
@@ -38,11 +41,13 @@ class Argument:
     Attributes:
         about: What it is, for models and people; empty where `generate` has no such argument.
         edit: The same for `edit`.
+        process: The same for `process`.
         options: Its names on the command line; by default `--field-name`.
     """
 
     about: str = ""
     edit: str = ""
+    process: str = ""
     options: tuple[str, ...] = ()
 
 
@@ -113,6 +118,7 @@ class ImageRequest:
         Argument(
             about="auto, local, cloud, or a name from list_models.",
             edit="auto, local, cloud, or a name.",
+            process="auto, local, cloud, or a name.",
             options=("--provider", "-p"),
         ),
     ] = None
@@ -125,6 +131,7 @@ class ImageRequest:
         Argument(
             about="Upper bound for the whole call.",
             edit="Upper bound for the whole call.",
+            process="Upper bound for the whole call.",
             options=("--max-cost",),
         ),
     ] = None
@@ -134,18 +141,22 @@ class ImageRequest:
         Argument(
             about="True only after the user agreed to pay.",
             edit="True only after the user agreed.",
+            process="True only after the user agreed.",
         ),
     ] = False
     """The caller's yes to a paid route; the budget holds all the same."""
     output_format: Annotated[
         OutputFormat | None,
-        Argument(about="Of the file.", edit="Of the file.", options=("--format",)),
+        Argument(
+            about="Of the file.", edit="Of the file.", process="Of the file.", options=("--format",)
+        ),
     ] = None
     file_name: Annotated[
         str,
         Argument(
             about="A hint for the file's name, no path.",
             edit="A hint for the file's name.",
+            process="A hint for the file's name.",
             options=("--name",),
         ),
     ] = ""
@@ -161,14 +172,14 @@ class ImageRequest:
     control: Annotated[tuple[ControlImage, ...], Argument()] = ()
     transparent: Annotated[bool, Argument(about="A really transparent ground.")] = False
     """Checked on the file: where nothing of it is transparent, the attempt failed."""
-    seamless: Annotated[bool, Argument()] = False
-    """A tile whose edges meet."""
+    seamless: Annotated[bool, Argument(about="Edges meet: a tile.")] = False
+    """The result says what was measured."""
     style: Annotated[str, Argument()] = ""
     """In the vendor's words."""
-    upscale: Annotated[int | None, Argument()] = None
-    """How many times the image's sides are to grow."""
-    remove_background: Annotated[bool, Argument()] = False
-    """Of the image."""
+    upscale: Annotated[int | None, Argument(process="Times the sides grow: 2 or 4.")] = None
+    """Together with `remove_background`, of an image whose ground is removed already."""
+    remove_background: Annotated[bool, Argument(process="Make the ground transparent.")] = False
+    """Checked on the file, as `transparent` is."""
     owner: Annotated[str, Argument()] = ""
     """The mark of the caller whose pictures these will be; empty for this machine's owner."""
 
@@ -186,13 +197,18 @@ class DeclaredArgument:
 
 
 @cache
-def declared_arguments(kind: Literal["generate", "edit"]) -> tuple[DeclaredArgument, ...]:
-    """The arguments that a caller of `generate` or `edit` may give, in the order of the fields."""
+def declared_arguments(kind: Surface) -> tuple[DeclaredArgument, ...]:
+    """The arguments that a caller may give there, in the order of the fields."""
     hints = get_type_hints(ImageRequest, include_extras=True)
     declared: list[DeclaredArgument] = []
     for field in fields(cast(Any, ImageRequest)):
         value_type, argument = get_args(hints[field.name])
-        about = argument.about if kind == "generate" else argument.edit
+        abouts: Mapping[Surface, str] = {
+            "generate": argument.about,
+            "edit": argument.edit,
+            "process": argument.process,
+        }
+        about = abouts[kind]
         if about:
             empty = inspect.Parameter.empty
             declared.append(
@@ -262,10 +278,10 @@ def set_fields(request: ImageRequest) -> dict[str, Any]:
 
 def task_of(request: ImageRequest) -> Task:
     """What a model must be able to do to serve this request."""
-    if request.remove_background:
-        return "remove_background"
     if request.upscale is not None:
         return "upscale"
+    if request.remove_background:
+        return "remove_background"
     if request.image is None:
         return "text_to_image"
     return "image_to_image" if request.mask is None else "inpaint"

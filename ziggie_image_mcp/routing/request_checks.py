@@ -38,8 +38,6 @@ def check_request(request: ImageRequest) -> None:
         raise InvalidRequest(field, getattr(request, field), "it needs an image")
     if request.upscale is not None and not 2 <= request.upscale <= 8:
         raise InvalidRequest("upscale", request.upscale, "2 to 8 times")
-    if request.upscale is not None and request.remove_background:
-        raise InvalidRequest("upscale", request.upscale, "one thing at a time")
     for lora in request.loras:
         if not (math.isfinite(lora.weight) and -4 <= lora.weight <= 4):
             raise InvalidRequest("loras", f"{lora.id}:{lora.weight}", "a weight of -4 to 4")
@@ -76,7 +74,7 @@ def check_request(request: ImageRequest) -> None:
             raise InvalidRequest("strength", request.strength, "it needs an image to change")
     if request.mask is not None:
         check_mask(request.image, request.mask)
-    if request.transparent and request.output_format == "jpeg":
+    if (request.transparent or request.remove_background) and request.output_format == "jpeg":
         raise InvalidRequest("output_format", "jpeg", "png or webp: a JPEG has no transparency")
     limit = request.max_cost_usd
     if limit is not None and not (math.isfinite(limit) and limit >= 0):

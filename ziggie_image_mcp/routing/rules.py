@@ -5,18 +5,21 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ziggie_image_mcp.config.config import PRIVACY_OF_CLOUD, Config, ModelSettings
+from ziggie_image_mcp.errors import DependencyMissing, ModelMissing
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Reason
-from ziggie_image_mcp.provider.capabilities import ControlSupport, Option
+from ziggie_image_mcp.provider.capabilities import ControlSupport, Option, Task
 from ziggie_image_mcp.provider.nouns import Model, is_local, is_present
 from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.routing.circuit_breaker import open_breaker
 from ziggie_image_mcp.routing.context import RequestedModel, RoutingContext
 from ziggie_image_mcp.routing.prompt_length import prompt_length
+from ziggie_image_mcp.routing.request import task_of
 from ziggie_image_mcp.routing.rules_money import reason
 
 _TIERS = {"draft": 0.0, "standard": 6.0, "high": 8.5}
@@ -28,7 +31,15 @@ DISK_BYTES = 200_000_000
 LONG = 60
 """Characters up to which no prompt is too long for any model."""
 
+_NOTHING_THERE = {ModelMissing.code, DependencyMissing.code}
+"""Codes of a provider that was reached, and has no model to run."""
+
+_PROCESSING = frozenset[Task](("upscale", "remove_background"))
+"""Tasks of finished pictures: who does no other makes none."""
+
 _NOT_SET = ModelSettings()
+
+Rule = Callable[[Model, RoutingContext], Reason | None]
 
 NEUTRAL_QUALITY = 6.0
 """Stands in for the quality of a model that nobody has judged."""
@@ -95,7 +106,11 @@ def enabled(model: Model, ctx: RoutingContext) -> Reason | None:
 def mode(model: Model, ctx: RoutingContext) -> Reason | None:
     """Keep to the kind of route that request and config ask for."""
     for where, target in (("provider", ctx.request.provider), ("config", ctx.config.provider)):
-        if target in (None, "auto", "local", "cloud", model.provider):
+        if (
+            target is None
+            or target in ("auto", "local", "cloud", model.provider)
+            or _lived_there(model, target, ctx)
+        ):
             kind = "local" if is_local(model) else "cloud"
             if target in ("local", "cloud") and target != kind:
                 return reason("MODE_EXCLUDED", f"a {kind} model", f"{target} only ({where})", "")
@@ -103,6 +118,12 @@ def mode(model: Model, ctx: RoutingContext) -> Reason | None:
         need = f"provider {target} ({where})"
         return reason("NOT_PINNED", f"provider {model.provider}", need, "")
     return None
+
+
+def _lived_there(model: Model, provider: str, ctx: RoutingContext) -> bool:
+    """Whether the model that is asked for was that provider's once: `provider/id` is its alias."""
+    name = ctx.request.model or ctx.config.default_model
+    return name is not None and f"{provider}/{name.removeprefix(provider + '/')}" in model.aliases
 
 
 def privacy(model: Model, ctx: RoutingContext) -> Reason | None:
@@ -149,7 +170,9 @@ def find_requested_model(ctx: RoutingContext) -> RequestedModel | None:
         return RequestedModel(name=asked_name, models=named | kin, family=family if kin else "")
     if default is not None:
         named, there = _named(default, ctx)
-        if there:  # a default that is not here does not stand in the way of what is
+        task = task_of(ctx.request)
+        able = any(task in m.tasks for m in ctx.survey.models if (m.provider, m.id) in named)
+        if there and able:  # one that is not here, or cannot do this, stands in nobody's way
             return RequestedModel(name=default, models=named)
     return None
 
@@ -178,17 +201,61 @@ def deprecated(model: Model, ctx: RoutingContext) -> Reason | None:
 
 def demo(model: Model, ctx: RoutingContext) -> Reason | None:
     """Use the demo model only by name, or on a machine with nothing else."""
-    if not model.demo or (ctx.request.model and matches(model, ctx.request.model, ctx.config)):
+    if not model.demo or _is_named(model, ctx):
         return None
-    real = [m for m in ctx.survey.models if not m.demo and is_present(m)]
+    standing = [rule for rule in (mode, *_STANDING) if _may_speak(rule, ctx)]
+    real = [m for m in ctx.survey.models if is_real(m, ctx, standing) and _may_be_paid(m, ctx)]
     if real:
         have = f"{len(real)} real model{'s' if len(real) > 1 else ''}, as {real[0].id}"
         return reason("DEMO_ONLY", have, "no other model", f'ask for model "{model.id}"')
-    down = sorted({r.provider for r in ctx.survey.rejected} & ctx.survey.configured)
-    if down:
+    down = _not_answering(ctx)
+    if down and ctx.request.provider != model.provider:
         have = f"{', '.join(down)} configured but not answering"
         return reason("DEMO_ONLY", have, "no other provider", f'ask for model "{model.id}"')
     return None
+
+
+def is_real(model: Model, ctx: RoutingContext, standing: Sequence[Rule]) -> bool:
+    """Whether a model makes pictures in earnest, and no lasting setting keeps it from that.
+
+    What the `standing` rules exclude for good is not there, as far as this user is concerned.
+    """
+    makes = ctx.task in model.tasks or "text_to_image" in model.tasks
+    if model.demo or not makes or not is_present(model):
+        return False
+    if ctx.config.allow_paid_fallback == "never" and not is_free(model.prices):
+        return False
+    return all(rule(model, ctx) is None for rule in standing)
+
+
+def has_real_model(ctx: RoutingContext) -> bool:
+    """Whether anything but the demo can make pictures here, whatever this request asks for.
+
+    What the user configured and does not answer may have a model.
+    """
+    if _not_answering(ctx):
+        return True
+    anything = replace(ctx, request=replace(ctx.request, provider=None))
+    standing = [rule for rule in _STANDING if _may_speak(rule, anything)]
+    return any(is_real(m, anything, standing) for m in ctx.survey.models)
+
+
+def _not_answering(ctx: RoutingContext) -> list[str]:
+    """Providers that the config names and of which nobody knows what they have."""
+    silent = {
+        r.provider
+        for r in ctx.survey.rejected
+        if r.model is None and not {x.code for x in r.reasons} & _NOTHING_THERE
+    }
+    return sorted(silent & ctx.survey.configured)
+
+
+def _may_be_paid(model: Model, ctx: RoutingContext) -> bool:
+    return ctx.request.max_cost_usd != 0 or is_free(model.prices)
+
+
+def _is_named(model: Model, ctx: RoutingContext) -> bool:
+    return bool(ctx.request.model and matches(model, ctx.request.model, ctx.config))
 
 
 def all_options(model: Model) -> frozenset[Option]:
@@ -201,6 +268,13 @@ def task(model: Model, ctx: RoutingContext) -> Reason | None:
     if ctx.task in model.tasks:
         return None
     return reason("FEATURE_UNSUPPORTED", f"no {ctx.task}", ctx.task, model.fix)
+
+
+def is_of_another_kind(model: Model, ctx: RoutingContext) -> bool:
+    """Whether a model processes pictures and one is to be made, or the other way about."""
+    if not model.tasks:
+        return False
+    return (model.tasks.keys() <= _PROCESSING) != (ctx.task in _PROCESSING)
 
 
 def options(model: Model, ctx: RoutingContext) -> Reason | None:
@@ -235,8 +309,9 @@ def additions(model: Model, ctx: RoutingContext) -> Reason | None:
             have = ", ".join(sorted(control.kinds | control.computed))
             return reason("FEATURE_UNSUPPORTED", have, f"control {item.kind}", "another kind")
     if request.upscale is not None and request.upscale not in capability.factors:
-        have = "times ".join(map(str, capability.factors)) or "no factor"
-        return reason("FEATURE_UNSUPPORTED", have, f"upscale {request.upscale}", "another factor")
+        have = " or ".join(map(str, capability.factors)) or "no factor"
+        fix = f"ask for upscale {have}" if capability.factors else ""
+        return reason("FEATURE_UNSUPPORTED", have, f"upscale {request.upscale}", fix)
     return None
 
 
@@ -293,13 +368,15 @@ def licence(model: Model, ctx: RoutingContext) -> Reason | None:
 def quality(model: Model, ctx: RoutingContext) -> Reason | None:
     """Drop models below the quality that was asked for. One that nobody judged is no `high` one."""
     target = ctx.request.quality
-    if target is None or model.demo:
-        return None
+    if target is None or (model.demo and (target != "high" or _is_named(model, ctx))):
+        return None  # a demo in place of what is not here says so; none passes for a good model
     selected = quality_of(model, ctx.config)
     have = "quality unknown" if selected is None else f"quality {selected:g}"
     if (selected if selected is not None else NEUTRAL_QUALITY) >= _TIERS[target]:
         return None
     fix = f"set models.{model.id}.quality, if you know better"
+    if model.demo:
+        fix = f"leave out quality, or ask for model {model.id}: it is a demo"
     return reason("QUALITY_BELOW_TIER", have, f"{target} ({_TIERS[target]:g} of 10)", fix)
 
 
@@ -341,7 +418,9 @@ def _has_additions(ctx: RoutingContext) -> bool:
     return bool(request.references or request.loras or request.control or request.upscale)
 
 
-Rule = Callable[[Model, RoutingContext], Reason | None]
+_STANDING: tuple[Rule, ...] = (enabled, privacy, deprecated, licence)
+"""What they exclude stays excluded until somebody edits a setting."""
+
 _Rules = tuple[tuple[Rule, Callable[[RoutingContext], bool]], ...]
 
 RULES: _Rules = (
@@ -365,6 +444,10 @@ RULES: _Rules = (
     (queue, lambda ctx: bool(ctx.history.queues)),
 )
 """Each rule, and whether it could say anything to this request at all: most stay silent."""
+
+
+def _may_speak(rule: Rule, ctx: RoutingContext) -> bool:
+    return next(speaks(ctx) for one, speaks in RULES if one is rule)
 
 
 def rules_for(ctx: RoutingContext) -> tuple[Rule, ...]:

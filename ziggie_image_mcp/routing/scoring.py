@@ -6,29 +6,42 @@ Lower wins. v and q come from the user's `preference`; they are judgements, not 
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
+from typing import NamedTuple
 
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.inventory.model_facts import prior_seconds
 from ziggie_image_mcp.inventory.types import Tier
-from ziggie_image_mcp.provider.nouns import Model, ProviderRequest, is_local
+from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import Estimate
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest
-from ziggie_image_mcp.routing.latency import bucket, learnt_seconds
+from ziggie_image_mcp.routing.latency import (
+    ENOUGH_SAMPLES,
+    bucket,
+    learnt_load,
+    learnt_seconds,
+)
 from ziggie_image_mcp.routing.prompt_length import is_cut
 from ziggie_image_mcp.routing.rules import (
     NEUTRAL_QUALITY,
     quality_of,
 )
-from ziggie_image_mcp.routing.types import Candidate
+from ziggie_image_mcp.routing.types import Candidate, QueueStatus
 
 UNKNOWN_LOCAL_SECONDS = 30.0
 """Stands in for the speed of a local model that nobody has timed."""
 UNKNOWN_CPU_SECONDS = 900.0
 UNKNOWN_CLOUD_SECONDS = 10.0
 
+DISK_BYTES_PER_SECOND = 500e6
+"""How fast weights are read before anybody timed it: a SATA SSD, whose link carries 600 MB/s."""
+
 CUT_POINTS = 3.0
 """Points of quality that a model loses which may not read the whole prompt."""
+
+NOTEWORTHY_LOAD = 0.1
+"""A smaller share of the expected seconds than this is not said to go into loading."""
 
 _WEIGHTS: dict[str, tuple[float, float]] = {
     "cost": (0.0, 0.0005),
@@ -51,30 +64,76 @@ def base_seconds(model: Model, tier: Tier) -> float:
     return UNKNOWN_CPU_SECONDS if tier == "cpu" else UNKNOWN_LOCAL_SECONDS
 
 
-def _learnt_seconds(model: Model, request: ProviderRequest, ctx: RoutingContext) -> float | None:
-    """Seconds for the whole request, from this machine's own runs of about this size."""
-    if not ctx.history.latencies:
-        return None
+class ExpectedSeconds(NamedTuple):
+    """What a request takes, in the order in which it passes."""
+
+    wait: float
+    """In the queue of the device."""
+    load: float
+    """To start the engine and load the model; 0 where it is in memory."""
+    making: float
+    """Of all its pictures."""
+    timed: float
+    """How much of all that is no guess. A guess rules nothing out."""
+    resident: bool
+    """The model will be in this machine's memory when the request has its turn."""
+
+    @property
+    def total(self) -> float:
+        """Until the pictures are there."""
+        return self.wait + self.load + self.making
+
+
+def expected_seconds(model: Model, ctx: RoutingContext, fitted: FittedRequest) -> ExpectedSeconds:
+    """What this machine's own runs of about this size took, or what is said of the model."""
+    request, history = fitted.request, ctx.history
+    line = history.queues.get(model.device) if model.device else None
+    wait = 0.0 if line is None else line.seconds
+    resident = is_local(model) and _is_resident(model, line)
+    cold = is_local(model) and not resident
+    load, load_is_timed = _load_seconds(model, ctx) if cold else (0.0, True)
     alike = bucket(request.width, request.height, request.steps)
-    each = learnt_seconds(ctx.history, model.provider, model.id, alike)
-    return None if each is None else each * request.num_images
+    learnt = learnt_seconds(history, model.provider, model.id, alike, cold=cold)
+    if learnt is None:
+        making = base_seconds(model, ctx.tier) * fitted.work
+    else:
+        making = learnt.seconds * request.num_images
+    making_is_timed = model.seconds is not None or (
+        learnt is not None and learnt.samples >= ENOUGH_SAMPLES
+    )
+    timed = wait + making + (load if load_is_timed else 0.0) if making_is_timed else 0.0
+    return ExpectedSeconds(wait=wait, load=load, making=making, timed=timed, resident=resident)
+
+
+def _is_resident(model: Model, line: QueueStatus | None) -> bool:
+    """Whether a local model will be in memory when the request has its turn.
+
+    An engine of its own keeps what its device ran last for all who use it; of one that this process
+    started only the provider knows, and the jobs that are before the request.
+    """
+    if line is not None and line.own_models:
+        return model.id in line.own_models
+    shared = model.memory.managed and line is not None and line.model == model.id
+    return shared or model.state == "loaded"
+
+
+def _load_seconds(model: Model, ctx: RoutingContext) -> tuple[float, bool]:
+    """What start and load take where the model is not in memory, and whether that was timed."""
+    learnt = learnt_load(ctx.history, model.provider, model.id)
+    if learnt is not None:
+        return learnt, True
+    if model.load_seconds is not None:
+        return model.load_seconds, False
+    weights = model.memory.ram_bytes or model.memory.vram_bytes or 0
+    return weights / DISK_BYTES_PER_SECOND, False
 
 
 def score_candidate(
     model: Model, ctx: RoutingContext, fitted: FittedRequest, estimate: Estimate
-) -> tuple[Candidate, bool, bool]:
-    """The model with its request and score: by the expected cost, not by its upper bound.
-
-    Also whether its seconds are no guess, since a guess rules nothing out, and whether it must be
-    loaded first.
-    """
+) -> tuple[Candidate, ExpectedSeconds]:
+    """The model with its request and score: by the expected cost, not by its upper bound."""
     request, cost = fitted.request, estimate.upper
-    learnt = _learnt_seconds(model, request, ctx)
-    seconds = learnt or base_seconds(model, ctx.tier) * fitted.work
-    wait, cold = 0.0, model.state != "loaded"
-    if model.device and model.device in ctx.history.queues:
-        line = ctx.history.queues[model.device]
-        wait, cold = line.seconds, cold and line.model != model.id
+    expected = expected_seconds(model, ctx, fitted)
     value, quality_value = _WEIGHTS[ctx.request.preference or ctx.config.preference]
     rating = quality_of(model, ctx.config)
     points = NEUTRAL_QUALITY if rating is None else rating
@@ -82,25 +141,39 @@ def score_candidate(
     one = Candidate(
         model=model,
         request=request,
-        score=estimate.expected / 1e6 + value * (wait + seconds) - quality_value * points,
+        score=estimate.expected / 1e6 + value * expected.total - quality_value * points,
         cost_micro_usd=cost,
         expected_micro_usd=estimate.expected,
-        seconds=wait + seconds,
-        why=describe_route("next best", is_local(model), cost, wait + seconds, wait, model.quality),
+        seconds=expected.total,
+        why="",
         notes=fitted.notes,
-        wait_seconds=wait,
+        wait_seconds=expected.wait,
+        load_seconds=expected.load,
         placement=fitted.placement,
     )
-    return one, learnt is not None or model.seconds is not None, cold
+    return replace(one, why=describe_route("next best", one)), expected
+
+
+def describe_route(lead: str, one: Candidate) -> str:
+    """Why a route is taken, in one line: where it runs, its price, time and quality."""
+    seconds = (one.seconds, one.wait_seconds, one.load_seconds)
+    return _describe(lead, is_local(one.model), one.cost_micro_usd, seconds, one.model.quality)
 
 
 @functools.lru_cache(maxsize=4096)
-def describe_route(
-    lead: str, local: bool, cost: int, seconds: float, wait: float, quality: float | None
+def _describe(
+    lead: str,
+    local: bool,
+    cost: int,
+    seconds: tuple[float, float, float],
+    quality: float | None,
 ) -> str:
-    """Why a route is taken, in one line: where it runs, its price, time and quality."""
     where = "local" if local else "cloud"
     price = f"at most {usd(cost)}" if cost else "free"
-    line = f", {wait:.3g} of them in the queue" if wait else ""
+    total, wait, load = seconds
+    parts = [f"{wait:.3g} of them in the queue"] if wait else []
+    if load and load >= NOTEWORTHY_LOAD * total:
+        parts.append(f"{load:.3g} {'' if wait else 'of them '}to load the model")
+    which = f", {' and '.join(parts)}" if parts else ""
     rating = "" if quality is None else f", quality {quality:g}/10"
-    return f"{lead} ({where}, {price}, about {seconds:.3g} s expected{line}{rating})"
+    return f"{lead} ({where}, {price}, about {total:.3g} s expected{which}{rating})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from ziggie_image_mcp.assets.region import Placement, place
@@ -48,7 +49,11 @@ def fit_size(rule: SizeRule, request: ImageRequest, model_id: str, *, lenient: b
         lenient: Whether any shape is better than none, as of the demo model.
     """
     if request.image is not None and (request.upscale or request.remove_background):
-        return _exact(rule, Size(request.image.width, request.image.height))
+        fitted = _exact(rule, Size(request.image.width, request.image.height))
+        if fitted.reason is None:
+            return fitted
+        fix = "a smaller picture, or a smaller factor" if request.upscale else "a smaller picture"
+        return fitted._replace(reason=replace(fitted.reason, fix=fix))
     if request.image is not None:
         return _edit(rule, request, lenient=lenient)
     if request.width is not None and request.height is not None:

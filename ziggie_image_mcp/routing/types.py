@@ -31,6 +31,8 @@ class Candidate:
     """What differs from the request, one sentence each."""
     wait_seconds: float = 0.0
     """How many of the expected seconds are spent in the queue of the device."""
+    load_seconds: float = 0.0
+    """How many of them start the engine and load the model."""
     placement: Placement | None = None
     """Of an edit: the part of the picture that the model works on."""
 
@@ -50,6 +52,8 @@ class Plan:
 
     candidates: tuple[Candidate, ...]
     rejected: tuple[Rejection, ...]
+    advice: str = ""
+    """How to get a real model for this machine, where it has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,9 @@ class QueueStatus:
     """Expected until a newcomer has the device."""
     model: str = ""
     """The model that the device ran last; empty when unknown."""
+    own_models: frozenset[str] = frozenset()
+    """The models that jobs of this process run or wait with: in memory when a newcomer has its
+    turn, also where each process has an engine of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +112,11 @@ class HistorySnapshot:
     latencies: Mapping[tuple[str, str, str], Latency] = field(
         default_factory=dict[tuple[str, str, str], Latency]
     )
-    """By provider, model and bucket."""
+    """By provider, model and bucket: of runs whose model was in memory."""
+    loads: Mapping[tuple[str, str, str], Latency] = field(
+        default_factory=dict[tuple[str, str, str], Latency]
+    )
+    """The same of runs that had to load it: what a picture took after that, and under the bucket
+    `latency.LOAD` what the engine's start and the loading took."""
     queues: Mapping[str, QueueStatus] = field(default_factory=dict[str, QueueStatus])
     """By device."""

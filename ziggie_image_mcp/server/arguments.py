@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from ziggie_image_mcp.errors import InvalidRequest
-from ziggie_image_mcp.routing.request import declared_arguments, with_parameters
+from ziggie_image_mcp.routing.request import Surface, declared_arguments, with_parameters
 
 MAX_WAIT_SECONDS = 3600
 MAX_REQUEST_ID = 200
@@ -22,7 +22,7 @@ References = Annotated[str, Field(description="Pictures to follow: ids or paths,
 RequestId = Annotated[str, Field(description="Repeats with the same id get the first job.")]
 
 
-def tool_parameters(kind: Literal["generate", "edit"]) -> list[inspect.Parameter]:
+def tool_parameters(kind: Surface) -> list[inspect.Parameter]:
     """The declared arguments as keyword parameters, with their descriptions and defaults."""
     return [
         inspect.Parameter(
@@ -44,6 +44,9 @@ takes_request = with_parameters(tool_parameters("generate"))
 
 takes_edit = with_parameters(tool_parameters("edit"))
 """The same with those of edit_image."""
+
+takes_processing = with_parameters(tool_parameters("process"))
+"""The same with those of process_image."""
 
 
 def check_call(wait_seconds: float, request_id: str = "") -> None:

@@ -75,7 +75,7 @@ async def question(ctx: Context[Open], requests: Sequence[ImageRequest]) -> Spen
     What was declined before is asked about anew, also where the model says that it may pay.
     """
     capabilities = ctx.client_capabilities
-    if capabilities is None or capabilities.elicitation is None:
+    if not requests or capabilities is None or capabilities.elicitation is None:
         return NotAsked()
     try:
         service = await ctx.request_context.lifespan_context()
@@ -91,6 +91,8 @@ async def question(ctx: Context[Open], requests: Sequence[ImageRequest]) -> Spen
     unanswered.set(Question(service, requests, caller, offer))
     sends_pictures = requests[0].image is not None or requests[0].references
     leaves = "Prompt and picture leave" if sends_pictures else "The prompt leaves"
+    if not requests[0].prompt:
+        leaves = "The picture leaves" if len(requests) == 1 else "The pictures leave"
     spend = f"Spend up to {explain.priced(offer)}?"
     return Elicit(f"No free route can make this. {spend} {leaves} this machine.", Spend)
 

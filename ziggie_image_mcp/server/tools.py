@@ -26,6 +26,8 @@ from pydantic import Field
 
 from ziggie_image_mcp import __version__
 from ziggie_image_mcp.app import reports
+from ziggie_image_mcp.app.answers import job_data, plan_data
+from ziggie_image_mcp.app.processing import NOTHING, Processing
 from ziggie_image_mcp.app.reports import HardwareReport, ModelReport
 from ziggie_image_mcp.assets.region import Margins
 from ziggie_image_mcp.errors import ConsentRequired, ImageError, ImageNotFound, InvalidRequest
@@ -40,6 +42,7 @@ from ziggie_image_mcp.server.arguments import (
     WaitSeconds,
     check_call,
     takes_edit,
+    takes_processing,
     takes_request,
 )
 from ziggie_image_mcp.server.callers import caller as _caller
@@ -48,8 +51,6 @@ from ziggie_image_mcp.server.content import (
     META,
     image_content,
     job_answer,
-    job_data,
-    plan_data,
     text_content,
 )
 from ziggie_image_mcp.server.leaving import while_heard
@@ -73,7 +74,8 @@ INSTRUCTIONS = (
     "for them. The result shows a small preview and the path of the full file; a job_id instead "
     "means that it is still being made: call get_job. When it says NO_ROUTE, read the reasons: "
     "each has a fix. list_models shows the models, check_hardware what this machine can do, "
-    "view_image a stored picture again. dry_run=true explains the route without making anything."
+    "view_image a stored picture again, process_image cuts out and enlarges. dry_run=true explains "
+    "the route without making anything."
 )
 
 
@@ -138,6 +140,24 @@ async def ask_to_spend_on_edit(
     return await _question(ctx, request, dry_run)
 
 
+@takes_processing
+async def one_processing(ctx: Context[Open], image: str, **arguments: Any) -> Processing:
+    """The arguments of process_image. The pictures are taken in, and keyed where they can be."""
+    names = [name.strip() for name in image.split(",") if name.strip()]
+    service = await ctx.request_context.lifespan_context()
+    return await service.prepare(ImageRequest(prompt="", **arguments), names, reach=reach())
+
+
+async def ask_to_spend_on_processing(
+    ctx: Context[Open],
+    processing: Annotated[Processing, Resolve(one_processing)],
+    wait_seconds: float,
+) -> Spend | Elicit[Spend]:
+    """The same for process_image."""
+    check_call(wait_seconds)
+    return await question(ctx, processing.requests)
+
+
 async def _question(
     ctx: Context[Open], request: ImageRequest, dry_run: bool
 ) -> Spend | Elicit[Spend]:
@@ -189,6 +209,22 @@ async def edit_image(
     return await _generate(ctx, request, consent, dry_run, wait_seconds, request_id)
 
 
+@takes_processing
+async def process_image(
+    ctx: Context[Open],
+    processing: Annotated[Processing, Resolve(one_processing)],
+    consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend_on_processing)],
+    image: Annotated[str, Field(description="Id or path; several with commas.")],
+    wait_seconds: WaitSeconds = WAIT_SECONDS,
+    **arguments: Any,
+) -> CallToolResult:
+    """Work on finished pictures: cut the subject out, then enlarge it. Free where this machine can.
+
+    A flat ground is keyed here. Each result is a new picture.
+    """
+    return await _run(ctx, processing.requests, consent, wait_seconds, processing=processing)
+
+
 async def _generate(
     ctx: Context[Open],
     request: ImageRequest,
@@ -209,6 +245,19 @@ async def _generate(
             data["each_of_them"] = "takes a route of its own; the first one's is shown"
             data["cost_usd_in_all"] = explain.cost_of(plans) / 1e6
         return CallToolResult(content=[text_content(data)], _meta={META: data})
+    return await _run(ctx, requests, consent, wait_seconds, request_id)
+
+
+async def _run(
+    ctx: Context[Open],
+    requests: Sequence[ImageRequest],
+    consent: ElicitationResult[Spend],
+    wait_seconds: float,
+    request_id: str = "",
+    processing: Processing = NOTHING,
+) -> CallToolResult:
+    """Begin the job of a call, and wait for it."""
+    service = await ctx.request_context.lifespan_context()
     answer = await Answered.of(service, requests, consent, caller_of(ctx))
     caller, began = _caller(), anyio.current_time()
     async with while_heard(ctx) as hearing, ProgressStream(ctx) as progress:
@@ -220,6 +269,7 @@ async def _generate(
                 request_id=request_id,
                 progress=progress.report,
                 patience=wait_seconds + LATE_SECONDS,
+                processing=processing,
             )
         except ConsentRequired as e:
             raise answer.worded(e) from e
@@ -315,6 +365,7 @@ def make_server(
         tools=[
             strict(generate_image, "Generate image", making),
             strict(edit_image, "Edit image", making),
+            strict(process_image, "Process image", making),
             strict(list_models, "List models", looking),
             strict(check_hardware, "Check hardware", looking),
             strict(view_image, "View image", looking),

@@ -126,7 +126,10 @@ class InputImages:
         try:
             path = Path(reference).expanduser()
             if not path.is_absolute():
-                raise InvalidRequest(field, reference, "give an id, or a file's whole path")
+                fix = "give an id, or a file's whole path"
+                if reach.files == "anywhere":
+                    fix = "there is no such file; give a file's path, or an id"
+                raise InvalidRequest(field, reference, fix)
             real = path.resolve()
         except (ValueError, RuntimeError) as e:  # a NUL, no such user, a circle of links
             raise InvalidRequest(field, reference, f"it is no path ({e})") from e

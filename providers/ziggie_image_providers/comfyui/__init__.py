@@ -272,7 +272,12 @@ class ComfyUI:
         notes += [f"picture {i + 1} failed: {error}" for i, error in failed.items()]
         if request.negative_prompt and request.guidance_scale == 1:
             notes.append("at guidance_scale 1 ComfyUI leaves the negative prompt out")
-        return Generation(images=tuple(images), notes=tuple(notes), cost=NO_COST)
+        return Generation(
+            images=tuple(images),
+            notes=tuple(notes),
+            cost=NO_COST,
+            load_seconds=socket.load_seconds,
+        )
 
     async def _state_or_post(
         self, ids: list[str], i: int, request: ProviderRequest, model: Model, run: Run

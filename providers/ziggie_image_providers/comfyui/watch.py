@@ -34,6 +34,7 @@ _STAGES = {
     "save": (0.97, "saving"),
 }
 """How far a picture is when a node of our graphs begins."""
+_LOADERS = ("model", "clip", "vae")
 _SAMPLED = 0.9
 _ENDS = ("execution_success", "execution_error", "execution_interrupted")
 _OPEN_SECONDS = 3.0
@@ -93,6 +94,8 @@ class Socket:
         self._prompt = ""
         self._ended = False
         self._stage = (0.0, "")
+        self._loading_since: float | None = None
+        self._load_seconds = 0.0
 
     @property
     def watching(self) -> bool:
@@ -123,6 +126,14 @@ class Socket:
             # ValueError, ImportError: a header or a proxy that the websocket library cannot use.
             self.note = "ComfyUI gave no websocket, so progress was not seen"
             await self.close()
+
+    @property
+    def load_seconds(self) -> float | None:
+        """How long files of a model were read; None where not all of it was seen.
+
+        What ComfyUI still has in memory it does not execute again.
+        """
+        return None if self.note or self._loading_since is not None else self._load_seconds
 
     def follow(self, prompt_id: str) -> None:
         """Look for the events of this prompt from now on."""
@@ -185,8 +196,15 @@ class Socket:
             self._ended = True
         elif kind == "executing" and node in _STAGES:
             self._stage = _STAGES[str(node)]
+            self._count_loading(str(node))
         elif kind == "progress" and node == SAMPLER:
             self._stage = _step(facts.get("value"), facts.get("max")) or self._stage
+
+    def _count_loading(self, node: str) -> None:
+        now = anyio.current_time()
+        if self._loading_since is not None:
+            self._load_seconds += now - self._loading_since
+        self._loading_since = now if node in _LOADERS else None
 
 
 def _step(value: object, total: object) -> tuple[float, str] | None:

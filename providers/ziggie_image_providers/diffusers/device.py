@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
@@ -69,8 +70,17 @@ class Device:
         self._child: Child | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._rest: asyncio.Task[None] | None = None
-        self.loaded: str | None = None
-        """Path of the model that the worker holds."""
+        self._loaded: str | None = None
+
+    @property
+    def loaded(self) -> str | None:
+        """Path of the model that the worker holds; None where no worker lives."""
+        return self._loaded if self.is_running else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a worker is up, which need not be started then."""
+        return self._child is not None and self._child.alive
 
     async def run(
         self, request: wire.WorkerRequest, progress: Progress, payload: bytes = b""
@@ -81,10 +91,11 @@ class Device:
             ProviderError: A child of it that names what went wrong.
         """
         async with self._acquire(progress):
+            began = time.monotonic()
             child = await self._worker()
             try:
                 with anyio.move_on_after(self._total_seconds):
-                    return await self._converse(child, request, progress, payload)
+                    return await self._converse(child, request, progress, payload, began)
             except Ended as e:
                 raise self._crash(e) from e
             raise ProviderTimeout(
@@ -97,7 +108,6 @@ class Device:
         """End the worker. May be called twice."""
         self._quiet_alarm()
         child, self._child = self._child, None
-        self.loaded = None
         if child is not None:
             await child.stop(PATIENCE)
         if self._rest is not None:
@@ -119,7 +129,11 @@ class Device:
                     self._tidy()
 
     async def _worker(self) -> Child:
+        if self._child is not None and not self._child.alive:  # it ended while it had no work
+            await self._child.stop(PATIENCE)
+            self._child = None
         if self._child is None:
+            self._loaded = None
             try:
                 self._child = await Child.start()
             except OSError as e:
@@ -127,12 +141,18 @@ class Device:
         return self._child
 
     async def _converse(
-        self, child: Child, request: wire.WorkerRequest, progress: Progress, payload: bytes
+        self,
+        child: Child,
+        request: wire.WorkerRequest,
+        progress: Progress,
+        payload: bytes,
+        began: float,
     ) -> Generation:
         images: list[GeneratedImage] = []
-        limit = self._load_seconds
-        if self.loaded != request.path:
-            self.loaded = None
+        limit, load_seconds = self._load_seconds, 0.0
+        cold = self.loaded != request.path
+        if cold:
+            self._loaded = None
             await progress(0.0, "loading the model")
         await child.send(request, payload)
         while True:
@@ -140,7 +160,8 @@ class Device:
             limit = self._step_seconds
             match frame.message:
                 case wire.Loaded():
-                    self.loaded = request.path
+                    self._loaded = request.path
+                    load_seconds = time.monotonic() - began if cold else 0.0
                     await progress(LOADING_SHARE, "the model is loaded")
                 case wire.Step() as at:
                     await progress(share(request, at), words(request, at))
@@ -148,7 +169,9 @@ class Device:
                     images.append(GeneratedImage(data=frame.payload, seed=seed))
                 case wire.Done(notes=notes):
                     await progress(1.0, "done")
-                    return Generation(images=tuple(images), notes=notes, cost=NO_COST)
+                    return Generation(
+                        images=tuple(images), notes=notes, cost=NO_COST, load_seconds=load_seconds
+                    )
                 case wire.Failed(fault=fault, message=message):
                     if fault == "out_of_memory":
                         await child.stop(PATIENCE)  # a new process has no fragmented memory
@@ -179,7 +202,6 @@ class Device:
         """Forget a dead worker, or set the alarm for a living one."""
         if self._child is None or not self._child.alive:
             self._child = None
-            self.loaded = None
             return
         loop = asyncio.get_running_loop()
         self._alarm = loop.call_later(self._idle_seconds, self._go_to_rest)
@@ -197,7 +219,6 @@ class Device:
             return  # work came first, and sets the alarm again at its end
         async with self._lock:
             child, self._child = self._child, None
-            self.loaded = None
             if child is not None:
                 await child.stop(PATIENCE)
 

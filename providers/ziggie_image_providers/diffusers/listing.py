@@ -14,17 +14,11 @@ from ziggie_image_providers.diffusers.families import (
     tasks,
 )
 from ziggie_image_providers.diffusers.faults import EXTRA
-from ziggie_image_providers.diffusers.scan import TINY_ID, DiskModel
+from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.weights import need
 
 NAMELESS_NATIVE = 1024
 DISTILLED_STEPS = 4
-
-TINY_TOKENS = 30
-"""Of 32, of which two are the beginning and the end."""
-
-TINY_SECONDS = 2.0
-"""What 20 steps take with the model loaded, measured on two CPU cores of a shared machine."""
 
 
 def describe(
@@ -39,8 +33,6 @@ def describe(
         frugal: Parts that do not run now may wait in main memory.
         loaded: The worker holds it.
     """
-    if on_disk.id == TINY_ID:
-        return tiny(on_disk, provider=provider, missing=missing, loaded=loaded)
     known = on_disk.known
     variant = _variant(on_disk)
     native = on_disk.native or (variant.native if variant else None) or _native(known)
@@ -80,30 +72,6 @@ def describe(
         ),
         defaults=Defaults(steps=steps, guidance_scale=guidance),
         distilled=distilled,
-    )
-
-
-def tiny(on_disk: DiskModel, *, provider: str, missing: Sequence[str], loaded: bool) -> Model:
-    """Describe the built-in model: it always runs on the CPU."""
-    memory = need(on_disk.parts, on_disk.known, 64, 64)
-    sizes = FreeSize(native_width=64, native_height=64, min_side=64, max_side=64)
-    return Model(
-        id=TINY_ID,
-        provider=provider,
-        where="this_machine",
-        tasks=tasks(on_disk.known, sizes, guided=True, prompt_tokens=TINY_TOKENS),
-        prices=FREE,
-        family="tiny",
-        title="Built-in tiny demo model",
-        license="MIT",
-        commercial_use=True,
-        state=_state(on_disk, missing, loaded=loaded),
-        fix=_fix(on_disk, missing),
-        memory=Memory(vram_bytes=0, ram_bytes=memory.ram if memory else None),
-        defaults=Defaults(steps=20, guidance_scale=4.0),
-        demo=True,
-        seconds=TINY_SECONDS,
-        quality=1.0,
     )
 
 

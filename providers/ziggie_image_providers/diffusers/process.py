@@ -175,6 +175,7 @@ class Child:
         except (asyncio.LimitOverrunError, ValueError):
             self.kill()  # these are none of our words
         finally:
+            self.alive = False
             self._frames.put_nowait(None)
 
     async def _drain(self, errors: asyncio.StreamReader) -> None:

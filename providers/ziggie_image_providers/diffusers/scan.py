@@ -1,4 +1,4 @@
-"""Find the models on this machine: the built-in one, the user's folders, the Hub cache."""
+"""Find the models on this machine: in the user's folders, and in the Hub cache."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from ziggie_image_providers.diffusers.single_file import Checkpoint, inspect
 from ziggie_image_providers.diffusers.weights import Damaged, Part, add_up, weight_files
 
 DEPTH = 4
-TINY_ID = "tiny"
-TINY_FOLDER = Path(__file__).parent / "tiny"
 _WITHOUT_WEIGHTS = ("Tokenizer", "Scheduler", "Processor", "Extractor")
 
 
@@ -53,10 +51,6 @@ class DiskModel:
 def find(model_dirs: Sequence[Path], hub_cache: Path | None) -> dict[str, DiskModel]:
     """List all models by id. An id taken twice goes to the first; the second is its full path."""
     models: dict[str, DiskModel] = {}
-    if (TINY_FOLDER / "model_index.json").is_file():
-        tiny = folder(TINY_FOLDER, TINY_ID)
-        if tiny is not None:
-            models[TINY_ID] = tiny
     cached = list(hub_repos(hub_cache)) if hub_cache is not None else []
     local = [(base, path) for base in model_dirs for path in walk(base.expanduser())]
     for base, path in local:
@@ -255,7 +249,7 @@ def _what_to_fetch(checkpoint: Checkpoint) -> str:
         )
     return (
         "A single file needs the settings and tokenizers of its family. Run once: "
-        f'hf download {repo} --exclude "*.safetensors" "*.bin" "*.ckpt"'
+        f'hf download {repo} --exclude "*.safetensors" --exclude "*.bin" --exclude "*.ckpt"'
     )
 
 

@@ -14,7 +14,7 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.pictures import decode, is_transparent
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.families import SAMPLERS, sampler
-from ziggie_image_providers.diffusers.scan import TINY_ID, DiskModel
+from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.weights import need
 
@@ -77,7 +77,7 @@ def worker_request(
         single_file=on_disk.single_file,
         config_folder=str(on_disk.config_folder) if on_disk.config_folder else None,
         variant=on_disk.variant,
-        device=device(on_disk, settings, context),
+        device=device(settings, context),
         dtype=settings.dtype,
         half_precision=known.half_precision if known else "bfloat16",
         weight_bytes=memory.weights if memory else None,
@@ -111,10 +111,8 @@ def differences(request: ProviderRequest) -> list[str]:
     return ["the picture's transparent parts were laid on white: this model knows no transparency"]
 
 
-def device(on_disk: DiskModel, settings: Settings, context: ProviderContext) -> str:
-    """Say where to run: the provider's setting, else the server's; the tiny model on the CPU."""
+def device(settings: Settings, context: ProviderContext) -> str:
+    """Say where to run: the provider's setting, else the server's."""
     if settings.device != "auto":
         return settings.device
-    if on_disk.id == TINY_ID:
-        return "cpu"
     return "auto" if context.gpu in ("auto", "auto-detect") else context.gpu

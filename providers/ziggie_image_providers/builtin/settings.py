@@ -1,0 +1,14 @@
+"""This provider's section of config.json."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ziggie_image_mcp.provider.settings import ProviderSettings
+
+
+class Settings(ProviderSettings):
+    """What may be set; the keys are camelCase in the file."""
+
+    idle_seconds: float = Field(default=300, ge=0)
+    """After so long without work the weights leave the memory, some 100 MB."""
