@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 import ziggie_image_mcp
-from ziggie_image_mcp.errors import ImageError, ProviderError, known_class
+from ziggie_image_mcp.errors import ImageError, ProviderError, duration, known_class
 
 
 def all_classes() -> list[type[ImageError]]:
@@ -52,3 +52,23 @@ def test_a_class_without_a_code_is_known_by_its_parents() -> None:
 
 def test_a_code_that_no_class_has_is_not_known() -> None:
     assert known_class("NO_SUCH_CODE") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.4249, "0.425 s"),
+        (59, "59 s"),
+        (119, "119 s"),
+        (150, "2.5 min"),
+        (2400, "40 min"),
+        (7100, "118 min"),
+        (9000, "2.5 h"),
+        (86_400, "24 h"),
+        (864_000, "10 days"),
+        (3e9, "34722 days"),
+    ],
+)
+def test_a_span_of_time_is_written_as_people_read_it(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -5,6 +5,7 @@ The whole tree; those marked with a package stand there, because they carry its 
 ImageError                      anything that a caller can act on
 ├── ConfigError                 config.json or the environment does not make sense
 ├── InvalidRequest              one field of the request cannot be honoured by anybody
+├── InvalidArguments (routing)  arguments are unknown, missing, or of another kind
 ├── NoRoute (routing)           no model passed the filters; carries every reason
 ├── GenerationFailed (jobs)     every route was tried; carries the attempts
 ├── OverBudget                  a cap on spending would be passed
@@ -53,6 +54,10 @@ class ImageError(Exception):
 
     code: ClassVar[str] = "IMAGE_ERROR"
     """Stable, and of one class only; a class without one of its own is known by its parent's."""
+    job_id: str = ""
+    """Of the job that ended so, where there is one. Not recorded, as the next is not."""
+    spent: int = 0
+    """What that job cost all the same, 1e-6 USD."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Register the class under its code.
@@ -71,6 +76,7 @@ class ImageError(Exception):
         _CLASSES[cls.code] = cls
 
 
+_SPANS = (("min", 60), ("h", 3600))
 _CLASSES: dict[str, type[ImageError]] = {ImageError.code: ImageError}
 
 
@@ -125,6 +131,16 @@ class ImageNotFound(StorageError):
     """Raised when no picture has this id."""
 
     code = "IMAGE_NOT_FOUND"
+
+
+class ImageTooLarge(StorageError):
+    """Raised when a picture is too large for the way that it was asked for."""
+
+    code = "IMAGE_TOO_LARGE"
+
+    def __init__(self, message: str, image_id: str, path: str) -> None:
+        super().__init__(message)
+        self.image_id, self.path = image_id, path
 
 
 class ProviderError(ImageError):
@@ -283,6 +299,17 @@ class OutcomeUnknown(ProviderError):
 def quote(text: str, limit: int = 80) -> str:
     """A text as messages quote it: cut, with dots, where it is longer than `limit` characters."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def duration(seconds: float) -> str:
+    """A span of time as people read it: 0.42 s, 90 s, 40 min, 3.5 h, 12 days."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    unit, size = next(
+        ((unit, size) for unit, size in _SPANS if seconds < 120 * size), ("days", 86_400)
+    )
+    value = seconds / size
+    return f"{value:.2g} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 
 def plain_key(key: str) -> str:

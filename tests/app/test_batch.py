@@ -127,7 +127,7 @@ def test_stopping_a_batch_cancels_what_is_left(tmp_path: Path) -> None:
 
     listed = json.loads(command("jobs", "list", "--json").stdout)
     assert batch.returncode == 130, said
-    assert "Stopped." in said
+    assert "Stopped: " in said
     assert [row["status"] for row in listed] == ["cancelled", "cancelled"]
     assert pictures(tmp_path) == []
 
@@ -167,14 +167,17 @@ def test_jobs_are_shown_and_forgotten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"promt": "x"}', "no key 'promt'. Did you mean 'prompt'?"),
-        ('{"prompt": "x", "steps": "3"}', "steps='3': Input should be a valid integer"),
+        ('{"promt": "x"}', "no argument 'promt'. Did you mean 'prompt'?"),
+        ('{"prompt": "x", "steps": "three"}', 'steps="three" cannot be used: a whole number: 1'),
         ('{"prompt": "x", "steps": 2.5}', "steps=2.5"),
-        ('{"steps": 3}', "prompt: Field required"),
-        ('{"prompt": "x", "quality": "best"}', "quality='best'"),
+        ('{"steps": 3}', "'prompt' is missing: say what"),
+        ('{"prompt": "x", "quality": "best"}', 'quality="best" cannot be used: draft'),
         ('{"prompt": "x", "allow_paid": true}', "--budget"),
         ("[1]", "an object or a prompt in quotes, not [1]"),
         ("{", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ('{"prompt": "x", "prompt": "y"}', "'prompt' is there twice"),
+        ('{"prompt": "x", "width": 1%s, "height": 64}' % ("0" * 400), "a whole number"),
     ],
 )
 def test_a_wrong_line_is_named_with_its_fix(line: str, said: str) -> None:

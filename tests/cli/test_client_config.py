@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 import tomllib
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
-from ziggie_image_mcp.cli.client_config import CLIENTS, client_config
+from ziggie_image_mcp.cli.client_config import Launch, client_config
 from ziggie_image_mcp.errors import InvalidRequest
 
 SERVER = "ziggie-image"
@@ -35,9 +38,9 @@ ENVS: list[dict[str, str]] = [
 
 
 def parsed(name: str, command: list[str], env: dict[str, str]) -> dict[str, Any]:
-    snippet = client_config(name, command, env)
-    loads = {"json": json.loads, "toml": tomllib.loads}[snippet.format]
-    result: dict[str, Any] = loads(snippet.text)
+    snippet = client_config(name, Launch(command=command, env=env))
+    loads: Any = {"json": json.loads, "toml": tomllib.loads, "yaml": yaml.safe_load}
+    result: dict[str, Any] = loads[snippet.format](snippet.text)
     return result
 
 
@@ -48,7 +51,7 @@ def expected(command: list[str], env: dict[str, str], **extra: object) -> dict[s
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("env", ENVS)
-@pytest.mark.parametrize("name", ["claude-desktop", "cursor"])
+@pytest.mark.parametrize("name", ["claude-desktop", "cursor", "windsurf", "lm-studio"])
 def test_mcp_servers_json_starts_exactly_the_command(
     name: str, command: list[str], env: dict[str, str]
 ) -> None:
@@ -77,13 +80,39 @@ def test_gemini_is_given_ten_minutes_in_milliseconds(
     assert config == {"mcpServers": {SERVER: expected(command, env, timeout=600_000)}}
 
 
+ROWS: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
+    (
+        "codex",
+        ("mcp_servers",),
+        {"startup_timeout_sec": 60, "tool_timeout_sec": 600, "required": True},
+    ),
+    ("librechat", ("mcpServers",), {"type": "stdio", "timeout": 600_000, "initTimeout": 60_000}),
+    ("jan", ("mcpServers",), {"active": True}),
+    ("zed", ("context_servers",), {"timeout": 600}),
+    (
+        "cherry-studio",
+        ("mcpServers",),
+        {
+            "name": SERVER,
+            "type": "stdio",
+            "isActive": True,
+            "timeout": "600",
+            "longRunning": True,
+        },
+    ),
+]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("env", ENVS)
-def test_codex_is_given_time_to_start_and_to_draw(command: list[str], env: dict[str, str]) -> None:
-    config = parsed("codex", command, env)
+@pytest.mark.parametrize(("name", "keys", "extra"), ROWS)
+def test_a_client_is_given_its_own_keys_and_time(
+    name: str, keys: tuple[str, ...], extra: dict[str, Any], command: list[str], env: dict[str, str]
+) -> None:
+    config = parsed(name, command, env)
 
-    timeouts = {"startup_timeout_sec": 60, "tool_timeout_sec": 600}
-    assert config == {"mcp_servers": {SERVER: expected(command, env, **timeouts)}}
+    (key,) = keys
+    assert config == {key: {SERVER: expected(command, env, **extra)}}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -91,7 +120,7 @@ def test_codex_is_given_time_to_start_and_to_draw(command: list[str], env: dict[
 def test_claude_code_is_one_command_line_with_the_variables_before_the_dashes(
     command: list[str], env: dict[str, str]
 ) -> None:
-    snippet = client_config("claude-code", command, env)
+    snippet = client_config("claude-code", Launch(command=command, env=env))
 
     variables = [word for key, value in env.items() for word in ("-e", f"{key}={value}")]
     assert snippet.format == "shell"
@@ -103,24 +132,90 @@ def test_claude_code_is_one_command_line_with_the_variables_before_the_dashes(
     ]
 
 
-@pytest.mark.parametrize("name", CLIENTS)
-def test_a_snippet_says_whose_it_is_and_where_it_goes(name: str) -> None:
-    snippet = client_config(name, ["ziggie-image-mcp"], {})
+URL = "http://127.0.0.1:8765/mcp"
+HTTP: list[tuple[str, dict[str, Any]]] = [
+    ("vscode", {"type": "http", "url": URL, "headers": {"Authorization": "Bearer ${env:TOKEN}"}}),
+    ("cursor", {"url": URL, "headers": {"Authorization": "Bearer ${env:TOKEN}"}}),
+    ("windsurf", {"serverUrl": URL, "headers": {"Authorization": "Bearer ${env:TOKEN}"}}),
+    (
+        "gemini",
+        {"httpUrl": URL, "timeout": 600_000, "headers": {"Authorization": "Bearer $TOKEN"}},
+    ),
+    (
+        "codex",
+        {
+            "url": URL,
+            "startup_timeout_sec": 60,
+            "tool_timeout_sec": 600,
+            "required": True,
+            "bearer_token_env_var": "TOKEN",
+        },
+    ),
+    (
+        "librechat",
+        {
+            "type": "streamable-http",
+            "url": URL,
+            "timeout": 600_000,
+            "initTimeout": 60_000,
+            "headers": {"Authorization": "Bearer ${TOKEN}"},
+        },
+    ),
+    (
+        "zed",
+        {
+            "url": URL,
+            "timeout": 600,
+            "headers": {"Authorization": "Bearer PASTE-THE-TOKEN-HERE"},
+        },
+    ),
+]
 
-    assert snippet.client == name
-    assert snippet.title
-    assert snippet.where.endswith(".")
+
+@pytest.mark.parametrize(("name", "entry"), HTTP)
+def test_over_http_a_client_is_given_the_address_and_the_name_of_the_variable(
+    name: str, entry: dict[str, Any]
+) -> None:
+    assert client_config(name, Launch(url=URL, token_env="TOKEN")).entry == entry
 
 
-def test_an_unknown_client_is_told_the_known_ones() -> None:
+def test_claude_code_over_http_is_one_command_line() -> None:
+    words = shlex.split(client_config("claude-code", Launch(url=URL, token_env="TOKEN")).text)
+    shared = client_config("claude-code", Launch(url=URL), project=True)
+
+    assert words[:7] == ["claude", "mcp", "add", "--transport", "http", SERVER, URL]
+    assert words[7:] == ["--header", "Authorization: Bearer ${TOKEN}"]
+    assert json.loads(shared.text) == {"mcpServers": {SERVER: {"type": "http", "url": URL}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "launch", "said"),
+    [
+        ("emacs", Launch(command=["x"]), "claude-code"),
+        ("vscode", Launch(), "name the program"),
+        ("claude-desktop", Launch(url=URL), "starts servers only"),
+        ("open-webui", Launch(command=["x"]), "connects over HTTP only"),
+        ("cursor", Launch(url="127.0.0.1:8765"), "say it as http://127.0.0.1:8765/mcp"),
+        ("cursor", Launch(url="ftp://h/mcp"), "say it as http://127.0.0.1:8765/mcp"),
+        ("cursor", Launch(command=["x"], token_env="T"), "belongs to --http"),
+    ],
+)
+def test_what_a_client_cannot_do_is_refused_with_the_way_out(
+    name: str, launch: Launch, said: str
+) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        client_config("emacs", ["ziggie-image-mcp"], {})
+        client_config(name, launch)
 
-    assert caught.value.field == "client"
-    assert caught.value.value == "emacs"
-    assert all(name in str(caught.value) for name in CLIENTS)
+    assert said in str(caught.value)
 
 
-def test_an_empty_command_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="command"):
-        client_config("vscode", [], {})
+def test_links_carry_the_entry() -> None:
+    launch = Launch(command=["C:\\a b\\python.exe", "-m", "x"], env={"K": "v&w=1"})
+    entry = {"command": launch.command[0], "args": ["-m", "x"], "env": {"K": "v&w=1"}}
+
+    for name in ("cursor", "lm-studio"):
+        query = parse_qs(urlsplit(client_config(name, launch).link).query)
+        assert query["name"] == [SERVER]
+        assert json.loads(base64.b64decode(query["config"][0])) == entry
+    vscode = client_config("vscode", launch).link.partition("?")[2]
+    assert json.loads(unquote(vscode)) == {"name": SERVER, "type": "stdio", **entry}

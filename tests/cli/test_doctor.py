@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from tests.cli.test_main import run
 from tests.support.factory import RTX, machine
 from ziggie_image_mcp.cli import doctor
 from ziggie_image_mcp.cli.doctor import CUDA_INSTALL, engines
+from ziggie_image_mcp.config.config import data_dir
 from ziggie_image_mcp.inventory.types import Survey
+from ziggie_image_mcp.jobs.leases import lease_folder
 from ziggie_image_mcp.provider import Balance, Probe
 from ziggie_image_mcp.provider.testing import model
 
@@ -70,3 +75,18 @@ def test_an_engine_is_shown_with_its_state_and_a_key_that_is_refused_is_a_warnin
         "warn",
         "openai: 1 of 1 models ready; the key was refused",
     )
+
+
+@pytest.mark.usefixtures("warm")
+def test_a_file_where_the_locks_of_the_servers_belong_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    folder = lease_folder(data_dir(), None)
+    folder.parent.mkdir(parents=True)
+    folder.write_text("", encoding="utf-8")
+
+    report = run("doctor", "--skip-picture", "--json", "--config", str(tmp_path / "config.json"))
+
+    failures = [f for f in json.loads(report.stdout)["findings"] if f["state"] == "fail"]
+    assert report.returncode == 1
+    assert [f["what"] for f in failures] == [f"{folder} is a file, and no folder"]
+    assert str(folder) in failures[0]["fix"]

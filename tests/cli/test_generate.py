@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_main import run
+from tests.support.calls import client, said
+from tests.support.factory import service
+from ziggie_image_mcp.provider.testing import FakeProvider
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -31,7 +34,7 @@ def test_alternatives_make_a_picture_each_as_over_mcp(tmp_path: Path, config: Pa
     files = sorted((tmp_path / "pictures").rglob("*.json"))
     prompts = {json.loads(file.read_text(encoding="utf-8"))["prompt"] for file in files}
     assert prompts == {"a red star, {{ a|b }}", "a blue star, {{ a|b }}"}
-    assert made.stdout.count("note: {{ a|b }} was left in the prompt as it is") == 2
+    assert made.stderr.count("note: {{ a|b }} was left in the prompt as it is") == 2
 
 
 def test_a_plan_is_that_of_each_alternative(config: Path) -> None:
@@ -43,3 +46,42 @@ def test_a_plan_is_that_of_each_alternative(config: Path) -> None:
     assert data["prompts"] == ["a red star", "a blue star"]
     assert refused.returncode == 1
     assert "[INVALID_REQUEST] prompt=" in refused.stderr
+
+
+WRONG = {
+    "--steps": ("steps", "few"),
+    "--width": ("width", "wide"),
+    "--quality": ("quality", "best"),
+    "--aspect": ("aspect_ratio", "9:1"),
+    "--seed": ("seed", "18446744073709551615"),
+    "--count": ("num_images", "40"),
+    "--max-cost": ("max_cost_usd", "cheap"),
+    "--format": ("output_format", "gif"),
+}
+
+
+async def test_what_cannot_be_meant_is_refused_in_the_words_of_the_tools(
+    tmp_path: Path, config: Path
+) -> None:
+    """And what means one thing is taken, as `--seed -1` and `--format .JPG`."""
+    async with client(service(tmp_path / "tools", FakeProvider())) as session:
+        for option, (name, value) in WRONG.items():
+            shown = run("plan", "x", option, value, config=config)
+            answer = await session.call_tool("generate_image", {"prompt": "x", name: value})
+            assert shown.returncode == 1
+            assert said(answer) in " ".join(shown.stderr.split()), option
+            assert "leave it out" in said(answer)
+    taken = [
+        "--seed=-1",
+        "--format",
+        ".JPG",
+        "--aspect",
+        "square",
+        "--steps",
+        "2.0",
+        "-p",
+        "Builtin",
+    ]
+    plan = run("plan", "x", *taken, "--json", config=config)
+
+    assert json.loads(plan.stdout)["candidates"][0]["steps"] == 2

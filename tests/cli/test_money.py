@@ -152,6 +152,9 @@ async def test_what_is_open_is_listed_and_ended_by_hand(capped: Path) -> None:
         (("hold-4", "nan"), "say the US dollars"),
         (("hold-4", "inf"), "say the US dollars"),
         (("hold-4", "much"), "say the US dollars"),
+        (("hold-4", "1_0"), "say the US dollars"),
+        (("hold-4", "1e1"), "say the US dollars"),
+        (("hold-4", "٣"), "say the US dollars"),
         (("hold-0", "1"), "it is settled for good"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.cli.test_main import run
 from tests.e2e.test_end_to_end import server, text
 from tests.support.factory import service
 from tests.support.fake_vendors import Answer, FakeVendor, Seen, openai_pictures
@@ -86,6 +87,25 @@ def test_a_stricter_config_binds_the_next_call(
     assert refused["result"]["isError"]
     assert says in text(refused)
     assert (sent, sent_then) == (1, 1)
+    assert not again["result"].get("isError"), text(again)
+
+
+def test_config_set_binds_the_next_call_of_a_running_server(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    with FakeVendor(paint) as vendor, server(tmp_path, **config(vendor.url)) as wire:
+        wire.hello()
+        before = wire.call(1, "generate_image", dict(PAY))
+        done = run("config", "set", "budget.perDay", "0.0001", "--config", str(file))
+        refused = wire.call(2, "generate_image", dict(PAY))
+        wrong = run("config", "set", "budget.perDay", "much", "--config", str(file))
+        run("config", "set", "budget.perDay", "5", "--config", str(file))
+        again = wire.call(3, "generate_image", dict(PAY))
+        wire.end()
+
+    assert done.returncode == 0, done.stderr
+    assert wrong.returncode == 1
+    assert not before["result"].get("isError"), text(before)
+    assert "budget.perDay" in text(refused)
     assert not again["result"].get("isError"), text(again)
 
 
@@ -242,7 +262,8 @@ def test_a_default_config_that_is_gone_leaves_the_last_one_in_force(tmp_path: Pa
             wire.end()
         assert posts(vendor) == 0
 
-    assert "there is no such file any more" in text(answer)
+    whole = " ".join(c.get("text", "") for c in answer["result"]["content"])
+    assert "there is no such file any more" in whole
 
 
 @pytest.mark.parametrize(("value", "state"), [("false", False), ("no", False), ("maybe", None)])

@@ -58,7 +58,9 @@ async def in_memory(folder: Path, ask: Any = None, **config: Any) -> AsyncGenera
     file.write_text(json.dumps(settings | config), encoding="utf-8")
     async with (
         Application(file) as application,
-        Client(make_server(application.service), elicitation_callback=ask) as client,
+        Client(
+            make_server(application.service), raise_exceptions=True, elicitation_callback=ask
+        ) as client,
     ):
         yield client
 
@@ -411,15 +413,15 @@ async def test_pictures_to_follow_reach_the_provider_as_they_are(tmp_path: Path)
         ({"image": "{in}/link.png"}, "only files below"),
         ({"image": "{in}/absent.png"}, "cannot be read"),
         ({"image": "{in}"}, "cannot be read"),
-        ({"image": "{in}/words.png"}, "no PNG, JPEG or WebP picture"),
+        ({"image": "{in}/words.png"}, "no PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF picture"),
         ({"image": "{in}/small.png"}, "sides of 16 pixels"),
         ({"mask": "{in}/other.png"}, "make it 64x64"),
         ({"mask": "{in}/black.png"}, "black everywhere"),
         ({"expand": [-1, 0, 0, 0]}, "none below 0"),
-        ({"expand": [1, 2]}, "four numbers: left, top, right, bottom"),
+        ({"expand": [1, 2]}, "four numbers of pixels: left, top, right, bottom"),
         ({"expand": [50000, 50000, 0, 0]}, "million pixels"),
         ({"strength": 0}, "above 0 and up to 1"),
-        ({"width": 64}, "no argument 'width'"),
+        ({"width": 64}, "give height too, or neither"),
     ],
 )
 async def test_what_cannot_be_edited_is_named_before_anything_is_made(

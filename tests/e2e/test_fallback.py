@@ -579,8 +579,9 @@ AT_HOME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"privacy": "local_only"}, {"provider": "cloud"}),
     ({"privacy": "local_only"}, {"provider": "openai"}),
     ({"privacy": "local_only"}, {"model": "gpt-image-2"}),
-    ({"provider": "local"}, {}),
-    ({"provider": "local"}, {"provider": "auto"}),
+    ({"provider": "local", "allowPaidFallback": "never"}, {}),
+    ({"provider": "local", "allowPaidFallback": "never"}, {"provider": "auto"}),
+    ({"provider": "local"}, {"provider": "local"}),
     ({}, {"provider": "local"}),
 ]
 

@@ -16,6 +16,7 @@ from mcp import Client
 
 from ziggie_image_mcp.errors import ConfigError
 from ziggie_image_mcp.server.transport import serve_http
+from ziggie_image_mcp.server.web_app import Place
 
 HELLO = {
     "jsonrpc": "2.0",
@@ -116,4 +117,4 @@ async def test_it_does_not_listen_beyond_this_machine_unguarded(
         monkeypatch.setenv("ZIGGIE_IMAGE_TOKEN", token)
 
     with pytest.raises(ConfigError, match=said):
-        await serve_http(host="0.0.0.0", allowed_hosts=hosts)
+        await serve_http(host="0.0.0.0", place=Place(allowed_hosts=hosts))

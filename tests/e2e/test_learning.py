@@ -158,7 +158,7 @@ async def test_the_expected_seconds_have_the_load_in_them_and_say_so(tmp_path: P
 
     assert cold["expected_seconds"] == 9
     assert cold["load_seconds"] == 7
-    assert "about 9 s expected, 7 of them to load the model" in cold["why"]
+    assert "about 9 s expected, 7 s of them to load the model" in cold["why"]
     assert warm["expected_seconds"] == 2
     assert "load" not in warm["why"]
     assert "load_seconds" not in warm

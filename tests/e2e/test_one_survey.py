@@ -125,3 +125,23 @@ async def test_a_call_that_asks_a_person_about_money_takes_one_survey_all_the_sa
     assert data(answer)["cost_usd"] == 0.04
     assert counts.listings == {"paid": 1}
     assert counts.probes == 1
+
+
+async def test_a_file_that_was_just_copied_in_is_found_when_it_is_asked_for_by_name(
+    tmp_path: Path,
+) -> None:
+    files = [model("disk", "old.safetensors")]
+
+    class Disk(FakeProvider):
+        async def list_models(self) -> Sequence[Model]:
+            return tuple(files)
+
+    made = real(tmp_path, Counts(), CountingStore(tmp_path / "pictures"), Disk("disk"))
+    async with Client(make_server(opener(made))) as client:
+        before = data(await client.call_tool("generate_image", {"prompt": "x"}))
+        files.append(model("disk", "new.safetensors"))
+        after = data(await client.call_tool("generate_image", {"prompt": "x", "model": "new"}))
+    await made.aclose()
+
+    assert before["model"] == "old.safetensors"
+    assert after["model"] == "new.safetensors"

@@ -213,3 +213,25 @@ def test_the_command_line_tells_it_too(tmp_path: Path) -> None:
     assert commands["generate star --quality high"].returncode == 1
     assert "[ ] Use local generation" in commands["hardware"].stdout
     assert "no real model is here" in commands["doctor --skip-picture"].stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "cloud", "automatic"),
+    [
+        ({}, "paid/model: about", "paid/model: about"),
+        ({"provider": "local"}, "paid/model: about", "paid/model: about"),
+        ({"provider": "cloud"}, "paid/model: about", "paid/model: about"),
+        ({"budget": {"perDay": 0}}, "Not possible now: paid/model: OVER_BUDGET", "Not possible"),
+        ({"allowPaidFallback": "never"}, "PAID_FORBIDDEN", "Not possible now"),
+    ],
+)
+async def test_each_box_tells_what_its_mode_would_do_whichever_is_set(
+    settings: dict[str, Any], cloud: str, automatic: str, tmp_path: Path
+) -> None:
+    made = service(tmp_path, FakePaidProvider(), **settings)
+    async with Client(make_server(opener(made))) as session:
+        machine = (await session.call_tool("check_hardware", {})).structured_content
+
+    assert machine is not None
+    assert cloud in machine["cloud"]["text"]
+    assert automatic in machine["automatic"]["text"]

@@ -731,3 +731,40 @@ async def test_nobody_is_asked_about_a_call_that_cannot_be_served(
     assert said(wrong).startswith("[INVALID_REQUEST] wait_seconds=-1")
     assert not right.is_error, said(right)
     assert len(asked) == 1
+
+
+@BOTH_ERAS
+@pytest.mark.parametrize(
+    ("settings", "arguments", "answer", "code"),
+    [
+        ({"allowPaidFallback": "ask"}, {}, "accept", ""),
+        ({"allowPaidFallback": "ask"}, {}, "none", "PAID_CONSENT_REQUIRED"),
+        ({"allowPaidFallback": "ask"}, {"allow_paid": True}, "none", ""),
+        (
+            {"allowPaidFallback": "withinBudget", "budget": {"perDay": 1, "perMonth": 1}},
+            {},
+            "none",
+            "",
+        ),
+        ({"allowPaidFallback": "ask"}, {"provider": "local"}, "accept", "NO_ROUTE"),
+        ({"allowPaidFallback": "never"}, {"allow_paid": True}, "accept", "NO_ROUTE"),
+        ({}, {"allow_paid": True}, "accept", "NO_ROUTE"),
+    ],
+)
+async def test_local_with_a_fallback_pays_where_nothing_local_is_open_and_local_alone_never(
+    settings: dict[str, Any],
+    arguments: dict[str, Any],
+    answer: Answer,
+    code: str,
+    mode: Mode,
+    tmp_path: Path,
+) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid, provider="local", **settings)
+    async with client(made, mode, answer) as session:
+        result = await session.call_tool("generate_image", ASK | arguments)
+
+    assert result.is_error is bool(code)
+    assert said(result).startswith(f"[{code}]" if code else '{"images"')
+    assert ("no local route is open, and allowPaidFallback" in said(result)) is not bool(code)
+    assert len(paid.submitted) == (0 if code else 1)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,16 +11,19 @@ from typing import Any
 import pytest
 from mcp import Client
 from mcp.client import ClientRequestContext
-from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
+from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult
 from PIL import Image, ImageDraw
 
 from tests.cli.test_main import run
+from tests.e2e.test_edit import data, in_memory, said
 from tests.support.factory import opener, service
-from ziggie_image_mcp.app.application import Application
+from ziggie_image_mcp.cli.numbering import Numbering
 from ziggie_image_mcp.provider import Model, PriceBook, Rate, SameAsInput, TaskCapability
 from ziggie_image_mcp.provider.pictures import to_png
 from ziggie_image_mcp.provider.testing import FakeProvider, model
+from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.server.tools import make_server
+from ziggie_image_mcp.storage.input_images import ANY_FILE
 
 
 def sprite(folder: Path, name: str = "sprite.png", ground: str = "white") -> Path:
@@ -42,33 +43,6 @@ def landscape(folder: Path) -> Path:
     return folder / "landscape.png"
 
 
-@asynccontextmanager
-async def client(folder: Path, **config: Any) -> AsyncGenerator[Client]:
-    settings: dict[str, Any] = {
-        "output": {"directory": str(folder / "pictures")},
-        "inputDirectories": [str(folder / "in")],
-        "providers": {"comfyui": {"enabled": False}},
-    }
-    file = folder / "config.json"
-    file.write_text(json.dumps(settings | config), encoding="utf-8")
-    async with (
-        Application(file) as application,
-        Client(make_server(application.service), raise_exceptions=True) as one,
-    ):
-        yield one
-
-
-def text(result: CallToolResult) -> str:
-    assert isinstance(result.content[0], TextContent)
-    return result.content[0].text
-
-
-def data(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text(result)
-    answer: dict[str, Any] = json.loads(text(result))
-    return answer
-
-
 def opened(answer: dict[str, Any]) -> Image.Image:
     with Image.open(answer["images"][0]["path"]) as image:
         image.load()
@@ -81,7 +55,7 @@ async def process(session: Client, image: Path | str, **arguments: Any) -> CallT
 
 async def test_a_picture_is_enlarged_on_the_best_route(tmp_path: Path) -> None:
     file = sprite(tmp_path / "in")
-    async with client(tmp_path) as session:
+    async with in_memory(tmp_path) as session:
         answer = await process(session, file, upscale=4, file_name="Big")
         again = data(await process(session, data(answer)["images"][0]["id"], upscale="2"))
 
@@ -98,7 +72,7 @@ async def test_a_picture_is_enlarged_on_the_best_route(tmp_path: Path) -> None:
 async def test_a_flat_ground_is_keyed_here_without_any_provider(tmp_path: Path) -> None:
     off = {"builtin": {"enabled": False}, "diffusers": {"enabled": False}}
     file = sprite(tmp_path / "in", ground="lime")
-    async with client(tmp_path, providers={"comfyui": {"enabled": False}, **off}) as session:
+    async with in_memory(tmp_path, providers={"comfyui": {"enabled": False}, **off}) as session:
         answer = await process(session, file, remove_background=True)
         shown = await session.call_tool("view_image", {"image_id": data(answer)["images"][0]["id"]})
 
@@ -114,7 +88,7 @@ async def test_a_flat_ground_is_keyed_here_without_any_provider(tmp_path: Path) 
 
 
 async def test_the_subject_is_cut_out_before_it_is_enlarged(tmp_path: Path) -> None:
-    async with client(tmp_path) as session:
+    async with in_memory(tmp_path) as session:
         answer = data(
             await process(session, sprite(tmp_path / "in"), remove_background=True, upscale=2)
         )
@@ -128,7 +102,7 @@ async def test_the_subject_is_cut_out_before_it_is_enlarged(tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "png"])
 async def test_the_alpha_is_kept_whatever_the_usual_format_is(tmp_path: Path, kind: str) -> None:
     output = {"directory": str(tmp_path / "pictures"), "format": kind}
-    async with client(tmp_path, output=output) as session:
+    async with in_memory(tmp_path, output=output) as session:
         cut = data(await process(session, sprite(tmp_path / "in"), remove_background=True))
         large = data(await process(session, cut["images"][0]["id"], upscale=2))
         flat = data(await process(session, sprite(tmp_path / "in"), upscale=2))
@@ -143,7 +117,7 @@ async def test_the_alpha_is_kept_whatever_the_usual_format_is(tmp_path: Path, ki
 
 async def test_several_pictures_are_one_job_and_each_is_told(tmp_path: Path) -> None:
     one, other = sprite(tmp_path / "in"), sprite(tmp_path / "in", "other.png", "blue")
-    async with client(tmp_path) as session:
+    async with in_memory(tmp_path) as session:
         cut = data(await process(session, f"{one}, {other}", remove_background=True))
         large = data(await process(session, f"{one}, {other}", upscale=2))
 
@@ -156,16 +130,16 @@ async def test_what_cannot_be_keyed_and_has_no_route_is_refused_with_the_reason(
     tmp_path: Path,
 ) -> None:
     file = landscape(tmp_path / "in")
-    async with client(tmp_path) as session:
+    async with in_memory(tmp_path) as session:
         alone = await process(session, file, remove_background=True)
         both = await process(session, file, remove_background=True, upscale=2)
 
     assert alone.is_error
-    assert text(alone).startswith("[NO_ROUTE]")
-    assert "The ground of landscape.png cannot be keyed: only" in text(alone)
+    assert said(alone).startswith("[NO_ROUTE]")
+    assert "The ground of landscape.png cannot be keyed: only" in said(alone)
     assert both.is_error
-    assert text(both).startswith("[INVALID_REQUEST]")
-    assert "remove_background alone" in text(both)
+    assert said(both).startswith("[INVALID_REQUEST]")
+    assert "remove_background alone" in said(both)
     assert not (tmp_path / "pictures").exists() or not list(
         (tmp_path / "pictures").rglob("*cut-out*")
     )
@@ -200,7 +174,7 @@ async def test_a_cut_out_without_alpha_is_no_cut_out(tmp_path: Path) -> None:
         failed = await process(session, file, remove_background=True)
 
     assert failed.is_error
-    assert "nothing is transparent" in text(failed)
+    assert "nothing is transparent" in said(failed)
 
 
 @pytest.mark.parametrize(
@@ -220,11 +194,11 @@ async def test_bad_input_is_refused_before_anything_is_written(
     tmp_path: Path, arguments: dict[str, Any], words: str
 ) -> None:
     arguments = {"image": str(sprite(tmp_path / "in"))} | arguments
-    async with client(tmp_path) as session:
+    async with in_memory(tmp_path) as session:
         failed = await session.call_tool("process_image", arguments)
 
     assert failed.is_error
-    assert words in text(failed)
+    assert words in said(failed)
     assert not list((tmp_path / "pictures").rglob("*cut-out*"))
 
 
@@ -249,11 +223,11 @@ async def test_a_paid_upscaler_is_asked_about_and_a_keyed_picture_never_is(tmp_p
         refused = await process(session, file, upscale=2)
 
     assert not keyed.is_error
-    assert before == [], text(refused)
-    assert len(asked) == 1, text(refused)
+    assert before == [], said(refused)
+    assert len(asked) == 1, said(refused)
     assert "$0.04" in asked[0]
     assert "The picture leaves this machine." in asked[0]
-    assert text(refused).startswith("[PAID_DECLINED]")
+    assert said(refused).startswith("[PAID_DECLINED]")
 
 
 @pytest.mark.usefixtures("warm")
@@ -282,7 +256,7 @@ def test_the_command_line_processes_files_wherever_they_are(tmp_path: Path) -> N
 
 
 async def test_models_are_judged_at_what_they_are_for(tmp_path: Path) -> None:
-    async with client(tmp_path) as session:
+    async with in_memory(tmp_path) as session:
         listed = (await session.call_tool("list_models", {})).structured_content
         machine = (await session.call_tool("check_hardware", {})).structured_content
 
@@ -301,15 +275,15 @@ async def test_the_reason_against_keying_is_the_true_one(tmp_path: Path) -> None
     file = tmp_path / "in" / "empty.png"
     file.parent.mkdir()
     Image.new("RGB", (64, 64), "white").save(file)
-    async with client(tmp_path) as session:
+    async with in_memory(tmp_path) as session:
         empty = await process(session, file, remove_background=True)
 
-    assert text(empty).startswith("[NO_ROUTE]")
-    assert "nothing but the ground is in the picture" in text(empty)
+    assert said(empty).startswith("[NO_ROUTE]")
+    assert "nothing but the ground is in the picture" in said(empty)
 
 
 async def test_what_was_done_before_the_enlarging_is_said(tmp_path: Path) -> None:
-    async with client(tmp_path) as session:
+    async with in_memory(tmp_path) as session:
         answer = data(
             await process(session, sprite(tmp_path / "in"), remove_background=True, upscale=2)
         )
@@ -319,7 +293,7 @@ async def test_what_was_done_before_the_enlarging_is_said(tmp_path: Path) -> Non
 
     assert any("keyed before it was enlarged" in note for note in answer["notes"])
     assert not any("tiles" in note for note in answer["notes"]), "a flat ground is no tile"
-    assert "a smaller picture, or a smaller factor" in text(refused)
+    assert "a smaller picture, or a smaller factor" in said(refused)
 
 
 async def test_a_provider_that_is_named_gets_the_cut_out_also_of_a_flat_ground(
@@ -336,17 +310,17 @@ async def test_a_provider_that_is_named_gets_the_cut_out_also_of_a_flat_ground(
         both = await process(session, file, remove_background=True, upscale=2, provider="fake")
 
     assert named["model"] == "cutter"
-    assert text(cloud).startswith("[NO_ROUTE]")
-    assert "one thing at a time where a provider is named" in text(both)
+    assert said(cloud).startswith("[NO_ROUTE]")
+    assert "one thing at a time where a provider is named" in said(both)
 
 
 async def test_nothing_is_keyed_where_all_is_switched_off(tmp_path: Path) -> None:
     file = sprite(tmp_path / "in")
-    async with client(tmp_path, enabled=False) as session:
+    async with in_memory(tmp_path, enabled=False) as session:
         off = await process(session, file, remove_background=True)
 
-    assert text(off).startswith("[NO_ROUTE]")
-    assert "enabled: false" in text(off)
+    assert said(off).startswith("[NO_ROUTE]")
+    assert "enabled: false" in said(off)
 
 
 async def test_more_pixels_than_are_keyed_in_time_are_refused(tmp_path: Path) -> None:
@@ -354,10 +328,10 @@ async def test_more_pixels_than_are_keyed_in_time_are_refused(tmp_path: Path) ->
     files[0].parent.mkdir()
     for file in files:
         Image.new("L", (4000, 4000), 255).save(file)
-    async with client(tmp_path) as session:
+    async with in_memory(tmp_path) as session:
         many = await process(session, ",".join(map(str, files)), remove_background=True)
 
-    assert "at most 40 million pixels at once" in text(many)
+    assert "at most 40 million pixels at once" in said(many)
 
 
 async def test_an_upscaler_that_knows_no_alpha_keeps_that_of_the_picture(tmp_path: Path) -> None:
@@ -387,3 +361,18 @@ async def test_an_upscaler_is_no_way_to_make_a_picture(tmp_path: Path) -> None:
 
     assert machine is not None
     assert not machine["automatic"]["possible"]
+
+
+async def test_results_are_numbered_as_their_pictures_were_named(tmp_path: Path) -> None:
+    names = [str(landscape(tmp_path / "in")), str(sprite(tmp_path / "in"))]
+    cut = to_png(Image.new("RGBA", (64, 64), (255, 0, 0, 128)))
+    provider = FakeProvider("fake", models=[cutter()], answers=[cut])
+    wanted = ImageRequest(prompt="", remove_background=True)
+    made = service(tmp_path, provider)
+
+    work = await made.prepare(wanted, names, reach=ANY_FILE)
+    view = await made.generate_all(work.requests, processing=work)
+
+    assert view.outcome is not None
+    numbered = [(n, r.model.id) for n, r in Numbering(work).results(view.outcome)]
+    assert numbered == [(0, "cutter"), (1, "keying")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -122,15 +123,83 @@ def test_a_wrong_config_does_not_stop_the_server_and_is_told(tmp_path: Path) -> 
     assert not right["result"].get("isError")
 
 
-def test_a_line_that_is_no_json_is_survived() -> None:
+NO_MESSAGES: dict[str, tuple[str, int | str | None, int]] = {
+    "no JSON": ("{nope", None, -32700),
+    "a batch": ("[]", None, -32600),
+    "a text": ('"x"', None, -32600),
+    "digits": ("9" * 5_000, None, -32600),
+    "brackets": ("[" * 2_000 + "]" * 2_000, None, -32600),
+    "brackets within": (
+        f'{{"jsonrpc":"2.0","method":"tools/call","params":{{"id":1,"a":{"[" * 2000}'
+        f'{"]" * 2000}}},"id":7}}',
+        7,
+        -32600,
+    ),
+    "no version": ('{"id":8,"method":"tools/list"}', 8, -32600),
+    "a list of parameters": (
+        '{"jsonrpc":"2.0","id":"a","method":"ping","params":[1]}',
+        "a",
+        -32600,
+    ),
+    "no name": ('{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"nam":1}}', 9, -32602),
+    "a strange method": ('{"jsonrpc":"2.0","id":10,"method":"no/such"}', 10, -32601),
+    "a strange prompt": (
+        '{"jsonrpc":"2.0","id":11,"method":"prompts/get","params":{"name":"nope"}}',
+        11,
+        -32602,
+    ),
+    "a strange picture": (
+        '{"jsonrpc":"2.0","id":12,"method":"resources/read","params":{"uri":"image://x"}}',
+        12,
+        -32602,
+    ),
+}
+
+
+def test_what_is_no_message_is_answered_and_survived_without_a_traceback() -> None:
+    answers: dict[str, tuple[object, object]] = {}
     with Wire() as wire:
         wire.hello()
-        assert wire.process.stdin is not None
-        wire.process.stdin.write(b"{nope\n")
-        wire.process.stdin.flush()
+        stdin = wire.process.stdin
+        assert stdin is not None
+        for what, (line, _, _) in NO_MESSAGES.items():
+            stdin.write(line.encode() + b"\n")
+            stdin.flush()
+            answer = wire.receive()
+            answers[what] = answer["id"], answer["error"]["code"]
+        stdin.write(b'\n{"jsonrpc":"2.0","method":"notifications/cancelled","params":[1]}\n')
         tools = wire.ask(1, "tools/list", {})
+        seed = "9" * 5_000
+        stdin.write(
+            b'{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"generate_image",'
+            b'"arguments":{"prompt":"x","seed":' + seed.encode() + b"}}}\n"
+        )
+        stdin.flush()
+        digits = wire.answer(2)
+        wire.end()
 
+    assert answers == {what: (id_, code) for what, (_, id_, code) in NO_MESSAGES.items()}
     assert "result" in tools
+    assert "seed=" in digits["result"]["content"][0]["text"]
+    assert "Traceback" not in wire.stderr.decode()
+
+
+def test_verbose_tells_of_each_request_and_nothing_of_what_it_holds() -> None:
+    command = [sys.executable, "-m", "ziggie_image_mcp", "serve", "--verbose"]
+    with Wire(command) as wire:
+        wire.hello()
+        wire.call(1, "view_image", {"image_id": "secret"})
+        wire.ask(2, "tools/list", {})
+        wire.ask(3, "no\nsuch", {})
+        wire.end()
+
+    told = [re.sub(r"\d+ ms", "N ms", line) for line in wire.stderr.decode().splitlines()]
+    assert told == [
+        "initialize: ok, N ms, local",
+        "tools/call view_image: error, N ms, local",
+        "tools/list: ok, N ms, local",
+        r"'no\nsuch': error -32601, N ms, local",
+    ]
 
 
 def test_looking_around_never_imports_the_engine_of_the_jobs() -> None:

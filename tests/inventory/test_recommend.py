@@ -107,7 +107,7 @@ def test_the_text_has_licence_size_and_seconds_with_their_source() -> None:
     text = advice(machine(16), BARE)
     lines = advice_lines(machine(16), BARE)
 
-    assert "Stable Diffusion 1.5 (CreativeML OpenRAIL-M, 2.8 GB on disk, 300 to 900 s a" in text
+    assert "Stable Diffusion 1.5 (CreativeML OpenRAIL-M, 2.8 GB on disk, from 5 min to 15" in text
     assert "Local Image Generation Research Report, 2025-11-11, unverified)" in text
     assert all(line in text for line in lines[1:])
     assert len(lines) == 4

@@ -53,6 +53,8 @@ async def test_a_provider_that_is_switched_off_is_listed_with_the_reason(tmp_pat
         ("builtin", "DISABLED"),
         ("comfyui", "DISABLED"),
         ("diffusers", "DISABLED"),
+        ("openai", "NO_KEY"),
+        ("replicate", "NO_KEY"),
     ]
 
 

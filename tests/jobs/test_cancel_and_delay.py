@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,9 +11,9 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
-from mcp.types import CallToolResult, TextContent
 
-from tests.support.factory import opener, service
+from tests.support.calls import client, data, said
+from tests.support.factory import service
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.leases import Leases, lease_folder, queue_database
@@ -25,23 +24,8 @@ from ziggie_image_mcp.provider import Model
 from ziggie_image_mcp.provider.testing import FakeProvider, model
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.request import ImageRequest
-from ziggie_image_mcp.server.tools import make_server
 
 JOB = "job-e3b0c442-00000000000000000000000000000001"
-
-
-def client(made: Service) -> Client:
-    return Client(make_server(opener(made)), raise_exceptions=True)
-
-
-def said(result: CallToolResult) -> str:
-    assert isinstance(result.content[0], TextContent)
-    return result.content[0].text
-
-
-def data(result: CallToolResult) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(said(result))
-    return found
 
 
 def a_job(made: Service) -> JobSpec:

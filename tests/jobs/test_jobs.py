@@ -101,7 +101,7 @@ def test_alternatives_in_a_prompt_make_a_picture_each(tmp_path: Path) -> None:
     assert len(planned["prompts"]) == len(made) == 4
     assert [c["type"] for c in answer["result"]["content"]].count("image") == 4
     assert len({r["images"][0]["path"] for r in made}) == 4
-    assert "make 4 prompts, and 3 is the most" in text(many)
+    assert "at most 4 of each: its alternatives make 4 prompts" in text(many)
 
 
 def test_a_job_that_nobody_knows_is_said(tmp_path: Path) -> None:
@@ -391,6 +391,9 @@ async def test_cancel_job_stops_a_cloud_job_and_says_that_nobody_knows_its_price
         async with in_memory(tmp_path, **config, **budget) as client:
             ask = {"prompt": "a cat", "wait_seconds": 1}
             job = said(await client.call_tool("generate_image", ask))
+            with anyio.fail_after(20):
+                while not any(asked.startswith("GET ") for asked in vendor.asked):
+                    await anyio.sleep(0.02)
             with anyio.fail_after(STOPPED_WITHIN):
                 ended = said(await client.call_tool("cancel_job", {"job_id": job["job_id"]}))
 

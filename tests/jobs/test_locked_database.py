@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Generator
@@ -14,33 +13,18 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CallToolResult
 
-from tests.support.factory import opener, service
-from ziggie_image_mcp.app.service import Service
+from tests.support.calls import client, data, said
+from tests.support.factory import service
 from ziggie_image_mcp.billing.ledger import Ledger
 from ziggie_image_mcp.jobs.monitor import TICK_SECONDS
 from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider
-from ziggie_image_mcp.server.tools import make_server
 
 WAIT = 0.5
 WITHIN = WAIT + 2.0
 ASK: dict[str, Any] = {"prompt": "a cat", "width": 64, "height": 64, "wait_seconds": WAIT}
 PATIENT = ASK | {"wait_seconds": 20}
-
-
-def client(made: Service) -> Client:
-    return Client(make_server(opener(made)), raise_exceptions=True)
-
-
-def said(result: CallToolResult) -> str:
-    assert isinstance(result.content[0], TextContent)
-    return result.content[0].text
-
-
-def data(result: CallToolResult) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(said(result))
-    return found
 
 
 @contextmanager

@@ -154,7 +154,7 @@ async def test_an_engine_that_does_not_come_back_is_waited_for_until_the_deadlin
     tmp_path: Path,
 ) -> None:
     async with fake("hangs") as server:
-        made = service(tmp_path, comfyui(server, tmp_path), deadline=2)
+        made = service(tmp_path, comfyui(server, tmp_path), deadline=6)
         view = await made.start([ASK])
         await server.posted.wait()
     await until_said(made, view.id, AWAY)

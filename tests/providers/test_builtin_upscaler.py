@@ -14,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ziggie_image_providers.builtin.engine import Stopped
 from ziggie_image_providers.builtin.models import Factor
-from ziggie_image_providers.builtin.upscaler import Pixels, Stopped, Upscaler
+from ziggie_image_providers.builtin.upscaler import Pixels, Upscaler
 
 Floats = NDArray[np.float64]
 

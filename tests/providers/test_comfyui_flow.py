@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import uuid
 from dataclasses import replace
@@ -30,7 +31,7 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_providers.comfyui import ComfyUI
 from ziggie_image_providers.comfyui.settings import Settings
-from ziggie_image_providers.comfyui.watch import Meter, Pace
+from ziggie_image_providers.comfyui.watch import Meter, Pace, WorkLimit
 
 SD1 = named("v1-5-pruned.safetensors")
 QUICK = Pace(first=0.001, longest=0.01, watched_first=0.02, watched_longest=0.02, patience=0.05)
@@ -206,13 +207,34 @@ async def test_what_is_told_never_goes_back() -> None:
     async def progress(share: float, sentence: str) -> None:
         reports.append(share)
 
-    meter = Meter(progress, 2)
+    meter = Meter(progress, 2, WorkLimit(60))
     for share in (0.1, 0.5, 0.2, 0.2, 0.6):
         await meter.tell(share, f"at {share}")
     await meter.next()
     await meter.tell(0.0, "loading")
 
     assert reports == [0.05, 0.25, 0.25, 0.3, 0.5, 0.5]
+
+
+async def test_the_time_limit_counts_work_and_neither_the_queue_nor_loading() -> None:
+    limit = WorkLimit(60)
+    deadlines: list[float] = []
+    for told in (
+        "waiting in ComfyUI's queue",
+        "loading the model",
+        "loading the VAE",
+        "sampling",
+        "step 3 of 20",
+        "loading the model",
+        "ComfyUI is working",
+    ):
+        limit.note(told)
+        deadlines.append(limit.scope.deadline)
+
+    counts = [deadline < math.inf for deadline in deadlines]
+    assert counts == [False, False, False, True, True, False, True]
+    assert deadlines[3] == deadlines[4]
+    assert deadlines[6] >= deadlines[4], "what was spent on loading does not count"
 
 
 async def test_an_old_server_without_jobs_is_asked_for_its_history() -> None:
@@ -417,7 +439,7 @@ async def test_a_server_too_old_to_stop_one_job_is_left_alone() -> None:
 
 async def test_our_own_time_limit_stops_the_job() -> None:
     async with FakeComfyUI(ending="hangs") as server:
-        with pytest.raises(ProviderTimeout, match=r"within 0\.2 s, so the job was stopped"):
+        with pytest.raises(ProviderTimeout, match=r"within 0\.2 s of work, so the job was stopped"):
             await run(provider(server, timeout=0.2), 2)
 
     assert list(server.states.values()) == ["cancelled"]

@@ -438,3 +438,13 @@ async def test_the_provider_lists_its_folders_and_the_cache_of_the_environment(
 def test_a_setting_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValidationError, match="modelDir"):
         Settings.model_validate({"modelDir": "/models"})
+
+
+@pytest.mark.parametrize("data", [b"", b'\x10\0\0\0\0\0\0\0{"a"', b"\xff" * 64])
+def test_a_half_downloaded_file_is_listed_with_what_is_wrong(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "cut.safetensors").write_bytes(data)
+
+    model = described(models_in(tmp_path)["cut.safetensors"])
+
+    assert model.state == "unusable"
+    assert "download it again" in model.fix

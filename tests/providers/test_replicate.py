@@ -250,8 +250,6 @@ async def test_the_user_can_add_models_and_prices() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"baseUrl": "https://api.replicate.com/v1"},
-        {"baseUrl": "https://api.replicate.com/v1/"},
         {"baseUrl": "https://host?token=secret"},
         {"models": {"no-owner": {}}},
         {"models": {"owner/../account": {}}},

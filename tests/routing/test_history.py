@@ -194,7 +194,7 @@ async def test_a_refused_key_or_an_empty_account_opens_for_the_whole_provider(
         after(300),
     )
     assert breaker.reason == (
-        f"{error} Every model of a is left alone for 300 seconds, because a change of the key or "
+        f"{error} Every model of a is left alone for 5 min, because a change of the key or "
         "the account cannot be seen from here."
     )
     assert open_breaker(snapshot, "a", "m", after(300)) is None

@@ -32,7 +32,7 @@ from ziggie_image_mcp.provider import (
     When,
 )
 from ziggie_image_mcp.provider.testing import OPTIONS, model
-from ziggie_image_mcp.routing import planner
+from ziggie_image_mcp.routing import planner, why_not
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.prompt_length import most_tokens
 from ziggie_image_mcp.routing.request import ControlImage, ImageRequest, options_asked, task_of
@@ -296,6 +296,14 @@ def test_a_model_for_other_work_is_told_last_and_in_one_reason() -> None:
     assert [r.need for r in enlarged.rejected[0].reasons] == ["upscale"]
 
 
+def test_a_model_that_makes_and_enlarges_does_both() -> None:
+    tasks: tuple[Task, ...] = ("text_to_image", "upscale")
+    both = model(tasks=tasks, capability={"factors": (2,)})
+
+    for request in (ask(), ask(prompt="", image=PHOTO, upscale=2)):
+        assert [c.model for c in planner.plan(context(both, request=request)).candidates] == [both]
+
+
 def test_a_model_that_only_enlarges_is_no_reason_against_the_demo_model() -> None:
     demo = model("builtin", "tiny", demo=True)
     able = {"factors": (2,)}
@@ -338,7 +346,7 @@ def test_a_long_queue_costs_time_and_a_full_one_rules_out() -> None:
 
     assert (first.model.id, second.model.id) == ("idle", "busy")
     assert (second.seconds, second.wait_seconds) == (64.0, 60.0)
-    assert "60 of them in the queue" in second.why
+    assert "60 s of them in the queue" in second.why
     assert [c.model.id for c in planner.plan(full).candidates] == ["idle"]
     assert codes(planner.plan(full)) == {"QUEUE_FULL"}
 
@@ -469,7 +477,96 @@ def test_a_setting_that_a_distilled_model_cannot_use_is_said() -> None:
 
     candidate = planner.plan(context(schnell, defaultSettings={"steps": 20})).candidates[0]
 
-    assert candidate.notes == ("defaultSettings.steps left out: model is distilled for 4",)
+    assert candidate.notes == (
+        "defaultSettings (steps) left out: model is distilled and has its own; set models.model in "
+        "config.json for others",
+    )
+
+
+REPORT: dict[str, Any] = {
+    "defaultSettings": {"steps": 20, "cfg": 7.0, "sampler": "euler", "scheduler": "normal"}
+}
+"""As the source report's own config block has it."""
+
+
+@pytest.mark.parametrize(
+    ("family", "steps", "guidance", "more", "sampled"),
+    [
+        ("sdxl", 30, 5.0, {}, (20, 7.0, "euler", "normal")),
+        ("sd1", 30, 7.5, {}, (20, 7.0, "euler", "normal")),
+        (None, None, None, {}, (20, 7.0, "euler", "normal")),
+        ("flux1", 28, 3.5, {}, (28, 3.5, None, None)),
+        ("sd3", 28, 3.5, {}, (28, 3.5, None, None)),
+        ("flux1", 28, 3.5, {"flux1": {"guidanceScale": 2.5, "sampler": "dpmpp_2m"}},
+         (28, 2.5, "dpmpp_2m", None)),
+        ("sdxl", 30, 5.0, {"sdxl": {"steps": 12}, "model": {"steps": 11}},
+         (11, 7.0, "euler", "normal")),
+    ],
+)  # fmt: skip
+def test_the_reports_settings_reach_the_families_for_which_they_were_meant(
+    family: str | None,
+    steps: int | None,
+    guidance: float | None,
+    more: dict[str, Any],
+    sampled: tuple[object, ...],
+) -> None:
+    able = OPTIONS | {"sampler", "scheduler"}
+    one = model(family=family, steps=steps, guidance_scale=guidance, options=able)
+
+    candidate = planner.plan(context(one, models=more, **REPORT)).candidates[0]
+
+    sent = candidate.request
+    assert (sent.steps, sent.guidance_scale, sent.sampler, sent.scheduler) == sampled
+    said = [note for note in candidate.notes if note.startswith("defaultSettings")]
+    assert len(said) == (1 if family in ("flux1", "sd3") else 0)
+
+
+@pytest.mark.parametrize(
+    ("config", "route"),
+    [
+        ({"provider": "local"}, ["local"]),
+        ({"provider": "local", "allowPaidFallback": "never"}, ["local"]),
+        ({"provider": "local", "allowPaidFallback": "withinBudget"}, ["local", "paid"]),
+        ({"provider": "auto", "allowPaidFallback": "withinBudget"}, ["paid", "local"]),
+    ],
+)
+def test_local_with_a_paid_fallback_takes_what_is_local_first(
+    config: dict[str, Any], route: list[str]
+) -> None:
+    slow = model("local", seconds=500)
+    paid = model("paid", where="vendor", price=10_000, quality=9)
+    budget = {"perImage": 1, "perDay": 1, "perMonth": 1}
+
+    plan = planner.plan(context(slow, paid, budget=budget, preference="quality", **config))
+
+    assert [c.model.provider for c in plan.candidates] == route
+
+
+@pytest.mark.parametrize(
+    ("models", "sampled"),
+    [
+        ({"FLUX1": {"guidanceScale": 2.5}}, (28, 2.5)),
+        ({"flux1": {"guidanceScale": 2.5}, "m*": {"steps": 9}}, (9, 2.5)),
+        ({"m*": {"steps": 9}, "model": {"steps": 8}, "flux1": {"steps": 7}}, (9, 3.5)),
+    ],
+)
+def test_what_a_models_own_settings_leave_open_its_familys_say(
+    models: dict[str, Any], sampled: tuple[int, float]
+) -> None:
+    one = model(family="flux1", steps=28, guidance_scale=3.5)
+
+    sent = planner.plan(context(one, models=models)).candidates[0].request
+
+    assert (sent.steps, sent.guidance_scale) == sampled
+
+
+def test_local_alone_says_how_a_paid_way_is_opened() -> None:
+    paid = model("paid", where="vendor", price=10_000)
+
+    (rejection,) = planner.plan(context(paid, provider="local")).rejected
+
+    (reason,) = [x for x in rejection.reasons if x.code == "MODE_EXCLUDED"]
+    assert 'allowPaidFallback: "ask"' in reason.fix
 
 
 def test_settings_of_the_sampler_reach_only_models_that_take_them() -> None:
@@ -508,7 +605,10 @@ def test_an_aspect_ratio_keeps_the_models_area(
         ({"width": 0, "height": 64}, "width"),
         ({"width": 64, "height": 20_000}, "height"),
         ({"width": 64}, "width"),
-        ({"aspect_ratio": "wide"}, "aspect_ratio"),
+        ({"aspect_ratio": "broad"}, "aspect_ratio"),
+        ({"aspect_ratio": "512x512"}, "aspect_ratio"),
+        ({"width": 10**400, "height": 64}, "width"),
+        ({"max_cost_usd": float("inf")}, "max_cost_usd"),
         ({"aspect_ratio": "9:1"}, "aspect_ratio"),
         ({"aspect_ratio": "1:1", "width": 64, "height": 64}, "aspect_ratio"),
         ({"num_images": 0}, "num_images"),
@@ -531,7 +631,7 @@ def test_a_wrong_model_name_is_answered_with_near_ones() -> None:
         model(id="sd_xl_base_1.0.safetensors", aliases=("sdxl",)), request=ask(model="sdlx")
     )
 
-    assert "sd_xl_base_1.0.safetensors" in planner.hint(ctx)
+    assert "Nearest: sd_xl_base_1.0.safetensors" in str(why_not.no_route(ctx, planner.plan(ctx)))
 
 
 @given(

@@ -15,26 +15,32 @@ import pytest
 import uvicorn
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.types import CallToolResult, TextContent
 
 from tests.e2e.test_http import ACCEPT, HELLO
 from tests.support.factory import opener, service
 from ziggie_image_mcp.app.service import Service
-from ziggie_image_mcp.errors import ConfigError
+from ziggie_image_mcp.errors import ConfigError, ProviderUnavailable
 from ziggie_image_mcp.provider.testing import FakeProvider, model
+from ziggie_image_mcp.server.callers import for_caller, hide
 from ziggie_image_mcp.server.tools import make_server
 from ziggie_image_mcp.server.transport import http_app, http_server, serve_http
+from ziggie_image_mcp.server.web_app import Place
 
 TOKENS = {"owner": "owners-secret", "alice": "one-secret", "bob": "other-secret"}
 
 
 @asynccontextmanager
-async def serving(made: Service) -> AsyncGenerator[str]:
+async def serving(made: Service, place: Place | None = None) -> AsyncGenerator[str]:
     """The service on a loopback port, for those who have a token: its URL."""
+    app = http_app(http_server(opener(made), TOKENS), place)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        settings = uvicorn.Config(http_app(http_server(opener(made), TOKENS)), log_level="error")
+        settings = uvicorn.Config(app, log_level="error")
         server = uvicorn.Server(settings)
         async with anyio.create_task_group() as group:
             group.start_soon(server.serve, [listener])
@@ -231,7 +237,7 @@ async def test_what_nobody_can_send_or_two_share_is_no_token(
     monkeypatch.setenv(name, value)
 
     with pytest.raises(ConfigError, match=name):
-        await serve_http(host="0.0.0.0", allowed_hosts=["pictures.lan"])
+        await serve_http(host="0.0.0.0", place=Place(allowed_hosts=["pictures.lan"]))
 
 
 @pytest.mark.parametrize("name", ["http://pictures.lan", "pictures lan", "", "a:b", "*"])
@@ -239,4 +245,40 @@ async def test_an_allowed_host_is_a_name(name: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ZIGGIE_IMAGE_TOKEN", "secret")
 
     with pytest.raises(ConfigError, match="allowed-host"):
-        await serve_http(host="0.0.0.0", allowed_hosts=[name])
+        await serve_http(host="0.0.0.0", place=Place(allowed_hosts=[name]))
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("image='/home/My Name/My Pictures/cat.png' cannot", "image='…/cat.png' cannot"),
+        ('at "C:\\Users\\My Name\\a b\\cat.png": no', 'at "…/cat.png": no'),
+        ("/home/me/cat.png: no such file", "…/cat.png: no such file"),
+        ("aspect_ratio='16/9' cannot be used", "aspect_ratio='16/9' cannot be used"),
+        ("see https://example.com/a/b and image://x", "see https://example.com/a/b and image://x"),
+    ],
+)
+def test_a_remote_caller_is_told_no_folder_of_this_machine(message: str, told: str) -> None:
+    token = AccessToken(token="t", client_id="alice", scopes=[])
+    context = auth_context_var.set(AuthenticatedUser(token))
+    try:
+        assert for_caller(message) == told
+    finally:
+        auth_context_var.reset(context)
+
+
+async def test_a_folder_with_blanks_is_hidden_where_nothing_is_quoted(tmp_path: Path) -> None:
+    home = tmp_path / "John Doe"
+    down = ProviderUnavailable("down", f"no models in {home}/my models/hub: put one there")
+    made = service(home, FakeProvider("down", down=down), FakeProvider())
+    token = AccessToken(token="t", client_id="alice", scopes=[])
+    context = auth_context_var.set(AuthenticatedUser(token))
+    made.config = made.config.model_copy(update={"input_directories": (str(home),)})
+    try:
+        hide(made.folders())
+        told = for_caller(str(down))
+    finally:
+        auth_context_var.reset(context)
+
+    assert "John" not in told
+    assert "Doe" not in told

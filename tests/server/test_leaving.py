@@ -18,6 +18,7 @@ from mcp import Client
 
 from tests.support.factory import opener, service
 from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.jobs.records import JobSpec
 from ziggie_image_mcp.provider import Generation, Model, ProviderRequest, Run
 from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider
@@ -198,3 +199,30 @@ async def test_a_job_is_taken_on_whole_or_not_when_its_caller_leaves_meanwhile(
     other.close()
 
     assert set(await until_all_have_ended(made)) <= {"cancelled"}
+
+
+async def test_what_was_left_in_the_last_moment_is_withdrawn_before_the_end_and_opens_nothing_after(
+    tmp_path: Path,
+) -> None:
+    made = service(tmp_path, FakeProvider())
+    spec = JobSpec(
+        id="job-e3b0c442-2",
+        requests=(ImageRequest(prompt="a cat"),),
+        constraints=constraints_of(made.config),
+        accepted=datetime.now(UTC),
+    )
+    await made.scheduler.open()
+    other = sqlite3.connect(tmp_path / "jobs.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    async with anyio.create_task_group() as group:
+        group.start_soon(made.scheduler.submit, spec)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    other.execute("COMMIT")
+    other.close()
+    await made.aclose()
+
+    with pytest.raises(StorageError, match="ending"):
+        await made.scheduler.open()
+    next_one = service(tmp_path, FakeProvider())
+    assert {view.status for view in await next_one.scheduler.select()} <= {"cancelled"}

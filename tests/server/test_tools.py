@@ -279,6 +279,10 @@ async def test_list_models_filters_and_tells_why_not(tmp_path: Path) -> None:
         everything = (await session.call_tool("list_models", {})).structured_content
         flux = (await session.call_tool("list_models", {"query": "flux"})).structured_content
         usable = (await session.call_tool("list_models", {"usable_only": True})).structured_content
+        listed: dict[str, Any] = {}
+        for word in ("local", "CLOUD", "auto", "Fake"):
+            answer = await session.call_tool("list_models", {"provider": word})
+            listed[word] = answer.structured_content
 
     assert everything is not None
     assert flux is not None
@@ -289,6 +293,8 @@ async def test_list_models_filters_and_tells_why_not(tmp_path: Path) -> None:
     assert "not there" in everything["unavailable"][0]["why_not"][0]
     assert [m["id"] for m in flux["models"]] == ["flux1-schnell.safetensors"]
     assert [m["id"] for m in usable["models"]] == ["flux1-schnell.safetensors"]
+    for word, rows in (("local", 2), ("CLOUD", 0), ("auto", 2), ("Fake", 2)):
+        assert len(listed[word]["models"]) == rows, word
     assert usable["left_out"] == 1
 
 

@@ -15,13 +15,14 @@ from tests.jobs.test_kills import (
 from tests.support.job_peer import Peer
 
 pytestmark = pytest.mark.soak
+LONG = 1500.0
 
 peer = test_kills.peer
 
 
 @needs_fork
 def test_200_kills_lose_no_job_and_charge_none_twice(tmp_path: Path, peer: Peer) -> None:
-    outcome = peer.run(tmp_path, kills=200, aimed=20, seed=1)
+    outcome = peer.run(tmp_path, kills=200, aimed=20, seed=1, timeout=LONG)
 
     assert outcome.accepted > 200
     assert_nothing_was_lost_or_charged_twice(outcome)
@@ -33,7 +34,7 @@ def test_200_kills_lose_no_job_and_charge_none_twice(tmp_path: Path, peer: Peer)
 def test_200_kills_with_each_shape_of_vendor_and_with_comfyui(
     shape: str, tmp_path: Path, peer: Peer
 ) -> None:
-    outcome = peer.run(tmp_path, shapes=[shape], kills=200, seed=4)
+    outcome = peer.run(tmp_path, shapes=[shape], kills=200, seed=4, timeout=LONG)
 
     if shape == "comfyui":
         assert outcome.accepted > 200

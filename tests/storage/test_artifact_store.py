@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from ziggie_image_mcp.errors import ImageNotFound, InvalidOutput, StorageError
+from ziggie_image_mcp.errors import ImageNotFound, ImageTooLarge, InvalidOutput, StorageError
 from ziggie_image_mcp.provider import OutputFormat
 from ziggie_image_mcp.provider.pictures import media_type
 from ziggie_image_mcp.provider.testing import picture
@@ -261,12 +261,12 @@ def test_a_small_picture_is_not_blown_up(tmp_path: Path) -> None:
     assert (preview.width, preview.height) == (64, 48)
 
 
-def test_a_huge_file_is_read_smaller(tmp_path: Path) -> None:
+def test_a_huge_file_is_never_read_as_other_bytes(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     saved = store.save(noise(2000, 1400), recipe(), now=NOW)
     assert saved.bytes > artifact_store.RESOURCE_BYTES
 
-    data, kind = store.read(saved.id)
+    with pytest.raises(ImageTooLarge, match=f"{saved.bytes:,} bytes") as refused:
+        store.read(saved.id)
 
-    assert len(data) < artifact_store.RESOURCE_BYTES
-    assert kind == "image/jpeg"
+    assert refused.value.path == saved.path

@@ -92,7 +92,10 @@ def _started(kind: str, address: str) -> Generator[None]:
     try:
         yield
     finally:
-        process.communicate()  # it ends when its stdin does
+        try:
+            process.communicate(timeout=30)  # it ends when its stdin does
+        finally:
+            process.kill()
 
 
 class ForkServer:

@@ -3,7 +3,7 @@
 They have an engine that takes one job at a time, and a vendor with its own log of charges.
 
 `Peer` starts this file as a fork server: everything is imported once, and every server is a fork
-that starts in milliseconds. A run goes in as one line of JSON, and its outcome comes out as one.
+that starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ import math
 import os
 import random
 import signal
-import subprocess
+import sqlite3
 import sys
-import threading
 import time
 import traceback
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import anyio
 
 from tests.support import job_providers
 from tests.support.factory import machine
 from tests.support.job_providers import LONG, SIDE, SlowComfyUI, append, lines_of
+from tests.support.peer import PeerProcess
 from ziggie_image_mcp.app.application import build_service
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.billing.caps import caps_from
@@ -63,7 +63,6 @@ from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 
-ROOT = Path(__file__).parents[2]
 BACKLOG = 40
 """Jobs that wait; then no more are accepted, or a slow machine would have no end of them."""
 IMPORTED_BEFORE_FORKING = (
@@ -157,43 +156,20 @@ class Outcome:
     error: str = ""
 
 
-class Peer:
-    """The fork server, from the side of a test."""
-
+class Peer(PeerProcess):
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.job_peer"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__("tests.support.job_peer")
 
-    def run(self, folder: Path, *, timeout: float = 500, **run: Any) -> Outcome:
+    def run(self, folder: Path, *, timeout: float = 280, **run: Any) -> Outcome:
         """Do a run in this folder; it fails where a server warned of anything but a moved job."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        watchdog = threading.Timer(timeout, self._process.kill)
-        watchdog.start()
-        try:
-            print(json.dumps(asdict(Run(folder=str(folder), **run))), file=stdin, flush=True)
-            line = stdout.readline()
-        finally:
-            watchdog.cancel()
-        assert line, "the fork server died or took too long"
-        outcome = Outcome(**json.loads(line))
+        outcome = Outcome(
+            **json.loads(self.ask(json.dumps(asdict(Run(folder=str(folder), **run))), timeout))
+        )
         assert not outcome.error, outcome.error
         warnings = (folder / "stderr").read_text(encoding="utf-8")
         unexpected = [x for x in warnings.splitlines() if "was taken up by another" not in x]
         assert not unexpected, warnings
         return outcome
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._process.communicate(timeout=30)  # it ends when its stdin does
 
 
 # The servers
@@ -550,7 +526,7 @@ def stalled(run: Run) -> Outcome:
     first = fork(here, one_long_job)
     while not lines_of(begun):
         time.sleep(0.05)
-    os.kill(first, signal.SIGSTOP)
+    stop(first, run)
     stopped = time.monotonic()
     other = fork(there, until_all_ended)
     while len(lines_of(begun)) < 2:
@@ -560,6 +536,22 @@ def stalled(run: Run) -> Outcome:
     os.kill(first, signal.SIGCONT)
     assert os.waitpid(first, 0)[1] == 0
     return replace(anyio.run(watch, there), moved=moved)
+
+
+def stop(server: int, run: Run) -> None:
+    """Not while it holds the database: then nobody could write to it until the server goes on."""
+    assert run.database is not None
+    path = run.database.removeprefix("sqlite:///")
+    while True:
+        os.kill(server, signal.SIGSTOP)
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as ours:
+            try:
+                ours.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                os.kill(server, signal.SIGCONT)
+                time.sleep(0.01)
+            else:
+                return
 
 
 def window(run: Run) -> Outcome:

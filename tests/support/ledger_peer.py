@@ -1,7 +1,7 @@
 """Processes that share a ledger and are killed, and the shop that charges them.
 
 `Peer` starts this file as a fork server: everything is imported once, and every worker is a fork
-that takes milliseconds. A run goes in as one line of JSON, and its outcome comes out as one.
+that takes milliseconds.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import random
 import signal
 import socket
 import socketserver
-import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine
@@ -27,18 +25,18 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 
 import anyio
 import anyio.to_thread
 
+from tests.support.peer import PeerProcess
 from ziggie_image_mcp.billing.caps import Caps
 from ziggie_image_mcp.billing.ledger import IllegalMove, Ledger
 from ziggie_image_mcp.billing.types import Hold
 from ziggie_image_mcp.errors import OverBudget
 from ziggie_image_mcp.jobs.leases import Leases, queue_database
 
-ROOT = Path(__file__).parents[2]
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 PRICE = 40_000
 JOBS_A_DAY = 10
@@ -105,39 +103,14 @@ class Charge:
     job: int
 
 
-class Peer:
-    """The fork server, from the side of a test."""
-
+class Peer(PeerProcess):
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.ledger_peer"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__("tests.support.ledger_peer")
 
     def run(self, run: Run, *, timeout: float = 240) -> Outcome:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        watchdog = threading.Timer(timeout, self._process.kill)
-        watchdog.start()
-        try:
-            print(json.dumps(asdict(run)), file=stdin, flush=True)
-            line = stdout.readline()
-        finally:
-            watchdog.cancel()
-        assert line, "the fork server died or took too long"
-        outcome = Outcome(**json.loads(line))
+        outcome = Outcome(**json.loads(self.ask(json.dumps(asdict(run)), timeout)))
         assert not outcome.error, outcome.error
         return outcome
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._process.communicate(timeout=30)  # it ends when its stdin does
 
 
 def charges(log: str | Path) -> list[Charge]:

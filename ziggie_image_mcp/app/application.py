@@ -47,6 +47,7 @@ from ziggie_image_mcp.jobs.workflow import Role, Workflow
 from ziggie_image_mcp.provider.contract import Provider
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.history import default_file as history_file
+from ziggie_image_mcp.routing.rules import falls_back
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 
 WATCH_AFTER_SECONDS = 3.0
@@ -92,7 +93,7 @@ def build_service(
             format=settings.output.format,
             metadata=settings.output.metadata,
         )
-    disk = artifacts.root if isinstance(artifacts.root, Path) else Path.home()
+    disk = artifacts.root if isinstance(artifacts.root, Path) else Path.cwd()
     registry = Registry(settings, data_dir, extra=providers)
     surveys = SurveyCache(registry, survey_seconds)
     hardware = HardwareCache(probe or partial(hardware_probe.probe, disk))
@@ -192,6 +193,15 @@ class Application:
                 await self._take_over(self._service)
         return self._service
 
+    async def reaches_out(self) -> bool:
+        """Whether the settings let a prompt leave the user's machines; wrong ones count as yes."""
+        try:
+            settings = await anyio.to_thread.run_sync(loader.load, self._file)
+        except ConfigError:
+            return True
+        local = settings.provider == "local" and not falls_back(settings)
+        return settings.privacy != "local_only" and not local
+
     async def _refresh(self) -> None:
         """Take over what was edited, while jobs run."""
         async with self._lock:
@@ -231,8 +241,8 @@ class Application:
         """
         await anyio.sleep(WATCH_AFTER_SECONDS)
         while True:
-            if any(await anyio.to_thread.run_sync(all_orphans, config.data_dir())):
-                with suppress(ImageError):  # a wrong config is told by every call
+            with suppress(ImageError):  # a wrong config is told by every call
+                if any(await anyio.to_thread.run_sync(all_orphans, config.data_dir())):
                     scheduler = (await self.service()).scheduler
                     if await scheduler.orphaned():
                         await scheduler.open()

@@ -144,6 +144,15 @@ class Batch:
         ended = {view.id: view for view in await scheduler.select(self._prefix)}
         return [Ended(item=item, job=ended[job_id]) for job_id, item in jobs.items()]
 
+    async def left(self, jobs: Mapping[str, Item]) -> int:
+        """How many of these are not done.
+
+        Raises:
+            StorageError: The jobs' database cannot be used.
+        """
+        views = await self._service.scheduler.select(self._prefix)
+        return len(jobs) - len({v.id for v in views if v.status == "done"} & jobs.keys())
+
     async def contact_sheets(self, ended: Sequence[Ended]) -> list[bytes]:
         """The pages of a contact sheet, PNG; what failed is a grey square with its reason."""
         cells: list[Cell] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import anyio
 
 from ziggie_image_mcp.jobs.running import RunningJob
 from ziggie_image_mcp.jobs.scheduler import Scheduler, silent
+from ziggie_image_mcp.provider.systems import own_group
 
 GRACE_SECONDS = 30.0
 """How long a process that is to end waits for an answer that is paid for and that only it can get.
@@ -117,7 +117,7 @@ def hand_over(jobs: Sequence[RunningJob], config_file: Path | None) -> None:
     fetched = [job for job in jobs if job.can_be_fetched]
     if not fetched:
         return
-    _start_finisher(fetched, config_file)
+    start_finisher([job.id for job in fetched], config_file)
     who = "another server, or a process that was started for it, fetches it"
     tell(f"Paid for, and still being made; {who}: {_names(fetched)}")
 
@@ -132,19 +132,15 @@ def _names(jobs: Sequence[RunningJob]) -> str:
     return ", ".join(job.id for job in jobs)
 
 
-def _start_finisher(jobs: Sequence[RunningJob], config_file: Path | None) -> None:
+def start_finisher(job_ids: Sequence[str], config_file: Path | None) -> None:
     """A process that outlives this one and its client, takes the jobs up, and ends after them."""
     command = [sys.executable, "-m", "ziggie_image_mcp"]
     if config_file is not None:
         command += ["--config", str(config_file.absolute())]
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
     subprocess.Popen(  # noqa: S603  ourselves
-        [*command, "finish", *(job.id for job in jobs)],
+        [*command, "finish", *job_ids],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=os.name != "nt",
-        creationflags=flags,
+        **own_group(detached=True),
     )

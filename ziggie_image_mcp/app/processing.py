@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
+from urllib.parse import unquote, urlsplit
 
 from ziggie_image_mcp.assets.keying import KeyedPicture, NotKeyed, remove_flat_ground
 from ziggie_image_mcp.errors import InvalidRequest
@@ -22,7 +23,7 @@ from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import check_request
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.input_images import InputImages, Reach
-from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, picture_id
+from ziggie_image_mcp.storage.picture_ids import named_id, picture_id, unquoted
 from ziggie_image_mcp.storage.types import InputImage, Recipe
 
 KEYING = Model(
@@ -61,6 +62,8 @@ class Processing:
 class CutOut:
     """A picture whose ground was keyed."""
 
+    place: int
+    """Among the pictures of the call; the requests have the others, in their order."""
     request: ImageRequest
     image: InputImage
     png: bytes
@@ -104,7 +107,7 @@ def prepare(
     requests, cutouts, remarks = list[ImageRequest](), list[CutOut](), list[str]()
     routed = not keys or request.provider not in (None, "", "auto", "local")
     room = MAX_KEYED_PIXELS
-    for name in dict.fromkeys(names):
+    for place, name in enumerate(dict.fromkeys(names)):
         image = inputs.image(name, reach=reach)
         own = replace(request, image=image, file_name=request.file_name or _stem(name))
         check_request(own)
@@ -132,6 +135,7 @@ def prepare(
         else:
             cutouts.append(
                 CutOut(
+                    place=place,
                     request=own,
                     image=image,
                     png=pictures.to_png(keyed.image),
@@ -191,7 +195,9 @@ def keep(cutout: CutOut, store: ArtifactStore, owner: str) -> Result:
 
 def _stem(name: str) -> str:
     """How a result is called where nobody says it: as its file."""
-    return "" if PICTURE_ID.fullmatch(name) else PurePath(name).stem
+    if named_id(name) is not None or name.lstrip()[:5].lower() == "data:":
+        return ""
+    return PurePath(unquote(urlsplit(unquoted(name)).path)).stem
 
 
 def _why(keyed: KeyedPicture) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,10 +11,11 @@ from pydantic import BaseModel
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.billing import payback
 from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
 from ziggie_image_mcp.inventory.model_facts import plain
-from ziggie_image_mcp.inventory.types import Gpu, Rejection, reason_sentence
+from ziggie_image_mcp.inventory.types import NO_KEY, Gpu, Rejection, Survey, reason_sentence
 from ziggie_image_mcp.provider import pricing
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest, is_local, is_present
 from ziggie_image_mcp.provider.redaction import hidden
@@ -23,6 +25,7 @@ from ziggie_image_mcp.routing.circuit_breaker import is_open
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.latency import LOAD
 from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.spellings import provider_named
 from ziggie_image_mcp.routing.types import (
     Candidate,
     CircuitBreaker,
@@ -50,6 +53,9 @@ class ModelRow(BaseModel):
     id: str
     provider: str
     title: str
+    family: str | None
+    memory_gb: float | None
+    """What it needs, of the GPU or else of the machine; None where the engine sees to it."""
     local: bool
     usable: bool
     why_not: list[str]
@@ -152,13 +158,14 @@ async def models(
     Where some are left out, they are those that cannot be used.
     """
     context = await service.snapshot(_ANY)
-    plan = _plan_for_all(context)
+    plan = _at_their_tasks(context, planner.plan(context))
+    wanted = _wanted(provider, context.survey)
     chances = {(c.model.provider, c.model.id): c for c in plan.candidates}
     reasons = {(r.provider, r.model): r for r in plan.rejected}
     rows: list[ModelRow] = []
     for model in context.survey.models:
         key = (model.provider, model.id)
-        if provider and provider != model.provider:
+        if not wanted(model.provider, is_local(model)):
             continue
         names = (model.id, model.title, *model.aliases)
         if query and not any(plain(query) in plain(n) for n in names):
@@ -174,18 +181,36 @@ async def models(
         unavailable=[
             Silent(provider=r.provider, why_not=sentences(r))
             for r in plan.rejected
-            if r.model is None and provider in ("", r.provider)
+            if r.model is None and wanted(r.provider, all(x.code != NO_KEY for x in r.reasons))
         ],
         real_model=plan.advice,
     )
 
 
-def _plan_for_all(context: RoutingContext) -> Plan:
-    """What would become of each model at what it is for: a picture from a text, else its own task.
+def _wanted(word: str, survey: Survey) -> Callable[[str, bool], bool]:
+    """Whether a provider is among those that are asked for: by its name, or as local or cloud.
+
+    Raises:
+        InvalidRequest: There is none of this name.
+    """
+    kind = word.strip().lower()
+    if kind in ("", "auto", "all", "any"):
+        return lambda name, local: True
+    if kind in ("local", "cloud"):
+        return lambda name, local: local is (kind == "local")
+    known = sorted({m.provider for m in survey.models} | {r.provider for r in survey.rejected})
+    named = provider_named(word.strip(), known)
+    if named not in known:
+        fix = f"local, cloud or one of {', '.join(known)}, or leave it out for all"
+        raise InvalidRequest("provider", word, f"{fix}.{suggestion(word, known)}")
+    return lambda name, local: name == named
+
+
+def _at_their_tasks(context: RoutingContext, decided: Plan) -> Plan:
+    """The plan of a picture from a text, with the models that are for other work at that work.
 
     The candidates are in no order.
     """
-    decided = planner.plan(context)
     others = [m for m in context.survey.models if m.tasks and "text_to_image" not in m.tasks]
     if not others:
         return decided
@@ -237,6 +262,8 @@ def _row(model: Model, chance: Candidate | None, rejection: Rejection | None) ->
         id=model.id,
         provider=model.provider,
         title=model.title or model.id,
+        family=model.family,
+        memory_gb=_gb(model.memory.vram_bytes or model.memory.ram_bytes),
         local=is_local(model),
         usable=chance is not None,
         why_not=sentences(rejection) if rejection else [],
@@ -261,7 +288,8 @@ async def machine(service: Service) -> HardwareReport:
     this_machine = await service.hardware()
     tier = hardware_probe.tier(this_machine)
     context = await service.snapshot(_ANY)
-    plan = _plan_for_all(context)
+    decided = planner.plan(context)
+    plan = _at_their_tasks(context, decided)
     vendors = {m.provider for m in context.survey.models if m.where == "vendor"}
     own = {n: p for n, p in service.registry.providers().items() if n not in vendors}
     statuses = await probe_all(own)
@@ -301,7 +329,7 @@ async def machine(service: Service) -> HardwareReport:
         real_model=plan.advice,
         local=_choice(context, "local"),
         cloud=_choice(context, "cloud"),
-        automatic=_describe(planner.plan(context), "automatic"),
+        automatic=_choice(context, "automatic"),
         picture_folder=hidden(str(service.artifacts.root)),
         notes=[*this_machine.notes, *service.troubles],
     )
@@ -321,7 +349,7 @@ def _pause(breaker: CircuitBreaker) -> str:
 
 def _queue_sentence(line: QueueStatus) -> str:
     others = f"{line.waiting} waiting, " if line.waiting else ""
-    return f"{line.device}: {others}about {line.seconds:.3g} s until it is free"
+    return f"{line.device}: {others}about {duration(line.seconds)} until it is free"
 
 
 def _speeds(history: HistorySnapshot) -> list[str]:
@@ -336,7 +364,7 @@ def _speeds(history: HistorySnapshot) -> list[str]:
 
 
 def _pace(latency: Latency) -> str:
-    seconds = f"{latency.seconds:.3g} s"
+    seconds = duration(latency.seconds)
     if latency.bucket == LOAD:
         return f"{seconds} to load"
     return f"{_alike(latency.bucket)}: {seconds} a picture"
@@ -350,9 +378,13 @@ def _alike(bucket: str) -> str:
 
 
 def _choice(context: RoutingContext, kind: str) -> Choice:
-    """What this mode would do; a paid route counts as open, since a yes opens it."""
-    request = ImageRequest(prompt="a picture", provider=kind, allow_paid=True)
-    return _describe(planner.plan(replace(context, request=request)), kind)
+    """What this mode would do, whichever is set now; a paid route is open, since a yes opens it."""
+    mode = "auto" if kind == "automatic" else kind
+    request = ImageRequest(prompt="a picture", provider=mode, allow_paid=True)
+    config = context.config.model_copy(update={"provider": mode})
+    if context.config.provider == "local" and context.config.allow_paid_fallback == "never":
+        config = config.model_copy(update={"allow_paid_fallback": "ask"})  # it went with `local`
+    return _describe(planner.plan(replace(context, request=request, config=config)), kind)
 
 
 def _describe(plan: Plan, kind: str) -> Choice:
@@ -360,7 +392,7 @@ def _describe(plan: Plan, kind: str) -> Choice:
     best = next(iter(plan.candidates), None)
     if best is not None and (kind == "automatic" or not best.model.demo):
         cost = best.cost_micro_usd
-        text = f"{best.model.provider}/{best.model.id}: about {best.seconds:.3g} s"
+        text = f"{best.model.provider}/{best.model.id}: about {duration(best.seconds)}"
         text += f" and {usd(cost)} per picture" if cost else " per picture, free"
         return Choice(
             possible=True,
@@ -369,12 +401,25 @@ def _describe(plan: Plan, kind: str) -> Choice:
             usd_per_image=cost / 1e6,
             text=f"{text}; {best.why}",
         )
+    add = "`ziggie-image-mcp keys set openai` adds one"
     text = {
         "local": "Not possible now: no local engine runs and no real local model is installed.",
-        "cloud": "Not possible now: no paid provider is open; `keys set` adds one.",
-        "automatic": "Not possible now: no route is open; list_models says why.",
+        "cloud": f"Not possible now: no paid provider is open; {add}.",
+        "automatic": "Not possible now: no route is open; the list of models says why.",
     }[kind]
+    if kind == "cloud" and (against := _against_paying(plan)):
+        text = f"Not possible now: {against}"
     return Choice(possible=False, route=None, expected_seconds=None, usd_per_image=None, text=text)
+
+
+def _against_paying(plan: Plan) -> str:
+    """What stands against the paid model that lacks least; empty where there is none at all."""
+    for rejection in plan.rejected:
+        codes = {reason.code for reason in rejection.reasons}
+        if rejection.model is not None and not codes & {"MODE_EXCLUDED", "FEATURE_UNSUPPORTED"}:
+            name = f"{rejection.provider}/{rejection.model}"
+            return f"{name}: {reason_sentence(rejection.reasons[0])}"
+    return ""
 
 
 def sentences(rejection: Rejection) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -20,7 +21,7 @@ from ziggie_image_mcp.assets.region import Margins, add_margins
 from ziggie_image_mcp.billing.caps import caps_from
 from ziggie_image_mcp.billing.charge import Billing
 from ziggie_image_mcp.billing.types import Offer, Quote
-from ziggie_image_mcp.config.config import Config, input_roots, output_dir
+from ziggie_image_mcp.config.config import Config, data_dir, input_roots, output_dir
 from ziggie_image_mcp.config.loader import provider_budgets, provider_privacy
 from ziggie_image_mcp.errors import ConsentRequired, InvalidRequest, StorageError
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
@@ -33,7 +34,7 @@ from ziggie_image_mcp.jobs.database import LOCK_SECONDS
 from ziggie_image_mcp.jobs.errors import JobNotFound
 from ziggie_image_mcp.jobs.executor import worth_trying
 from ziggie_image_mcp.jobs.monitor import Monitor
-from ziggie_image_mcp.jobs.records import JobOutcome, JobSpec, JobView, Result
+from ziggie_image_mcp.jobs.records import INTERACTIVE, JobOutcome, JobSpec, JobView, Result
 from ziggie_image_mcp.jobs.result_cache import ResultCache
 from ziggie_image_mcp.jobs.scheduler import Scheduler, silent
 from ziggie_image_mcp.jobs.snapshots import Snapshots
@@ -48,6 +49,7 @@ from ziggie_image_mcp.routing.request_checks import MAX_REFERENCES, check_mask, 
 from ziggie_image_mcp.routing.types import Plan
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore, not_found
 from ziggie_image_mcp.storage.input_images import FILES_BELOW_ROOTS, InputImages, Reach
+from ziggie_image_mcp.storage.newest import ListedImage
 from ziggie_image_mcp.storage.types import InputImage, Preview
 
 
@@ -88,7 +90,7 @@ class Service:
         self._hardware = hardware
         self._cache = cache
         self._snapshots = snapshots
-        self._inputs = InputImages(artifacts, input_roots(config))
+        self._inputs = InputImages(artifacts, input_roots(config), urls=config.input_urls)
 
     async def reconfigure(self, config: Config) -> list[str]:
         """Work by these settings from the next call on; what only the next start can change.
@@ -109,7 +111,7 @@ class Service:
                 output_dir(config), format=output.format, metadata=output.metadata
             )
             self._cache.format, self._cache.enabled = output.format, config.cache
-        self._inputs = InputImages(self.artifacts, input_roots(config))
+        self._inputs = InputImages(self.artifacts, input_roots(config), urls=config.input_urls)
         self._monitor.keep = timedelta(days=config.keep_jobs)
         self._surveys.expire()
         return [
@@ -135,6 +137,16 @@ class Service:
             self.scheduler.trouble,
         )
         return tuple(filter(None, own))
+
+    def folders(self) -> list[str]:
+        """This machine's folders that messages may name."""
+        own = [] if isinstance(self.artifacts.root, str) else [self.artifacts.root]
+        places = [Path.home(), data_dir(), *own, *input_roots(self.config)]
+        for section in self.config.providers.values():
+            for value in section.values():
+                texts = cast(list[object], value) if isinstance(value, list) else [value]
+                places += [Path(t) for t in texts if isinstance(t, str) and Path(t).is_absolute()]
+        return [str(place) for place in places]
 
     async def survey(self) -> Survey:
         """What the providers have, as of a few seconds ago at most.
@@ -316,12 +328,14 @@ class Service:
         progress: Progress = silent,
         patience: float = LOCK_SECONDS,
         processing: Processing = NOTHING,
+        priority: int = INTERACTIVE,
     ) -> JobView:
         """Take requests on as one job. What nobody could make is refused here, before it is one.
 
         The same `request_id` of the same caller gives the job that it began the first time. What
         was made before comes back at once. A jobs' database that another process holds is waited
         for `patience` seconds. The cut-outs of `processing` are kept, and told with the rest.
+        With the `priority` of a batch it waits in the queue, and another process may make it.
 
         Raises:
             InvalidRequest: A field of a request cannot be honoured by anybody, or the request_id
@@ -349,7 +363,7 @@ class Service:
         requests = [replace(request, owner=mark) for request in requests]
         try:
             return await self._accept(
-                job_id, requests, own, request_id, patience, processing.cutouts
+                job_id, requests, own, request_id, patience, processing.cutouts, priority
             )
         except BaseException as e:
             await self.consents.release(own)
@@ -365,6 +379,7 @@ class Service:
         request_id: str,
         patience: float,
         cutouts: Sequence[CutOut],
+        priority: int,
     ) -> JobView:
         now = datetime.now(UTC)
         spec = JobSpec(
@@ -374,6 +389,7 @@ class Service:
             accepted=now,
             deadline=now + timedelta(seconds=self.config.deadline),
             consents=consents,
+            priority=priority,
         )
         if requests and not self.scheduler.leaves_work:  # else who makes it decides what is there
             plans = await self._plans(spec)
@@ -481,11 +497,21 @@ class Service:
 
         Raises:
             ImageNotFound: No picture has this id, or it is another caller's.
+            ImageTooLarge: No resource carries so much.
             StorageError: The file cannot be read.
         """
         _check_may_see(image_id, caller)
         data, _ = await anyio.to_thread.run_sync(self.artifacts.read, image_id)
         return data
+
+    async def newest(self, most: int, caller: str | None = None) -> list[ListedImage]:
+        """The newest pictures that the caller may see.
+
+        Raises:
+            StorageError: The place of the pictures cannot be read.
+        """
+        may_see = partial(owners.picture_belongs, caller=caller)
+        return await anyio.to_thread.run_sync(self.artifacts.newest, most, may_see)
 
     async def aclose(self) -> None:
         """Close the jobs, the providers and the ledger."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.provider.files import read_regular
+from ziggie_image_mcp.provider.systems import replace
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -77,7 +78,7 @@ class Witness:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             record = {"ledger": str(self._ledger), "holds": holds}
             beside.write_text(json.dumps(record), encoding="utf-8")
-            beside.replace(self.file)
+            replace(beside, self.file)
         except OSError as e:
             _log.warning("The ledger has no witness, as %s cannot be written: %s", self.file, e)
             with suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from typing import Literal
 import anyio
 
 from ziggie_image_mcp.app.service import Service
-from ziggie_image_mcp.config import loader
-from ziggie_image_mcp.errors import ImageError, ModelMissing
+from ziggie_image_mcp.config import config, loader
+from ziggie_image_mcp.errors import ImageError, ModelMissing, duration
 from ziggie_image_mcp.inventory import recommend
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
 from ziggie_image_mcp.inventory.types import Hardware, Survey
+from ziggie_image_mcp.jobs.leases import lease_folder
 from ziggie_image_mcp.provider.nouns import Balance, Probe, is_present
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import check_request
@@ -52,6 +54,7 @@ async def examine(
     )
     findings.append(await _folder(service))
     findings += await databases(service)
+    findings.append(locks(lease_folder(config.data_dir(), service.config.database)))
     machine = await service.hardware()
     findings += packages(machine, _version)
     survey = await service.survey()
@@ -90,6 +93,21 @@ async def databases(service: Service) -> list[Finding]:
         else:
             findings.append(Finding(state="ok", what=state))
     return findings
+
+
+def locks(folder: Path) -> Finding:
+    """Look at the folder by which the processes of this machine know who lives."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            fix = f"delete {folder}; the next server makes the folder"
+            return Finding(state="fail", what=f"{folder} is a file, and no folder", fix=fix)
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            fix = f"make {folder} yours, with the rights to read and write"
+            return Finding(state="fail", what=f"{folder} cannot be written", fix=fix)
+    except OSError as e:
+        what = f"{folder} cannot be looked at: {e.strerror or e}"
+        return Finding(state="fail", what=what, fix=f"make {folder.parent} a folder of yours")
+    return Finding(state="ok", what=f"locks of the running servers: {folder}")
 
 
 def _version(package: str) -> str | None:
@@ -221,5 +239,5 @@ async def _self_test(service: Service, survey: Survey) -> Finding:
         result = await service.generate(request)
     except ImageError as e:
         return Finding(state="fail", what=f"self-test: [{e.code}] {e}")
-    took = f"{result.seconds:.1f} s"
+    took = duration(result.seconds)
     return Finding(state="ok", what=f"self-test made {result.images[0].path} in {took}")

@@ -1,26 +1,28 @@
-"""Commands that make pictures: generate, edit, plan."""
+"""Commands that make pictures: generate, edit, process, plan."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_origin
 
 import typer
 
 from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.cli import files, plans
 from ziggie_image_mcp.cli.console import (
     JsonOption,
+    config_option,
     err,
     fail,
-    new_table,
-    out,
     print_json,
-    tables,
+    print_plain,
     with_service,
 )
-from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.errors import ImageError, InvalidRequest, duration
 from ziggie_image_mcp.routing.request import (
     DeclaredArgument,
     ImageRequest,
@@ -28,33 +30,61 @@ from ziggie_image_mcp.routing.request import (
     declared_arguments,
     with_parameters,
 )
+from ziggie_image_mcp.routing.spellings import kind_of, read_arguments
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.app.processing import Processing
     from ziggie_image_mcp.app.service import Service
     from ziggie_image_mcp.jobs.records import JobView
-    from ziggie_image_mcp.routing.types import Plan
 
 app = typer.Typer()
 
 
 def option_parameters(kind: Surface) -> list[inspect.Parameter]:
-    """The declared arguments as options of a command; the prompt is its argument."""
+    """The declared arguments as options of a command; the prompt is its argument.
+
+    All but switches are texts, which `_request` reads as the tools read theirs.
+    """
     return [
         inspect.Parameter(
             argument.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=argument.default,
+            default=argument.default if argument.name == "prompt" else _unset(argument),
             annotation=_option(argument),
         )
         for argument in declared_arguments(kind)
     ]
 
 
+def _unset(argument: DeclaredArgument) -> bool | None:
+    return False if argument.type is bool else None
+
+
 def _option(argument: DeclaredArgument) -> Any:
     if argument.name == "prompt":
         return Annotated[argument.type, typer.Argument(help=argument.about)]
-    return Annotated[argument.type, typer.Option(*argument.options, help=argument.about)]
+    if argument.type is bool:
+        return Annotated[bool, typer.Option(*argument.options, help=argument.about)]
+    kind = kind_of(argument.type)
+    metavar = "|".join(get_args(kind)) if get_origin(kind) is Literal else _METAVARS.get(kind, "")
+    option = typer.Option(*argument.options, help=argument.about, metavar=metavar or "TEXT")
+    return Annotated[str | None, option]
+
+
+_METAVARS = {int: "INTEGER", float: "NUMBER"}
+
+
+def _request(kind: Surface, arguments: Mapping[str, Any]) -> ImageRequest:
+    """The request that the options of a command make.
+
+    Raises:
+        InvalidArguments: One cannot be read; says what it takes.
+    """
+    types = {argument.name: argument.type for argument in declared_arguments(kind)}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    required = {"prompt"} & types.keys()
+    values: dict[str, Any] = {"prompt": ""} | read_arguments(given, types, required=required)
+    return ImageRequest(**values)
 
 
 ReferenceOption = Annotated[
@@ -70,8 +100,55 @@ async def _with_references(
         return request
     from ziggie_image_mcp.storage.input_images import ANY_FILE
 
-    names = [str(_file(name)) for name in reference]
-    return await service.with_references(request, names, reach=ANY_FILE)
+    return await service.with_references(request, files.names(reference), reach=ANY_FILE)
+
+
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        *("--output", "-o"),
+        metavar="FILE",
+        help="Write the picture there too, in the format of its ending; several get -1, -2.",
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Let -o replace a file.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Only say which routes would be tried, as plan does.")
+]
+DetachOption = Annotated[
+    bool, typer.Option("--detach", help="Print the job's id at once; the job goes on without you.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What is to be done with what was prepared, and where the pictures go."""
+
+    output: Path | None
+    force: bool
+    dry_run: bool
+    detach: bool
+    as_json: bool
+
+
+def _completed(kind: Surface, arguments: dict[str, Any], delivery: Delivery) -> ImageRequest:
+    """The request, with the prompt of standard input, and the format that the file asks for."""
+    try:
+        if arguments.get("prompt") == "-":
+            arguments["prompt"] = files.prompt_from_stdin()
+        request = _request(kind, arguments)
+        if delivery.output is not None:
+            kept = files.format_of(delivery.output, request.output_format)
+            request = replace(request, output_format=kept)
+            if note := files.misnamed(delivery.output, kept):
+                err.print(f"note: {note}", markup=False)
+            files.targets(delivery.output, 1, force=True)  # before anything is opened
+            if delivery.detach:
+                fix = "leave it out with --detach: nobody is there to write it"
+                raise InvalidRequest("--output", str(delivery.output), fix)
+    except ImageError as e:
+        fail(e)
+    return request
 
 
 @app.command()
@@ -79,18 +156,24 @@ async def _with_references(
 def generate(
     ctx: typer.Context,
     reference: ReferenceOption = [],  # noqa: B006 (typer copies it)
+    output: OutputOption = None,
+    force: ForceOption = False,
+    dry_run: DryRunOption = False,
+    detach: DetachOption = False,
     as_json: JsonOption = False,
     **arguments: Any,
 ) -> None:
     """Make pictures and print where they are and why on that route.
 
-    A prompt with alternatives, as {red|blue} car, makes one of each.
+    A prompt with alternatives, as {red|blue} car, makes one of each. - reads it from stdin.
     """
+    delivery = Delivery(output=output, force=force, dry_run=dry_run, detach=detach, as_json=as_json)
+    wanted = _completed("generate", arguments, delivery)
 
     async def request(service: Service) -> ImageRequest:
-        return await _with_references(service, ImageRequest(**arguments), reference)
+        return await _with_references(service, wanted, reference)
 
-    _generate(ctx, request, as_json=as_json)
+    _generate(ctx, request, delivery)
 
 
 @app.command()
@@ -104,22 +187,28 @@ def edit(
         typer.Option(metavar="LEFT TOP RIGHT BOTTOM", help="Pixels to add and paint there."),
     ] = (0, 0, 0, 0),
     reference: ReferenceOption = [],  # noqa: B006 (typer copies it)
+    output: OutputOption = None,
+    force: ForceOption = False,
+    dry_run: DryRunOption = False,
+    detach: DetachOption = False,
     as_json: JsonOption = False,
     **arguments: Any,
 ) -> None:
     """Change a picture: as a whole, under a mask, or beyond its edges."""
+    delivery = Delivery(output=output, force=force, dry_run=dry_run, detach=detach, as_json=as_json)
+    wanted = _completed("edit", arguments, delivery)
 
     async def request(service: Service) -> ImageRequest:
         """A person at the terminal may name any file."""
         from ziggie_image_mcp.assets.region import Margins
         from ziggie_image_mcp.storage.input_images import ANY_FILE
 
-        image_file, mask_file = (str(_file(name)) if name else "" for name in (image, mask))
-        base = await _with_references(service, ImageRequest(**arguments), reference)
+        image_file, mask_file = (str(files.existing(n)) if n else "" for n in (image, mask))
+        base = await _with_references(service, wanted, reference)
         margins = Margins(*expand)
         return await service.with_input_images(base, image_file, mask_file, margins, reach=ANY_FILE)
 
-    _generate(ctx, request, as_json=as_json)
+    _generate(ctx, request, delivery)
 
 
 @app.command()
@@ -127,6 +216,10 @@ def edit(
 def process(
     ctx: typer.Context,
     image: Annotated[list[str], typer.Argument(help="Files, or ids of pictures made here.")],
+    output: OutputOption = None,
+    force: ForceOption = False,
+    dry_run: DryRunOption = False,
+    detach: DetachOption = False,
     as_json: JsonOption = False,
     **arguments: Any,
 ) -> None:
@@ -134,28 +227,20 @@ def process(
 
     A flat ground is keyed on this machine; what needs a model takes the best route.
     """
+    delivery = Delivery(output=output, force=force, dry_run=dry_run, detach=detach, as_json=as_json)
+    wanted = _completed("process", arguments, delivery)
 
     async def prepare(service: Service) -> Processing:
         """A person at the terminal may name any file."""
         from ziggie_image_mcp.storage.input_images import ANY_FILE
 
-        request = ImageRequest(prompt="", **arguments)
-        return await service.prepare(request, [str(_file(name)) for name in image], reach=ANY_FILE)
+        return await service.prepare(wanted, files.names(image), reach=ANY_FILE)
 
-    _run(ctx, prepare, as_json=as_json)
-
-
-def _file(name: str) -> Path | str:
-    """The whole path of a file; what is none is an id."""
-    try:
-        path = Path(name).expanduser()
-        return path.absolute() if path.exists() else name
-    except (OSError, RuntimeError):  # no such user, or too long: said where it is read
-        return name
+    _run(ctx, prepare, delivery)
 
 
 def _generate(
-    ctx: typer.Context, request: Callable[[Service], Awaitable[ImageRequest]], *, as_json: bool
+    ctx: typer.Context, request: Callable[[Service], Awaitable[ImageRequest]], delivery: Delivery
 ) -> None:
     from ziggie_image_mcp.app.processing import Processing
     from ziggie_image_mcp.jobs import prompts
@@ -163,61 +248,116 @@ def _generate(
     async def prepare(service: Service) -> Processing:
         return Processing(requests=tuple(prompts.alternatives(await request(service))))
 
-    _run(ctx, prepare, as_json=as_json)
+    _run(ctx, prepare, delivery)
 
 
 def _run(
-    ctx: typer.Context, prepare: Callable[[Service], Awaitable[Processing]], *, as_json: bool
+    ctx: typer.Context, prepare: Callable[[Service], Awaitable[Processing]], delivery: Delivery
 ) -> None:
     """Do what was prepared, show how far it is, and print what came of it."""
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
+    if delivery.dry_run:
+        plans.show(ctx, prepare, as_json=delivery.as_json)
+        return
+    if delivery.detach:
+        _detach(ctx, prepare, as_json=delivery.as_json)
+        return
     from ziggie_image_mcp.app.answers import result_data
+    from ziggie_image_mcp.cli import following
+    from ziggie_image_mcp.cli.numbering import Numbering
     from ziggie_image_mcp.jobs import outcomes
 
-    async def work(service: Service) -> JobView:
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=err, transient=True) as bar:
-            task = bar.add_task("starting", total=1.0)
-
-            async def tell(fraction: float, message: str) -> None:
-                bar.update(task, completed=fraction, description=message)
-
-            work = await prepare(service)
-            view = await service.generate_all(work.requests, tell, processing=work)
+    async def work(service: Service) -> tuple[list[str], list[dict[str, Any]]]:
+        work = await prepare(service)
+        paths: list[Path] = []
+        numbering = Numbering(work)
+        if delivery.output is not None:
+            paths = files.targets(delivery.output, numbering.count, force=delivery.force)
+        with following.progress_bar(await following.expected_seconds(service, work)) as tell:
+            view = await following.make(service, work, tell)
         assert view.outcome is not None
         if not view.outcome.results:
             raise outcomes.revived(view.outcome.failures[0])
-        return view
+        numbered = numbering.results(view.outcome)
+        results = [result_data(result) for _, result in numbered]
+        for data, (first, _) in zip(results, numbered, strict=True):
+            _write_files(service, data, paths[first:], force=delivery.force)
+        return numbering.failures(view.outcome), results
 
-    outcome = with_service(ctx, work).outcome
-    assert outcome is not None
-    results = [result_data(result) for result in outcome.results]
-    if as_json:
+    async def until_stopped(service: Service) -> tuple[list[str], list[dict[str, Any]]]:
+        return await following.stoppable(partial(work, service))
+
+    failures, results = with_service(ctx, until_stopped)
+    if delivery.as_json:
         print_json(results[0] if len(results) == 1 else {"results": results})
     else:
         for data in results:
             _print_result(data)
-    for failure in outcome.failures:
-        err.print(f"[{failure.code}] {failure.message}", markup=False)
-    if outcome.failures:
+    for failure in failures:
+        err.print(failure, markup=False)
+    if failures:
         raise typer.Exit(1)
 
 
+def _write_files(
+    service: Service, data: dict[str, Any], paths: Sequence[Path], *, force: bool
+) -> None:
+    images = cast(list[dict[str, Any]], data["images"])
+    for image, path in zip(images, paths, strict=False):  # what is behind belongs to other results
+        files.write(path, service.artifacts.original(image["id"]), image["path"], force=force)
+        image["file"] = str(path)
+
+
 def _print_result(data: dict[str, Any]) -> None:
-    for image in cast(list[dict[str, object]], data["images"]):
-        out.print(image["path"], markup=False)
-    out.print(f"route: {data['provider']}/{data['model']}: {data['why']}", markup=False)
-    seed = cast(list[dict[str, object]], data["images"])[0]["seed"]
-    facts = f"time: {data['seconds']} s, cost: ${data['cost_usd']:g}"
-    out.print(facts + ("" if seed is None else f", seed: {seed}"), markup=False)
+    """Print the paths, and on stderr all else."""
+    images = cast(list[dict[str, Any]], data["images"])
+    for image in images:
+        print_plain(image.get("file") or image["path"])
+    err.print(f"route: {data['provider']}/{data['model']}: {data['why']}", markup=False)
+    seed = images[0]["seed"]
+    cost = usd(round(data["cost_usd"] * 1e6)) if data["cost_usd"] else "$0"
+    facts = f"time: {duration(data['seconds'])}, cost: {cost}"
+    err.print(facts + ("" if seed is None else f", seed: {seed}"), markup=False)
+    for image in images:
+        if "file" in image:
+            err.print(f"kept: {image['path']}")
     for note in cast(list[str], data.get("notes", [])):
-        out.print(f"note: {note}", markup=False)
+        err.print(f"note: {note}", markup=False)
+
+
+def _detach(
+    ctx: typer.Context, prepare: Callable[[Service], Awaitable[Processing]], *, as_json: bool
+) -> None:
+    """Leave the work to the queue, a job for each picture that is asked for, and see to it."""
+    from ziggie_image_mcp.app import leaving
+    from ziggie_image_mcp.jobs.records import BATCH
+
+    async def work(service: Service) -> tuple[list[JobView], bool]:
+        work = await prepare(service)
+        parts = [replace(work, requests=(r,), cutouts=()) for r in work.requests]
+        if work.cutouts:
+            parts.append(replace(work, requests=()))
+        views = [
+            await service.start(part.requests, processing=part, priority=BATCH) for part in parts
+        ]
+        return views, service.scheduler.leaves_work
+
+    views, left = with_service(ctx, work)
+    ids = [view.id for view in views if not view.ended]
+    results = [result for view in views if view.outcome for result in view.outcome.results]
+    ended = [image.path for result in results for image in result.images]
+    if ids and not left:
+        leaving.start_finisher(ids, config_option(ctx))
+    if as_json:
+        print_json({"job_ids": ids, "paths": ended})
+        return
+    for line in (*ids, *ended):
+        print_plain(line)
+    if ended:
+        err.print("note: what stands here with its path is there already")
+    if ids and left:
+        err.print("note: a worker makes it; `ziggie-image-mcp worker` starts one where none runs")
+    elif ids:
+        err.print("note: a process of its own makes it; `jobs show ID` tells how far it is")
 
 
 @app.command()
@@ -232,63 +372,10 @@ def plan(ctx: typer.Context, as_json: JsonOption = False, **arguments: Any) -> N
 
     Where none is open, it ends with code 1, as generate would.
     """
-    from ziggie_image_mcp.app.answers import plan_data
-    from ziggie_image_mcp.jobs import prompts
-    from ziggie_image_mcp.routing import explain
+    delivery = Delivery(output=None, force=False, dry_run=True, detach=False, as_json=as_json)
+    wanted = _completed("generate", arguments, delivery)
 
-    request = ImageRequest(**arguments)
+    async def request(_: Service) -> ImageRequest:
+        return wanted
 
-    async def work(service: Service) -> tuple[Plan, list[str], ImageError | None]:
-        requests = prompts.alternatives(request)
-        decisions = [
-            (await service.snapshot(request), await service.plan(request)) for request in requests
-        ]
-        closed = explain.nothing_open(decisions)
-        return decisions[0][1], [r.prompt for r in requests], closed
-
-    decision, alternatives, closed = with_service(ctx, work)
-    if as_json:
-        several = {"prompts": alternatives} if len(alternatives) > 1 else {}
-        print_json(plan_data(decision) | several)
-    else:
-        _print_plan(decision, alternatives)
-    if closed is not None:
-        fail(closed)
-
-
-def _print_plan(decision: Plan, alternatives: list[str]) -> None:
-    from ziggie_image_mcp.jobs import prompts
-    from ziggie_image_mcp.routing.types import delivered_size
-
-    routes = new_table(
-        "", "route", "size", "seconds", "price", "score", "why", title="Would be tried"
-    )
-    for place, c in enumerate(decision.candidates, 1):
-        routes.add_row(
-            str(place),
-            f"{c.model.provider}/{c.model.id}",
-            str(delivered_size(c)),
-            f"{c.seconds:.3g}",
-            usd(c.cost_micro_usd) if c.cost_micro_usd else "free",
-            f"{c.score:.5f}",
-            c.why,
-        )
-    if decision.candidates:
-        tables.print(routes)
-        if len(alternatives) > 1:
-            out.print(f"Each of {len(alternatives)} prompts takes such a route.")
-        if doubt := prompts.doubt(decision.candidates[0].request.prompt):
-            out.print(f"note: {doubt}", markup=False)
-        for note in decision.candidates[0].notes:
-            out.print(f"note: {note}", markup=False)
-    else:
-        out.print("No route is open.")
-        if decision.advice:
-            out.print(f"note: {decision.advice}", markup=False)
-    if decision.rejected:
-        others = new_table("what", "code", "has", "needs", "fix", title="Left out")
-        for r in decision.rejected:
-            what = r.provider + (f"/{r.model}" if r.model else "")
-            for x in r.reasons:
-                others.add_row(what, x.code, x.have, x.need, x.fix)
-        tables.print(others)
+    _generate(ctx, request, delivery)

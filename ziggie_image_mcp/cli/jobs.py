@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,12 +24,12 @@ from ziggie_image_mcp.cli.console import (
     new_table,
     out,
     print_json,
+    print_table,
     run,
-    tables,
     with_service,
 )
 from ziggie_image_mcp.errors import InvalidRequest, StorageError
-from ziggie_image_mcp.provider.files import read_bounded
+from ziggie_image_mcp.provider.files import decode_text, read_bounded
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.app.batch import Batch, Ended, Estimate
@@ -73,12 +74,23 @@ def batch_(
     begin = _moment(at) if at else None
 
     async def work(service: Service) -> int:
+        from ziggie_image_mcp.cli import following
+
         items = batch_file.read(_text(file), file.name)
         batch = Batch(service, items, None if budget is None else micro_usd(budget))
         _announce(await batch.estimate(), budget, begin)
         if dry_run:
             return 0
-        ended = await _followed(batch, await batch.submit(begin))
+        jobs = await batch.submit(begin)
+        try:
+            ended = await following.stoppable(partial(_followed, batch, jobs))
+        except typer.Exit:
+            left = await batch.left(jobs)
+            err.print(
+                f"Stopped: {len(jobs) - left} of {len(jobs)} requests are done and kept, the "
+                "others are cancelled. Run the same batch again to go on."
+            )
+            raise
         pages = [] if no_sheet else await batch.contact_sheets(ended)
         paths = _write_pages(pages, sheet or file.with_suffix(".contact.png"))
         if as_json:
@@ -146,7 +158,9 @@ def list_(
     if not report:
         out.print("There are no jobs.")
         return
-    listing = new_table("job", "status", "begun (UTC)", "prompt", "pictures", "what")
+    listing = new_table(
+        *("job", "status", "begun (UTC)", "prompt", "pictures", "what"), whole=["job"]
+    )
     for view in report:
         data = _job_data(view)
         failures = () if view.outcome is None else view.outcome.failures
@@ -159,12 +173,12 @@ def list_(
             str(sum(len(r.images) for r in view.outcome.results)) if view.outcome else "",
             what,
         )
-    tables.print(listing)
+    print_table(listing)
 
 
 @jobs_app.command("show")
-def show(ctx: typer.Context, job_id: str) -> None:
-    """Show one job whole, as JSON."""
+def show(ctx: typer.Context, job_id: str, as_json: JsonOption = True) -> None:
+    """Show one job whole, always as JSON."""
 
     async def work(service: Service) -> JobView:
         for view in await service.scheduler.select(job_id, limit=2):
@@ -178,14 +192,17 @@ def show(ctx: typer.Context, job_id: str) -> None:
 
 
 @jobs_app.command("cancel")
-def cancel(ctx: typer.Context, job_id: str) -> None:
+def cancel(ctx: typer.Context, job_id: str, as_json: JsonOption = False) -> None:
     """Stop a job, also while its picture is being made by another process."""
 
     async def work(service: Service) -> JobView:
         return await service.cancel(job_id)
 
     view = with_service(ctx, work)
-    out.print(view.status)
+    if as_json:
+        print_json(_job_data(view))
+    else:
+        out.print(view.status)
     if not view.ended:
         err.print("It has not stopped yet; `jobs show` tells when it has.")
         raise typer.Exit(1)
@@ -198,6 +215,7 @@ def clean(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Delete the pictures of those days too.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Forget jobs that have ended. Their pictures stay, unless you say so."""
     age = _AGE.fullmatch(older_than.strip())
@@ -213,6 +231,10 @@ def clean(
         return forgotten, await anyio.to_thread.run_sync(delete)
 
     count, cleaned = with_service(ctx, work)
+    if as_json:
+        deleted = {} if cleaned is None else asdict(cleaned)
+        print_json({"jobs": count} | deleted)
+        return
     out.print(f"{count} jobs forgotten." if count != 1 else "1 job forgotten.")
     if cleaned is not None:
         out.print(f"{cleaned.pictures} pictures deleted, {cleaned.bytes / 1e6:.1f} MB.")
@@ -237,11 +259,11 @@ def _moment(text: str) -> datetime:
 def _text(file: Path) -> str:
     try:
         with file.open("rb") as opened:  # a pipe will do: `batch <(make-requests)`
-            return read_bounded(opened, MAX_BATCH_BYTES).decode("utf-8-sig")
+            return decode_text(read_bounded(opened, MAX_BATCH_BYTES))
     except OSError as e:
         raise StorageError(f"{file} cannot be read: {e.strerror or e}.") from e
-    except UnicodeDecodeError as e:
-        raise StorageError(f"{file} cannot be read: {e}.") from e
+    except ValueError as e:
+        raise StorageError(f"{file} {e}.") from e
 
 
 def _announce(estimate: Estimate, budget: float | None, begin: datetime | None) -> None:
@@ -270,7 +292,7 @@ def _summary(ended: Sequence[Ended]) -> None:
         for failure in one.job.outcome.failures if one.job.outcome else ():
             failures.add_row(one.item.name, failure.code, failure.message)
     if failures.row_count:
-        tables.print(failures)
+        print_table(failures)
 
 
 def _write_pages(pages: Sequence[bytes], file: Path) -> list[Path]:

@@ -22,10 +22,11 @@ from ziggie_image_mcp.cli.console import (
     new_table,
     out,
     print_json,
+    print_table,
     run,
-    tables,
 )
 from ziggie_image_mcp.config import config, loader, secrets
+from ziggie_image_mcp.config.environment import setting
 from ziggie_image_mcp.errors import ConfigError
 
 app = typer.Typer()
@@ -43,6 +44,7 @@ NO_VALUE = {"allow_extra_args": True, "ignore_unknown_options": True}
 def keys_set(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="A provider, or its variable as OPENAI_API_KEY.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Keep a provider's key. Asks for it, or reads one line from standard input."""
     variable = _variable(name, ctx.args)
@@ -56,9 +58,12 @@ def keys_set(
 
     saved = run(work)
     where = "in the keyring" if "keyring" in saved.places else f"in {secrets.default_file()}"
-    out.print(f"{saved.name} is kept {where}.", markup=False)
+    if as_json:
+        print_json({"variable": saved.name, "kept_in": list(saved.places)})
+    else:
+        out.print(f"{saved.name} is kept {where}.", markup=False)
     _tell(saved.notes)
-    if os.environ.get(saved.name, "").strip():
+    if setting(os.environ, saved.name):
         _tell([f"the environment has its own {saved.name}, and that one is used"])
     if saved.name not in _key_names().values():
         _tell([f"no provider asks for {saved.name} unless its keyName in config.json says so"])
@@ -77,10 +82,10 @@ def keys_list(as_json: JsonOption = False) -> None:
         notes = dict.fromkeys(note for source in listing.values() for note in source.notes)
         print_json({"keys": rows, "notes": list(notes)})
         return
-    table = new_table("provider", "variable", "key found in")
+    table = new_table("provider", "variable", "key found in", whole=["variable"])
     for provider, name in names.items():
         table.add_row(provider, name, ", then ".join(listing[name].places) or "nowhere")
-    tables.print(table)
+    print_table(table)
     _tell(note for source in listing.values() for note in source.notes)
 
 
@@ -88,15 +93,18 @@ def keys_list(as_json: JsonOption = False) -> None:
 def keys_delete(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="A provider, or its variable as OPENAI_API_KEY.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Forget a provider's key, in the keyring and in the key file."""
     removed = run(partial(secrets.delete, _variable(name, ctx.args)))
-    if removed.places:
+    if as_json:
+        print_json({"variable": removed.name, "deleted_from": list(removed.places)})
+    elif removed.places:
         out.print(
             f"{removed.name} is deleted from the {' and the '.join(removed.places)}.", markup=False
         )
     _tell(removed.notes)
-    if os.environ.get(removed.name, "").strip():
+    if setting(os.environ, removed.name):
         _tell([f"{removed.name} is still in the environment, which is not ours to change"])
     if not removed.places:
         err.print(f"No {removed.name} was kept here.", markup=False)

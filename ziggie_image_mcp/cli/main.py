@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ import anyio
 import typer
 
 from ziggie_image_mcp import __version__
-from ziggie_image_mcp.cli import client_config, generate, jobs, keys, money
+from ziggie_image_mcp.cli import clients, generate, jobs, keys, money, pictures, setup
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     config_option,
@@ -20,13 +19,13 @@ from ziggie_image_mcp.cli.console import (
     new_table,
     out,
     print_json,
+    print_table,
     run,
-    tables,
     with_service,
 )
+from ziggie_image_mcp.cli.options import OptionsAnywhere
 from ziggie_image_mcp.cli.settings import config_app
-from ziggie_image_mcp.config import config
-from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.errors import ConfigError, duration
 from ziggie_image_mcp.provider.redaction import hidden
 
 if TYPE_CHECKING:
@@ -35,19 +34,25 @@ if TYPE_CHECKING:
     from ziggie_image_mcp.cli import doctor
 
 app = typer.Typer(
+    cls=OptionsAnywhere,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Make pictures on the best route this machine has. Alone: the MCP server on stdio.",
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 app.add_typer(generate.app)
+app.add_typer(pictures.app)
+app.add_typer(setup.app)
 app.add_typer(config_app, name="config")
 app.add_typer(money.app)
 app.add_typer(keys.app)
 app.add_typer(jobs.app)
+app.add_typer(clients.app)
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="Settings file instead of the default one.")
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings file instead of the default one."),
 ]
 
 
@@ -73,25 +78,49 @@ def serve(
     http: Annotated[bool, typer.Option("--http", help="Streamable HTTP instead of stdio.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8765,
+    path: Annotated[str, typer.Option(help="Where MCP is spoken.")] = "/mcp",
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(help="A name that clients use for this server; needed off loopback."),
     ] = None,
+    allowed_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="A page that may call, as https://inspector.example:6274."),
+    ] = None,
     stateless: Annotated[
         bool, typer.Option("--stateless", help="Keep no sessions: several behind one address.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Tell of each request on stderr, in one line.")
     ] = False,
 ) -> None:
     """Run the MCP server: stdio, or HTTP at http://HOST:PORT/mcp."""
     from ziggie_image_mcp.server.transport import serve_http, serve_stdio
 
     if not http:
-        run(partial(serve_stdio, config_option(ctx)))
+        _only_with_http(ctx)
+        run(partial(serve_stdio, config_option(ctx), verbose=verbose))
         return
-    err.print(f"Serving MCP at http://{host}:{port}/mcp", markup=False)
-    allowed = tuple(allowed_host or ())
-    file = config_option(ctx)
-    listen = partial(serve_http, file, host=host, port=port, allowed_hosts=allowed)
-    run(partial(listen, stateless=stateless))
+    from ziggie_image_mcp.server.web_app import Place
+
+    def listening(url: str) -> None:
+        err.print(f"Serving MCP at {url}", markup=False)
+
+    place = Place(path=path, allowed_hosts=allowed_host or (), allowed_origins=allowed_origin or ())
+    listen = partial(serve_http, config_option(ctx), host=host, port=port, place=place)
+    run(partial(listen, stateless=stateless, verbose=verbose, listening=listening))
+
+
+def _only_with_http(ctx: typer.Context) -> None:
+    names = ("host", "port", "path", "allowed_host", "allowed_origin", "stateless")
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in names
+        if (source := ctx.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    ]
+    if given:
+        word = "concerns" if len(given) == 1 else "concern"
+        fail(ConfigError(f"{', '.join(given)} {word} HTTP only: add --http, or leave it out."))
 
 
 @app.command("models")
@@ -112,18 +141,20 @@ def models_(
     if as_json:
         print_json(report.model_dump())
         return
-    table = new_table("provider", "model", "usable", "seconds", "quality", "licence", "why not")
+    table = new_table(
+        *("provider", "model", "usable", "time", "quality", "licence", "why not"), whole=["model"]
+    )
     for row in report.models:
         table.add_row(
             row.provider,
             row.id,
             "yes" if row.usable else "no",
-            "" if row.expected_seconds is None else f"{row.expected_seconds:g}",
+            "" if row.expected_seconds is None else duration(row.expected_seconds),
             "" if row.quality is None else f"{row.quality:g}",
             row.license,
             "\n".join([*row.why_not, row.how_to_install] if row.why_not else []),
         )
-    tables.print(table)
+    print_table(table)
     for silent in report.unavailable:
         out.print(f"{silent.provider}: {' '.join(silent.why_not)}", markup=False)
     if report.real_model:
@@ -175,6 +206,7 @@ def doctor_(
     skip_picture: Annotated[
         bool, typer.Option("--skip-picture", help="Do not run the tiny model as a self-test.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what works, what does not, and the exact fix. Runs the tiny model as a self-test."""
     from ziggie_image_mcp.app.application import Application
@@ -189,26 +221,12 @@ def doctor_(
             )
 
     findings = run(work)
-    for finding in findings:
+    if as_json:
+        rows = [{"state": f.state, "what": hidden(f.what), "fix": hidden(f.fix)} for f in findings]
+        print_json({"findings": rows})
+    for finding in () if as_json else findings:
         out.print(f"{finding.state.upper():5} {hidden(finding.what)}", markup=False)
         if finding.fix:
             out.print(f"      fix: {hidden(finding.fix)}", markup=False)
     if any(f.state == "fail" for f in findings):
         raise typer.Exit(1)
-
-
-@app.command("client-config")
-def client_config_(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help=", ".join(client_config.CLIENTS))],
-) -> None:
-    """Print what connects an MCP client to this server, and where it goes."""
-    command = [str(Path(sys.executable)), "-m", "ziggie_image_mcp"]
-    file = config_option(ctx)
-    env = {config.ENV_FILE: str(file.absolute())} if file else {}
-    try:
-        snippet = client_config.client_config(name, command, env)
-    except ImageError as e:
-        fail(e)
-    err.print(f"{snippet.title}: {snippet.where}", markup=False)
-    out.print(snippet.text, markup=False)

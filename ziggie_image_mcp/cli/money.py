@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -27,12 +28,12 @@ from ziggie_image_mcp.cli.console import (
     new_table,
     out,
     print_json,
+    print_table,
     run,
-    tables,
     with_service,
 )
 from ziggie_image_mcp.config import config, loader
-from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.errors import InvalidRequest, duration
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.app.service import Service
@@ -42,6 +43,8 @@ spend_app = typer.Typer(help="Show what was spent, and settle by hand what is op
 app.add_typer(spend_app, name="spend")
 
 MAX_DOLLARS = 1_000_000
+_FIGURES = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
+"""What Python reads as a number besides, as 1_0 or 1e1, may be a slip of the hand."""
 
 SvgOption = Annotated[Path | None, typer.Option("--svg", help="Draw the plot into this file.")]
 PngOption = Annotated[Path | None, typer.Option("--png", help="Draw the plot into this file.")]
@@ -94,9 +97,9 @@ def spend_(
     elif not report.rows:
         out.print(f"Nothing spent from {report.first} to {report.last} (UTC).")
     else:
-        tables.print(_spend_table(report))
+        print_table(_spend_table(report))
         draw_here(chart)
-    tables.print(_caps_table(allowances))
+    print_table(_caps_table(allowances))
     if spending.unknown:
         out.print(
             f"{spending.unknown} attempts ended without anybody knowing whether they were charged;"
@@ -109,6 +112,7 @@ def settle(
     ctx: typer.Context,
     hold_id: Annotated[str, typer.Argument(metavar="ID", help="As `spend --open` lists it.")],
     amount: Annotated[str, typer.Argument(help="US dollars that it cost, or none.")],
+    as_json: JsonOption = False,
 ) -> None:
     """End an open, unknown or disputed charge by hand, as the vendor's bill tells."""
     micro = _amount(amount)
@@ -122,16 +126,17 @@ def settle(
         return await ledger.settle_by_hand(hold_id, micro, datetime.now(UTC))
 
     hold = with_service(ctx, work)
+    if as_json:
+        print_json({"id": hold.id, "state": hold.state, "usd": (hold.actual or 0) / 1e6})
+        return
     out.print(f"{hold.id}: {hold.state}, {usd(hold.actual or 0)}", markup=False)
 
 
 def _amount(text: str) -> int | None:
     if text.strip().lower() == "none":
         return None
-    try:
-        dollars = float(text.strip().removeprefix("$"))
-    except ValueError:
-        dollars = math.nan
+    figures = text.strip().removeprefix("$")
+    dollars = float(figures) if _FIGURES.fullmatch(figures) else math.nan
     if not 0 <= dollars <= MAX_DOLLARS:
         fix = f"say the US dollars, from 0 to {MAX_DOLLARS:,}, or none"
         fail(InvalidRequest("AMOUNT", text, fix))
@@ -152,12 +157,14 @@ def _show_open(ctx: typer.Context, as_json: bool) -> None:
     if not rows:
         out.print("Nothing is open.")
         return
-    listing = new_table("id", "made (UTC)", "model", "state", "counts as", "what is known")
+    listing = new_table(
+        *("id", "made (UTC)", "model", "state", "counts as", "what is known"), whole=["id"]
+    )
     for row in rows:
         counts = usd(row["micro_usd"])
         made = row["created"][:16].replace("T", " ")
         listing.add_row(row["id"], made, row["model"], row["state"], counts, row["known"])
-    tables.print(listing)
+    print_table(listing)
     out.print("End one as the vendor's bill tells: ziggie-image-mcp spend settle ID AMOUNT|none")
 
 
@@ -231,11 +238,11 @@ def advise_(
         print_json(asdict(report))
         return
     out.print(report.text, markup=False)
-    tables.print(_payback_table(report))
+    print_table(_payback_table(report))
     for setup in report.setups:
         out.print(
             f"{setup.name}: {setup.gpu}; price: {setup.source} {setup.date}".rstrip()
-            + f"; {setup.watts:g} W, {setup.seconds:g} s a picture: {setup.power_source}",
+            + f"; {setup.watts:g} W, {duration(setup.seconds)} a picture: {setup.power_source}",
             markup=False,
         )
     low, high = report.standing_usd

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
+from ziggie_image_mcp.errors import ConfigError, plain_key
 from ziggie_image_mcp.provider.capabilities import OutputFormat
+from ziggie_image_mcp.provider.files import whole_path, with_variables
+from ziggie_image_mcp.provider.written import as_written
 
 APP = "ziggie-image-mcp"
 ENV_PREFIX = "ZIGGIE_IMAGE_"
@@ -18,7 +32,11 @@ ENV_FILE = "ZIGGIE_IMAGE_CONFIG"
 ENV_TOKEN = "ZIGGIE_IMAGE_TOKEN"  # noqa: S105 - the name of a variable
 """The bearer token of the HTTP server: a secret, so never in config.json."""
 ENV_TOKENS = "ZIGGIE_IMAGE_TOKENS"
-"""More tokens, each of another caller who sees his own jobs only: alice:SECRET,bob:OTHER."""
+"""More tokens, each of another caller who sees his own jobs only: alice:SECRET,bob:OTHER.
+
+Blanks alone are an error here and in ENV_TOKEN, not unset as in other variables: whoever wrote
+them meant to shut the server, and without a token it is open to all who reach it.
+"""
 
 Preference = Literal["cost", "speed", "quality", "balanced"]
 Privacy = Literal["any", "no_training", "zero_retention", "local_only"]
@@ -41,16 +59,29 @@ class Section(BaseModel):
         allow_inf_nan=False,
     )
 
-
-def _is_folder(value: str) -> str:
-    try:
-        Path(value).expanduser()
-    except RuntimeError as e:
-        raise ValueError(f"{value} names the folder of a user that is not there") from e
-    return value
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: object, info: ValidationInfo) -> object:
+        return as_written(value, cls.model_fields[info.field_name or ""].annotation)
 
 
-Folder = Annotated[str, AfterValidator(_is_folder)]
+def _folder(value: str, info: ValidationInfo) -> str:
+    if not value.strip() or "://" in value:
+        return value.strip()
+    context = cast(dict[str, Path], info.context or {})
+    return whole_path(value, context.get(BESIDE))
+
+
+def _database(value: str) -> str:
+    scheme, slashes, path = value.strip().partition(":///")
+    if not slashes or not scheme.startswith("sqlite"):
+        return value.strip()  # a password may well have a $ in it
+    return f"{scheme}:///{with_variables(path)}"
+
+
+BESIDE = "beside"
+"""In the context of a validation: the folder of config.json."""
+Folder = Annotated[str, AfterValidator(_folder)]
 
 
 class Api(Section):
@@ -64,12 +95,16 @@ class Api(Section):
         default=None,
         ge=1000,
         le=86_400_000,
-        description="Milliseconds that one generation may take.",
+        description="Milliseconds that the engine may work on one call. Neither waiting in its "
+        "queue nor loading the model counts.",
     )
 
 
 class DefaultSettings(Section):
-    """Sampling settings for requests that name none. Distilled models keep their own."""
+    """Sampling settings of SD 1.5, SD 2 and SDXL models for requests that name none.
+
+    Models of other families mean something else by them, and keep their own; `models` sets those.
+    """
 
     steps: int | None = Field(default=None, ge=1, le=500)
     cfg: float | None = Field(default=None, ge=0, le=50, description="Guidance scale.")
@@ -106,6 +141,10 @@ class Output(Section):
     )
     format: OutputFormat = "png"
     metadata: bool = Field(default=True, description="Write prompt and settings into the file.")
+    previews: bool = Field(
+        default=True,
+        description="Show the model a small preview; false for models that cannot see.",
+    )
 
 
 class ModelSettings(Section):
@@ -115,12 +154,27 @@ class ModelSettings(Section):
     aliases: tuple[str, ...] = ()
     steps: int | None = Field(default=None, ge=1, le=500)
     guidance_scale: float | None = Field(default=None, ge=0, le=50)
+    sampler: str | None = None
+    scheduler: str | None = None
     quality: float | None = Field(default=None, ge=0, le=10)
     commercial_use: bool | None = None
 
 
 class Config(Section):
-    """Everything that a user can set. All of it has a default: no config is a config."""
+    """Everything that a user can set. All of it has a default: no config is a config.
+
+    `provider: "local"` means local: beside it a paid way out must be asked for by its key.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _local_is_local(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            known = cast(dict[str, Any], values)
+            keys = {"allowPaidFallback", "allow_paid_fallback"}
+            if known.get("provider") == "local" and not keys & known.keys():
+                return known | {"allowPaidFallback": "never"}
+        return cast(object, values)
 
     schema_url: str | None = Field(default=None, alias="$schema")
     enabled: bool = True
@@ -169,7 +223,11 @@ class Config(Section):
         description="Folders from which edit_image may read files; by default Pictures, Downloads "
         "and Desktop. The picture folder always is one.",
     )
-    database: str | None = Field(
+    input_urls: bool = Field(
+        default=False,
+        description="Fetch pictures to work from at https addresses of the open internet.",
+    )
+    database: Annotated[str, AfterValidator(_database)] | None = Field(
         default=None, description="SQLAlchemy URL; by default an SQLite file."
     )
     providers: dict[str, dict[str, Any]] = Field(
@@ -180,13 +238,54 @@ class Config(Section):
     )
     models: dict[str, ModelSettings] = Field(
         default_factory=dict[str, ModelSettings],
-        description="Settings by model id; * and ? match.",
+        description="Settings by model id, in which * and ? match, or by family, as flux1.",
     )
+    _variables: dict[tuple[str, ...], str] = PrivateAttr(default_factory=dict[tuple[str, ...], str])
+
+    def remember(self, variables: Mapping[tuple[str, ...], str]) -> None:
+        """Keep which environment variable set what, by the keys that lead to it."""
+        self._variables.update(variables)
+
+    @property
+    def variables(self) -> Mapping[tuple[str, ...], str]:
+        """The environment variables that set something, by the keys that lead to it."""
+        return self._variables
+
+    def variable(self, *keys: str) -> str:
+        """The environment variable that has the say in a setting; empty where the file has it."""
+        plain = [plain_key(key) for key in keys]
+        setting = (
+            (len(at), name)
+            for at, name in self._variables.items()
+            if [plain_key(key) for key in at] == plain[: len(at)]
+        )
+        return max(setting, default=(0, ""))[1]
+
+    def how_to_enable(self, *keys: str) -> str:
+        """How what `enabled: false` switches off is switched on where that is said."""
+        name = self.variable(*keys, "enabled")
+        if name:
+            return f"change or unset the environment variable {name}, which wins over config.json"
+        return "change it in config.json"
+
+
+def user_folder(where: Callable[[], str]) -> Path:
+    """A folder of the user who runs this.
+
+    Raises:
+        ConfigError: Nobody knows where the user's home is.
+    """
+    try:
+        return Path(where())
+    except RuntimeError as e:
+        raise ConfigError(
+            "This user has no home folder that the system knows of: set HOME to a folder of yours."
+        ) from e
 
 
 def data_dir() -> Path:
     """The server's own folder for state."""
-    return Path(platformdirs.user_data_dir(APP, appauthor=False))
+    return user_folder(partial(platformdirs.user_data_dir, APP, appauthor=False))
 
 
 def output_dir(config: Config) -> Path | str:
@@ -194,8 +293,8 @@ def output_dir(config: Config) -> Path | str:
     if config.output.directory and "://" in config.output.directory:
         return config.output.directory
     if config.output.directory:
-        return Path(config.output.directory).expanduser().absolute()
-    return Path(platformdirs.user_pictures_dir()) / APP
+        return Path(config.output.directory)
+    return user_folder(platformdirs.user_pictures_dir) / APP
 
 
 def input_roots(config: Config) -> list[Path]:
@@ -203,10 +302,10 @@ def input_roots(config: Config) -> list[Path]:
     named = config.input_directories
     if named is None:
         users = (
-            platformdirs.user_pictures_dir(),
-            platformdirs.user_downloads_dir(),
-            platformdirs.user_desktop_dir(),
+            platformdirs.user_pictures_dir,
+            platformdirs.user_downloads_dir,
+            platformdirs.user_desktop_dir,
         )
-        named = tuple(users)
+        named = tuple(str(user_folder(where)) for where in users)
     own = output_dir(config)
     return [*(Path(folder) for folder in named), *([own] if isinstance(own, Path) else [])]

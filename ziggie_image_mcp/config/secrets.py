@@ -22,9 +22,11 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 import anyio
 
 from ziggie_image_mcp.config.config import APP, data_dir
-from ziggie_image_mcp.errors import ConfigError, nearest
+from ziggie_image_mcp.config.environment import setting
+from ziggie_image_mcp.errors import ConfigError, duration, nearest
 from ziggie_image_mcp.provider.contract import ProviderType
 from ziggie_image_mcp.provider.files import open_regular, read_bounded
+from ziggie_image_mcp.provider.systems import replace
 
 SERVICE = APP
 """The name that our keys carry in the keyring."""
@@ -212,7 +214,7 @@ class Keyring:
                     value = await asyncio.wrap_future(answer)
             except TimeoutError:
                 raise NoKeyring(
-                    f"the keyring did not answer within {self._seconds:g} s; is it locked?"
+                    f"the keyring did not answer within {duration(self._seconds)}; is it locked?"
                 ) from None
             except NoKeyring:
                 self._asked = None
@@ -248,7 +250,7 @@ async def find(
     Raises:
         ConfigError: The key file is open to others, or broken.
     """
-    if value := env.get(name, "").strip():
+    if value := setting(env, name):
         return value
     try:
         value = (await ring.read(name) or "").strip()
@@ -274,7 +276,7 @@ async def sources(
     kept = await anyio.to_thread.run_sync(_read, file or default_file())
     told: list[Source] = []
     for name in names:
-        places: list[Place] = ["environment"] if env.get(name, "").strip() else []
+        places: list[Place] = ["environment"] if setting(env, name) else []
         notes: list[str] = []
         try:
             if await ring.read(name):
@@ -369,7 +371,7 @@ def _change(file: Path, name: str, value: str | None) -> bool:
                 json.dump(values, opened, indent=1)
                 opened.flush()
                 os.fsync(opened.fileno())
-            beside.replace(file)
+            replace(beside, file)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import anyio
 
-from ziggie_image_mcp.errors import ProviderError
+from ziggie_image_mcp.errors import ProviderError, duration
 from ziggie_image_mcp.provider import bulkhead
 from ziggie_image_mcp.provider.contract import PROBE_SECONDS, Provider
 from ziggie_image_mcp.provider.nouns import Balance, Probe
@@ -49,7 +49,7 @@ async def look_at(provider: Provider) -> Probe:
         with anyio.fail_after(PROBE_SECONDS):
             return await bulkhead.call(provider.name, provider.probe, bulkhead.PROBE)
     except TimeoutError:
-        message = f"no answer within {PROBE_SECONDS:g} s"
+        message = f"no answer within {duration(PROBE_SECONDS)}"
         return Probe(state="unreachable", message=message)
     except ProviderError as e:
         return Probe(state="unreachable", message=str(e))

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import anyio
 
+from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory.hardware_sources import (
     GIB,
     Finding,
@@ -66,7 +67,7 @@ async def probe(
         findings = [
             answer.result()
             if answer.done()
-            else Finding(notes=(f"{name} did not answer within {deadline:g} s.",))
+            else Finding(notes=(f"{name} did not answer within {duration(deadline)}.",))
             for name, answer in answers.items()
         ]
     finally:

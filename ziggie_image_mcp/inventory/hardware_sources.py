@@ -222,7 +222,7 @@ def machine_type() -> str:
     # Not platform.machine(): on Windows it may ask WMI, which can hang.
     if sys.platform == "win32":
         return os.environ.get("PROCESSOR_ARCHITECTURE", "unknown")
-    return os.uname().machine
+    return os.uname().machine if hasattr(os, "uname") else "unknown"
 
 
 def _line(path: Path) -> str | None:

@@ -43,6 +43,21 @@ def family(name: str) -> str:
     return _families().get(plain(name), "")
 
 
+def title_of(name: str) -> str:
+    """What a name that people use stands for: a model, or the first of a family; else empty."""
+    entry = recognise(name)
+    if entry is None:
+        spelling = plain(name).replace("-", "")
+        named = (e for e in entries() for a in (e.id, e.title, *e.aliases) if _bare(a) == spelling)
+        kin = (e for e in entries() if e.family == family(name))
+        entry = next(named, None) or next(kin, None)
+    return "" if entry is None else entry.title
+
+
+def _bare(name: str) -> str:
+    return plain(name).replace("-", "")
+
+
 @functools.cache
 def _families() -> dict[str, str]:
     return {plain(n): parsed for parsed, names in _file()["families"].items() for n in names}

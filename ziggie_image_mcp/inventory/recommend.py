@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory.hardware_probe import UNIFIED_SHARE
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
 
@@ -182,8 +183,8 @@ def _pace(model: dict[str, Any], gpu: Gpu | None, *, on_gpu: bool) -> str:
     key = "gpu_seconds" if on_gpu else "cpu_seconds"
     low, high = model[key]
     source = _file()["sources"][model["from"][key]]
-    span = f"{low:g} to {high:g} s a picture" if high is not None else f"from {low:g} s a picture"
-    return f"{span} by {source['what']}, {source['date']}, unverified"
+    span = f"from {duration(low)}" + (f" to {duration(high)}" if high is not None else "")
+    return f"{span} a picture by {source['what']}, {source['date']}, unverified"
 
 
 def _install(machine: Hardware, gpu: Gpu | None, setup: Setup) -> list[str]:

@@ -22,10 +22,11 @@ from ziggie_image_mcp.errors import (
     ModelMissing,
     ProviderBroken,
     ProviderError,
+    plain_key,
     suggestion,
 )
-from ziggie_image_mcp.inventory.types import Reason, Rejection
-from ziggie_image_mcp.provider import bulkhead, pricing
+from ziggie_image_mcp.inventory.types import NO_KEY, Reason, Rejection
+from ziggie_image_mcp.provider import bulkhead, pricing, written
 from ziggie_image_mcp.provider.addresses import where_is
 from ziggie_image_mcp.provider.contract import (
     CONTRACT,
@@ -55,6 +56,8 @@ class _Section:
     enabled: bool
     named: bool
     settings: Mapping[str, Any]
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The environment variables that set some of them, by their keys."""
 
 
 def discover() -> dict[str, list[EntryPoint]]:
@@ -264,9 +267,11 @@ class Registry:
         self._off += [*types.broken.values(), *types.clashing]
         before, self._providers = self._providers, {}
         if self._config.provider not in names:
+            known = dict.fromkeys((*names, *types.usable))
             raise ConfigError(
-                f"`provider`: {self._config.provider!r} is no provider."
-                f"{suggestion(self._config.provider, names)} Known: {', '.join(names)}."
+                f"`provider`{_by(self._config.variable('provider'))}: "
+                f"{self._config.provider!r} is no provider."
+                f"{suggestion(self._config.provider, known)} Known: {', '.join(known)}."
             )
         for one in plans:
             if not one.enabled:
@@ -274,7 +279,7 @@ class Registry:
                     code="DISABLED",
                     have=f"providers.{one.name}.enabled: false",
                     need="an enabled provider",
-                    fix="change it in config.json",
+                    fix=self._config.how_to_enable("providers", one.name),
                 )
                 self._off.append(Rejection(provider=one.name, model=None, reasons=(reason,)))
                 continue
@@ -283,6 +288,11 @@ class Registry:
                     self._off.append(replace(types.broken[one.kind], provider=one.name))
                 continue
             self._make(one, types.usable[one.kind], before.get(one.name))
+        self._off += [
+            _without_key(name, kind.info.key_names[0])
+            for name, kind in types.usable.items()
+            if kind.info.key_names and name not in names
+        ]
         self._named = frozenset(p.name for p in plans if p.named and p.enabled)
 
     def _make(self, one: _Section, kind: ProviderType, before: Provider | None) -> None:
@@ -325,6 +335,12 @@ class Registry:
         return made
 
 
+def _without_key(name: str, variable: str) -> Rejection:
+    fix = f"`ziggie-image-mcp keys set {name}`, or set {variable} in the MCP client's own settings"
+    reason = Reason(code=NO_KEY, have="none", need=f"a key in {variable}", fix=fix)
+    return Rejection(provider=name, model=None, reasons=(reason,))
+
+
 def _settings(one: _Section, kind: ProviderType) -> BaseModel:
     try:
         return kind.Settings.model_validate(one.settings)
@@ -333,10 +349,11 @@ def _settings(one: _Section, kind: ProviderType) -> BaseModel:
         lines: list[str] = []
         for problem in e.errors(include_url=False):
             key = ".".join(str(part) for part in problem["loc"])
+            by = _by(one.variables.get(str(problem["loc"][0]), "") if problem["loc"] else "")
             if problem["type"] == "extra_forbidden":
-                lines.append(f"unknown key `{key}`.{suggestion(key, valid)}")
+                lines.append(f"unknown key `{key}`{by}.{suggestion(key, valid)}")
             else:
-                lines.append(f"`{key}`: {problem['msg']}")
+                lines.append(f"`{key}`{by}: {written.described(problem)}")
         raise ConfigError(f"providers.{one.name}: {'; '.join(lines)}") from e
 
 
@@ -389,12 +406,13 @@ def _sections(
     if config.api is not None:
         if config.api.type not in known:
             raise ConfigError(
-                f"`api.type`: {config.api.type!r} is no kind of provider."
+                f"`api.type`{_by(config.variable('api', 'type'))}: "
+                f"{config.api.type!r} is no kind of provider."
                 f"{suggestion(config.api.type, known)} Installed: {', '.join(known)}."
             )
         named.add(config.api.type)
         section = sections.setdefault(config.api.type, {})
-        if config.api.url and "baseUrl" not in section and "base_url" not in section:
+        if config.api.url and "baseurl" not in map(plain_key, section):
             section["baseUrl"] = config.api.url
     if config.provider not in _WORDS:
         named.add(config.provider)
@@ -406,27 +424,70 @@ def _sections(
                 f"providers.{name}: {kind!r} is no kind of provider.{suggestion(kind, known)} "
                 f'Installed: {", ".join(known)}. Say which with "type".'
             )
+        variables: dict[str, str] = {}
+        if kind in types.usable:
+            fields = types.usable[kind].Settings.model_fields.items()
+            section, variables = _overlaid(config, name, section, {f.alias or n for n, f in fields})
         automatic = kind in types.usable and types.usable[kind].info.automatic
         if name not in named and not automatic and name not in with_key:
             continue
         yield _Section(
             name=name,
             kind=kind,
-            enabled=_switch(name, section.get("enabled", True)),
+            enabled=_switch(
+                name,
+                section.get("enabled", True),
+                _by(config.variable("providers", name, "enabled")),
+            ),
             named=name in named,
             settings={k: v for k, v in section.items() if k not in _OWN_KEYS},
+            variables=variables,
         )
 
 
-def _switch(name: str, value: object) -> bool:
+def _overlaid(
+    config: Config, provider: str, section: Mapping[str, Any], names: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A section whose settings of the environment stand under their declared names.
+
+    Variables have no capitals to tell by, so BASE_URL and BASEURL are both `baseUrl`; they win over
+    the file. Beside it: which variable set which key.
+    """
+    declared = {plain_key(name): name for name in names}
+    settings, variables = dict(section), dict[str, str]()
+    for key in section:
+        variable = config.variable("providers", provider, key)
+        if not variable:
+            continue
+        own = key
+        if ("providers", provider, key) in config.variables:
+            own = declared.get(plain_key(key), key)
+            value = settings[key]
+            settings = {k: v for k, v in settings.items() if plain_key(k) != plain_key(own)}
+            settings[own] = value
+        variables[own] = variable
+    return settings, variables
+
+
+def _by(variable: str) -> str:
+    return f" (environment variable {variable})" if variable else ""
+
+
+def _switch(name: str, value: object, by: str) -> bool:
     try:
         return TypeAdapter(bool).validate_python(value)
     except ValidationError as e:
-        raise ConfigError(f"providers.{name}.enabled: {value!r} is neither true nor false.") from e
+        raise ConfigError(
+            f"providers.{name}.enabled{by}: {value!r} is neither true nor false."
+        ) from e
 
 
 def silent_provider(provider: str, code: str, message: str) -> Rejection:
     """The rejection of a whole provider that did not answer, or has nothing to offer."""
-    needs = {ModelMissing.code: "a model", DependencyMissing.code: "its packages"}
+    needs = {
+        ModelMissing.code: "a model",
+        DependencyMissing.code: "its packages",
+        AuthenticationFailed.code: "a key that it takes",
+    }
     reason = Reason(code=code, have=message, need=needs.get(code, "an answer"), fix="")
     return Rejection(provider=provider, model=None, reasons=(reason,))

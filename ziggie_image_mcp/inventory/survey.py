@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import anyio
 
-from ziggie_image_mcp.errors import ProviderBroken, ProviderError
+from ziggie_image_mcp.errors import ModelMissing, ProviderBroken, ProviderError, duration
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.registry import Registry, silent_provider
 from ziggie_image_mcp.inventory.types import Reason, Rejection, Survey
@@ -60,6 +60,21 @@ class SurveyCache:
                 self._latest = (self._clock(), survey)
             return self._latest[1]
 
+    async def take_since(self, moment: float) -> Survey:
+        """What the providers have, as of this moment or later, by the `clock`.
+
+        Raises:
+            ConfigError: A provider's section of the config is wrong.
+        """
+        if self._latest is not None and self._latest[0] < moment:
+            self.expire()
+        return await self.take()
+
+    @property
+    def now(self) -> float:
+        """By the clock."""
+        return self._clock()
+
     def expire(self) -> None:
         """What a provider has may have changed: the next asker takes a new survey."""
         self._latest, self._expired = None, True
@@ -83,10 +98,12 @@ async def take_survey(registry: Registry) -> Survey:
             with anyio.fail_after(ANSWER_SECONDS):
                 listed = await bulkhead.call(name, provider.list_models, bulkhead.LISTING)
             models[name] = _checked(name, listed, refused, is_here=registry.is_here(name))
+            if not listed:
+                silent[name] = silent_provider(name, ModelMissing.code, "it lists no model")
         except ProviderError as e:
             silent[name] = silent_provider(name, e.code, str(e))
         except TimeoutError:
-            message = f"no answer within {ANSWER_SECONDS:g} s"
+            message = f"no answer within {duration(ANSWER_SECONDS)}"
             silent[name] = silent_provider(name, "PROVIDER_TIMEOUT", message)
 
     async with anyio.create_task_group() as group:

@@ -21,6 +21,9 @@ class Gpu:
     unified_memory: bool = False
 
 
+NO_KEY = "NO_KEY"
+"""Code of the reason against a paid provider that this user has not set up."""
+
 Tier = Literal["cpu", "below_minimum", "budget", "recommended", "professional"]
 
 

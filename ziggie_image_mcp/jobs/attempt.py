@@ -24,6 +24,7 @@ from ziggie_image_mcp.errors import (
     ProviderTimeout,
     ProviderUnavailable,
     StorageError,
+    duration,
 )
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.jobs import outcomes, retry
@@ -159,7 +160,7 @@ class Attempt:
                     return await self._run_now()
         except TimeoutError:
             limit = self._tools.config.deadline
-            message = f"the whole call took longer than {limit} s (deadline)"
+            message = f"the whole call took longer than {duration(limit)} (deadline)"
             return self._failed(ProviderTimeout(self._route.model.provider, message), late=True)
 
     async def _run_now(self) -> AttemptOutcome:
@@ -209,7 +210,7 @@ class Attempt:
                 with self._tools.retries.retry() as allowed:
                     if wait is None or not allowed:
                         raise
-                    self._job.report(0.0, f"{e.provider}: {e.code}, again in {wait:.0f} s")
+                    self._job.report(0.0, f"{e.provider}: {e.code}, again in {duration(wait)}")
                     await anyio.sleep(wait)
                 tries += 1
 

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from ziggie_image_mcp.errors import ImageError, InvalidRequest, quote, suggestion
+from ziggie_image_mcp.errors import ImageError, InvalidRequest, quote
 from ziggie_image_mcp.jobs import prompts
 from ziggie_image_mcp.routing.request import (
     FINGERPRINT_VERSION,
     ImageRequest,
     declared_arguments,
     digest,
-    parse_request,
     set_fields,
 )
+from ziggie_image_mcp.routing.spellings import InvalidArguments, read_arguments
 
 MAX_REQUESTS = 10_000
 MOST_ERRORS = 20
 
 _OURS = ("allow_paid",)
 """Said once for the whole batch, by --budget, and not line by line."""
-KEYS = tuple(a.name for a in declared_arguments("generate") if a.name not in _OURS)
+TYPES = {a.name: a.type for a in declared_arguments("generate") if a.name not in _OURS}
 
 
 class BatchInvalid(ImageError):
@@ -63,7 +64,8 @@ def read(text: str, name: str = "batch") -> list[Item]:
     """
     items: list[Item] = []
     problems: list[str] = []
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    for number, line in enumerate(lines, 1):  # JSON's texts may hold other ends of lines
         if not line.strip() or line.lstrip().startswith(("#", "//")):
             continue
         try:
@@ -99,35 +101,31 @@ def batch_id(items: Sequence[Item]) -> str:
 
 
 def _request(line: str) -> ImageRequest:
-    from pydantic import ValidationError
-
     try:
-        value: object = json.loads(line)
-    except ValueError as e:
+        value: object = json.loads(line, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError) as e:
         raise ValueError(f"this is no JSON: {e}") from e
     if isinstance(value, str):
         value = {"prompt": value}
     if not isinstance(value, dict):
         raise ValueError(f"a line is an object or a prompt in quotes, not {quote(line.strip())}")
-    values = cast(Mapping[str, Any], value)
-    problems = list(_unknown(values))
+    values = dict(cast(Mapping[str, Any], value))
+    problems = [
+        f"{key!r} is not said by line: run the batch with --budget USD."
+        for key in _OURS
+        if values.pop(key, None) is not None
+    ]
     try:
-        request = parse_request({key: values[key] for key in values if key in KEYS})
-    except ValidationError as e:
-        for problem in e.errors(include_url=False):
-            key = ".".join(map(str, problem["loc"]))
-            shown = "" if problem["type"] == "missing" else f"={quote(repr(problem['input']))}"
-            problems.append(f"{key}{shown}: {problem['msg']}")
-        raise ValueError("; ".join(problems)) from e
+        values = read_arguments(values, TYPES, required=("prompt",), owner="a line of a batch")
+    except InvalidArguments as e:
+        problems += [str(e)]
     if problems:
-        raise ValueError("; ".join(problems))
-    return request
+        raise ValueError(" ".join(problems))
+    return ImageRequest(**values)
 
 
-def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
-    for key in values:
-        if key in _OURS:
-            yield f"{key!r} is not said by line: run the batch with --budget USD"
-        elif key not in KEYS:
-            hint = suggestion(key, KEYS) or f" Keys: {', '.join(KEYS)}."
-            yield f"there is no key {key!r}.{hint}"
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    twice = next((key for key, n in Counter(key for key, _ in pairs).items() if n > 1), None)
+    if twice is not None:
+        raise ValueError(f"the key {twice!r} is there twice")
+    return dict(pairs)

@@ -154,7 +154,7 @@ class Executor:
             try:
                 results.append(await self._request(spec, job, index, spent, attempts))
             except ImageError as e:
-                failures.append(outcomes.failure(e))
+                failures.append(replace(outcomes.failure(e), index=index))
             spent += cost_of_attempts(attempts)
         for quote in filter(None, spec.consents):
             try:

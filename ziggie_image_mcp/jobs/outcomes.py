@@ -18,7 +18,7 @@ from ziggie_image_mcp.jobs.records import (
     Result,
 )
 from ziggie_image_mcp.routing.errors import NoRoute
-from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request import ImageRequest, input_notes
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.types import StoredImage
 
@@ -94,7 +94,7 @@ def result(
         requested_height=request.height,
         why=why,
         attempts=tuple(attempts),
-        notes=(*route.notes, *notes),
+        notes=(*input_notes(request), *route.notes, *notes),
         cost_micro_usd=cost_of_attempts(attempts),
         seconds=time.monotonic() - started,
     )

@@ -131,18 +131,18 @@ def _finisher(
 ) -> Callable[[Image.Image], Image.Image]:
     """What is done with each picture: it has the size that was sent, and is put into its whole."""
     sent, placement = route.request, route.placement
-    whole = mask = source = None
-    if sent.task == "upscale":
-        source = opened(artifacts, sent.image_id)
+    whole = mask = None
     if placement is not None:
         whole = opened(artifacts, sent.image_id)
         mask = opened(artifacts, sent.mask_id) if sent.mask_id else None
 
     def finish(picture: Image.Image) -> Image.Image:
         _check_size(Size(*picture.size), route, notes)
-        if source is not None and is_transparent(source) and not is_transparent(picture):
-            picture = with_alpha_of(source, picture)
-            notes.append(OWN_ALPHA)
+        if sent.task == "upscale" and not is_transparent(picture):
+            source = opened(artifacts, sent.image_id)
+            if is_transparent(source):
+                picture = _with_alpha_of(source, picture)
+                notes.append(OWN_ALPHA)
         if (sent.transparent or request.remove_background) and not is_transparent(picture):
             provider = route.model.provider
             raise InvalidOutput(
@@ -159,7 +159,7 @@ def _finisher(
     return finish
 
 
-def with_alpha_of(source: Image.Image, picture: Image.Image) -> Image.Image:
+def _with_alpha_of(source: Image.Image, picture: Image.Image) -> Image.Image:
     """The picture with the transparency of the one that it was made of."""
     from PIL import Image
 

@@ -108,8 +108,12 @@ def alternatives(request: ImageRequest) -> list[ImageRequest]:
     Raises:
         InvalidRequest: As `expand` tells.
     """
-    most = max(1, MAX_IMAGES // max(1, request.num_images))
-    return [replace(request, prompt=prompt) for prompt in expand(request.prompt, limit=most)]
+    expanded = expand(request.prompt, limit=MAX_IMAGES)
+    most = max(1, MAX_IMAGES // len(expanded))
+    if len(expanded) > 1 and request.num_images > most:
+        fix = f"at most {most} of each: its alternatives make {len(expanded)} prompts"
+        raise InvalidRequest("num_images", request.num_images, f"{fix}, and {MAX_IMAGES} pictures")
+    return [replace(request, prompt=prompt) for prompt in expanded]
 
 
 def doubt(prompt: str) -> str | None:

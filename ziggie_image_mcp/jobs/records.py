@@ -84,6 +84,8 @@ class Failure:
     """Of InvalidRequest, as the two below."""
     value: str = ""
     fix: str = ""
+    index: int | None = None
+    """Of the request that failed, among those of its job; None where all did at once."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -22,7 +22,7 @@ from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
 from ziggie_image_mcp.routing.request import STEERING, ImageRequest, digest, set_fields
 from ziggie_image_mcp.routing.types import Candidate
-from ziggie_image_mcp.storage.artifact_store import ArtifactStore
+from ziggie_image_mcp.storage.artifact_store import ArtifactStore, slug
 from ziggie_image_mcp.storage.database import Database, LossyDatabase, Schema
 from ziggie_image_mcp.storage.types import StoredImage
 
@@ -78,6 +78,8 @@ class ResultCache:
                 await self._forget(key)
                 continue
             why = "the stored picture of this very request and seed; nothing was made or charged"
+            if request.file_name:
+                images = await self._named(images, request.file_name)
             cached = replace(route, why=why, notes=())
             return outcomes.result(request, cached, images, [], started)
         return None
@@ -121,6 +123,17 @@ class ResultCache:
             except (StorageError, InvalidOutput):  # gone: it is made anew
                 return None
         return images
+
+    async def _named(self, images: Sequence[StoredImage], hint: str) -> list[StoredImage]:
+        """The pictures under the name that is asked for: copies, where they have another."""
+        named: list[StoredImage] = []
+        for image in images:
+            if PurePath(image.path).name.startswith(f"{slug(hint)}-{image.id}"):
+                named.append(image)
+            else:
+                copy = partial(self._artifacts.copy, image, hint)
+                named.append(await anyio.to_thread.run_sync(copy))
+        return named
 
     def _keys(self, request: ImageRequest, route: Candidate) -> tuple[str, ...]:
         """The key of this version, and those of earlier ones, which knew no parts of pictures."""

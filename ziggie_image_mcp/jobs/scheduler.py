@@ -94,7 +94,7 @@ class Scheduler:
         self._remote_jobs = remote_jobs
         self._role = role
         self._opening = anyio.Lock()
-        self._opened = False
+        self._opened = self._closed = False
         self.stuck = False
         """Threads could not be ended, because another process holds the database."""
         self._accepted: deque[str] = deque(maxlen=LAST_JOBS)
@@ -136,6 +136,8 @@ class Scheduler:
             StorageError: The database or the lock files cannot be used.
         """
         async with self._opening:
+            if self._closed:
+                raise StorageError("This process is ending: its jobs go on in the next one.")
             if self._opened and not self._running and self._workflow.database.lost:
                 _log.warning("The jobs' database was deleted, and is made anew")
                 await self._close()
@@ -385,7 +387,10 @@ class Scheduler:
     async def aclose(self) -> None:
         """Leave. Running jobs are dropped as they stand, for another process to take up."""
         self.freeze()
+        if self._withdrawn:
+            await asyncio.wait(self._withdrawn, timeout=CLOSE_SECONDS)
         async with self._opening:
+            self._closed = True  # whoever still wanted something would open it again
             await self._close()
 
     async def _close(self) -> None:

@@ -24,6 +24,8 @@ from ziggie_image_mcp.routing.constraints import Constraints, apply_constraints
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.rules import knows
+from ziggie_image_mcp.routing.spellings import provider_named
 from ziggie_image_mcp.routing.types import QueueStatus
 
 LEDGER_SECONDS = 1.5
@@ -87,9 +89,15 @@ class Snapshots:
         Raises:
             ConfigError: A provider's section of the config is wrong.
         """
+        asked = self._surveys.now
         survey, machine = await self._look()
+        if not knows(request.model, survey, self._config):  # it may have been copied in just now
+            survey = await self._surveys.take_since(asked)
         if constraints is not None and request.provider in (None, "auto"):
-            request = replace(request, provider=constraints.provider)
+            request = replace(request, provider=_pinned(constraints))
+        elif request.provider is not None:
+            named = provider_named(request.provider, self._registry.providers())
+            request = replace(request, provider=named)
         config = self._config
         history = await self._history.snapshot()
         return RoutingContext(
@@ -176,6 +184,12 @@ class Snapshots:
         if self._billing.ledger.held is not None:
             raise StorageError(self._billing.ledger.held)
         return await self._billing.spending(own)
+
+
+def _pinned(accepted: Constraints) -> str | None:
+    """The provider that a job keeps to; None where `local` has a way out, as the config says."""
+    way_out = accepted.provider == "local" and accepted.allow_paid_fallback != "never"
+    return None if way_out else accepted.provider
 
 
 def has_paid_models(survey: Survey) -> bool:

@@ -165,12 +165,16 @@ class Workflow:
             if isinstance(place, Path):
                 place.parent.mkdir(parents=True, exist_ok=True)
             DBOS(config=settings)
-            DBOS.listen_queues([QUEUE] if self._listen else [])
-            DBOS.launch()
-            with anyio.CancelScope(shield=True):  # it is open as a whole, or not at all
-                await DBOS.register_queue_async(
-                    QUEUE, worker_concurrency=CONCURRENCY, polling_interval_sec=POLL_SECONDS
-                )
+            try:
+                DBOS.listen_queues([QUEUE] if self._listen else [])
+                DBOS.launch()
+                with anyio.CancelScope(shield=True):
+                    await DBOS.register_queue_async(
+                        QUEUE, worker_concurrency=CONCURRENCY, polling_interval_sec=POLL_SECONDS
+                    )
+            except BaseException:  # it is open as a whole, or not at all
+                DBOS.destroy()
+                raise
         self.database.opened()
 
     async def start(self, job_id: str, text: str) -> None:

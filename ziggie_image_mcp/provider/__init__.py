@@ -31,6 +31,7 @@ from ziggie_image_mcp.errors import (
     RequestRejected,
     Scope,
     StorageError,
+    duration,
 )
 from ziggie_image_mcp.provider.capabilities import (
     Bucket,
@@ -168,6 +169,7 @@ __all__ = [
     "TaskCapability",
     "When",
     "Where",
+    "duration",
     "is_local",
     "is_present",
     "options_of",

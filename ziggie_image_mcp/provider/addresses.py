@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import TYPE_CHECKING
 
 import httpx2
 
 from ziggie_image_mcp.provider.nouns import Where
-from ziggie_image_mcp.provider.settings import HttpSettings
+
+if TYPE_CHECKING:
+    from ziggie_image_mcp.provider.settings import HttpSettings
 
 _OWN_SUFFIXES = (".local", ".lan", ".home", ".internal", ".home.arpa")
 """Of names that no public DNS knows."""
@@ -15,15 +18,22 @@ _OWN_SUFFIXES = (".local", ".lan", ".home", ".internal", ".home.arpa")
 
 def where_is(settings: HttpSettings) -> Where:
     """Who sees what is sent to this address."""
-    url = httpx2.URL(settings.base_url)
-    if is_loopback(url):
-        return "vendor" if settings.local is False else "this_machine"
+    where = whose_host(httpx2.URL(settings.base_url).host)
+    if where == "this_machine":
+        return "vendor" if settings.local is False else where
     if settings.local is not None:
         return "own_network" if settings.local else "vendor"
-    ip = _ip(url.host)
+    return where
+
+
+def whose_host(host: str) -> Where:
+    """Whose a host is, going by its name alone."""
+    if names_this_machine(host):
+        return "this_machine"
+    ip = _ip(host)
     if ip is not None:
         return "own_network" if ip.is_private else "vendor"
-    host = url.host.lower().rstrip(".")
+    host = host.lower().rstrip(".")
     own = "." not in host or host.endswith(_OWN_SUFFIXES)
     return "own_network" if own else "vendor"
 

@@ -15,9 +15,11 @@ from ziggie_image_mcp.errors import (
     ProviderTimeout,
     ProviderUnavailable,
     RateLimited,
+    duration,
 )
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.nouns import (
+    Balance,
     CancelOutcome,
     Generation,
     Model,
@@ -25,7 +27,7 @@ from ziggie_image_mcp.provider.nouns import (
     Resolution,
     Run,
 )
-from ziggie_image_mcp.provider.pricing import UNKNOWN_COST, Cost
+from ziggie_image_mcp.provider.pricing import UNKNOWN_COST, Cost, Estimate, estimate
 
 MALFORMED = (ValueError, KeyError, TypeError, IndexError, AttributeError)
 """What reading an answer raises that is not in the API's words."""
@@ -65,6 +67,14 @@ class InProcess(AnswersAtOnce):
     async def resolve(self, key: str, remote_id: str) -> Resolution:
         """What a process that died was doing died with it."""
         return Resolution(state="not_sent", reason="its process died")
+
+    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
+        """Nothing, where the price book says so: it runs here."""
+        return estimate(request, model)
+
+    async def balance(self) -> Balance | None:
+        """There is no account."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +200,7 @@ class Polled:
     async def _too_late(self, remote_id: str) -> RemoteStatus:
         """Stop a job that takes too long; it may have ended in the meantime."""
         outcome = await self.cancel(remote_id)
-        limit = f"{self.seconds:g} s"
+        limit = duration(self.seconds)
         if outcome.state == "stopped":
             raise ProviderTimeout(
                 self.name,

@@ -18,7 +18,7 @@ import httpx2
 from ziggie_image_mcp.provider.addresses import is_loopback
 from ziggie_image_mcp.provider.contract import Resolver
 from ziggie_image_mcp.provider.http import CONNECT_SECONDS
-from ziggie_image_mcp.provider.pictures import MAX_BYTES, media_type
+from ziggie_image_mcp.provider.pictures import MAX_BYTES, is_input, media_type
 
 PAUSES = (0.0, 1.0, 2.0)
 """Before each try, seconds."""
@@ -60,8 +60,10 @@ async def addresses(host: str) -> Sequence[str]:
     return [str(sockaddr[0]) for *_, sockaddr in entries]
 
 
-async def fetch(url: str, source: Source, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """Fetch one picture; again when the network fails.
+async def fetch(
+    url: str, source: Source, *, max_bytes: int = MAX_BYTES, input: bool = False
+) -> bytes:
+    """Fetch one picture; again when the network fails. An `input` may be of more kinds.
 
     Raises:
         DownloadFailed: The address is not allowed, or the picture is gone, too big or no picture.
@@ -83,7 +85,8 @@ async def fetch(url: str, source: Source, *, max_bytes: int = MAX_BYTES) -> byte
             except _Busy as e:
                 why = str(e)
             else:
-                if media_type(data) == "application/octet-stream":
+                known = is_input(data) if input else media_type(data) != "application/octet-stream"
+                if not known:
                     raise DownloadFailed("are no PNG, JPEG or WebP pictures")
                 return data
     raise DownloadFailed(why)

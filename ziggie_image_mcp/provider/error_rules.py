@@ -17,6 +17,7 @@ from ziggie_image_mcp.errors import (
     RateLimited,
     RequestRejected,
     Scope,
+    duration,
 )
 
 _KEYS = re.compile(
@@ -131,7 +132,7 @@ def error_of(
     if rule in rules and rule.message:
         message = f"{rule.message}{status}{words}"
     if issubclass(rule.error, RateLimited):
-        message += f"; try again in {wait:.0f} s" if wait is not None else "; try again later"
+        message += f"; try again in {duration(wait)}" if wait is not None else "; try again later"
     error = rule.error(provider, message, charged=rule.charged, retry_after=wait, scope=rule.scope)
     return _with_status(error, problem)
 

@@ -21,6 +21,7 @@ from ziggie_image_mcp.errors import (
     OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
+    duration,
 )
 from ziggie_image_mcp.provider.addresses import is_loopback, public_url, where_is
 from ziggie_image_mcp.provider.bounds import ERROR_BYTES, MAX_VALUES, PLAIN_BYTES, values_in
@@ -29,7 +30,12 @@ from ziggie_image_mcp.provider.error_rules import Problem, Rule, error_of, probl
 from ziggie_image_mcp.provider.nouns import Where
 from ziggie_image_mcp.provider.pictures import MAX_BYTES
 from ziggie_image_mcp.provider.settings import HttpSettings, certificates
-from ziggie_image_mcp.provider.transport_errors import NOT_SENT, transport_error, wait_asked
+from ziggie_image_mcp.provider.transport_errors import (
+    NOT_SENT,
+    says_tls,
+    transport_error,
+    wait_asked,
+)
 
 CONNECT_SECONDS = 10.0
 LOOPBACK_CONNECT_SECONDS = 1.5
@@ -263,7 +269,7 @@ class HttpClient:
         except NOT_SENT as e:
             raise self._no_answer(e) from e
         except TimeoutError as e:
-            raise self.lost(f"did not answer within {seconds:g} s", paid=paid) from e
+            raise self.lost(f"did not answer within {duration(seconds)}", paid=paid) from e
         except httpx2.RequestError as e:
             error = self.lost(f"broke off ({type(e).__name__})", paid=paid)
             raise error if paid else EngineGone(self._provider, str(error)) from e
@@ -301,6 +307,11 @@ class HttpClient:
 
     def error(self, answer: Answer, keys: Sequence[str] = ()) -> ProviderError:
         """The error that an answer stands for; nothing secret is in it."""
+        if answer.status == 400 and says_tls(answer.content):
+            return ProviderUnavailable(
+                self._provider,
+                f"{self.url} speaks TLS; write https:// in providers.{self._provider}.baseUrl",
+            )
         return self._error(self.problem(answer), keys)
 
     def _error(self, problem: Problem, keys: Sequence[str]) -> ProviderError:

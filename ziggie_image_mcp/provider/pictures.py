@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,13 @@ MAX_SCANS = 100
 
 _SCAN = b"\xff\xda"
 _FORMATS = ("PNG", "JPEG", "WEBP")
+_INPUT_FORMATS = (*_FORMATS, "GIF", "BMP", "TIFF", "AVIF")
+FRAMES = "frames"
+"""In `info` of a decoded picture: how many the file has, where it has more than one."""
+
+
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError, struct.error)
+"""What Pillow raises on files that are not what their heads say."""
 
 
 class NotAPicture(ValueError):
@@ -37,8 +45,18 @@ def media_type(data: bytes) -> str:
     return "application/octet-stream"
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def is_input(data: bytes) -> bool:
+    """Whether the first bytes are those of a picture to work from: GIF, BMP, TIFF, AVIF too."""
+    if media_type(data) != "application/octet-stream":
+        return True
+    avif = data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"mif1")
+    return avif or data.startswith((b"GIF8", b"BM", b"II*\0", b"MM\0*"))
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, input: bool = False) -> Image.Image:
     """The picture, decoded to its last pixel: 8 bits a channel, L, RGB or RGBA. PNG, JPEG, WebP.
+
+    Of an `input` the first frame of GIF, BMP, TIFF and AVIF as well; those of a backend are none.
 
     What is deeper is scaled down, and a palette or a colour that stands for nothing is resolved:
     what may be transparent is RGBA. What its head says is looked at before a pixel is decoded.
@@ -46,27 +64,36 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises:
         NotAPicture: It is none, it is damaged, or it has too many bytes or pixels.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    if media_type(data) == "application/octet-stream":
-        raise NotAPicture(f"{len(data)} bytes that are no PNG, JPEG or WebP picture")
+    if not (is_input(data) if input else media_type(data) != "application/octet-stream"):
+        kinds = "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF" if input else "PNG, JPEG or WebP"
+        raise NotAPicture(f"{len(data)} bytes that are no {kinds} picture")
     if len(data) > MAX_BYTES:
         raise NotAPicture(f"a picture of more than {MAX_BYTES >> 20} MB")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of metadata, which is not kept
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            formats = _INPUT_FORMATS if input else _FORMATS
+            with Image.open(io.BytesIO(data), formats=formats) as image:
                 if image.width * image.height > max_pixels:
                     raise NotAPicture(_too_large(image.width, image.height, max_pixels))
                 if image.format == "JPEG" and data.count(_SCAN) > MAX_SCANS:
                     raise NotAPicture(f"a JPEG picture of more than {MAX_SCANS} scans")
+                frames = getattr(image, "n_frames", 1)
+                image.seek(0)
                 image.load()
-                return _eight_bits(image, depth=data[24] if media_type(data) == "image/png" else 8)
+                depth = data[24] if media_type(data) == "image/png" else 8
+                result = _eight_bits(image, depth=depth)
+                if frames > 1:
+                    result.info[FRAMES] = frames
+                return result
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
         raise NotAPicture(f"a picture of more than {MAX_PIXELS / 1e6:.0f} million pixels") from e
     except NotAPicture:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError) as e:
+    except _DAMAGED as e:
         raise NotAPicture("a damaged picture") from e
 
 

@@ -32,6 +32,13 @@ _SECRET_NAME = re.compile(
 )
 
 
+def is_secret(name: str, value: object) -> bool:
+    """Whether a setting is one that must stand in no config: by its name, or by what it holds."""
+    key = plain_key(name)
+    by_name = key == "headers" or _SECRET_NAME.search(key) is not None
+    return by_name or (isinstance(value, str) and _KEY.search(value) is not None)
+
+
 def hidden(text: str) -> str:
     """A message without logins in its addresses, and without what is certainly a key."""
     text = _LOGIN.sub(rf"\g<1>{HIDDEN}@", text)

@@ -7,12 +7,22 @@ from collections.abc import Mapping
 from datetime import date
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast, overload
 
 import httpx2
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
+from ziggie_image_mcp.provider.addresses import whose_host
 from ziggie_image_mcp.provider.capabilities import (
     Bucket,
     Buckets,
@@ -22,14 +32,16 @@ from ziggie_image_mcp.provider.capabilities import (
     SizeRule,
     Task,
 )
-from ziggie_image_mcp.provider.files import read_regular
+from ziggie_image_mcp.provider.files import read_regular, whole_path
 from ziggie_image_mcp.provider.nouns import Where
 from ziggie_image_mcp.provider.pricing import FREE, OWN_PRICE, PriceBook, Prices, Rate, Unit, When
+from ziggie_image_mcp.provider.written import as_written
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
 MAX_CERTIFICATES = 10 * 1024 * 1024
+_TLS_PORTS = (443, 8443)
 
 
 class Section(BaseModel):
@@ -51,6 +63,11 @@ class ProviderSettings(Section):
     timeout: float | None = Field(default=None, gt=0, le=86_400)
     """Seconds for one request; unset: `api.timeout`, or else the provider's own."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: object, info: ValidationInfo) -> object:
+        return as_written(value, cls.model_fields[info.field_name or ""].annotation)
+
 
 class HttpSettings(ProviderSettings):
     """The section of a provider that is reached over HTTP."""
@@ -69,6 +86,7 @@ class HttpSettings(ProviderSettings):
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         try:
+            value = _with_scheme(value)
             url = httpx2.URL(value)
         except httpx2.InvalidURL as e:
             raise ValueError("must be an address as http://127.0.0.1:8188") from e
@@ -92,10 +110,33 @@ class HttpSettings(ProviderSettings):
     def _holds_certificates(cls, value: str | None) -> str | None:
         if value is not None:
             try:
+                value = whole_path(value)
                 certificates(value)
             except (OSError, ValueError) as e:
                 raise ValueError(f"is no file of certificates: {e}") from e
         return value
+
+
+def _with_scheme(address: str) -> str:
+    """An address with the `http://` that people leave out, where it can mean nothing else.
+
+    Raises:
+        httpx2.InvalidURL: It is no address.
+        ValueError: It may mean https as well.
+    """
+    address = address.strip()
+    if "://" in address or not address:
+        return address
+    url = httpx2.URL(f"http://{address}")
+    if url.host in ("http", "https"):
+        raise httpx2.InvalidURL("a scheme without its ://")
+    if whose_host(url.host) == "vendor" or url.port in _TLS_PORTS:
+        raise ValueError(f"must begin with http:// or https://, as https://{url.host}")
+    return f"http://{address}"
+
+
+Folder = Annotated[Path, BeforeValidator(lambda value: whole_path(str(value)))]
+"""A folder of this machine, with its whole path."""
 
 
 def certificates(file: str) -> SSLContext:
@@ -107,7 +148,7 @@ def certificates(file: str) -> SSLContext:
     """
     import ssl
 
-    text = read_regular(Path(file).expanduser(), MAX_CERTIFICATES).decode()
+    text = read_regular(Path(file), MAX_CERTIFICATES).decode()
     try:
         return ssl.create_default_context(cadata=text)
     except ssl.SSLError as e:

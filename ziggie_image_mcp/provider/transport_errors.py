@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,6 +21,18 @@ NOT_SENT = (
     httpx2.LocalProtocolError,
 )
 """Failures before a request went out: a paid job that met one of these was not charged."""
+
+
+_IS_PLAIN = re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST", re.IGNORECASE)
+"""What OpenSSL says, by its version, where no TLS comes back."""
+_WANTS_TLS = re.compile(
+    rb"HTTP request was sent to HTTPS port|HTTP request to an HTTPS server", re.IGNORECASE
+)
+
+
+def says_tls(content: bytes) -> bool:
+    """Whether an answer only says that the address should begin with https, as nginx and Go do."""
+    return _WANTS_TLS.search(content) is not None
 
 
 def transport_error(
@@ -44,6 +57,10 @@ def transport_error(
             f"the TLS certificate of {where} is not trusted; set providers.{provider}.caFile, or"
             " add it to the trust store",
         )
+    if isinstance(error, httpx2.ConnectError) and _IS_PLAIN.search(str(error)):
+        return ProviderUnavailable(
+            provider, f"{where} does not speak TLS; write http:// in providers.{provider}.baseUrl"
+        )
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return ProviderUnavailable(provider, f"nothing answers at {where}{then}")
     if isinstance(error, httpx2.ProxyError):
@@ -53,6 +70,8 @@ def transport_error(
     if isinstance(error, httpx2.TimeoutException | TimeoutError):
         return ProviderTimeout(provider, f"{where} answered too late")
     if isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError):
+        if where.startswith("http:"):  # what speaks TLS hangs up on who does not
+            then += f"; where it speaks TLS, write https:// in providers.{provider}.baseUrl"
         return ProviderUnavailable(provider, f"{where} broke the connection{then}")
     return ProviderUnavailable(
         provider, f"{where} could not be asked ({type(error).__name__}); check the base URL"

@@ -11,6 +11,7 @@ from ziggie_image_mcp.errors import (
     PaymentRequired,
     ProviderError,
     RateLimited,
+    duration,
 )
 from ziggie_image_mcp.routing.types import CircuitBreaker, HistorySnapshot
 
@@ -45,7 +46,7 @@ def after_failure(
         return _opened(breaker, error.code, text, now, wait)
     if isinstance(error, (AuthenticationFailed, PaymentRequired)):
         text += (
-            f" Every model of {breaker.provider} is left alone for {MAX_OPEN_SECONDS:g} seconds, "
+            f" Every model of {breaker.provider} is left alone for {duration(MAX_OPEN_SECONDS)}, "
             "because a change of the key or the account cannot be seen from here."
         )
         return _opened(breaker, error.code, text, now, MAX_OPEN_SECONDS)

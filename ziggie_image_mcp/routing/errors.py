@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ziggie_image_mcp.errors import ImageError
-from ziggie_image_mcp.inventory.types import Rejection, reason_sentence
+from ziggie_image_mcp.inventory.types import NO_KEY, Rejection, reason_sentence
+
+MOST = 12
+"""Rejections that are told one by one."""
 
 
 class NoRoute(ImageError):
@@ -13,14 +16,38 @@ class NoRoute(ImageError):
 
     code = "NO_ROUTE"
 
-    def __init__(self, rejected: Sequence[Rejection], hint: str = "") -> None:
-        lines = ["No model can make this picture now."]
-        for rejection in rejected[:12]:
+    def __init__(
+        self,
+        rejected: Sequence[Rejection],
+        hint: str = "",
+        *,
+        lead: str = "No model can make this picture now.",
+        shown: int | None = None,
+    ) -> None:
+        """The first so many `shown` are told, as far as there is room; all are carried."""
+        shown = len(rejected) if shown is None else shown
+        told = [r for r in rejected[:shown] if not _lacks_key(r)]
+        lines = [lead]
+        for rejection in told[:MOST]:
             subject = rejection.provider + (f"/{rejection.model}" if rejection.model else "")
             lines += [f"- {subject}: {reason_sentence(reason)}" for reason in rejection.reasons]
-        if len(rejected) > 12:
-            lines.append(f"- and {len(rejected) - 12} more; list_models shows all.")
+        if len(told) > MOST:
+            lines.append(f"- and {len(told) - MOST} more; list_models shows all.")
+        lines += _without_keys([r for r in rejected[:shown] if _lacks_key(r)])
         if hint:
             lines.append(hint)
         super().__init__("\n".join(lines))
         self.rejected = tuple(rejected)
+
+
+def _lacks_key(rejection: Rejection) -> bool:
+    return any(reason.code == NO_KEY for reason in rejection.reasons)
+
+
+def _without_keys(rejected: Sequence[Rejection]) -> list[str]:
+    """One line for all of them: there may be a dozen."""
+    if len(rejected) < 2:
+        return [f"- {r.provider}: {reason_sentence(x)}" for r in rejected for x in r.reasons]
+    names = ", ".join(r.provider for r in rejected)
+    fix = rejected[0].reasons[0].fix
+    return [f"- {names}: {NO_KEY}: each needs a key of its own, have none. Fix: as {fix}"]

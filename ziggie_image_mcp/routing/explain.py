@@ -16,7 +16,7 @@ from ziggie_image_mcp.errors import (
 )
 from ziggie_image_mcp.inventory.types import reason_sentence
 from ziggie_image_mcp.provider.pricing import is_free
-from ziggie_image_mcp.routing import planner
+from ziggie_image_mcp.routing import planner, why_not
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.request import ImageRequest
@@ -118,9 +118,7 @@ def nothing_open(decisions: Sequence[tuple[RoutingContext, Plan]]) -> ImageError
             trouble = context.spending.trouble
             return StorageError(f"No free route is open, and nothing can be paid. {trouble}")
         if not (need.free or need.quote):
-            return NoRoute(
-                plan.rejected, "\n".join(filter(None, (planner.hint(context), plan.advice)))
-            )
+            return why_not.no_route(context, plan)
     offer = offer_of(needs)
     if offer is None:
         return None

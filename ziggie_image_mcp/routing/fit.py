@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ziggie_image_mcp.assets.region import Placement
+from ziggie_image_mcp.config.config import DefaultSettings
 from ziggie_image_mcp.inventory.types import Reason
-from ziggie_image_mcp.provider.capabilities import TaskCapability
+from ziggie_image_mcp.provider.capabilities import Option, TaskCapability
 from ziggie_image_mcp.provider.nouns import Control, Model, ProviderRequest
 from ziggie_image_mcp.provider.sizes import native_size
 from ziggie_image_mcp.routing.context import RoutingContext
@@ -14,6 +16,18 @@ from ziggie_image_mcp.routing.prompt_words import prompt_notes, wishes
 from ziggie_image_mcp.routing.rules import settings_of
 from ziggie_image_mcp.routing.sizing import FittedSize, fit_size
 from ziggie_image_mcp.routing.types import Candidate
+
+_ALIKE = (None, "sd1", "sd2", "sdxl")
+"""Families for which `defaultSettings` means what its author meant: guidance of 7 is usual there.
+
+A model of unknown family is most likely a checkpoint of one of them."""
+
+_OPTIONS: Mapping[str, Option] = {
+    "steps": "steps",
+    "cfg": "guidance_scale",
+    "sampler": "sampler",
+    "scheduler": "scheduler",
+}
 
 
 class FittedRequest(NamedTuple):
@@ -45,9 +59,10 @@ def fit_request(
     """Models of one kind share their request, among a thousand files."""
     own, defaults = settings_of(model, ctx.config), model.defaults
     # Where its name stands in the notes, a model shares its request with no other.
+    general = ctx.config.default_settings.model_fields_set and model.family not in _ALIKE
     named = ctx.request.aspect_ratio or model.distilled or model.demo or wishes(ctx.request.prompt)
     kind = (
-        *(id(capability), id(own), model.id if named else ""),
+        *(id(capability), id(own), model.id if named or general else "", model.family in _ALIKE),
         *(defaults.steps, defaults.guidance_scale, defaults.quality),
     )
     fitted = known.get(kind)
@@ -98,32 +113,53 @@ def _fit(model: Model, capability: TaskCapability, ctx: RoutingContext) -> Fitte
     )
 
 
+def _sampling(
+    model: Model, capability: TaskCapability, ctx: RoutingContext
+) -> tuple[DefaultSettings, list[str]]:
+    """How to sample: as asked, as set for the model, as set for all, as is usual for it.
+
+    The settings for all are left out where the model would mean something else by them.
+    """
+    request, own, general = ctx.request, settings_of(model, ctx.config), ctx.config.default_settings
+    asked = {
+        "steps": request.steps,
+        "cfg": request.guidance_scale,
+        "sampler": request.sampler,
+        "scheduler": request.scheduler,
+    }
+    mine = {
+        "steps": own.steps,
+        "cfg": own.guidance_scale,
+        "sampler": own.sampler,
+        "scheduler": own.scheduler,
+    }
+    usual = {"steps": model.defaults.steps, "cfg": model.defaults.guidance_scale}
+    alike = not model.distilled and model.family in _ALIKE
+    values, left_out = dict[str, Any](), list[str]()
+    for name, option in _OPTIONS.items():
+        honoured, for_all = option in capability.options, getattr(general, name)
+        takes = [asked[name]]
+        if honoured:
+            takes += [mine[name], for_all if alike else None, usual.get(name)]
+        values[name] = next((value for value in takes if value is not None), None)
+        own_words = asked[name] is not None or mine[name] is not None
+        if honoured and not (alike or own_words) and for_all not in (None, values[name]):
+            left_out.append(name)
+    if not left_out:
+        return DefaultSettings.model_construct(**values), []
+    of_family = f"is of family {model.family}, which has its own"
+    why = "is distilled and has its own" if model.distilled else of_family
+    key = model.id if model.distilled or model.family is None else model.family
+    fix = f"set models.{key} in config.json for others"
+    note = f"defaultSettings ({', '.join(left_out)}) left out: {model.id} {why}; {fix}"
+    return DefaultSettings.model_construct(**values), [note]
+
+
 def _request(
     model: Model, capability: TaskCapability, ctx: RoutingContext, fitted: FittedSize
 ) -> tuple[ProviderRequest, list[str]]:
-    request, defaults, notes = ctx.request, ctx.config.default_settings, list[str]()
-    own, options = settings_of(model, ctx.config), capability.options
-    steps, guidance = request.steps, request.guidance_scale
-    preset: float | None
-    if steps is None and "steps" in options:
-        general = None if model.distilled else defaults.steps
-        steps = own.steps or general or model.defaults.steps
-        if model.distilled and defaults.steps not in (None, steps):
-            notes.append(f"defaultSettings.steps left out: {model.id} is distilled for {steps}")
-    if guidance is None and "guidance_scale" in options:
-        preset = None if model.distilled else defaults.cfg
-        guidance = next(
-            (
-                g
-                for g in (own.guidance_scale, preset, model.defaults.guidance_scale)
-                if g is not None
-            ),
-            None,
-        )
-    sampler, scheduler = request.sampler, request.scheduler
-    if not model.distilled:
-        sampler = sampler or (defaults.sampler if "sampler" in options else None)
-        scheduler = scheduler or (defaults.scheduler if "scheduler" in options else None)
+    request = ctx.request
+    sampling, notes = _sampling(model, capability, ctx)
     return ProviderRequest(
         task=ctx.task,
         prompt=request.prompt,
@@ -133,10 +169,10 @@ def _request(
         bucket=fitted.bucket,
         num_images=request.num_images,
         seed=request.seed if request.seed is not None else 0,
-        steps=steps,
-        guidance_scale=guidance,
-        sampler=sampler,
-        scheduler=scheduler,
+        steps=sampling.steps,
+        guidance_scale=sampling.cfg,
+        sampler=sampling.sampler,
+        scheduler=sampling.scheduler,
         strength=request.strength,
         quality=model.defaults.quality,
         transparent=request.transparent,

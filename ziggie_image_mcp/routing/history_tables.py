@@ -38,25 +38,22 @@ _breakers = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
 )
 
-_latencies = sa.Table(
-    "experience_1_latencies",
-    _metadata,
-    sa.Column("provider", sa.Text, primary_key=True),
-    sa.Column("model", sa.Text, primary_key=True),
-    sa.Column("bucket", sa.Text, primary_key=True),
-    sa.Column("seconds", sa.Double, nullable=False),
-    sa.Column("samples", sa.Integer, nullable=False),
-)
 
-_loads = sa.Table(
-    "experience_2_loads",
-    _metadata,
-    sa.Column("provider", sa.Text, primary_key=True),
-    sa.Column("model", sa.Text, primary_key=True),
-    sa.Column("bucket", sa.Text, primary_key=True),
-    sa.Column("seconds", sa.Double, nullable=False),
-    sa.Column("samples", sa.Integer, nullable=False),
-)
+def _seconds(name: str) -> sa.Table:
+    """A table of what runs took that are alike."""
+    return sa.Table(
+        name,
+        _metadata,
+        sa.Column("provider", sa.Text, primary_key=True),
+        sa.Column("model", sa.Text, primary_key=True),
+        sa.Column("bucket", sa.Text, primary_key=True),
+        sa.Column("seconds", sa.Double, nullable=False),
+        sa.Column("samples", sa.Integer, nullable=False),
+    )
+
+
+_latencies = _seconds("experience_1_latencies")
+_loads = _seconds("experience_2_loads")
 """What runs took that had to load their model: a table that version 1 does not look at."""
 
 

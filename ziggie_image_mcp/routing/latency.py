@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 
@@ -37,6 +38,7 @@ def learnt_load(snapshot: HistorySnapshot, provider: str, model: str) -> float |
     return None if known is None else known.seconds
 
 
+@functools.lru_cache(maxsize=1024)
 def bucket(width: int, height: int, steps: int | None) -> str:
     """The runs that are alike in size and steps, each within a factor of two.
 

@@ -11,19 +11,21 @@ from dataclasses import replace
 from operator import itemgetter
 
 from ziggie_image_mcp.billing.types import Quote
-from ziggie_image_mcp.errors import nearest_words
+from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory import recommend
-from ziggie_image_mcp.inventory.model_facts import plain
-from ziggie_image_mcp.inventory.types import Reason, Rejection
-from ziggie_image_mcp.provider.nouns import Model
+from ziggie_image_mcp.inventory.types import NO_KEY, Reason, Rejection
+from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import FREE, Estimate, is_free
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest, fit_request
 from ziggie_image_mcp.routing.request import options_asked, task_of
 from ziggie_image_mcp.routing.rules import (
+    NEUTRAL_QUALITY,
     find_requested_model,
     has_real_model,
     is_of_another_kind,
+    may_be_set_up,
+    quality_of,
     rules_for,
 )
 from ziggie_image_mcp.routing.rules_money import MoneyRule, money_rules_for, price_unknown
@@ -31,6 +33,8 @@ from ziggie_image_mcp.routing.scoring import describe_route, score_candidate
 from ziggie_image_mcp.routing.types import Candidate, Plan
 
 _NOTHING = Estimate(expected=0, upper=0)
+_ONLY = "only "
+"""Begins what a model has that is for other work."""
 
 
 def plan(ctx: RoutingContext) -> Plan:
@@ -54,7 +58,7 @@ def _plan(ctx: RoutingContext) -> Plan:
         options=options_asked(ctx.request),
     )
     ranked: list[tuple[float, bool, str, str, Candidate]] = []
-    rejected = list(ctx.survey.rejected)
+    rejected = [r for r in ctx.survey.rejected if may_be_set_up(r, ctx)]
     rules, money_rules = rules_for(ctx), money_rules_for(ctx)
     known, task = dict[object, FittedRequest](), ctx.task
     others: list[Rejection] = []
@@ -78,15 +82,30 @@ def _plan(ctx: RoutingContext) -> Plan:
                 reasons.append(_too_slow(one, ctx.config.deadline))
         rejected.append(Rejection(provider=model.provider, model=model.id, reasons=tuple(reasons)))
     ranked.sort(key=itemgetter(0, 1, 2, 3))
-    rejected.sort(key=lambda r: (len(r.reasons), r.provider, r.model or ""))
+    if ctx.config.provider == "local":
+        ranked.sort(key=lambda entry: not is_local(entry[-1].model))  # the others are the way out
+    rejected.sort(key=_rank)
     rejected += sorted(others, key=lambda r: (r.provider, r.model or ""))
     candidates = [one for *_, one in ranked]
     if candidates:
         candidates[0] = _best(candidates[0], len(candidates), ctx)
+    if ctx.request.quality is not None:
+        candidates = [_with_quality(one, ctx) for one in candidates]
     advice = _advice(ctx)
     if advice:
         candidates = [_with_advice(one, advice, ctx) for one in candidates]
     return Plan(candidates=tuple(candidates), rejected=tuple(rejected), advice=advice)
+
+
+def _rank(rejection: Rejection) -> tuple[bool, int, str, str]:
+    """What lacks least first, and vendors that were never set up last."""
+    without_key = any(reason.code == NO_KEY for reason in rejection.reasons)
+    return without_key, len(rejection.reasons), rejection.provider, rejection.model or ""
+
+
+def is_for_other_work(rejection: Rejection) -> bool:
+    """Whether it only says that a model does other work than what was asked for."""
+    return any(reason.have.startswith(_ONLY) for reason in rejection.reasons)
 
 
 def _advice(ctx: RoutingContext) -> str:
@@ -106,10 +125,20 @@ def _with_advice(one: Candidate, advice: str, ctx: RoutingContext) -> Candidate:
     return replace(one, notes=(*one.notes, *missed, advice))
 
 
+def _with_quality(one: Candidate, ctx: RoutingContext) -> Candidate:
+    """The same, saying where nobody knows whether it is as good as was asked."""
+    if one.model.demo or quality_of(one.model, ctx.config) is not None:
+        return one
+    note = (
+        f"nobody has judged the quality of {one.model.id}: it counts as {NEUTRAL_QUALITY:g} of 10"
+    )
+    return replace(one, notes=(*one.notes, note))
+
+
 def _of_another_kind(model: Model, ctx: RoutingContext) -> Rejection:
     """That it is for other work is the one reason that counts."""
     reason = Reason(
-        code="FEATURE_UNSUPPORTED", have=f"only {', '.join(sorted(model.tasks))}", need=ctx.task
+        code="FEATURE_UNSUPPORTED", have=f"{_ONLY}{', '.join(sorted(model.tasks))}", need=ctx.task
     )
     return Rejection(provider=model.provider, model=model.id, reasons=(reason,))
 
@@ -161,34 +190,20 @@ def priced_route(decided: Plan) -> Quote | None:
     )
 
 
-def hint(ctx: RoutingContext) -> str:
-    """Name the models nearest to the one that was asked for, when there is none of that name."""
-    name = ctx.request.model
-    if task_of(ctx.request) == "remove_background":
-        return "It could not be keyed, and no model here cuts out."
-    requested = find_requested_model(ctx)
-    if name is None or (requested is not None and requested.models):
-        return ""
-    names = {plain(n): m.id for m in ctx.survey.models for n in (m.id, m.title, *m.aliases) if n}
-    close = nearest_words(plain(name), names)
-    near = list(dict.fromkeys(names[c] for c in close))
-    if near:
-        return f"No model is called {name!r}. Nearest: {', '.join(near)}."
-    return f"No model is called {name!r}. list_models shows what there is."
-
-
 def _too_slow(one: Candidate, deadline: int) -> Reason:
     return Reason(
         code="DEADLINE",
-        have=f"about {one.seconds:.0f} s expected",
-        need=f"at most {deadline} s (deadline)",
+        have=f"about {duration(one.seconds)} expected",
+        need=f"at most {duration(deadline)} (deadline)",
         fix="ask for fewer steps, pictures or pixels, or raise deadline in config.json",
     )
 
 
 def _best(one: Candidate, count: int, ctx: RoutingContext) -> Candidate:
     """The first of them all, with the word why it is."""
-    return replace(one, why=describe_route(_lead(one.model, count, ctx), one))
+    seconds = (one.seconds, one.wait_seconds, one.load_seconds)
+    lead = _lead(one.model, count, ctx)
+    return replace(one, why=describe_route(lead, one.model, one.cost_micro_usd, seconds))
 
 
 def _lead(model: Model, count: int, ctx: RoutingContext) -> str:
@@ -196,6 +211,8 @@ def _lead(model: Model, count: int, ctx: RoutingContext) -> str:
     if model.demo:
         why = "as asked" if ctx.request.model else "because no other is installed or running"
         return f"the built-in demo model, {why}"
+    if ctx.config.provider == "local" and not is_local(model):
+        return "no local route is open, and allowPaidFallback keeps this way out"
     if model.provider in (ctx.request.provider, ctx.config.provider):
         return f"best of provider {model.provider}, as asked"
     if ctx.requested_model is not None:

@@ -10,7 +10,7 @@ are phrases that can mean little else: a false alarm teaches callers to read no 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 from ziggie_image_mcp.provider.nouns import Model, is_present
@@ -28,26 +28,21 @@ class Phrase(NamedTuple):
 
 
 _END = r"(?=\s*(?:$|[,.;:!?)\]|、。]|and\b|or\b|just\b|only\b|please\b|at all\b|png\b))"
-_NOT = (
-    r"(?<!\bno )(?<!\bnot )(?<!\bnot a )(?<!\bnon-)(?<!\bnon )(?<!\bwithout a )"
-    r"(?<!\binstead of a )"
-)
 _GROUND = r"(?:background|backdrop|bg)"
 
-_TRANSPARENT = re.compile(
-    rf"{_NOT}\b(?:transparent|see-through|alpha)\s+{_GROUND}\b"
+_TRANSPARENT = (
+    rf"\b(?:transparent|see-through|alpha)\s+{_GROUND}\b"
     rf"|\b{_GROUND}\s*(?:is|:|=|should be|must be)?\s*(?:fully\s+|completely\s+)?transparent\b"
     rf"|\b(?:no|without(?:\s+an?y?)?|remove(?:d)?(?:\s+the)?)\s+{_GROUND}{_END}"
     rf"|\b{_GROUND}(?:\s+is|\s+was)?\s+removed\b|\b{_GROUND}(?:-|\s)?less\b"
-    rf"|{_NOT}\btransparent\s+(?:png|webp|sticker)\b"
+    rf"|\btransparent\s+(?:png|webp|sticker)\b"
     r"|\b(?:png|webp|image|file)\s+with\s+(?:an?\s+)?(?:transparency|alpha)\b"
     r"|\balpha[- ]channel\b|\bisolated\s+on\s+transparen\w+"
     r"|\b(?:transparente[rnms]?|durchsichtige[rnms]?)\s+hintergrund\b|\bohne\s+hintergrund\b"
     r"|\b(?:fond|arri[eè]re-plan)\s+transparent\b|\bsans\s+(?:fond|arri[eè]re-plan)\b"
     r"|\bfondo\s+transparente\b|\bsin\s+fondo\b|\bsfondo\s+trasparente\b|\bsenza\s+sfondo\b"
     r"|\bfundo\s+transparente\b|\bsem\s+fundo\b|\bпрозрачн\w+\s+фон\w*|\bбез\s+фона\b"
-    r"|透明背景|背景透明|无背景|透明な背景|背景透過|透過背景",
-    re.IGNORECASE,
+    r"|透明背景|背景透明|无背景|透明な背景|背景透過|透過背景"
 )
 
 _WORN = r"(?<!\bwith )(?<!\bwith a )(?<!\bwearing )(?<!\bwearing a )(?<!\bhas a )"
@@ -55,7 +50,7 @@ _BETWEEN = r"(?:(?!(?:with|in|on|of|and|for|floor|wall|stockings|tights)\b)[\w-]
 _TILE = r"(?:textures?|patterns?|tilesets?|tiles?|wallpaper|swatch|fabric print|repeat)"
 _NO_ROOM = r"(?!\s+(?:floor|flooring|wall|walls|roof|shower|bathroom|kitchen|pool)\b)"
 
-_SEAMLESS = re.compile(
+_SEAMLESS = (
     rf"{_WORN}\bseamless(?:ly)?[\s,-]+{_BETWEEN}{_TILE}\b{_NO_ROOM}"
     r"|\btil(?:e)?able\b"
     rf"|{_WORN}\btiling\s+{_BETWEEN}(?:texture|pattern)s?\b"
@@ -65,8 +60,7 @@ _SEAMLESS = re.compile(
     r"|\b(?:texture|motif)s?\s+(?:\w+\s+)?(?:sans\s+couture|raccordable)s?\b"
     r"|\b(?:textura|patr[oó]n|padr[aã]o)\s+(?:\w+\s+)?(?:sin\s+costuras|sem\s+costura|repetible)\b"
     r"|\bбесшовн\w+\s+(?:\w+\s+)?(?:текстур|паттерн|узор|плитк)\w*"
-    r"|无缝(?:纹理|图案|贴图|拼接)|シームレス(?:な)?(?:テクスチャ|パターン|タイル)",
-    re.IGNORECASE,
+    r"|无缝(?:纹理|图案|贴图|拼接)|シームレス(?:な)?(?:テクスチャ|パターン|タイル)"
 )
 
 _QUOTED = (
@@ -91,9 +85,9 @@ _UNREAD = (
     r"(?:a|an|the|his|her|their|my|your|our|its|something|nothing|books?|newspapers?|in|on|to|by)\b"
 )
 
-_TEXT = re.compile(
+_TEXT = (
     # Quoted words after what says that they are words.
-    rf"(?<!\bno )(?<!\bwithout )\b(?:{_SAYING}|{_LETTERS}|{_BEARER})\s*[:=,]?\s*"
+    rf"\b(?:{_SAYING}|{_LETTERS}|{_BEARER})\s*[:=,]?\s*"
     rf"(?:(?:on\s+it|in\s+it|as|is|with|the|a|of|bold|big|large|red|blue|white|black|neon|out|word"
     rf"|words|text|letters|lettering|mit|der|dem|des)\s+){{0,4}}{_QUOTED}"
     # and before it: "OPEN" written on a sign
@@ -105,17 +99,18 @@ _TEXT = re.compile(
     rf"|\b{_BEARER}\s+(?:that\s+|which\s+)?(?:says?|saying|spelling|spells)\s+(?:{_QUOTED}|(?!{_UNREAD})\w[\w!?'-]*)"
     rf"|\b{_BEARER}\s+(?:that\s+|which\s+)?(?:reading|reads|read)\s*:?\s+(?-i:[A-ZÄÖÜ][\w!?'-]*)"
     # Text that is to be legible.
-    r"|\b(?:legible|readable|correctly\s+spelled)\s+(?:\w+\s+)?(?:text|words|letters|lettering|sign)\b",
-    re.IGNORECASE,
+    r"|\b(?:legible|readable|correctly\s+spelled)\s+(?:\w+\s+)?(?:text|words|letters|lettering|sign)\b"
 )
 
-_PATTERNS: dict[Wish, re.Pattern[str]] = {
+_PATTERNS: dict[Wish, str] = {
     "transparent": _TRANSPARENT,
     "seamless": _SEAMLESS,
     "text": _TEXT,
 }
+"""Compiled when the first prompt is read: a start need not wait for it."""
+
 _NEGATED = re.compile(
-    r"(?:\b(?:not|no|non|never|without|kein\w*|ohne|sans|sin)|n't)[\s-]+(?:\w+\s+){0,3}$",
+    r"(?:\b(?:not|no|non|never|without|instead\s+of|kein\w*|ohne|sans|sin)|n't)[\s-]+(?:\w+\s+){0,3}$",
     re.IGNORECASE,
 )
 """What makes the words after it the opposite of a wish."""
@@ -133,11 +128,16 @@ def wishes(prompt: str) -> tuple[Phrase, ...]:
     plain = " ".join(prompt.split())
     phrases: list[Phrase] = []
     for wish, pattern in _PATTERNS.items():
-        for match in pattern.finditer(plain):
+        for match in _compiled(pattern).finditer(plain):
             if not _NEGATED.search(plain, max(0, match.start() - BEFORE), match.start()):
                 phrases.append(Phrase(wish, match[0].strip(" ,")))
                 break
     return tuple(phrases)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def prompt_notes(model: Model, ctx: RoutingContext) -> list[str]:

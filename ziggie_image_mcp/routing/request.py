@@ -77,8 +77,14 @@ class ImageRequest:
     negative_prompt: Annotated[
         str, Argument(about="What to keep out.", edit="What to keep out.", options=("--negative",))
     ] = ""
-    width: Annotated[int | None, Argument(about="Pixels; with height. Exact or refused.")] = None
-    height: Annotated[int | None, Argument(about="Pixels.")] = None
+    width: Annotated[
+        int | None,
+        Argument(
+            about="Pixels; with height. Exact or refused.",
+            edit="Pixels; with height.",
+        ),
+    ] = None
+    height: Annotated[int | None, Argument(about="Pixels.", edit="Pixels.")] = None
     aspect_ratio: Annotated[
         str | None,
         Argument(
@@ -270,10 +276,18 @@ STEERING = frozenset(
 def set_fields(request: ImageRequest) -> dict[str, Any]:
     """The fields that differ from their defaults, as JSON has them."""
     values: dict[str, Any] = _adapter().dump_python(request, mode="json", exclude_defaults=True)
-    for image in (values.get("image"), values.get("mask")):
-        if image is not None:
-            image.pop("box", None)  # it follows from the picture
+    references = values.get("references", ())
+    for image in (values.get("image"), values.get("mask"), *references):
+        if image is not None:  # what follows from the picture, or is only said of it
+            image.pop("box", None)
+            image.pop("note", None)
     return values
+
+
+def input_notes(request: ImageRequest) -> tuple[str, ...]:
+    """What is said of the pictures that a request works from."""
+    given = (request.image, request.mask, *request.references)
+    return tuple(dict.fromkeys(image.note for image in given if image is not None and image.note))
 
 
 def task_of(request: ImageRequest) -> Task:
@@ -307,15 +321,6 @@ def options_asked(request: ImageRequest) -> frozenset[Option]:
 @cache
 def _adapter() -> TypeAdapter[ImageRequest]:
     return TypeAdapter(ImageRequest)
-
-
-def parse_request(values: Mapping[str, Any]) -> ImageRequest:
-    """The request out of JSON values, types checked strictly.
-
-    Raises:
-        pydantic.ValidationError: A value is of another type, or a key is unknown.
-    """
-    return _adapter().validate_json(json.dumps(values), strict=True)
 
 
 def fingerprint(requests: Sequence[ImageRequest]) -> str:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import lru_cache
 
 from ziggie_image_mcp.config.config import PRIVACY_OF_CLOUD, Config, ModelSettings
-from ziggie_image_mcp.errors import DependencyMissing, ModelMissing
+from ziggie_image_mcp.errors import DependencyMissing, ModelMissing, duration
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.model_facts import plain
-from ziggie_image_mcp.inventory.types import Reason
+from ziggie_image_mcp.inventory.types import NO_KEY, Reason, Rejection, Survey
 from ziggie_image_mcp.provider.capabilities import ControlSupport, Option, Task
 from ziggie_image_mcp.provider.nouns import Model, is_local, is_present
 from ziggie_image_mcp.provider.pricing import is_free
@@ -39,6 +39,8 @@ _PROCESSING = frozenset[Task](("upscale", "remove_background"))
 
 _NOT_SET = ModelSettings()
 
+_UNPIN = 'set provider: "auto" in config.json'
+
 Rule = Callable[[Model, RoutingContext], Reason | None]
 
 NEUTRAL_QUALITY = 6.0
@@ -48,6 +50,11 @@ NEUTRAL_QUALITY = 6.0
 def matches(model: Model, target: str, config: Config) -> bool:
     """Whether a model is the one that was asked for by id, `provider/id`, title or alias."""
     return bool(_called([model], target, config))
+
+
+def knows(name: str | None, survey: Survey, config: Config) -> bool:
+    """Whether somebody has a model of this name, or none is asked for."""
+    return name is None or bool(_called(survey.models, name, config))
 
 
 def _called(models: Sequence[Model], target: str, config: Config) -> list[Model]:
@@ -76,10 +83,23 @@ def settings_of(model: Model, config: Config) -> ModelSettings:
     """What the config says of this model."""
     if not config.models:
         return _NOT_SET
-    for pattern, settings in config.models.items():
-        if _fits(model.id, pattern):
-            return settings
-    return _NOT_SET
+    fitting = [own for pattern, own in config.models.items() if _fits(model.id, pattern)][:1]
+    fitting += [own for name, own in config.models.items() if _is_family(name, model.family)][:1]
+    return _one_over_other(tuple(fitting)) if fitting else _NOT_SET
+
+
+def _is_family(name: str, family: str | None) -> bool:
+    return family is not None and name.lower() == family
+
+
+@lru_cache(maxsize=1024)
+def _one_over_other(settings: tuple[ModelSettings, ...]) -> ModelSettings:
+    """What the first one sets, and what only the second one does."""
+    first, *others = settings
+    for other in others:
+        left = other.model_fields_set - first.model_fields_set
+        first = first.model_copy(update={name: getattr(other, name) for name in left})
+    return first
 
 
 @lru_cache(maxsize=16_384)
@@ -93,13 +113,20 @@ def quality_of(model: Model, config: Config) -> float | None:
     return model.quality if own is None else own
 
 
+def _is_off(name: str, model: Model, config: Config) -> bool:
+    meant = _fits(model.id, name) or _is_family(name, model.family)
+    return meant and not config.models[name].enabled
+
+
 def enabled(model: Model, ctx: RoutingContext) -> Reason | None:
     """Drop everything when pictures are switched off, and models that are."""
     if not ctx.config.enabled:
-        return reason("DISABLED", "enabled: false", "enabled: true", "set it in config.json")
+        return reason("DISABLED", "enabled: false", "enabled: true", ctx.config.how_to_enable())
     if not settings_of(model, ctx.config).enabled:
         have = f"models.{model.id}.enabled: false"
-        return reason("DISABLED", have, "an enabled model", "change it in config.json")
+        by = next((name for name in ctx.config.models if _is_off(name, model, ctx.config)), "")
+        fix = ctx.config.how_to_enable("models", by)
+        return reason("DISABLED", have, "an enabled model", fix)
     return None
 
 
@@ -112,12 +139,23 @@ def mode(model: Model, ctx: RoutingContext) -> Reason | None:
             or _lived_there(model, target, ctx)
         ):
             kind = "local" if is_local(model) else "cloud"
-            if target in ("local", "cloud") and target != kind:
-                return reason("MODE_EXCLUDED", f"a {kind} model", f"{target} only ({where})", "")
-            continue
+            if target not in ("local", "cloud") or target == kind:
+                continue
+            if where == "config" and target == "local" and falls_back(ctx.config):
+                continue  # it comes after every local one
+            fix = "" if where == "provider" else 'set provider: "auto" in config.json'
+            if where == "config" and target == "local":
+                fix += ', or allowPaidFallback: "ask" for a paid way where no local one is open'
+            return reason("MODE_EXCLUDED", f"a {kind} model", f"{target} only ({where})", fix)
         need = f"provider {target} ({where})"
-        return reason("NOT_PINNED", f"provider {model.provider}", need, "")
+        fix = "leave provider out" if where == "provider" else _UNPIN
+        return reason("NOT_PINNED", f"provider {model.provider}", need, fix)
     return None
+
+
+def falls_back(config: Config) -> bool:
+    """Whether `provider: "local"` leaves a way out: what is paid, after all that is local."""
+    return config.provider == "local" and config.allow_paid_fallback != "never"
 
 
 def _lived_there(model: Model, provider: str, ctx: RoutingContext) -> bool:
@@ -207,12 +245,18 @@ def demo(model: Model, ctx: RoutingContext) -> Reason | None:
     real = [m for m in ctx.survey.models if is_real(m, ctx, standing) and _may_be_paid(m, ctx)]
     if real:
         have = f"{len(real)} real model{'s' if len(real) > 1 else ''}, as {real[0].id}"
-        return reason("DEMO_ONLY", have, "no other model", f'ask for model "{model.id}"')
+        return reason("DEMO_ONLY", have, "no other model", _ask_for(model, ctx))
     down = _not_answering(ctx)
     if down and ctx.request.provider != model.provider:
         have = f"{', '.join(down)} configured but not answering"
-        return reason("DEMO_ONLY", have, "no other provider", f'ask for model "{model.id}"')
+        return reason("DEMO_ONLY", have, "no other provider", _ask_for(model, ctx))
     return None
+
+
+def _ask_for(model: Model, ctx: RoutingContext) -> str:
+    """How the demo is had all the same."""
+    pinned = ctx.config.provider not in ("auto", "local", model.provider)
+    return _UNPIN if pinned else f'ask for model "{model.id}"'
 
 
 def is_real(model: Model, ctx: RoutingContext, standing: Sequence[Rule]) -> bool:
@@ -250,6 +294,16 @@ def _not_answering(ctx: RoutingContext) -> list[str]:
     return sorted(silent & ctx.survey.configured)
 
 
+def may_be_set_up(rejection: Rejection, ctx: RoutingContext) -> bool:
+    """Whether to speak of it: not of keys to those who let nothing leave the machine or pay."""
+    if all(x.code != NO_KEY for x in rejection.reasons):
+        return True
+    config = ctx.config
+    closed = config.privacy == "local_only" or config.allow_paid_fallback == "never"
+    local = config.provider == "local" and not falls_back(config)
+    return not (closed or local or ctx.request.provider == "local")
+
+
 def _may_be_paid(model: Model, ctx: RoutingContext) -> bool:
     return ctx.request.max_cost_usd != 0 or is_free(model.prices)
 
@@ -271,10 +325,10 @@ def task(model: Model, ctx: RoutingContext) -> Reason | None:
 
 
 def is_of_another_kind(model: Model, ctx: RoutingContext) -> bool:
-    """Whether a model processes pictures and one is to be made, or the other way about."""
-    if not model.tasks:
+    """Whether a model only processes pictures and one is to be made, or the other way about."""
+    if ctx.task in model.tasks or not model.tasks:
         return False
-    return (model.tasks.keys() <= _PROCESSING) != (ctx.task in _PROCESSING)
+    return _PROCESSING.issuperset(model.tasks) != (ctx.task in _PROCESSING)
 
 
 def options(model: Model, ctx: RoutingContext) -> Reason | None:
@@ -391,8 +445,8 @@ def breaker(model: Model, ctx: RoutingContext) -> Reason | None:
         return None
     code = "RATE_LIMITED" if selected.code == "RATE_LIMITED" else "CIRCUIT_OPEN"
     wait = max(1, round((selected.open_until - ctx.now).total_seconds()))
-    have = f"paused for {wait} s more after {selected.code}: {selected.reason}"
-    return reason(code, have, "a healthy provider", f"try again in {wait} s")
+    have = f"paused for {duration(wait)} more after {selected.code}: {selected.reason}"
+    return reason(code, have, "a healthy provider", f"try again in {duration(wait)}")
 
 
 def queue(model: Model, ctx: RoutingContext) -> Reason | None:
@@ -400,7 +454,7 @@ def queue(model: Model, ctx: RoutingContext) -> Reason | None:
     line = ctx.history.queues.get(model.device) if model.device else None
     if line is None or line.waiting < ctx.config.queue_limit:
         return None
-    have = f"{line.waiting} jobs wait for {model.device}, about {line.seconds:.0f} s"
+    have = f"{line.waiting} jobs wait for {model.device}, about {duration(line.seconds)}"
     need = f"fewer than {ctx.config.queue_limit} (queueLimit)"
     return reason("QUEUE_FULL", have, need, "try again later, or raise queueLimit")
 

@@ -6,10 +6,10 @@ Lower wins. v and q come from the user's `preference`; they are judgements, not 
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 from typing import NamedTuple
 
 from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory.model_facts import prior_seconds
 from ziggie_image_mcp.inventory.types import Tier
 from ziggie_image_mcp.provider.nouns import Model, is_local
@@ -89,11 +89,14 @@ def expected_seconds(model: Model, ctx: RoutingContext, fitted: FittedRequest) -
     request, history = fitted.request, ctx.history
     line = history.queues.get(model.device) if model.device else None
     wait = 0.0 if line is None else line.seconds
-    resident = is_local(model) and _is_resident(model, line)
-    cold = is_local(model) and not resident
+    local = is_local(model)
+    resident = local and _is_resident(model, line)
+    cold = local and not resident
     load, load_is_timed = _load_seconds(model, ctx) if cold else (0.0, True)
-    alike = bucket(request.width, request.height, request.steps)
-    learnt = learnt_seconds(history, model.provider, model.id, alike, cold=cold)
+    learnt = None
+    if history.latencies or history.loads:
+        alike = bucket(request.width, request.height, request.steps)
+        learnt = learnt_seconds(history, model.provider, model.id, alike, cold=cold)
     if learnt is None:
         making = base_seconds(model, ctx.tier) * fitted.work
     else:
@@ -119,9 +122,10 @@ def _is_resident(model: Model, line: QueueStatus | None) -> bool:
 
 def _load_seconds(model: Model, ctx: RoutingContext) -> tuple[float, bool]:
     """What start and load take where the model is not in memory, and whether that was timed."""
-    learnt = learnt_load(ctx.history, model.provider, model.id)
-    if learnt is not None:
-        return learnt, True
+    if ctx.history.loads:
+        learnt = learnt_load(ctx.history, model.provider, model.id)
+        if learnt is not None:
+            return learnt, True
     if model.load_seconds is not None:
         return model.load_seconds, False
     weights = model.memory.ram_bytes or model.memory.vram_bytes or 0
@@ -134,30 +138,36 @@ def score_candidate(
     """The model with its request and score: by the expected cost, not by its upper bound."""
     request, cost = fitted.request, estimate.upper
     expected = expected_seconds(model, ctx, fitted)
+    seconds = (expected.total, expected.wait, expected.load)
     value, quality_value = _WEIGHTS[ctx.request.preference or ctx.config.preference]
     rating = quality_of(model, ctx.config)
     points = NEUTRAL_QUALITY if rating is None else rating
     points -= CUT_POINTS if is_cut(model, ctx) else 0.0
-    one = Candidate(
+    return Candidate(
         model=model,
         request=request,
-        score=estimate.expected / 1e6 + value * expected.total - quality_value * points,
+        score=estimate.expected / 1e6 + value * seconds[0] - quality_value * points,
         cost_micro_usd=cost,
         expected_micro_usd=estimate.expected,
-        seconds=expected.total,
-        why="",
+        seconds=seconds[0],
+        why=describe_route("next best", model, cost, seconds),
         notes=fitted.notes,
         wait_seconds=expected.wait,
         load_seconds=expected.load,
         placement=fitted.placement,
-    )
-    return replace(one, why=describe_route("next best", one)), expected
+    ), expected
 
 
-def describe_route(lead: str, one: Candidate) -> str:
-    """Why a route is taken, in one line: where it runs, its price, time and quality."""
-    seconds = (one.seconds, one.wait_seconds, one.load_seconds)
-    return _describe(lead, is_local(one.model), one.cost_micro_usd, seconds, one.model.quality)
+def describe_route(lead: str, model: Model, cost: int, seconds: tuple[float, float, float]) -> str:
+    """Why a route is taken, in one line: where it runs, its price, time and quality.
+
+    Args:
+        lead: Why this one, in a few words.
+        model: That it takes.
+        cost: At most, 1e-6 USD.
+        seconds: In all, and of them in the queue and to load.
+    """
+    return _describe(lead, is_local(model), cost, seconds, model.quality)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -171,9 +181,9 @@ def _describe(
     where = "local" if local else "cloud"
     price = f"at most {usd(cost)}" if cost else "free"
     total, wait, load = seconds
-    parts = [f"{wait:.3g} of them in the queue"] if wait else []
+    parts = [f"{duration(wait)} of them in the queue"] if wait else []
     if load and load >= NOTEWORTHY_LOAD * total:
-        parts.append(f"{load:.3g} {'' if wait else 'of them '}to load the model")
+        parts.append(f"{duration(load)} {'' if wait else 'of them '}to load the model")
     which = f", {' and '.join(parts)}" if parts else ""
     rating = "" if quality is None else f", quality {quality:g}/10"
-    return f"{lead} ({where}, {price}, about {total:.3g} s expected{which}{rating})"
+    return f"{lead} ({where}, {price}, about {duration(total)} expected{which}{rating})"

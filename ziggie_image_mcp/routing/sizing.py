@@ -72,9 +72,18 @@ def _exact(rule: SizeRule, size: Size) -> FittedSize:
         code="SIZE_UNSUPPORTED",
         have=takes,
         need=str(size),
-        fix=f"ask for {near}, or leave out width and height",
+        fix=f"ask for {near}{_enlarged(rule, size)}, or leave out width and height",
     )
     return FittedSize(near, reason=reason)
+
+
+def _enlarged(rule: SizeRule, size: Size) -> str:
+    """How upscaling leads to a size that is too large for the model."""
+    for times in (2, 4):
+        part = Size(size.width // times, size.height // times)
+        if Size(part.width * times, part.height * times) == size and not problem(rule, part):
+            return f", or for {part} and enlarge it {times} times by process_image (upscale)"
+    return ""
 
 
 def _ratio(rule: SizeRule, text: str, model_id: str, *, lenient: bool) -> FittedSize:

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import Field
+from mcp.server.mcpserver import Context
+from pydantic import Field, WithJsonSchema
 
 from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.routing.request import Surface, declared_arguments, with_parameters
+from ziggie_image_mcp.routing.request_checks import TAKES
 
 MAX_WAIT_SECONDS = 3600
 MAX_REQUEST_ID = 200
 
+CLIENT_SECONDS: Mapping[str, float] = {
+    "jan": 25,  # it gives up after 30
+    "librechat": 25,  # after 30
+    "zed": 50,  # after 60
+    "lmstudio": 50,  # after 60
+    "claudeai": 50,  # Claude Desktop: after 60 in some versions, 240 in others
+    "cherrystudio": 50,  # after 60
+    "codex": 110,  # 130 silent seconds went well
+    "visualstudiocode": 240,  # it hangs beyond 300
+    "cursor": 240,  # after 300
+    "geminicli": 540,  # after 600
+    "claudecode": 1500,  # no limit of its own; idle ones of 30 minutes
+}
+"""Seconds that a call may take, less a margin, by the beginning of the client's name in small
+letters. Sources: the clients' documents and issues, and runs of Claude Code and Codex."""
+UNKNOWN_CLIENT_SECONDS = 25.0
+
 DryRun = Annotated[
     bool, Field(description="Only say which routes would be tried, and why not others.")
 ]
-WaitSeconds = Annotated[float, Field(description="Then the answer is a job_id for get_job.")]
-JobId = Annotated[str, Field(description="As generate_image gave it.")]
+WaitSeconds = Annotated[float | None, Field(description="Then the answer is a job_id for get_job.")]
+Expand = Annotated[
+    Sequence[int],
+    Field(description="Outpaint: pixels to add, as left,top,right,bottom."),
+    WithJsonSchema({"type": "string"}),
+]
+JobId = Annotated[str, Field(description="As the tool gave it.")]
 References = Annotated[str, Field(description="Pictures to follow: ids or paths, comma-separated.")]
 RequestId = Annotated[str, Field(description="Repeats with the same id get the first job.")]
 
@@ -49,14 +75,23 @@ takes_processing = with_parameters(tool_parameters("process"))
 """The same with those of process_image."""
 
 
-def check_call(wait_seconds: float, request_id: str = "") -> None:
+def patience_of(ctx: Context[Any], wait_seconds: float | None) -> float:
+    """How long the answer may take, seconds: as asked, or what the client bears by its name."""
+    if wait_seconds is not None:
+        return wait_seconds
+    params = ctx.session.client_params
+    name = "" if params is None else re.sub("[^a-z]", "", params.client_info.name.lower())
+    known = (seconds for start, seconds in CLIENT_SECONDS.items() if name.startswith(start))
+    return next(known, UNKNOWN_CLIENT_SECONDS)
+
+
+def check_call(wait_seconds: float | None, request_id: str = "") -> None:
     """Refuse what cannot be meant by the arguments about the call itself.
 
     Raises:
         InvalidRequest: Names the argument, its value and what would be accepted.
     """
-    if not 0 <= wait_seconds <= MAX_WAIT_SECONDS:
-        fix = f"0 to {MAX_WAIT_SECONDS} seconds, or leave it out"
-        raise InvalidRequest("wait_seconds", wait_seconds, fix)
+    if wait_seconds is not None and not 0 <= wait_seconds <= MAX_WAIT_SECONDS:
+        raise InvalidRequest("wait_seconds", wait_seconds, TAKES["wait_seconds"])
     if len(request_id) > MAX_REQUEST_ID:
         raise InvalidRequest("request_id", request_id, f"at most {MAX_REQUEST_ID} characters")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
 from mcp.server.auth.middleware.auth_context import get_access_token
@@ -13,12 +14,21 @@ from ziggie_image_mcp.jobs.owners import picture_mark
 from ziggie_image_mcp.storage.input_images import Reach
 
 _PLACE = re.compile(
-    r"""(?<![\w/:.])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:'",;()]+[/\\])+  # a path, all but its last part
+    r"""(?<=['"])(?:[A-Za-z]:)?[/\\](?:[^/\\'"\n]+[/\\])+  # in quotes: its parts may have blanks
+    | (?<![\w/:.])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:'",;()]+[/\\])+  # a path, all but its last part
     | \b(?!https?://|image://)[a-z][a-z0-9+]*://[^\s'",;()]+""",
     re.VERBOSE,
 )
 _PLACES = ("path", "picture_folder")
 """Keys of answers that say where something lies on this machine."""
+
+
+_folders: set[str] = set()
+
+
+def hide(folders: Iterable[str]) -> None:
+    """Tell no remote caller of these folders, in whose names there may be blanks."""
+    _folders.update(folder.rstrip("/\\") for folder in folders if len(folder) > 1)
 
 
 def caller() -> str | None:
@@ -38,7 +48,11 @@ def reach() -> Reach:
 
 def for_caller(message: str) -> str:
     """A message, without this machine's paths for those who are not on it."""
-    return message if caller() is None else _PLACE.sub("…/", message)
+    if caller() is None:
+        return message
+    for folder in sorted(_folders, key=len, reverse=True):
+        message = message.replace(folder, "/…")
+    return _PLACE.sub("…/", message)
 
 
 def answer_for_caller(result: CallToolResult) -> CallToolResult:

@@ -23,14 +23,16 @@ class NamesGuard:
     Args:
         app: What is served.
         names: As `pictures.lan`, `[::1]`, or `pictures.lan:8443` for that port only.
+        origins: Pages that may call besides those of these names, as `https://inspector.example`.
 
     Raises:
         ConfigError: One is no name.
     """
 
-    def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, names: Iterable[str], origins: Iterable[str] = ()) -> None:
         self._app = app
         self._names = set(map(_allowed, names))
+        self._origins = set(map(_allowed_origin, origins))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -54,6 +56,8 @@ class NamesGuard:
         """Whether the page that asks is one of ours; what is no browser names none."""
         if not any(origins):
             return True
+        if len(origins) == 1 and _origin(origins[0]) in self._origins:
+            return True
         match = re.fullmatch(r"https?://(.*)", origins[0].lower(), re.DOTALL)
         return len(origins) == 1 and match is not None and self._is_ours([match[1]])
 
@@ -70,3 +74,20 @@ def _allowed(name: str) -> tuple[str, str | None]:
         fix = "give a name without http://, as pictures.lan"
         raise ConfigError(f"--allowed-host {quote(repr(name))} is no name of a host: {fix}.")
     return place
+
+
+def _origin(text: str) -> tuple[str, str, str] | None:
+    """Scheme, name and port of a page; None for what is no origin."""
+    match = re.fullmatch(r"(https?)://(.*)", text.lower(), re.DOTALL)
+    place = None if match is None else _parsed(match[2])
+    if match is None or place is None:
+        return None
+    return match[1], place[0], place[1] or ("443" if match[1] == "https" else "80")
+
+
+def _allowed_origin(text: str) -> tuple[str, str, str]:
+    origin = _origin(text)
+    if origin is None:
+        fix = "give scheme, name and port only, as https://inspector.example:6274"
+        raise ConfigError(f"--allowed-origin {quote(repr(text))} is no origin: {fix}.")
+    return origin

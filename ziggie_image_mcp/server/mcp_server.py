@@ -11,11 +11,14 @@ from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
-from mcp.types import InputRequiredResult
+from mcp.types import InputRequiredResult, JSONRPCError, Resource, Tool
 from pydantic import AnyUrl
 
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.provider.pictures import media_type
+from ziggie_image_mcp.server.callers import hide
+from ziggie_image_mcp.server.downloads import Downloads
+from ziggie_image_mcp.server.notices import Notices
 from ziggie_image_mcp.server.whole_text import read_again
 
 Open = Callable[[], Awaitable[Service]]
@@ -29,11 +32,13 @@ warning: ContextVar[str] = ContextVar("warning", default="")
 """What every answer says besides, as long as something is wrong with the settings."""
 
 
-def warned(opener: Open) -> Open:
-    """The same; the call that opens it warns of what is wrong with the settings."""
+def warned(opener: Open, opened: Callable[[Service], None]) -> Open:
+    """The same, and `opened` is told; the call that opens it warns of what is wrong in settings."""
 
     async def give() -> Service:
         service = await opener()
+        opened(service)
+        hide(service.folders())
         warning.set(service.config_trouble)
         return service
 
@@ -41,10 +46,48 @@ def warned(opener: Open) -> Open:
 
 
 class ImageServer(MCPServer[Open]):
-    """The server of this project."""
+    """The server of this project.
+
+    Args:
+        name: What it is called.
+        listed: Gives the resources that are listed.
+        downloads: Links to whole pictures.
+        settings: Of the SDK's server.
+    """
 
     answering = 0
     """Calls that are not answered yet."""
+
+    def __init__(
+        self,
+        name: str,
+        listed: Callable[[], Awaitable[list[Resource]]],
+        downloads: Downloads,
+        notices: Notices,
+        *,
+        reaches_out: Callable[[], Awaitable[bool]] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(name, **settings)
+        self._listed, self.downloads, self.notices = listed, downloads, notices
+        self._reaches_out = reaches_out
+
+    async def list_resources(self) -> list[Resource]:
+        """The newest pictures."""
+        return await self._listed()
+
+    async def list_tools(self) -> list[Tool]:
+        """The tools, with an open world only where the settings let a prompt out."""
+        tools = await super().list_tools()
+        if self._reaches_out is None or await self._reaches_out():
+            return tools
+        closed = {"open_world_hint": False}
+        return [
+            tool.model_copy(update={"annotations": tool.annotations.model_copy(update=closed)})
+            if tool.annotations is not None
+            else tool
+            for tool in tools
+        ]
 
     async def answered(self) -> None:
         """Wait until every call has its answer, for a little while."""
@@ -77,8 +120,12 @@ class ImageServer(MCPServer[Open]):
             async def pass_on() -> None:
                 async with to_server:
                     try:
-                        async for message in lines:
-                            await to_server.send(read_again(message))
+                        async for line in lines:
+                            message = read_again(line)
+                            if isinstance(message, JSONRPCError):
+                                await answers.send(SessionMessage(message))
+                            else:
+                                await to_server.send(message)
                     finally:
                         at_end()
 

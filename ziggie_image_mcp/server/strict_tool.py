@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import ValidationError
 
-from ziggie_image_mcp.errors import ConsentDeclined, ImageError, quote, suggestion
-from ziggie_image_mcp.provider.redaction import hidden
+from ziggie_image_mcp.errors import ConsentDeclined, ImageError, quote
 from ziggie_image_mcp.routing.request_checks import HALF_CHARACTER, WHOLE_CHARACTERS
+from ziggie_image_mcp.routing.spellings import InvalidArguments, read_arguments
 from ziggie_image_mcp.server.callers import answer_for_caller, for_caller
+from ziggie_image_mcp.server.content import error_answer
 from ziggie_image_mcp.server.mcp_server import ImageServer, warning
 from ziggie_image_mcp.server.spending import NO_ANSWER, unanswered
 
@@ -30,6 +30,16 @@ class StrictTool(Tool):
         """None: what an answer holds shows by itself, and its schema would cost context."""
         return None
 
+    @cached_property
+    def _types(self) -> Mapping[str, Any]:
+        fields = self.fn_metadata.arg_model.model_fields
+        return {name: field.annotation for name, field in fields.items()}
+
+    @cached_property
+    def _required(self) -> Sequence[str]:
+        fields = self.fn_metadata.arg_model.model_fields
+        return [name for name, field in fields.items() if field.is_required()]
+
     async def run(
         self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
     ) -> Any:
@@ -37,25 +47,21 @@ class StrictTool(Tool):
 
         Where something is wrong with the settings, answers and errors alike say so at their end.
         """
-        for name, value in arguments.items():
-            if HALF_CHARACTER.search(_all_text((name, value))):
-                shown = f"{quote(ascii(name)[1:-1])}={quote(ascii(value))}"
-                raise ToolError(f"[INVALID_ARGUMENT] {shown}: {WHOLE_CHARACTERS}.")
         warning.set("")
         server = cast(ImageServer, context.mcp_server)
         server.answering += 1
         try:
             answer = await self._run(arguments, context, convert_result)
-        except ToolError as e:
-            if warning.get():
-                raise ToolError(for_caller(f"{e}\nWarning: {warning.get()}")) from e
-            raise
+        except ImageError as e:
+            answer = error_answer(e)
         finally:
             server.answering -= 1
-        if warning.get() and isinstance(answer, CallToolResult):
+        if not isinstance(answer, CallToolResult):
+            return answer
+        if warning.get():
             text = for_caller(f"Warning: {warning.get()}")
             answer.content.append(TextContent(type="text", text=text))
-        return answer_for_caller(answer) if isinstance(answer, CallToolResult) else answer
+        return answer_for_caller(answer)
 
     async def _run(
         self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool
@@ -65,24 +71,33 @@ class StrictTool(Tool):
         answer: Any = None
         unreadable = False
         try:
-            answer = await super().run(arguments, context, convert_result)
+            answer = await super().run(self._read(arguments), context, convert_result)
         except ToolError as e:
-            asked = unanswered.get() is not None
-            unreadable = asked and not isinstance(e.__cause__, ImageError)
-            if unreadable:
-                raise ToolError(f"[{ConsentDeclined.code}] {NO_ANSWER}") from e
             if isinstance(e.__cause__, ImageError):
-                message = for_caller(f"[{e.__cause__.code}] {hidden(str(e.__cause__))}")
-                raise ToolError(message) from e.__cause__
+                raise e.__cause__ from e
+            unreadable = unanswered.get() is not None
+            if unreadable:
+                raise ConsentDeclined(NO_ANSWER) from e
             if isinstance(e.__cause__, ValidationError):
-                message = " ".join(_explain(e.__cause__, list(self.parameters["properties"])))
-                raise ToolError(f"[INVALID_ARGUMENT] {message}") from e.__cause__
+                raise InvalidArguments(_problems(e.__cause__)) from e
             raise
         finally:
             open_question = unanswered.get()
             if open_question is not None and not isinstance(answer, InputRequiredResult):
                 await open_question.end(declined=unreadable)
         return answer
+
+    def _read(self, arguments: Mapping[str, object]) -> dict[str, Any]:
+        for name, value in arguments.items():
+            if HALF_CHARACTER.search(_all_text((name, value))):
+                shown = f"{quote(ascii(name)[1:-1])}={quote(ascii(value))}"
+                raise InvalidArguments([f"{shown}: {WHOLE_CHARACTERS}"])
+        try:
+            return read_arguments(arguments, self._types, required=self._required, owner=self.name)
+        except ImageError:
+            raise
+        except Exception as e:  # a bug, of which the model is told nothing
+            raise UnexpectedToolError(f"Error executing tool {self.name}") from e
 
 
 def _all_text(value: object) -> str:
@@ -118,27 +133,14 @@ def _short(schema: object) -> Any:
     real: list[dict[str, Any]] = [b for b in branches if b != {"type": "null"}]
     if len(real) == 1 and len(branches) == 2 and isinstance(real[0].get("type"), str):
         del short["anyOf"]
-        short = real[0] | {"type": [real[0]["type"], "null"]} | short
-    return _input_schema(short)
+        short = real[0] | short
+    short.pop("default", None)  # leaving an argument out says the same
+    return short
 
 
-def _input_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """What comes in: null and an empty text are what an argument is that was left out."""
-    if schema.get("default", 0) in (None, ""):
-        del schema["default"]
-    if isinstance(schema.get("type"), list):
-        schema["type"] = schema["type"][0]
-    return schema
-
-
-def _explain(error: ValidationError, known: list[str]) -> Iterable[str]:
-    for problem in error.errors(include_url=False):
-        name = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            hint = suggestion(name, known)
-            yield f"There is no argument {name!r}.{hint} Arguments: {', '.join(known)}."
-        elif problem["type"] == "missing":
-            yield f"The argument {name!r} is missing."
-        else:
-            value = quote(json.dumps(problem["input"], default=str))
-            yield f"{name}={value}: {problem['msg']}."
+def _problems(error: ValidationError) -> list[str]:
+    """What reading the arguments did not see, as a value of a type that no client sends."""
+    return [
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        for problem in error.errors(include_url=False)
+    ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import hmac
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, cast
 
 import anyio
 from mcp.server.auth.provider import TokenVerifier
@@ -17,7 +19,6 @@ from mcp.server.mcpserver import (
     RequestStateSecurity,
     Resolve,
 )
-from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.types import (
     CallToolResult,
     ToolAnnotations,
@@ -28,45 +29,51 @@ from ziggie_image_mcp import __version__
 from ziggie_image_mcp.app import reports
 from ziggie_image_mcp.app.answers import job_data, plan_data
 from ziggie_image_mcp.app.processing import NOTHING, Processing
-from ziggie_image_mcp.app.reports import HardwareReport, ModelReport
+from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.assets.region import Margins
-from ziggie_image_mcp.errors import ConsentRequired, ImageError, ImageNotFound, InvalidRequest
+from ziggie_image_mcp.errors import ConsentRequired, InvalidRequest
 from ziggie_image_mcp.jobs import prompts
+from ziggie_image_mcp.jobs.records import JobView
 from ziggie_image_mcp.routing import explain
 from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.spellings import names_in, one_name
 from ziggie_image_mcp.server.arguments import (
     DryRun,
+    Expand,
     JobId,
     References,
     RequestId,
     WaitSeconds,
     check_call,
+    patience_of,
     takes_edit,
     takes_processing,
     takes_request,
 )
 from ziggie_image_mcp.server.callers import caller as _caller
-from ziggie_image_mcp.server.callers import for_caller, reach
+from ziggie_image_mcp.server.callers import reach
 from ziggie_image_mcp.server.content import (
     META,
+    data_answer,
     image_content,
     job_answer,
     text_content,
 )
+from ziggie_image_mcp.server.downloads import Downloads
+from ziggie_image_mcp.server.gallery import MAX_VIEW_SIDE, listed, show_pictures
 from ziggie_image_mcp.server.leaving import while_heard
 from ziggie_image_mcp.server.mcp_server import ImageServer, Open, warned
+from ziggie_image_mcp.server.notices import Notices
 from ziggie_image_mcp.server.progress import ProgressStream
+from ziggie_image_mcp.server.request_log import answer_mistakes, log_request
 from ziggie_image_mcp.server.spending import Answered, NotAsked, Spend, caller_of, question
 from ziggie_image_mcp.server.strict_tool import strict
 from ziggie_image_mcp.storage.artifact_store import PREVIEW_SIDE
+from ziggie_image_mcp.storage.picture_ids import named_id
 
 PLAN_ROWS, MODEL_ROWS = 20, 60
 """A thousand files would fill the model's context: so many candidates, rejections and models."""
-MAX_VIEW_SIDE = 1568
-"""Pixels: models scale larger pictures down."""
 LATE_SECONDS = 0.5
-WAIT_SECONDS = 45.0
-"""Clients give up on a call after 60 seconds."""
 
 INSTRUCTIONS = (
     "Makes pictures on this machine's best route: local engines first, nothing is spent unasked. "
@@ -88,7 +95,7 @@ async def one_request(ctx: Context[Open], references: str, **arguments: Any) -> 
 async def _with_references(
     ctx: Context[Open], request: ImageRequest, references: str
 ) -> ImageRequest:
-    names = [name.strip() for name in references.split(",") if name.strip()]
+    names = names_in(references)
     if not names:
         return request
     service = await ctx.request_context.lifespan_context()
@@ -100,27 +107,23 @@ async def one_edit(
     ctx: Context[Open],
     image: str,
     mask: str,
-    expand: list[int] | None,
+    expand: list[int],
     references: str,
     **arguments: Any,
 ) -> ImageRequest:
     """The arguments of edit_image as one value. The pictures are taken in."""
     service = await ctx.request_context.lifespan_context()
-    margins = None
-    if expand:
-        if len(expand) != 4:
-            fix = "four numbers: left, top, right, bottom"
-            raise InvalidRequest("expand", expand, fix)
-        margins = Margins(*expand)
+    margins = Margins(*expand) if expand else None
     request = await _with_references(ctx, ImageRequest(**arguments), references)
-    return await service.with_input_images(request, image, mask, margins, reach=reach())
+    names = one_name(image), one_name(mask)
+    return await service.with_input_images(request, *names, margins, reach=reach())
 
 
 async def ask_to_spend(
     ctx: Context[Open],
     request: Annotated[ImageRequest, Resolve(one_request)],
     dry_run: bool,
-    wait_seconds: float,
+    wait_seconds: float | None,
     request_id: str,
 ) -> Spend | Elicit[Spend]:
     """Ask before a call of generate_image that only money can serve."""
@@ -132,7 +135,7 @@ async def ask_to_spend_on_edit(
     ctx: Context[Open],
     request: Annotated[ImageRequest, Resolve(one_edit)],
     dry_run: bool,
-    wait_seconds: float,
+    wait_seconds: float | None,
     request_id: str,
 ) -> Spend | Elicit[Spend]:
     """The same for edit_image."""
@@ -143,7 +146,7 @@ async def ask_to_spend_on_edit(
 @takes_processing
 async def one_processing(ctx: Context[Open], image: str, **arguments: Any) -> Processing:
     """The arguments of process_image. The pictures are taken in, and keyed where they can be."""
-    names = [name.strip() for name in image.split(",") if name.strip()]
+    names = names_in(image)
     service = await ctx.request_context.lifespan_context()
     return await service.prepare(ImageRequest(prompt="", **arguments), names, reach=reach())
 
@@ -151,7 +154,7 @@ async def one_processing(ctx: Context[Open], image: str, **arguments: Any) -> Pr
 async def ask_to_spend_on_processing(
     ctx: Context[Open],
     processing: Annotated[Processing, Resolve(one_processing)],
-    wait_seconds: float,
+    wait_seconds: float | None,
 ) -> Spend | Elicit[Spend]:
     """The same for process_image."""
     check_call(wait_seconds)
@@ -173,7 +176,7 @@ async def generate_image(
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend)],
     references: References = "",
     dry_run: DryRun = False,
-    wait_seconds: WaitSeconds = WAIT_SECONDS,
+    wait_seconds: WaitSeconds = None,
     request_id: RequestId = "",
     **arguments: Any,
 ) -> CallToolResult:
@@ -192,13 +195,10 @@ async def edit_image(
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend_on_edit)],
     image: Annotated[str, Field(description="Id of a picture made here, or a file's path.")],
     mask: Annotated[str, Field(description="Same size: white is painted anew, black stays.")] = "",
-    expand: Annotated[
-        list[int] | None,
-        Field(description="Outpaint: pixels to add [left, top, right, bottom]."),
-    ] = None,
+    expand: Expand = (),
     references: References = "",
     dry_run: DryRun = False,
-    wait_seconds: WaitSeconds = WAIT_SECONDS,
+    wait_seconds: WaitSeconds = None,
     request_id: RequestId = "",
     **arguments: Any,
 ) -> CallToolResult:
@@ -215,7 +215,7 @@ async def process_image(
     processing: Annotated[Processing, Resolve(one_processing)],
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend_on_processing)],
     image: Annotated[str, Field(description="Id or path; several with commas.")],
-    wait_seconds: WaitSeconds = WAIT_SECONDS,
+    wait_seconds: WaitSeconds = None,
     **arguments: Any,
 ) -> CallToolResult:
     """Work on finished pictures: cut the subject out, then enlarge it. Free where this machine can.
@@ -230,7 +230,7 @@ async def _generate(
     request: ImageRequest,
     consent: ElicitationResult[Spend],
     dry_run: bool,
-    wait_seconds: float,
+    wait_seconds: float | None,
     request_id: str,
 ) -> CallToolResult:
     """Do what was asked, as far as it goes in `wait_seconds`."""
@@ -252,12 +252,13 @@ async def _run(
     ctx: Context[Open],
     requests: Sequence[ImageRequest],
     consent: ElicitationResult[Spend],
-    wait_seconds: float,
+    wait_seconds: float | None,
     request_id: str = "",
     processing: Processing = NOTHING,
 ) -> CallToolResult:
     """Begin the job of a call, and wait for it."""
     service = await ctx.request_context.lifespan_context()
+    patience = patience_of(ctx, wait_seconds)
     answer = await Answered.of(service, requests, consent, caller_of(ctx))
     caller, began = _caller(), anyio.current_time()
     async with while_heard(ctx) as hearing, ProgressStream(ctx) as progress:
@@ -268,12 +269,12 @@ async def _run(
                 caller=caller or "",
                 request_id=request_id,
                 progress=progress.report,
-                patience=wait_seconds + LATE_SECONDS,
+                patience=patience + LATE_SECONDS,
                 processing=processing,
             )
         except ConsentRequired as e:
             raise answer.worded(e) from e
-        rest = max(wait_seconds - (anyio.current_time() - began), min(wait_seconds, 1.0))
+        rest = max(patience - (anyio.current_time() - began), min(patience, 1.0))
         try:
             if not view.ended:
                 view = await service.job(view.id, rest, progress.report, caller)
@@ -282,20 +283,34 @@ async def _run(
                 with anyio.CancelScope(shield=True):
                     await service.scheduler.abandon(view.id, lost=hearing.lost)
             raise
-    return await job_answer(service, view)
+    return await _answer(ctx, service, view)
 
 
 async def get_job(
     ctx: Context[Open],
     job_id: JobId,
-    wait_seconds: Annotated[float, Field(description="At most so long.")] = WAIT_SECONDS,
+    wait_seconds: Annotated[float | None, Field(description="At most so long.")] = None,
 ) -> CallToolResult:
-    """Wait for a job of generate_image and return its pictures."""
+    """Wait for a job (a picture made, edited or processed) and return its pictures."""
     check_call(wait_seconds)
     service = await ctx.request_context.lifespan_context()
+    patience = patience_of(ctx, wait_seconds)
     async with ProgressStream(ctx) as progress:
-        view = await service.job(job_id, wait_seconds, progress.report, _caller())
-    return await job_answer(service, view)
+        view = await service.job(job_id, patience, progress.report, _caller())
+    return await _answer(ctx, service, view)
+
+
+async def _answer(ctx: Context[Open], service: Service, view: JobView) -> CallToolResult:
+    """The pictures of a job. What a worker made, nobody else here was told of."""
+    server = cast(ImageServer, ctx.mcp_server)
+    if view.ended and service.scheduler.leaves_work:
+        server.notices.new_pictures()
+    return await job_answer(service, view, _link(ctx))
+
+
+def _link(ctx: Context[Open]) -> Callable[[str], str | None]:
+    """Gives the links to whole pictures."""
+    return partial(cast(ImageServer, ctx.mcp_server).downloads.link, ctx)
 
 
 async def cancel_job(ctx: Context[Open], job_id: JobId) -> CallToolResult:
@@ -310,17 +325,19 @@ async def list_models(
     provider: Annotated[str, Field(description="Only this provider.")] = "",
     query: Annotated[str, Field(description="Only names that contain this.")] = "",
     usable_only: Annotated[bool, Field(description="Only what would run now.")] = False,
-) -> ModelReport:
+) -> CallToolResult:
     """List models per provider: what each can do, whether it fits this machine, and if not why."""
     service = await ctx.request_context.lifespan_context()
-    return await reports.models(
+    report = await reports.models(
         service, provider=provider, query=query, usable_only=usable_only, most=MODEL_ROWS
     )
+    return data_answer(report.model_dump(mode="json"))
 
 
-async def check_hardware(ctx: Context[Open]) -> HardwareReport:
+async def check_hardware(ctx: Context[Open]) -> CallToolResult:
     """Show GPU, memory, disk, engines, and what local, cloud and automatic mode would do."""
-    return await reports.machine(await ctx.request_context.lifespan_context())
+    report = await reports.machine(await ctx.request_context.lifespan_context())
+    return data_answer(report.model_dump(mode="json"))
 
 
 async def view_image(
@@ -332,8 +349,14 @@ async def view_image(
     if not 32 <= max_side <= MAX_VIEW_SIDE:
         raise InvalidRequest("max_side", max_side, f"32 to {MAX_VIEW_SIDE} pixels")
     service = await ctx.request_context.lifespan_context()
-    preview, path = await service.view(image_id, max_side, _caller())
-    data = {"id": image_id, "path": path, "shown": f"{preview.width}x{preview.height}"}
+    own_id = named_id(one_name(image_id)) or image_id
+    preview, path = await service.view(own_id, max_side, _caller())
+    data = {"id": own_id, "path": path, "shown": f"{preview.width}x{preview.height}"}
+    if link := _link(ctx)(own_id):
+        data["download"] = link
+    if not service.config.output.previews:
+        data["shown"] = "nothing: output.previews is false in config.json"
+        return CallToolResult(content=[text_content(data)], _meta={META: data})
     return CallToolResult(content=[text_content(data), image_content(preview)], _meta={META: data})
 
 
@@ -343,25 +366,39 @@ def make_server(
     auth: AuthSettings | None = None,
     token_verifier: TokenVerifier | None = None,
     state_keys: Sequence[bytes] = (),
+    verbose: bool = False,
+    reaches_out: Callable[[], Awaitable[bool]] | None = None,
 ) -> ImageServer:
     """Build the server around a way to open the service; nothing is opened here.
 
-    Servers of the same `state_keys` may each go on with a question that another one asked.
+    Servers of the same `state_keys` may each go on with a question that another one asked. One
+    that is `verbose` tells of each request on stderr. `reaches_out` tells whether the settings let
+    a prompt leave the user's machines: then the tools that make pictures say that they work with
+    an open world.
     """
     # What is not said is the protocol's default: may change things, may destroy, an open world.
     looking = ToolAnnotations(read_only_hint=True, open_world_hint=False)
     making = ToolAnnotations(destructive_hint=False)
     stopping = ToolAnnotations(idempotent_hint=True, open_world_hint=False)
+    notices = Notices()
+    link_key = hmac.digest(state_keys[0], b"download links", "sha256") if state_keys else None
+    downloads = Downloads(opener, link_key)
     server = ImageServer(
         "ziggie-image-mcp",
+        partial(listed, opener),
+        downloads,
+        notices,
         title="Ziggie images",
         instructions=INSTRUCTIONS,
         version=__version__,
         log_level="WARNING",
-        lifespan=_lifespan(opener),
+        lifespan=_lifespan(opener, notices),
+        subscriptions=notices.bus,
         auth=auth,
         token_verifier=token_verifier,
         request_state_security=RequestStateSecurity(keys=state_keys) if state_keys else None,
+        middleware=[*([log_request] if verbose else []), answer_mistakes, notices.watch],
+        reaches_out=reaches_out,
         tools=[
             strict(generate_image, "Generate image", making),
             strict(edit_image, "Edit image", making),
@@ -374,28 +411,16 @@ def make_server(
         ],
     )
 
-    @server.resource(
-        "image://{image_id}",
-        name="image",
-        title="Picture",
-        description="A stored picture by its id.",
-        mime_type="image/png",
-    )
-    async def image(image_id: str, ctx: Context[Open]) -> bytes:  # pyright: ignore[reportUnusedFunction]
-        try:
-            service = await ctx.request_context.lifespan_context()
-            return await service.read(image_id, _caller())
-        except ImageNotFound as e:
-            raise ResourceNotFoundError(str(e)) from e
-        except ImageError as e:
-            raise ResourceError(for_caller(f"[{e.code}] {e}")) from e
-
+    show_pictures(server, opener, downloads)
     return server
 
 
-def _lifespan(opener: Open) -> Any:
+def _lifespan(opener: Open, notices: Notices) -> Any:
     @asynccontextmanager
     async def lifespan(_: MCPServer[Open]) -> AsyncGenerator[Open]:
-        yield warned(opener)
+        async with anyio.create_task_group() as group:
+            group.start_soon(notices.send)
+            yield warned(opener, notices.attach)
+            group.cancel_scope.cancel()
 
     return lifespan

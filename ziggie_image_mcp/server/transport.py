@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
+import ipaddress
 import os
 import socket
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,23 +19,28 @@ from mcp.server.auth.provider import AccessToken
 from ziggie_image_mcp.app.application import Application
 from ziggie_image_mcp.app.leaving import signals
 from ziggie_image_mcp.config.config import ENV_TOKEN, ENV_TOKENS
-from ziggie_image_mcp.errors import ConfigError
+from ziggie_image_mcp.config.environment import answered
+from ziggie_image_mcp.errors import ConfigError, quote
 from ziggie_image_mcp.jobs.owners import OWNER
 from ziggie_image_mcp.server.http_names import NamesGuard
 from ziggie_image_mcp.server.mcp_server import ImageServer, Open
 from ziggie_image_mcp.server.tools import make_server
+from ziggie_image_mcp.server.web_app import Health, OnePath, Place, checked_path, for_pages
 
 if TYPE_CHECKING:
     import uvicorn
+    from starlette.types import ASGIApp
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _BODY_BYTES = 4 * 1024 * 1024
 
 
-async def serve_stdio(config_file: Path | None = None) -> None:
+async def serve_stdio(config_file: Path | None = None, *, verbose: bool = False) -> None:
     """Speak MCP on stdin and stdout until stdin ends or a signal comes."""
     async with Application(config_file) as application, anyio.create_task_group() as group:
-        server = make_server(application.service)
+        server = make_server(
+            application.service, verbose=verbose, reaches_out=application.reaches_out
+        )
         with signals() as ending:
 
             async def speak() -> None:
@@ -55,10 +63,12 @@ async def serve_http(
     *,
     host: str = "127.0.0.1",
     port: int = 8765,
-    allowed_hosts: Sequence[str] = (),
+    place: Place | None = None,
     stateless: bool = False,
+    verbose: bool = False,
+    listening: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Speak MCP over streamable HTTP at /mcp.
+    """Speak MCP over streamable HTTP. `listening` is told the URL once the server listens.
 
     A `stateless` server keeps no sessions, so that several may stand behind one address; clients of
     the handshake era can then not be asked about money.
@@ -67,37 +77,54 @@ async def serve_http(
     then asked for on loopback too.
 
     Raises:
-        ConfigError: The host is not loopback, and a token or the allowed hosts are missing.
+        ConfigError: The host is not loopback, and a token or the allowed hosts are missing; or
+            the address cannot be listened on.
     """
     tokens = _tokens()
-    if host not in LOOPBACK and not (tokens and allowed_hosts):
+    place = place or Place()
+    host = host.strip().strip("[]").lower()
+    if not _is_loopback(host) and not (tokens and place.allowed_hosts):
         missing = [] if tokens else [f"a token in the environment variable {ENV_TOKEN}"]
-        missing += [] if allowed_hosts else ["--allowed-host with the name that clients use"]
+        missing += [] if place.allowed_hosts else ["--allowed-host with the name that clients use"]
         raise ConfigError(
             f"--host {host} can be reached from other machines, so it needs "
             f"{' and '.join(missing)}. Use 127.0.0.1 to serve this machine only."
         )
     application = Application(config_file)
-    server = http_server(application.service, tokens)
-    app = http_app(server, allowed_hosts, stateless=stateless)
-    async with application, anyio.create_task_group() as group:
-        group.start_soon(application.watch)
-        with signals() as ending, _listening(host, port) as listener:
-            web = _web_server(app)
+    server = http_server(
+        application.service, tokens, verbose=verbose, reaches_out=application.reaches_out
+    )
+    if _is_loopback(host):  # its clients may call it so
+        place = replace(place, allowed_hosts=(*place.allowed_hosts, host))
+    app = http_app(server, place, stateless=stateless)
+    with _listener(host, port) as listener:
+        listening(f"http://{_in_url(host)}:{port}{checked_path(place.path)}")
+        async with application, anyio.create_task_group() as group:
+            group.start_soon(application.watch)
+            with signals() as ending:
+                web = _web_server(app)
 
-            async def speak() -> None:
-                await web.serve([listener])
-                ending.begin()
+                async def speak() -> None:
+                    await web.serve([listener])
+                    ending.begin()
 
-            group.start_soon(speak)
-            await ending.wait()
-            await application.leave(ending, answered=server.answered)
-            web.should_exit = True
-        group.cancel_scope.cancel()
-    application.end()
+                group.start_soon(speak)
+                await ending.wait()
+                await application.leave(ending, answered=server.answered)
+                web.should_exit = True
+            group.cancel_scope.cancel()
+        application.end()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listener(host: str, port: int) -> socket.socket:
     """A socket that listens.
 
     Raises:
@@ -106,14 +133,30 @@ def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
+    except UnicodeError as e:
+        raise ConfigError(f"--host {quote(repr(host))} is no name of a host. {_OWN_NAME}") from e
     except OSError as e:
-        raise ConfigError(
-            f"{host}:{port} cannot be listened on: {e.strerror or e}. Choose another --port, or "
-            "end what has this one."
-        ) from e
+        fix = _FIXES.get(e.errno or 0, "Choose another --host or --port.")
+        if (e.errno or 0) < 0:  # of the resolver: a name that it does not know
+            fix = _OWN_NAME
+        why = (e.strerror or str(e)).partition(" (while")[0]
+        raise ConfigError(f"{_in_url(host)}:{port} cannot be listened on: {why}. {fix}") from e
 
 
-def _web_server(app: NamesGuard) -> uvicorn.Server:
+_OWN_NAME = "Give --host a name or an address of this machine, as 127.0.0.1."
+_FIXES = {
+    errno.EADDRINUSE: "Choose another --port, or end what has this one.",
+    errno.EADDRNOTAVAIL: _OWN_NAME,
+    errno.EACCES: "Choose a --port of 1024 or more.",
+    errno.EPERM: "Choose a --port of 1024 or more.",
+}
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _web_server(app: ASGIApp) -> uvicorn.Server:
     import uvicorn
 
     class Web(uvicorn.Server):
@@ -127,30 +170,39 @@ def _web_server(app: NamesGuard) -> uvicorn.Server:
 
 
 def http_app(
-    server: ImageServer, allowed_hosts: Sequence[str] = (), *, stateless: bool = False
-) -> NamesGuard:
-    """The server as an ASGI application, which answers at /mcp.
+    server: ImageServer, place: Place | None = None, *, stateless: bool = False
+) -> ASGIApp:
+    """The server as an ASGI application.
 
     Raises:
-        ConfigError: An allowed host is no name.
+        ConfigError: An allowed host is no name, an allowed origin none, or the path is none.
     """
     from mcp.server.transport_security import TransportSecuritySettings
 
+    place = place or Place()
+    path = checked_path(place.path)
+    server.custom_route(f"{path}/download/{{token}}", methods=["GET"])(server.downloads.answer)
     app = server.streamable_http_app(
+        streamable_http_path=path,
         max_request_body_size=_BODY_BYTES,
         stateless_http=stateless,
         # The SDK compares the beginnings of names only; NamesGuard stands before it.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
-    return NamesGuard(app, [*LOOPBACK, *allowed_hosts])
+    pages = for_pages(OnePath(app, path))
+    return Health(NamesGuard(pages, [*LOOPBACK, *place.allowed_hosts], place.allowed_origins))
 
 
-def http_server(opener: Open, tokens: Mapping[str, str]) -> ImageServer:
+def http_server(
+    opener: Open,
+    tokens: Mapping[str, str],
+    *,
+    verbose: bool = False,
+    reaches_out: Callable[[], Awaitable[bool]] | None = None,
+) -> ImageServer:
     """The server for callers over HTTP: those who have one of the tokens, where there are any."""
-    return _guarded(opener, tokens) if tokens else make_server(opener)
-
-
-def _guarded(opener: Open, tokens: Mapping[str, str]) -> ImageServer:
+    if not tokens:
+        return make_server(opener, verbose=verbose, reaches_out=reaches_out)
     from mcp.server.auth.settings import AuthSettings
     from pydantic import AnyHttpUrl
 
@@ -158,7 +210,14 @@ def _guarded(opener: Open, tokens: Mapping[str, str]) -> ImageServer:
     nobody = AnyHttpUrl("http://localhost")
     auth = AuthSettings(issuer_url=nobody, resource_server_url=None, required_scopes=[])
     verifier = _Tokens(tokens)
-    return make_server(opener, auth=auth, token_verifier=verifier, state_keys=[_key(tokens)])
+    return make_server(
+        opener,
+        auth=auth,
+        token_verifier=verifier,
+        state_keys=[_key(tokens)],
+        verbose=verbose,
+        reaches_out=reaches_out,
+    )
 
 
 def _key(tokens: Mapping[str, str]) -> bytes:
@@ -169,13 +228,13 @@ def _key(tokens: Mapping[str, str]) -> bytes:
 
 def _tokens() -> dict[str, str]:
     """Who may call, by name: ZIGGIE_IMAGE_TOKEN is the owner's, ZIGGIE_IMAGE_TOKENS others'."""
-    owner = os.environ.get(ENV_TOKEN, "")
+    owner = answered(os.environ.get(ENV_TOKEN, ""))
     by_name: dict[str, str] = {}
     if owner:
         by_name[OWNER] = owner.strip()
         if not _is_token(owner.strip()):
             raise ConfigError(f"{ENV_TOKEN} is no token: {_A_TOKEN}, or unset it.")
-    others = os.environ.get(ENV_TOKENS, "")
+    others = answered(os.environ.get(ENV_TOKENS, ""))
     for part in others.split(",") if others else ():
         name, _, token = (piece.strip() for piece in part.partition(":"))
         if not (name and _is_token(token)) or name in by_name or token in by_name.values():

@@ -8,14 +8,15 @@ import json
 import re
 import secrets
 import threading
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ziggie_image_mcp.errors import ImageNotFound, StorageError
+from ziggie_image_mcp.errors import ImageNotFound, ImageTooLarge, StorageError
 from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.pictures import MAX_PIXELS, media_type
 from ziggie_image_mcp.storage import blobs
@@ -25,7 +26,8 @@ from ziggie_image_mcp.storage.image_codec import (
     recipe_facts,
     refuse_blank,
 )
-from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, picture_id
+from ziggie_image_mcp.storage.newest import ListedImage, newest
+from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, named_id, owner_of, picture_id
 from ziggie_image_mcp.storage.types import Preview, Recipe, StoredImage
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ RESOURCE_BYTES = 7 * 1024 * 1024
 _SUFFIX: dict[OutputFormat, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 _MEDIA = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
 _OURS = re.compile(rf"[-/\\]{PICTURE_ID.pattern}\.(png|webp|jpg|json)$")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
+MAX_NAME, MAX_NAME_BYTES = 48, 120
+"""Characters of a name, and bytes: file systems take 255 with the id, some of them 143."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,7 @@ class ArtifactStore:
     def __init__(
         self, root: Path | str, *, format: OutputFormat = "png", metadata: bool = True
     ) -> None:
+        self._listeners: list[Callable[[], None]] = []
         self.reconfigure(root, format=format, metadata=metadata)
 
     def reconfigure(self, root: Path | str, *, format: OutputFormat, metadata: bool) -> None:
@@ -140,6 +145,8 @@ class ArtifactStore:
             self._files.delete([path])
             raise
         self._remember(image_id, path, encoded)
+        for listener in self._listeners:
+            listener()
         return StoredImage(
             id=image_id,
             path=path,
@@ -149,6 +156,33 @@ class ArtifactStore:
             bytes=len(encoded),
             seed=recipe.seed,
         )
+
+    def copy(self, image: StoredImage, hint: str) -> StoredImage:
+        """The same picture once more, under another name and an id of its own.
+
+        Raises:
+            ImageNotFound, StorageError: It is gone, or the place cannot be written.
+        """
+        data, now = self._read(image.id), datetime.now(UTC)
+        image_id = picture_id(now, secrets.token_hex(8), owner_of(image.id))
+        folder, suffix = f"{now:%Y-%m-%d}", _suffix(image.path)
+        stem = f"{slug(hint)}-{image_id}"
+        facts = self._sidecar(image.id) | {"id": image_id, "file": stem + suffix}
+        path = self._files.write(folder, stem + suffix, data)
+        beside = f"{image_id if self._files.far else stem}.json"
+        self._files.write(folder, beside, json.dumps(facts, ensure_ascii=False, indent=1).encode())
+        self._remember(image_id, path, data)
+        return replace(image, id=image_id, path=path)
+
+    def _sidecar(self, image_id: str) -> dict[str, object]:
+        """What stands beside a picture; nothing where that is gone or damaged."""
+        folder = f"{image_id[:4]}-{image_id[4:6]}-{image_id[6:8]}"
+        name = image_id if self._files.far else PurePath(self.find(image_id)).stem
+        try:
+            facts: object = json.loads(self._files.get(folder, f"{name}.json") or b"{}")
+        except ValueError:
+            return {}
+        return cast(dict[str, object], facts) if isinstance(facts, dict) else {}
 
     def keep(self, data: bytes, image_id: str, hint: str) -> None:
         """Write a picture that was given, under an id that follows from it.
@@ -174,7 +208,7 @@ class ArtifactStore:
                 self._recent.popitem(last=False)
 
     def _read(self, image_id: str) -> bytes:
-        recent = self._recent.get(image_id.strip())
+        recent = self._recent.get(named_id(image_id) or "")
         return self._files.read(self.find(image_id)) if recent is None else recent[1]
 
     def find(self, image_id: str) -> str:
@@ -184,7 +218,7 @@ class ArtifactStore:
             ImageNotFound: No picture has this id.
             StorageError: The place cannot be read.
         """
-        stripped = image_id.strip()
+        stripped = named_id(image_id) or ""
         match = PICTURE_ID.fullmatch(stripped)
         if match is not None:
             recent = self._recent.get(stripped)
@@ -195,9 +229,9 @@ class ArtifactStore:
             name = None if sidecar is None else _file_of(sidecar)
             if name is not None:
                 return self._files.path(folder, name)
-            for path, _ in self._files.find(folder, f"-{stripped}."):  # as earlier versions did
-                if _suffix(path) in _MEDIA:
-                    return path
+            for entry in self._files.find(folder, f"-{stripped}."):  # as earlier versions did
+                if _suffix(entry.path) in _MEDIA:
+                    return entry.path
         raise not_found(image_id)
 
     def stored(self, image_id: str, seed: int | None) -> StoredImage:
@@ -250,17 +284,34 @@ class ArtifactStore:
         return self._read(image_id)
 
     def read(self, image_id: str) -> tuple[bytes, str]:
-        """A picture's bytes and media type, made smaller when over RESOURCE_BYTES.
+        """A picture's bytes and media type.
 
         Raises:
             ImageNotFound: No picture has this id.
+            ImageTooLarge: It is over RESOURCE_BYTES.
             StorageError: The file cannot be read.
         """
         data = self.original(image_id)
-        if len(data) <= RESOURCE_BYTES:
-            return data, media_type(data)
-        small = self._shrink(data, side=2048, base64_limit=RESOURCE_BYTES)
-        return small.data, small.media_type
+        if len(data) > RESOURCE_BYTES:
+            raise ImageTooLarge(
+                f"The picture {image_id} has {len(data):,} bytes, more than the {RESOURCE_BYTES:,} "
+                f"that a resource carries; image://{image_id}?max=1568 gives it smaller.",
+                image_id,
+                self.find(image_id),
+            )
+        return data, media_type(data)
+
+    def newest(self, most: int, may_see: Callable[[str], bool]) -> list[ListedImage]:
+        """The newest pictures that were made here, newest first.
+
+        Raises:
+            StorageError: The place cannot be read.
+        """
+        return newest(self._files, most, may_see)
+
+    def on_save(self, listener: Callable[[], None]) -> None:
+        """Have this called after each picture that is saved, in the thread that saves it."""
+        self._listeners.append(listener)
 
     def preview(self, image_id: str, *, side: int = PREVIEW_SIDE, share: int = 1) -> Preview:
         """A picture made small enough to show to a model.
@@ -324,9 +375,16 @@ def not_found(image_id: str) -> ImageNotFound:
 
 
 def slug(text: str) -> str:
-    """A short file name out of any text: letters, digits and dashes, never a path."""
-    words = re.sub(r"[^a-z0-9]+", "-", text.lower().encode("ascii", "ignore").decode())
-    name = words.strip("-")[:48].strip("-") or "picture"
+    """A short file name out of any text: letters and digits of every script, and dashes.
+
+    Never a path, and safe on all systems.
+    """
+    plain = unicodedata.normalize("NFC", text).lower()
+    kept = "".join(c if unicodedata.category(c)[0] in "LMN" else "-" for c in plain)
+    name = re.sub("-+", "-", kept).strip("-")[:MAX_NAME]
+    while len(name.encode(errors="ignore")) > MAX_NAME_BYTES:
+        name = name[:-1]
+    name = name.strip("-") or "picture"
     return f"picture-{name}" if _RESERVED.fullmatch(name) else name
 
 

@@ -10,12 +10,14 @@ import re
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.provider.redaction import hidden
+from ziggie_image_mcp.provider.systems import replace
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -25,6 +27,8 @@ class Entry(NamedTuple):
 
     path: str
     bytes: int
+    changed: float = 0.0
+    """When, in seconds since 1970; 0 where that is not told."""
 
 
 class Files(Protocol):
@@ -106,7 +110,7 @@ class _Folder:
                     file.flush()
                     os.fsync(file.fileno())
                 Path(temporary).chmod(0o644)
-                Path(temporary).replace(path)
+                replace(Path(temporary), path)
             except BaseException:
                 Path(temporary).unlink(missing_ok=True)
                 raise
@@ -115,7 +119,8 @@ class _Folder:
     def find(self, folder: str, part: str) -> list[Entry]:
         with _storage_errors(f"{self._root} cannot be read"):
             paths = sorted((self._root / folder).glob(f"*{part}*"))
-            return [Entry(str(path), path.stat().st_size) for path in paths]
+            facts = [(str(path), path.stat()) for path in paths]
+            return [Entry(path, fact.st_size, fact.st_mtime) for path, fact in facts]
 
     def get(self, folder: str, name: str) -> bytes | None:
         path = self._root / folder / name
@@ -176,7 +181,7 @@ class _Remote:
             except FileNotFoundError:
                 return []
             return sorted(
-                Entry(f"{self._scheme}://{one['name']}", one["size"])
+                Entry(f"{self._scheme}://{one['name']}", one["size"], _changed(one))
                 for one in there
                 if part in one["name"].rpartition("/")[2]
             )
@@ -227,6 +232,17 @@ class _Remote:
             system, root = library.url_to_fs(self._url, use_listings_cache=False, **options)
             self._opened = system, str(root).rstrip("/")
         return self._opened
+
+
+def _changed(facts: dict[str, Any]) -> float:
+    """When a far file changed; each file system has a name of its own for it."""
+    for name in ("LastModified", "mtime", "updated", "last_modified", "created"):
+        when = facts.get(name)
+        if isinstance(when, datetime):
+            return when.timestamp()
+        if isinstance(when, int | float):
+            return float(when)
+    return 0.0
 
 
 @contextmanager

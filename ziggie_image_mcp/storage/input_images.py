@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+import anyio.from_thread
 
 from ziggie_image_mcp.errors import ImageNotFound, InvalidRequest
 from ziggie_image_mcp.provider import pictures
+from ziggie_image_mcp.provider.contract import Resolver
 from ziggie_image_mcp.provider.files import read_regular
+from ziggie_image_mcp.provider.systems import path_of_url, why_no_file
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.mask_reading import read_mask
-from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, owner_of, picture_id
+from ziggie_image_mcp.storage.picture_ids import named_id, owner_of, picture_id, unquoted
 from ziggie_image_mcp.storage.types import InputImage
 
 if TYPE_CHECKING:
@@ -45,10 +55,21 @@ class InputImages:
     Args:
         store: Where they are kept, so that a job finds them on whatever machine it runs.
         roots: The folders of this machine from which files may be read.
+        urls: Whether pictures may be fetched from addresses of the open internet.
+        resolver: Finds the IP addresses of hosts; by default the system does.
     """
 
-    def __init__(self, store: ArtifactStore, roots: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        store: ArtifactStore,
+        roots: Sequence[Path],
+        *,
+        urls: bool = False,
+        resolver: Resolver | None = None,
+    ) -> None:
         self._store = store
+        self._urls = urls
+        self._resolver = resolver
         self._roots = [root.expanduser().resolve() for root in roots]
 
     def image(
@@ -65,10 +86,11 @@ class InputImages:
             InvalidRequest: There is none, it may not be read, or it is no picture.
             StorageError: The store cannot be used.
         """
-        picture = _opened(field, reference, self._data(field, reference, reach=reach))
-        if PICTURE_ID.fullmatch(reference.strip()):
-            return InputImage(id=reference.strip(), width=picture.width, height=picture.height)
-        return self.keep(picture, reach.owner or "")
+        data, image_id = self._data(field, reference, reach=reach)
+        picture = _opened(field, reference, data)
+        if image_id is not None:
+            return InputImage(id=image_id, width=picture.width, height=picture.height)
+        return replace(self.keep(picture, reach.owner or ""), note=_note(reference, picture))
 
     def mask(
         self,
@@ -88,7 +110,7 @@ class InputImages:
             InvalidRequest: As `image` and `read_mask` tell, or nothing of it is white.
             StorageError: The store cannot be used.
         """
-        picture = _opened("mask", reference, self._data("mask", reference, reach=reach))
+        picture = _opened("mask", reference, self._data("mask", reference, reach=reach)[0])
         below = None
         if image is not None and pictures.is_transparent(picture):
             below = self.open(image)
@@ -96,7 +118,7 @@ class InputImages:
         if grey.getbbox() is None:
             fix = "it is black everywhere; make white what is to be painted anew"
             raise InvalidRequest("mask", reference, fix)
-        return self.keep_mask(grey, reach.owner or "")
+        return replace(self.keep_mask(grey, reach.owner or ""), note=_note(reference, picture))
 
     def open(self, image: InputImage) -> Image.Image:
         """A kept picture, decoded.
@@ -106,20 +128,58 @@ class InputImages:
         """
         return opened(self._store, image.id)
 
-    def _data(self, field: str, reference: str, *, reach: Reach) -> bytes:
-        if PICTURE_ID.fullmatch(reference.strip()):
-            if reach.owner not in (None, owner_of(reference)):
+    def _data(self, field: str, reference: str, *, reach: Reach) -> tuple[bytes, str | None]:
+        """The bytes of what is named, and its id where it stands in the store."""
+        text = unquoted(reference)
+        scheme = text[:8].lower()
+        if scheme.startswith("data:"):
+            return _inline(field, text), None
+        if scheme.startswith(("http://", "https://")) and named_id(text) is None:
+            return self._fetched(field, text), None
+        path = _path_of_url(field, text) if scheme.startswith("file:") else text
+        if reach.files == "roots" and (why := why_not_asked(PurePath(path), self._roots)):
+            raise InvalidRequest(field, reference, why)
+        image_id = named_id(path)
+        if image_id is not None and not (reach.files != "none" and self._is_elsewhere(path)):
+            if reach.owner not in (None, owner_of(image_id)):
                 raise InvalidRequest(field, reference, "no picture has this id")
             try:
-                return self._store.original(reference.strip())
+                return self._store.original(image_id), image_id
             except ImageNotFound as e:
                 raise InvalidRequest(field, reference, "no picture has this id") from e
         if reach.files == "none":
             raise InvalidRequest(field, reference, "give the id of a picture that was made here")
         try:
-            return read_regular(self._real(field, reference, reach), MAX_BYTES)
+            return read_regular(self._real(field, path, reach), MAX_BYTES), None
         except OSError as e:
             raise InvalidRequest(field, reference, f"it cannot be read: {e.strerror or e}") from e
+
+    def _is_elsewhere(self, text: str) -> bool:
+        """Whether it is the path of a file outside the store, as of a picture changed by hand."""
+        if "://" in text or not re.search(r"[\\/]", text):
+            return False
+        root = self._store.root
+        try:
+            inside = isinstance(root, Path) and _resolved(text).is_relative_to(root.resolve())
+        except (ValueError, RuntimeError, OSError):
+            return True
+        return not inside
+
+    def _fetched(self, field: str, url: str) -> bytes:
+        if not self._urls:
+            fix = "addresses are not fetched; save the picture and give its path"
+            raise InvalidRequest(field, url, f"{fix}, or set inputUrls: true in config.json")
+        import httpx2
+
+        from ziggie_image_mcp.provider import download
+
+        nowhere = httpx2.URL("https://nowhere.invalid")
+        source = download.Source(home=nowhere, resolver=self._resolver)
+        get = partial(download.fetch, url, source, max_bytes=MAX_BYTES, input=True)
+        try:
+            return anyio.from_thread.run(get)
+        except download.DownloadFailed as e:
+            raise InvalidRequest(field, url, f"the picture or pictures {e}") from e
 
     def _real(self, field: str, reference: str, reach: Reach) -> Path:
         """The file's place, all links followed, if the caller may name it."""
@@ -130,7 +190,7 @@ class InputImages:
                 if reach.files == "anywhere":
                     fix = "there is no such file; give a file's path, or an id"
                 raise InvalidRequest(field, reference, fix)
-            real = path.resolve()
+            real = _resolved(reference)
         except (ValueError, RuntimeError) as e:  # a NUL, no such user, a circle of links
             raise InvalidRequest(field, reference, f"it is no path ({e})") from e
         inside = any(real.is_relative_to(root) for root in self._roots)
@@ -167,12 +227,62 @@ def _opened(field: str, name: str, data: bytes) -> Image.Image:
     from PIL import ImageOps
 
     try:
-        picture = ImageOps.exif_transpose(pictures.decode(data))
+        picture = ImageOps.exif_transpose(pictures.decode(data, input=True))
     except pictures.NotAPicture as e:
         raise InvalidRequest(field, name, f"it is {e}") from e
     if min(picture.size) < LEAST_SIDE:
         raise InvalidRequest(field, name, f"sides of {LEAST_SIDE} pixels at least")
     return picture
+
+
+def why_not_asked(path: PurePath, roots: Sequence[PurePath]) -> str:
+    """Why a file is not even looked for; empty where it may be. See `why_no_file`."""
+    why = why_no_file(path)
+    if why and any(path.is_relative_to(root) for root in roots) and ".." not in path.parts:
+        return why_no_file(type(path)(*path.parts[1:]))  # a folder of the user's, wherever it is
+    return why
+
+
+def _note(reference: str, picture: Image.Image) -> str:
+    """That a file has more than one picture, where it has."""
+    frames = picture.info.get(pictures.FRAMES, 1)
+    if frames < 2:
+        return ""
+    name = "the picture" if reference.lstrip()[:5].lower() == "data:" else PurePath(reference).name
+    return f"{name} has {frames} frames, of which the first is worked on"
+
+
+def _resolved(text: str) -> Path:
+    """The file's place; of a path with a shell's escapes the one that is there."""
+    path = Path(text).expanduser()
+    if os.sep == "/" and "\\" in text and not path.exists():
+        plain = Path(re.sub(r"\\(.)", r"\1", text)).expanduser()
+        path = plain if plain.exists() else path
+    return path.resolve()
+
+
+def _path_of_url(field: str, text: str) -> str:
+    """The path that file:///a%20b.png names."""
+    parts = urlsplit(text)
+    if parts.netloc not in ("", "localhost"):
+        raise InvalidRequest(field, text, "it names a file of another machine")
+    return path_of_url(parts.path)
+
+
+def _inline(field: str, text: str) -> bytes:
+    """The bytes of a data URL."""
+    head, comma, body = text.partition(",")
+    if not comma or len(body) > 2 * MAX_BYTES:
+        fix = f"a data URL is data:image/png;base64,... of at most {MAX_BYTES >> 20} MB"
+        raise InvalidRequest(field, text, fix)
+    if not head.lower().endswith(";base64"):
+        return unquote_to_bytes(body)
+    try:
+        plain = re.sub(r"\s+", "", unquote(body)).rstrip("=")
+        alphabet = b"-_" if re.search("[-_]", plain) else b"+/"
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), alphabet, validate=True)
+    except (binascii.Error, ValueError) as e:
+        raise InvalidRequest(field, text, f"it is no base64 ({e})") from e
 
 
 def _mode(picture: Image.Image) -> str:

@@ -4,8 +4,34 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from urllib.parse import unquote
 
 PICTURE_ID = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})-[0-9a-f]{16}(?:-([0-9a-f]{8}))?")
+
+_NAMED = re.compile(rf"(?:.*-)?(?P<id>{PICTURE_ID.pattern})(?:\.(?:png|webp|jpe?g|json))?")
+
+_LINK = re.compile(rf"https?://.*/download/(?P<id>{PICTURE_ID.pattern})\.[0-9]+\.[0-9a-f]{{64}}")
+"""Where a picture can be downloaded, as answers over HTTP say."""
+
+
+def unquoted(text: str) -> str:
+    """A name without the blanks, quotes or brackets that were put around it."""
+    text = text.strip()
+    while len(text) > 1 and (text[0], text[-1]) in (*((q, q) for q in "\"'`"), ("<", ">")):
+        text = text[1:-1].strip()
+    return text
+
+
+def named_id(text: str) -> str | None:
+    """The id that a text names: by itself, as image://ID, or as a file's name or path has it."""
+    text = unquoted(text)
+    link = _LINK.fullmatch(text)
+    if link is not None:
+        return link["id"]
+    if text.lower().startswith("image:"):
+        text = unquote(text.partition(":")[2]).partition("?")[0].strip("/")
+    match = _NAMED.fullmatch(re.split(r"[\\/]", text)[-1])
+    return None if match is None else match["id"]
 
 
 def picture_id(day: date, token: str, owner: str = "") -> str:
@@ -18,5 +44,5 @@ def picture_id(day: date, token: str, owner: str = "") -> str:
 
 def owner_of(image_id: str) -> str:
     """The mark of the one whose picture this is; empty for this machine's owner."""
-    match = PICTURE_ID.fullmatch(image_id.strip())
+    match = PICTURE_ID.fullmatch(named_id(image_id) or "")
     return "" if match is None else match[4] or ""

@@ -15,6 +15,8 @@ class InputImage:
     height: int
     box: tuple[int, int, int, int] | None = None
     """Of a mask: left, top, right and bottom of what is painted anew, pixels."""
+    note: str = ""
+    """What of the file that was named is not in the picture, a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,7 @@ from functools import partial
 from typing import ClassVar
 
 from ziggie_image_mcp.provider import (
-    Balance,
     DependencyMissing,
-    Estimate,
     Generation,
     Model,
     ModelMissing,
@@ -26,7 +24,6 @@ from ziggie_image_mcp.provider import (
     Submission,
 )
 from ziggie_image_mcp.provider.delivery import InProcess
-from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_providers.builtin import settings as section
 from ziggie_image_providers.builtin import work
 from ziggie_image_providers.builtin.engine import Engine
@@ -75,10 +72,6 @@ class Builtin(InProcess):
             return [replace(model, state="missing", fix=missing) for model in models]
         return models
 
-    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
-        """Nothing: it runs here."""
-        return estimate(request, model)
-
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Make the pictures of one request, or enlarge its picture."""
         missing = _missing()
@@ -98,10 +91,6 @@ class Builtin(InProcess):
             models = ", ".join((TINY, *UPSCALERS))
             raise ModelMissing(self.name, f"There is no model {model.id!r} here, only {models}.")
         return await self._run(task, run)
-
-    async def balance(self) -> Balance | None:
-        """There is no account."""
-        return None
 
     async def aclose(self) -> None:
         """Stop, and free the memory. May be called twice."""

@@ -63,14 +63,6 @@ def session_options(threads: int) -> Any:
     return options
 
 
-def physical_cores() -> int:
-    """Count the cores that this process may use, without those that only share another one's."""
-    import psutil
-
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(psutil.cpu_count(logical=False) or 1, allowed or 1))
-
-
 def open_graph(folder: Path, name: str, *, seamless: bool) -> Session:
     """Open one graph of a model's folder; `seamless` ones wrap at the picture's edges."""
     runtime = load_runtime()

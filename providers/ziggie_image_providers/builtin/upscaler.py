@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ziggie_image_mcp.provider.processors import usable_processors
+from ziggie_image_providers.builtin.engine import Stopped
 from ziggie_image_providers.builtin.models import Factor
-from ziggie_image_providers.builtin.sessions import load_runtime, physical_cores, session_options
+from ziggie_image_providers.builtin.sessions import load_runtime, session_options
 
 Pixels = NDArray[np.uint8]
 """Height, width and 3 or 4 channels."""
@@ -39,10 +41,6 @@ WHOLE = 256
 TILE = 160
 """The sides of the tiles of others, at most: 120 MB, and 0.4 s on two cores, as long as a stop may
 take."""
-
-
-class Stopped(Exception):
-    """Raised when the caller asked to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +143,7 @@ class Upscaler:
     @cached_property
     def _session(self) -> tuple[Any, Any]:
         """The graph, ready to run, and how it is run: what only the other factor needs is not."""
-        runtime, settings = load_runtime(), session_options(physical_cores())
+        runtime, settings = load_runtime(), session_options(usable_processors())
         settings.enable_cpu_mem_arena = False  # what a tile needed is given back
         graph = (
             files("ziggie_image_providers.builtin") / "real_esrgan" / "animevideov3.onnx"

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from ziggie_image_mcp.provider import GeneratedImage, Generation, ProviderRequest
 from ziggie_image_mcp.provider.pictures import decode, is_transparent, on_white, to_png
 from ziggie_image_mcp.provider.seams import seam
-from ziggie_image_providers.builtin.engine import Report, Stopped, Weights
+from ziggie_image_providers.builtin.engine import Report, Weights
 from ziggie_image_providers.builtin.models import SIZES, TOKENS, Factor
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from ziggie_image_providers.builtin.tiny import Job, Pixels, TinyModel
-    from ziggie_image_providers.builtin.upscaler import Upscaler
 
 CHANGE, REPAINT = 0.75, 1.0
 """The strength where none is asked for: enough to change, and under a mask all of it."""
@@ -62,7 +61,9 @@ def paint(
         seed = (request.seed + number) % 2**32
         pixels = model.paint(replace(job, seed=seed), on_step)
         if factor is not None:
-            pixels = _enlarge(weights.get_upscaler(), pixels, factor, request.seamless, stop)
+            pixels = weights.get_upscaler().upscale(
+                pixels, factor, wrap=request.seamless, on_tile=_untold, stop=stop
+            )
         images.append(GeneratedImage(data=to_png(_image(pixels)), seed=seed))
         report((number + 1) / request.num_images, f"picture {number + 1} is there")
     return Generation(
@@ -175,14 +176,8 @@ def _quoted(text: str) -> str:
     return text if len(text) <= QUOTED else text[: QUOTED - 3] + "..."
 
 
-def _enlarge(
-    upscaler: Upscaler, pixels: Pixels, factor: Factor, wrap: bool, stop: threading.Event
-) -> Pixels:
-    def on_tile(done: int, count: int) -> None:
-        if stop.is_set():
-            raise Stopped
-
-    return upscaler.upscale(pixels, factor, wrap=wrap, on_tile=on_tile, stop=stop)
+def _untold(done: int, count: int) -> None:
+    """A picture of 64 pixels is one tile."""
 
 
 def _image(pixels: Pixels) -> Image.Image:

@@ -37,6 +37,7 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
+    duration,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.pricing import estimate
@@ -107,7 +108,7 @@ class ComfyUI:
         except ProviderError as e:
             return Probe(state="unreachable", message=str(e))
         except TimeoutError:
-            message = f"{self._client.url} did not answer within {PROBE_SECONDS:g} s"
+            message = f"{self._client.url} did not answer within {duration(PROBE_SECONDS)}"
             return Probe(state="unreachable", message=message)
         device = stats.devices[0] if stats.devices else None
         return Probe(
@@ -167,18 +168,20 @@ class ComfyUI:
         ids += [_prompt_id(run.key, i) for i in range(len(ids), request.num_images)]
         self._collecting[remote_id] = ids
         socket = self._sockets.pop(remote_id, None)
+        limit = watch.WorkLimit(self._seconds)
         try:
-            with anyio.move_on_after(self._seconds):
+            with limit.scope:
                 if socket is None:
                     socket = watch.Socket(_client_id(run.key))
                     await socket.open(self._client)
-                generation = await self._collect(ids, request, model, run, socket)
+                meter = watch.Meter(run.progress, request.num_images, limit)
+                generation = await self._collect(ids, request, model, run, socket, meter)
                 self._collecting.pop(remote_id, None)
                 return generation
             raise ProviderTimeout(
                 self.name,
-                f"ComfyUI did not finish within {self._seconds:g} s, so the job was stopped;"
-                f" ask for less, or set providers.{self.name}.timeout",
+                f"ComfyUI did not finish within {duration(self._seconds)} of work, so the job was"
+                f" stopped; ask for less, or set providers.{self.name}.timeout",
             )
         except Exception as e:
             self._forget_after(e)
@@ -240,13 +243,13 @@ class ComfyUI:
         model: Model,
         run: Run,
         socket: watch.Socket,
+        meter: watch.Meter,
     ) -> Generation:
         # All at once, so that they wait in ComfyUI's queue and not here.
         states = [
             await self._state_or_post(ids, i, request, model, run)
             for i in range(request.num_images)
         ]
-        meter = watch.Meter(run.progress, request.num_images)
         images: list[GeneratedImage] = []
         failed: dict[int, ProviderError] = {}
         for i, state in enumerate(states):

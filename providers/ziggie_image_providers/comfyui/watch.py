@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -35,6 +36,9 @@ _STAGES = {
 }
 """How far a picture is when a node of our graphs begins."""
 _LOADERS = ("model", "clip", "vae")
+_QUEUED = "waiting in ComfyUI's queue"
+_NOT_WORK = {_QUEUED, *(_STAGES[node][1] for node in _LOADERS)}
+"""What is told while others' prompts are made, or files are read."""
 _SAMPLED = 0.9
 _ENDS = ("execution_success", "execution_error", "execution_interrupted")
 _OPEN_SECONDS = 3.0
@@ -56,10 +60,30 @@ class Pace:
     """How long a server may be silent in the middle of a job before it counts as dead."""
 
 
+class WorkLimit:
+    """Cancels a scope once the engine has worked for so long: without its queue and its loading."""
+
+    def __init__(self, seconds: float) -> None:
+        self.scope = anyio.CancelScope()
+        self._left = seconds
+        self._working = False
+
+    def note(self, sentence: str) -> None:
+        """Go by what is told of the prompt now."""
+        working, now = sentence not in _NOT_WORK, anyio.current_time()
+        if working and not self._working:
+            self.scope.deadline = now + self._left
+        elif self._working and not working:
+            self._left = self.scope.deadline - now
+            self.scope.deadline = math.inf
+        self._working = working
+
+
 class Meter:
     """Turns what is told of one picture after another into a share of the whole that only grows."""
 
-    def __init__(self, progress: Progress, pictures: int) -> None:
+    def __init__(self, progress: Progress, pictures: int, limit: WorkLimit) -> None:
+        self._limit = limit
         self._progress = progress
         self._pictures = pictures
         self._done = 0
@@ -67,6 +91,7 @@ class Meter:
 
     async def tell(self, share: float, sentence: str) -> None:
         """Say how far the present picture is. What is no news is not passed on."""
+        self._limit.note(sentence)
         whole = min(1.0, (self._done + share) / self._pictures)
         if self._pictures > 1:
             sentence = f"picture {self._done + 1} of {self._pictures}: {sentence}"
@@ -126,6 +151,11 @@ class Socket:
             # ValueError, ImportError: a header or a proxy that the websocket library cannot use.
             self.note = "ComfyUI gave no websocket, so progress was not seen"
             await self.close()
+
+    @property
+    def heard(self) -> bool:
+        """Whether something was told of the present prompt."""
+        return bool(self._stage[1])
 
     @property
     def load_seconds(self) -> float | None:
@@ -249,8 +279,8 @@ async def follow(
             if state is not None and state.ended:
                 return state
             if state is not None and state.status == "pending":
-                await tell(0.0, "waiting in ComfyUI's queue")
-            elif socket.connection is None:
+                await tell(0.0, _QUEUED)
+            elif socket.connection is None or not socket.heard:
                 await tell(0.0, "ComfyUI is working")
         longest = pace.watched_longest if socket.watching else pace.longest
         pause = min(pause * pace.factor, longest)

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ziggie_image_mcp.provider import (
-    Balance,
     DependencyMissing,
-    Estimate,
     Model,
     ModelMissing,
     ModelUnusable,
@@ -25,7 +23,6 @@ from ziggie_image_mcp.provider import (
     Submission,
 )
 from ziggie_image_mcp.provider.delivery import InProcess
-from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.listing import describe, packages_missing
@@ -92,10 +89,6 @@ class Diffusers(InProcess):
             raise ModelMissing(self.name, self._no_models())
         return [self._describe(on_disk) for on_disk in models.values()]
 
-    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
-        """Nothing: it runs here."""
-        return estimate(request, model)
-
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Make the pictures of one request. `model.id` may also be an absolute path."""
         missing = missing_packages()
@@ -129,10 +122,6 @@ class Diffusers(InProcess):
             self._tight.add(on_disk.id)
             raise
         return replace(generation, notes=(*differences(request), *generation.notes))
-
-    async def balance(self) -> Balance | None:
-        """There is no account."""
-        return None
 
     async def aclose(self) -> None:
         """End the worker. May be called twice."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from ziggie_image_mcp.provider.processors import QUOTA, usable_processors
 
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 """Threads that wait sleep: those that spin starve each other as soon as another process works."""
@@ -17,8 +20,6 @@ SMALL_BYTES = 256 * 10**6
 NICENESS = 2
 """Of work on the processor: what people do meanwhile comes first, and this still gets its part."""
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-
 
 def waiting(own: Mapping[str, str]) -> dict[str, str]:
     """The variables that say how threads wait; none where the user has set one of them."""
@@ -26,36 +27,23 @@ def waiting(own: Mapping[str, str]) -> dict[str, str]:
 
 
 def thread_count(
-    weight_bytes: int | None, own: Mapping[str, str], *, quota: Path = _QUOTA
+    weight_bytes: int | None, own: Mapping[str, str], *, quota: Path = QUOTA
 ) -> int | None:
     """How many threads work on a model; None where the user has said so in the environment."""
     if any(own.get(name) for name in THREADS):
         return None
     if weight_bytes is not None and weight_bytes < SMALL_BYTES:
         return 1
-    return max(1, min(_cores(), _allowed(quota)))
+    return usable_processors(quota)
 
 
 def be_nice() -> None:
     """Let others go first, unless this process was told already how nice it is."""
-    if hasattr(os, "nice") and os.nice(0) == 0:
+    if sys.platform == "win32":
+        import psutil
+
+        process = psutil.Process()
+        if process.nice() == psutil.NORMAL_PRIORITY_CLASS:
+            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    elif hasattr(os, "nice") and os.nice(0) == 0:
         os.nice(NICENESS)
-
-
-def _cores() -> int:
-    """The cores that this process may run on; two threads of one core count once."""
-    import psutil
-
-    logical = psutil.cpu_count() or 1
-    physical = psutil.cpu_count(logical=False) or logical
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else logical
-    return min(usable, physical)
-
-
-def _allowed(quota: Path) -> int:
-    """The processors that a container allows; many where it names no limit."""
-    try:
-        most, period = quota.read_text(encoding="ascii").split()
-        return max(1, round(int(most) / int(period)))
-    except (OSError, ValueError, ZeroDivisionError):
-        return os.cpu_count() or 1

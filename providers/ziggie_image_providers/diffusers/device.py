@@ -25,6 +25,7 @@ from ziggie_image_mcp.provider import (
     ProviderTimeout,
     ProviderUnavailable,
     RequestRejected,
+    duration,
 )
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.process import Child, Ended, Frame
@@ -94,14 +95,14 @@ class Device:
             began = time.monotonic()
             child = await self._worker()
             try:
-                with anyio.move_on_after(self._total_seconds):
-                    return await self._converse(child, request, progress, payload, began)
+                with anyio.CancelScope() as working:
+                    return await self._converse(child, request, progress, payload, began, working)
             except Ended as e:
                 raise self._crash(e) from e
             raise ProviderTimeout(
                 self._name,
-                f"The pictures were not ready after {self._total_seconds:g} s: raise "
-                f"providers.{self._name}.timeout or api.timeout, or ask for less.",
+                f"The pictures were not ready {duration(self._total_seconds or 0)} after the "
+                f"model: raise providers.{self._name}.timeout or api.timeout, or ask for less.",
             )
 
     async def aclose(self) -> None:
@@ -147,6 +148,7 @@ class Device:
         progress: Progress,
         payload: bytes,
         began: float,
+        working: anyio.CancelScope,
     ) -> Generation:
         images: list[GeneratedImage] = []
         limit, load_seconds = self._load_seconds, 0.0
@@ -162,6 +164,8 @@ class Device:
                 case wire.Loaded():
                     self._loaded = request.path
                     load_seconds = time.monotonic() - began if cold else 0.0
+                    if self._total_seconds is not None:
+                        working.deadline = anyio.current_time() + self._total_seconds
                     await progress(LOADING_SHARE, "the model is loaded")
                 case wire.Step() as at:
                     await progress(share(request, at), words(request, at))
@@ -183,7 +187,7 @@ class Device:
         with anyio.move_on_after(limit):
             return await child.receive()
         raise ProviderTimeout(
-            self._name, f"The worker has said nothing for {limit:g} s and was stopped."
+            self._name, f"The worker has said nothing for {duration(limit)} and was stopped."
         )
 
     def _crash(self, end: Ended) -> ProviderError:

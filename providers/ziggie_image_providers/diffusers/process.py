@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from ziggie_image_mcp.provider.systems import own_group
 from ziggie_image_providers.diffusers import cpu_share, wire
 
 WORKER = "ziggie_image_providers.diffusers.worker"
@@ -38,6 +39,8 @@ class Ended(Exception):
                 return f"was ended by {signal.Signals(-self.returncode).name}"
             except ValueError:
                 return f"was ended by signal {-self.returncode}"
+        if self.returncode >= 0xC0000000:  # so Windows says a crash
+            return f"crashed with 0x{self.returncode:08X}"
         return f"ended with exit status {self.returncode}"
 
 
@@ -87,8 +90,7 @@ class Child:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=environment(os.environ),
-            # Ctrl-C in a terminal is for the server, which then ends the worker itself.
-            start_new_session=True,
+            **own_group(),
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -155,7 +157,7 @@ class Child:
         self.alive = False
         if self._process.returncode is not None:
             return
-        if sys.platform == "win32":
+        if sys.platform == "win32" or not hasattr(os, "killpg"):
             self._process.kill()
             return
         # Not `Process.kill`: it polls first, and so takes the exit status away from asyncio.

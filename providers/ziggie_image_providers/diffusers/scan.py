@@ -201,6 +201,7 @@ def single(
         text = f"{path.name} holds no model that diffusers can load from a single file."
     except (Damaged, OSError) as e:
         checkpoint, text = None, f"The file cannot be read ({e}): download it again."
+        always = True  # it may be the model that somebody asks for
     if checkpoint is None:
         return _useless(path, id, text) if always else None
     donor = next((one for one in donors if _lends(one, checkpoint)), None)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from ziggie_image_mcp.provider.settings import ProviderSettings
+from ziggie_image_mcp.provider.settings import Folder, ProviderSettings
 
 
 class Settings(ProviderSettings):
     """What may be set; the keys are camelCase in the file."""
 
-    model_dirs: tuple[Path, ...] = ()
+    model_dirs: tuple[Folder, ...] = ()
     """Folders to look in for diffusers folders and single .safetensors files."""
     use_hub_cache: bool = True
     """List what the Hugging Face cache holds. Nothing is ever downloaded."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ziggie_image_mcp.provider import PriceBook, Prices, Rate, When, Where
 from ziggie_image_mcp.provider.pricing import Unit
@@ -71,7 +71,7 @@ class Settings(VendorSettings[Row]):
     """This provider's section of config.json."""
 
     base_url: str = Field(default="https://api.openai.com/v1", repr=False)
-    """OpenAI, or a server that speaks its images API; with the /v1."""
+    """OpenAI, or a server that speaks its images API; with the /v1, but for OpenAI itself."""
     key_name: str | None = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$")
     """The variable that holds the key, never the key; null for a server that wants none."""
     flavour: FlavourName = "auto"
@@ -81,6 +81,11 @@ class Settings(VendorSettings[Row]):
     project: str | None = None
     quality: Quality = "medium"
     """Decides the price as well: from low to high it grows about ninefold to thirtyfold."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _has_version(cls, value: str) -> str:
+        return f"{value}/v1" if value == "https://api.openai.com" else value
 
 
 def _rates(row: Row) -> Iterator[Rate]:

@@ -34,16 +34,14 @@ class Settings(VendorSettings[Row]):
     """
 
     base_url: str = Field(default="https://api.replicate.com", repr=False)
-    """Without the /v1; may carry a path."""
+    """May carry a path; a /v1 at its end is left out."""
     key_name: str | None = Field(default="REPLICATE_API_TOKEN", pattern=r"^[A-Z][A-Z0-9_]*$")
     """The variable that holds the token, never the token."""
 
     @field_validator("base_url")
     @classmethod
     def _has_no_version(cls, value: str) -> str:
-        if value.rstrip("/").endswith("/v1"):
-            raise ValueError("must be given without the /v1 at its end")
-        return value
+        return value.removesuffix("/v1")
 
     @field_validator("models")
     @classmethod

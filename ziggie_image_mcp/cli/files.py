@@ -1,0 +1,141 @@
+"""The files that a person names at the terminal: what is read, and where pictures are put."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ziggie_image_mcp.cli.client_files import put_in_place
+from ziggie_image_mcp.errors import InvalidRequest, StorageError
+from ziggie_image_mcp.provider.capabilities import OutputFormat
+from ziggie_image_mcp.provider.files import decode_text, read_bounded
+
+FORMATS: Mapping[str, OutputFormat] = {
+    ".png": "png",
+    ".webp": "webp",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+}
+MAX_PROMPT_BYTES = 2**20
+
+
+def prompt_from_stdin() -> str:
+    """The prompt where `-` stands for it.
+
+    Raises:
+        InvalidRequest: There is none, or it is no text.
+    """
+    try:
+        text = decode_text(read_bounded(sys.stdin.buffer, MAX_PROMPT_BYTES)).rstrip("\r\n")
+    except (OSError, ValueError) as e:
+        fix = f"standard input cannot be read: {getattr(e, 'strerror', None) or e}"
+        raise InvalidRequest("prompt", "-", fix) from e
+    if not text.strip():
+        raise InvalidRequest("prompt", "-", "standard input is empty; pipe the prompt into it")
+    return text
+
+
+def existing(name: str) -> Path | str:
+    """The whole path of a file; what is none is an id."""
+    try:
+        path = Path(name).expanduser()
+        return path.absolute() if path.exists() else name
+    except (OSError, RuntimeError):  # no such user, or too long: said where it is read
+        return name
+
+
+def format_of(file: Path, asked: OutputFormat | None) -> OutputFormat:
+    """The format of a picture that goes into this file: by its ending, unless one is asked for.
+
+    Raises:
+        InvalidRequest: The ending is none of a picture.
+    """
+    if asked is not None:
+        return asked
+    kind = FORMATS.get(file.suffix.lower())
+    if kind is None:
+        fix = "end its name with .png, .webp or .jpg, or name a --format"
+        raise InvalidRequest("--output", str(file), fix)
+    return kind
+
+
+def targets(file: Path, count: int, *, force: bool) -> list[Path]:
+    """Where so many pictures go, each of several with its number. All of it is free to be written.
+
+    Raises:
+        InvalidRequest: There is no such folder, or something stands there.
+    """
+    try:
+        file = file.expanduser().absolute()
+        paths = [file]
+        if count > 1:
+            paths = [file.with_stem(f"{file.stem}-{number}") for number in range(1, count + 1)]
+        if not file.parent.is_dir():
+            fix = f"there is no folder {file.parent}; make it first"
+            raise InvalidRequest("--output", str(file), fix)
+        for path in paths:
+            _check(path, force=force)
+    except (OSError, RuntimeError, ValueError) as e:
+        fix = f"it is no path: {getattr(e, 'strerror', None) or e}"
+        raise InvalidRequest("--output", str(file), fix) from e
+    return paths
+
+
+def _check(path: Path, *, force: bool) -> None:
+    if path.is_dir():
+        raise InvalidRequest("--output", str(path), "it is a folder: name a file in it")
+    if path.exists() and not path.is_file():
+        raise InvalidRequest("--output", str(path), "it is a device or a pipe, and no file")
+    if not force and (path.exists() or path.is_symlink()):
+        raise InvalidRequest("--output", str(path), "it is there already; --force replaces it")
+
+
+def write(path: Path, data: bytes, kept: str, *, force: bool) -> None:
+    """Write a picture as a whole, or not at all.
+
+    Args:
+        path: Of `targets`.
+        data: The picture.
+        kept: Where it is in any case.
+        force: Whether it may take the place of another file.
+
+    Raises:
+        StorageError: It cannot be written, or a file came to be there meanwhile.
+    """
+    try:
+        if force:
+            _replace(path.resolve(), data)
+            return
+        with path.open("xb") as opened:
+            try:
+                opened.write(data)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except OSError as e:
+        message = f"{path} cannot be written: {e.strerror or e}. The picture is kept: {kept}"
+        raise StorageError(message) from e
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """Put the picture in a file's place, with the same rights."""
+    there = file.exists()
+    mode = stat.S_IMODE(file.stat().st_mode) if there else 0o666
+    put_in_place(file, data, mode)
+    if there:
+        file.chmod(mode)  # the mask of this process is not that of who made it
+
+
+def misnamed(file: Path, kind: OutputFormat) -> str:
+    """What to say where a file's ending is that of another format than it has; or nothing."""
+    own = FORMATS.get(file.suffix.lower())
+    if own in (None, kind):
+        return ""
+    return f"{file.name} is a {kind} in spite of its ending, as --format asked for it"
+
+
+def names(several: Sequence[str]) -> list[str]:
+    """Pictures that were named, files with their whole paths."""
+    return [str(existing(name)) for name in several]

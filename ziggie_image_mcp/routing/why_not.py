@@ -1,0 +1,142 @@
+"""Say why what was named cannot be had, and what would work here instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ziggie_image_mcp.errors import (
+    AuthenticationFailed,
+    ProviderTimeout,
+    ProviderUnavailable,
+    nearest_words,
+    suggestion,
+)
+from ziggie_image_mcp.inventory import model_facts
+from ziggie_image_mcp.inventory.hosted_models import HostedModel, hosted_model
+from ziggie_image_mcp.inventory.model_facts import plain
+from ziggie_image_mcp.inventory.types import NO_KEY, Rejection
+from ziggie_image_mcp.provider.nouns import Model
+from ziggie_image_mcp.routing import planner
+from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.errors import NoRoute
+from ziggie_image_mcp.routing.rules import find_requested_model
+from ziggie_image_mcp.routing.types import Plan
+
+_KINDS = (None, "auto", "local", "cloud")
+"""Providers of a request that name none."""
+_SILENT = {kind.code for kind in (ProviderUnavailable, ProviderTimeout, AuthenticationFailed)}
+MOST_ALTERNATIVES = 3
+
+
+def no_route(ctx: RoutingContext, plan: Plan) -> NoRoute:
+    """The error for a request that has no route.
+
+    What was named gives its own reasons first; then comes what would work instead.
+    """
+    named, pinned = ctx.request.model, ctx.request.provider
+    after = [_alternatives(ctx), plan.advice]
+    if pinned not in _KINDS and pinned not in _providers(ctx):
+        known = _providers(ctx)
+        hosted = hosted_model(pinned or "")
+        if hosted is not None:
+            return _worded(plan, _hosted(hosted, ctx), (), after)
+        lead = f"There is no provider {pinned!r}.{suggestion(pinned or '', known)}"
+        return _worded(plan, f"{lead} There are: {', '.join(known)}.", (), after)
+    if named is not None:
+        requested = find_requested_model(ctx)
+        models = requested.models if requested is not None else frozenset[tuple[str, str]]()
+        if not models:
+            return _worded(plan, _unknown(named, ctx), _about(pinned, plan), after)
+        own = [r for r in plan.rejected if (r.provider, r.model) in models]
+        if pinned not in _KINDS:
+            own = [r for r in own if r.provider == pinned] or own
+        return _worded(plan, f"{named!r} cannot make this picture now.", own, after)
+    if pinned not in _KINDS:
+        own = _about(pinned, plan)
+        return _worded(plan, f"Provider {pinned} cannot make this picture now.", own, after)
+    if ctx.task == "remove_background":
+        after.insert(0, "It could not be keyed, and no model here cuts out.")
+    shown = [r for r in plan.rejected if not planner.is_for_other_work(r)]
+    return _worded(plan, "No model can make this picture now.", shown, after)
+
+
+def _worded(plan: Plan, lead: str, shown: Sequence[Rejection], after: Sequence[str]) -> NoRoute:
+    first = {(r.provider, r.model) for r in shown}
+    others = [r for r in plan.rejected if (r.provider, r.model) not in first]
+    return NoRoute([*shown, *others], "\n".join(filter(None, after)), lead=lead, shown=len(shown))
+
+
+def _about(provider: str | None, plan: Plan) -> list[Rejection]:
+    return [r for r in plan.rejected if r.provider == provider]
+
+
+def _providers(ctx: RoutingContext) -> list[str]:
+    names = {m.provider for m in ctx.survey.models} | {r.provider for r in ctx.survey.rejected}
+    return sorted(names)
+
+
+def _unknown(name: str, ctx: RoutingContext) -> str:
+    """Tell a name that nobody has from one that is known, and name the nearest."""
+    hosted = hosted_model(name)
+    if hosted is not None:
+        return _hosted(hosted, ctx)
+    silent = sorted({r.provider for r in ctx.survey.rejected if _is_silent(r)})
+    unseen = (
+        f" {' and '.join(silent)} did not answer: what is there is not known." if silent else ""
+    )
+    title = model_facts.title_of(name)
+    if title:
+        return f"{name!r} is known ({title}), and no engine that answers has it.{unseen}"
+    names = {plain(n): m.id for m in ctx.survey.models for n in (m.id, m.title, *m.aliases) if n}
+    close = list(dict.fromkeys(names[c] for c in nearest_words(plain(name), names, cutoff=0.55)))
+    seen = "that can be seen now " if silent else ""
+    nearest = f" Nearest: {', '.join(close)}." if close else " list_models shows what there is."
+    return f"No model {seen}is called {name!r}.{nearest}{unseen}"
+
+
+def _is_silent(rejection: Rejection) -> bool:
+    """Whether nobody knows what a provider has, as of one that is configured or looked for."""
+    codes = {reason.code for reason in rejection.reasons}
+    return rejection.model is None and bool(codes & _SILENT)
+
+
+def _hosted(hosted: HostedModel, ctx: RoutingContext) -> str:
+    what, provider = f"{hosted.what[0].upper()}{hosted.what[1:]}", hosted.provider
+    if not provider:
+        return f"{what}."
+    models = [m.id for m in ctx.survey.models if m.provider == provider]
+    if models:
+        return f"{what}. Provider {provider} has: {', '.join(models[:MOST_ALTERNATIVES])}."
+    reasons = [x for r in ctx.survey.rejected if r.provider == provider for x in r.reasons]
+    if any(x.code == NO_KEY for x in reasons):
+        return f"{what}; provider {provider} has no key. Fix: {reasons[0].fix}"
+    if reasons:
+        return f"{what}; provider {provider}: {reasons[0].have}."
+    return f"{what}, and no provider that is installed here reaches it."
+
+
+def _alternatives(ctx: RoutingContext) -> str:
+    """One line of what would work here, were nothing named."""
+    request = ctx.request
+    if request.model is None and request.provider in _KINDS:
+        return ""
+    kind = request.provider if request.provider in _KINDS else None
+    for provider in dict.fromkeys((kind, None)):
+        open_request = replace(request, model=None, provider=provider)
+        candidates = planner.plan(replace(ctx, request=open_request)).candidates
+        names = [_called(c.model) for c in candidates]
+        if names:
+            given = {
+                "model": request.model is not None,
+                "provider": request.provider not in (None, "auto", provider),
+            }
+            left_out = " and ".join(name for name, is_given in given.items() if is_given)
+            without = f" without provider {request.provider!r}" if given["provider"] else ""
+            listed = ", ".join(names[:MOST_ALTERNATIVES])
+            return f"Would work here{without}: {listed}. Or leave {left_out} out."
+    return ""
+
+
+def _called(model: Model) -> str:
+    return f"{model.provider}/{model.id}{' (the demo)' if model.demo else ''}"

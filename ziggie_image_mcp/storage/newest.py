@@ -1,0 +1,75 @@
+"""List the newest pictures of a store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from ziggie_image_mcp.storage.blobs import Entry, Files
+from ziggie_image_mcp.storage.picture_ids import named_id
+
+DESCRIPTION_CHARACTERS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedImage:
+    """What a list says of a picture."""
+
+    id: str
+    name: str
+    suffix: str
+    bytes: int
+    description: str
+    """The prompt's beginning; empty where it is not known, or costs a round trip."""
+
+
+def newest(files: Files, most: int, may_see: Callable[[str], bool]) -> list[ListedImage]:
+    """The newest pictures, newest first; those that were only put in are left out.
+
+    Raises:
+        StorageError: The place cannot be read.
+    """
+    pictures: list[ListedImage] = []
+    for day in reversed(files.days()):
+        for found in _of_day(files, day, may_see):
+            pictures.append(found)
+            if len(pictures) == most:
+                return pictures
+    return pictures
+
+
+def _of_day(files: Files, day: str, may_see: Callable[[str], bool]) -> Generator[ListedImage]:
+    there = files.find(day, f"{day.replace('-', '')}-")
+    names = {PurePath(entry.path).name for entry in there}
+    for entry in sorted(there, key=lambda entry: (entry.changed, entry.path), reverse=True):
+        path = PurePath(entry.path)
+        image_id = named_id(path.stem) or ""
+        sidecar = f"{image_id if files.far else path.stem}.json"
+        is_ours = path.stem.endswith(image_id) and path.suffix != ".json" and sidecar in names
+        if image_id and is_ours and may_see(image_id):
+            description = "" if files.far else _prompt(files.get(day, sidecar))
+            yield _listed(image_id, entry, description)
+
+
+def _listed(image_id: str, entry: Entry, description: str) -> ListedImage:
+    path = PurePath(entry.path)
+    return ListedImage(
+        id=image_id,
+        name=path.name,
+        suffix=path.suffix,
+        bytes=entry.bytes,
+        description=description,
+    )
+
+
+def _prompt(sidecar: bytes | None) -> str:
+    """The beginning of the prompt that a sidecar keeps; a damaged one keeps none."""
+    try:
+        prompt: object = json.loads(sidecar or b"{}").get("prompt", "")
+    except (ValueError, AttributeError):
+        return ""
+    text = " ".join(prompt.split()) if isinstance(prompt, str) else ""
+    whole = len(text) <= DESCRIPTION_CHARACTERS
+    return text if whole else f"{text[: DESCRIPTION_CHARACTERS - 1]}\N{HORIZONTAL ELLIPSIS}"
