@@ -15,6 +15,7 @@ import yaml  # type: ignore[import-untyped]
 
 from ziggie_image_mcp.cli import client_files
 from ziggie_image_mcp.cli.client_config import CLIENTS, SERVER, Launch, client_config
+from ziggie_image_mcp.provider import systems
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -319,8 +320,8 @@ def test_a_file_keeps_the_rights_that_this_process_masks(tmp_path: Path) -> None
     try:
         snippet = client_config("cursor", Launch(command=["py"]))
         client_files.write(file, CLIENTS["cursor"], snippet)
-        client_files.put_in_place(picture, b"new", 0o666)
-        client_files.put_in_place(tmp_path / "new.png", b"new", 0o666)
+        systems.put_in_place(picture, b"new", 0o666)
+        systems.put_in_place(tmp_path / "new.png", b"new", 0o666)
     finally:
         os.umask(mask)
 

@@ -19,18 +19,6 @@ COMMAND = [sys.executable, "-m", "ziggie_image_mcp"]
 NAME = "a [red]cat[/red] :cat: ünï"
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A config with the tiny model only."""
-    settings = {
-        "output": {"directory": str(tmp_path / "pictures")},
-        "providers": {"comfyui": {"enabled": False}},
-    }
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(settings), encoding="utf-8")
-    return file
-
-
 def on_terminal(columns: int, *arguments: str, **env: str) -> str:
     """What a command writes to a terminal that is so wide."""
     import fcntl

@@ -26,18 +26,6 @@ COMMAND = [sys.executable, "-m", "ziggie_image_mcp"]
 QUICK = ("--steps", "1", "--seed", "1")
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A config with the tiny model only."""
-    settings = {
-        "output": {"directory": str(tmp_path / "pictures")},
-        "providers": {"comfyui": {"enabled": False}},
-    }
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(settings), encoding="utf-8")
-    return file
-
-
 def kept(config: Path) -> list[Path]:
     return sorted((config.parent / "pictures").rglob("*.json"))
 

@@ -15,18 +15,6 @@ from ziggie_image_mcp.provider.testing import FakeProvider
 pytestmark = pytest.mark.usefixtures("warm")
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A config with the tiny model only."""
-    settings = {
-        "output": {"directory": str(tmp_path / "pictures")},
-        "providers": {"comfyui": {"enabled": False}},
-    }
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(settings), encoding="utf-8")
-    return file
-
-
 def test_alternatives_make_a_picture_each_as_over_mcp(tmp_path: Path, config: Path) -> None:
     made = run("generate", "a {red|blue} star, {{ a|b }}", "--steps", "1", config=config)
 

@@ -626,6 +626,15 @@ def test_what_nobody_can_honour_is_refused_by_name(changes: dict[str, Any], fiel
     assert caught.value.field == field
 
 
+def test_what_can_be_cut_out_by_nobody_is_said_to_be_beyond_keying_too() -> None:
+    picture = InputImage(id="20261128-0123456789abcdef", width=64, height=64)
+    ctx = context(model(), request=ask(prompt="", image=picture, remove_background=True))
+
+    told = str(why_not.no_route(ctx, planner.plan(ctx)))
+
+    assert "It could not be keyed, and no model here cuts out." in told
+
+
 def test_a_wrong_model_name_is_answered_with_near_ones() -> None:
     ctx = context(
         model(id="sd_xl_base_1.0.safetensors", aliases=("sdxl",)), request=ask(model="sdlx")

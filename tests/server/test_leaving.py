@@ -178,10 +178,8 @@ async def test_a_call_that_is_cancelled_at_whatever_moment_leaves_no_job_behind(
     assert engine.cancelled == len(engine.seen)
 
 
-async def test_a_job_is_taken_on_whole_or_not_when_its_caller_leaves_meanwhile(
-    tmp_path: Path,
-) -> None:
-    made = service(tmp_path, FakeProvider())
+async def submit_and_leave(made: Service, folder: Path) -> None:
+    """Submit a job while somebody else holds the database, and leave before that is over."""
     spec = JobSpec(
         id="job-e3b0c442-1",
         requests=(ImageRequest(prompt="a cat"),),
@@ -189,7 +187,7 @@ async def test_a_job_is_taken_on_whole_or_not_when_its_caller_leaves_meanwhile(
         accepted=datetime.now(UTC),
     )
     await made.scheduler.open()
-    other = sqlite3.connect(tmp_path / "jobs.sqlite3", isolation_level=None)
+    other = sqlite3.connect(folder / "jobs.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     async with anyio.create_task_group() as group:
         group.start_soon(made.scheduler.submit, spec)
@@ -198,6 +196,14 @@ async def test_a_job_is_taken_on_whole_or_not_when_its_caller_leaves_meanwhile(
         other.execute("COMMIT")
     other.close()
 
+
+async def test_a_job_is_taken_on_whole_or_not_when_its_caller_leaves_meanwhile(
+    tmp_path: Path,
+) -> None:
+    made = service(tmp_path, FakeProvider())
+
+    await submit_and_leave(made, tmp_path)
+
     assert set(await until_all_have_ended(made)) <= {"cancelled"}
 
 
@@ -205,21 +211,8 @@ async def test_what_was_left_in_the_last_moment_is_withdrawn_before_the_end_and_
     tmp_path: Path,
 ) -> None:
     made = service(tmp_path, FakeProvider())
-    spec = JobSpec(
-        id="job-e3b0c442-2",
-        requests=(ImageRequest(prompt="a cat"),),
-        constraints=constraints_of(made.config),
-        accepted=datetime.now(UTC),
-    )
-    await made.scheduler.open()
-    other = sqlite3.connect(tmp_path / "jobs.sqlite3", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    async with anyio.create_task_group() as group:
-        group.start_soon(made.scheduler.submit, spec)
-        await anyio.wait_all_tasks_blocked()
-        group.cancel_scope.cancel()
-    other.execute("COMMIT")
-    other.close()
+
+    await submit_and_leave(made, tmp_path)
     await made.aclose()
 
     with pytest.raises(StorageError, match="ending"):

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,25 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
         store.check_writable()
     with pytest.raises(StorageError):
         store.save(picture(), recipe(), now=NOW)
+
+
+def test_a_copy_without_its_sidecar_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(tmp_path)
+    saved = store.save(picture(), recipe())
+
+    def token(_bytes: int) -> str:
+        return "0" * 16
+
+    monkeypatch.setattr(secrets, "token_hex", token)
+    in_the_way = f"again-{saved.id[:8]}-{'0' * 16}.json"
+    (Path(saved.path).parent / in_the_way).mkdir()
+    before = set(tmp_path.rglob("*"))
+
+    with pytest.raises(StorageError, match="cannot be written"):
+        store.copy(saved, "again")
+    assert set(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

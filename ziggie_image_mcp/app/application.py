@@ -45,9 +45,9 @@ from ziggie_image_mcp.jobs.snapshots import Snapshots
 from ziggie_image_mcp.jobs.upgrade import Upgrade
 from ziggie_image_mcp.jobs.workflow import Role, Workflow
 from ziggie_image_mcp.provider.contract import Provider
+from ziggie_image_mcp.routing.constraints import falls_back
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.history import default_file as history_file
-from ziggie_image_mcp.routing.rules import falls_back
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 
 WATCH_AFTER_SECONDS = 3.0

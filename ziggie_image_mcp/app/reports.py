@@ -15,7 +15,7 @@ from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
 from ziggie_image_mcp.inventory.model_facts import plain
-from ziggie_image_mcp.inventory.types import NO_KEY, Gpu, Rejection, Survey, reason_sentence
+from ziggie_image_mcp.inventory.types import Gpu, Rejection, Survey, lacks_key, reason_sentence
 from ziggie_image_mcp.provider import pricing
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest, is_local, is_present
 from ziggie_image_mcp.provider.redaction import hidden
@@ -158,7 +158,7 @@ async def models(
     Where some are left out, they are those that cannot be used.
     """
     context = await service.snapshot(_ANY)
-    plan = _at_their_tasks(context, planner.plan(context))
+    plan = _plan_for_all(context)
     wanted = _wanted(provider, context.survey)
     chances = {(c.model.provider, c.model.id): c for c in plan.candidates}
     reasons = {(r.provider, r.model): r for r in plan.rejected}
@@ -181,7 +181,7 @@ async def models(
         unavailable=[
             Silent(provider=r.provider, why_not=sentences(r))
             for r in plan.rejected
-            if r.model is None and wanted(r.provider, all(x.code != NO_KEY for x in r.reasons))
+            if r.model is None and wanted(r.provider, not lacks_key(r))
         ],
         real_model=plan.advice,
     )
@@ -206,11 +206,12 @@ def _wanted(word: str, survey: Survey) -> Callable[[str, bool], bool]:
     return lambda name, local: name == named
 
 
-def _at_their_tasks(context: RoutingContext, decided: Plan) -> Plan:
-    """The plan of a picture from a text, with the models that are for other work at that work.
+def _plan_for_all(context: RoutingContext) -> Plan:
+    """What would become of each model at what it is for: a picture from a text, else its own task.
 
     The candidates are in no order.
     """
+    decided = planner.plan(context)
     others = [m for m in context.survey.models if m.tasks and "text_to_image" not in m.tasks]
     if not others:
         return decided
@@ -288,8 +289,7 @@ async def machine(service: Service) -> HardwareReport:
     this_machine = await service.hardware()
     tier = hardware_probe.tier(this_machine)
     context = await service.snapshot(_ANY)
-    decided = planner.plan(context)
-    plan = _at_their_tasks(context, decided)
+    plan = _plan_for_all(context)
     vendors = {m.provider for m in context.survey.models if m.where == "vendor"}
     own = {n: p for n, p in service.registry.providers().items() if n not in vendors}
     statuses = await probe_all(own)

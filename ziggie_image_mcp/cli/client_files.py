@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
-import stat
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -29,7 +27,7 @@ from ziggie_image_mcp.cli.client_config import (
 from ziggie_image_mcp.config.config import user_folder
 from ziggie_image_mcp.errors import ConfigError, InvalidRequest, StorageError
 from ziggie_image_mcp.provider.files import decode_text, read_regular
-from ziggie_image_mcp.provider.systems import replace
+from ziggie_image_mcp.provider.systems import put_in_place
 
 MAX_BYTES = 64 * 2**20
 """Of a client's file: Claude Code keeps its history in it."""
@@ -328,37 +326,6 @@ def _replace(file: Path, before: bytes | None, data: bytes) -> Path | None:
         shutil.copy2(file, backup)
     put_in_place(file, data, 0o600)
     return backup
-
-
-def put_in_place(file: Path, data: bytes, mode: int) -> None:
-    """Write a file that takes the place of another at once, or not at all.
-
-    Args:
-        file: Where. One that is there keeps its rights.
-        data: What.
-        mode: The rights of a new one, less what this process masks.
-
-    Raises:
-        OSError: It cannot be written; the other one stands as it was.
-    """
-    kept = stat.S_IMODE(file.stat().st_mode) if file.exists() else None
-    beside = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    handle = os.open(
-        beside,
-        os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0),
-        mode if kept is None else kept,
-    )
-    try:
-        with os.fdopen(handle, "wb") as opened:
-            opened.write(data)
-            opened.flush()
-            os.fsync(opened.fileno())
-        replace(beside, file)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    if kept is not None:
-        file.chmod(kept)  # the mask of this process is not that of who made it
 
 
 def _unused(file: Path) -> Path:

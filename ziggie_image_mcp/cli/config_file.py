@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from ziggie_image_mcp.cli import jsonc
-from ziggie_image_mcp.cli.client_files import put_in_place
 from ziggie_image_mcp.config import config, loader
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.errors import ConfigError, StorageError
 from ziggie_image_mcp.provider.files import decode_text, encode_like, read_regular
 from ziggie_image_mcp.provider.redaction import is_secret
+from ziggie_image_mcp.provider.systems import put_in_place
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import stat
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ziggie_image_mcp.cli.client_files import put_in_place
 from ziggie_image_mcp.errors import InvalidRequest, StorageError
 from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.files import decode_text, read_bounded
+from ziggie_image_mcp.provider.systems import put_in_place
 
 FORMATS: Mapping[str, OutputFormat] = {
     ".png": "png",
@@ -106,7 +105,7 @@ def write(path: Path, data: bytes, kept: str, *, force: bool) -> None:
     """
     try:
         if force:
-            _replace(path.resolve(), data)
+            put_in_place(path.resolve(), data, 0o666)
             return
         with path.open("xb") as opened:
             try:
@@ -117,15 +116,6 @@ def write(path: Path, data: bytes, kept: str, *, force: bool) -> None:
     except OSError as e:
         message = f"{path} cannot be written: {e.strerror or e}. The picture is kept: {kept}"
         raise StorageError(message) from e
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Put the picture in a file's place, with the same rights."""
-    there = file.exists()
-    mode = stat.S_IMODE(file.stat().st_mode) if there else 0o666
-    put_in_place(file, data, mode)
-    if there:
-        file.chmod(mode)  # the mask of this process is not that of who made it
 
 
 def misnamed(file: Path, kind: OutputFormat) -> str:

@@ -269,6 +269,11 @@ class Config(Section):
         return "change it in config.json"
 
 
+def set_by(variable: str) -> str:
+    """That an environment variable set it, in brackets and with a blank before; or nothing."""
+    return f" (environment variable {variable})" if variable else ""
+
+
 def user_folder(where: Callable[[], str]) -> Path:
     """A folder of the user who runs this.
 

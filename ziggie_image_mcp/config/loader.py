@@ -26,6 +26,7 @@ from ziggie_image_mcp.config.config import (
     Config,
     ModelSettings,
     Privacy,
+    set_by,
     user_folder,
 )
 from ziggie_image_mcp.config.environment import setting
@@ -82,15 +83,10 @@ def provider_privacy(config: Config) -> dict[str, Privacy]:
             if section["privacy"] not in PRIVACY_OF_CLOUD:
                 value = quote(json.dumps(hidden_settings(section["privacy"]), default=str))
                 levels = ", ".join(PRIVACY_OF_CLOUD)
-                by = _set_by(config, "providers", name, "privacy")
+                by = set_by(config.variable("providers", name, "privacy"))
                 raise ConfigError(f"`providers.{name}.privacy`{by}: {value} is none of {levels}.")
             values_read[name] = section["privacy"]
     return values_read
-
-
-def _set_by(config: Config, *keys: str) -> str:
-    name = config.variable(*keys)
-    return f" (environment variable {name})" if name else ""
 
 
 def own_hosts(config: Config) -> frozenset[str]:

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import re
-import secrets
 import stat
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +25,7 @@ from ziggie_image_mcp.config.environment import setting
 from ziggie_image_mcp.errors import ConfigError, duration, nearest
 from ziggie_image_mcp.provider.contract import ProviderType
 from ziggie_image_mcp.provider.files import open_regular, read_bounded
-from ziggie_image_mcp.provider.systems import replace
+from ziggie_image_mcp.provider.systems import put_in_place
 
 SERVICE = APP
 """The name that our keys carry in the keyring."""
@@ -362,19 +361,9 @@ def _change(file: Path, name: str, value: str | None) -> bool:
         del values[name]
     else:
         values[name] = value
-    beside = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as opened:
-                json.dump(values, opened, indent=1)
-                opened.flush()
-                os.fsync(opened.fileno())
-            replace(beside, file)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        put_in_place(file, json.dumps(values, indent=1).encode(), 0o600)
     except OSError as e:
         raise ConfigError(f"{file}: cannot be written: {e.strerror}") from None
     return True

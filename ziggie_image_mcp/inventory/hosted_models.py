@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any
 
-from ziggie_image_mcp.inventory.model_facts import plain
+from ziggie_image_mcp.inventory.model_facts import data_beside, plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +25,8 @@ def hosted_model(name: str) -> HostedModel | None:
 
 @functools.cache
 def _by_name() -> dict[str, HostedModel]:
-    text = (resources.files("ziggie_image_mcp.inventory") / "hosted_models.json").read_text(
-        encoding="utf-8"
-    )
-    rows: list[dict[str, Any]] = json.loads(text)["models"]
     return {
         plain(name): HostedModel(what=row["what"], provider=row["provider"])
-        for row in rows
+        for row in data_beside("hosted_models.json")["models"]
         for name in row["names"]
     }

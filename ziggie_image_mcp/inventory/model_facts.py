@@ -47,7 +47,7 @@ def title_of(name: str) -> str:
     """What a name that people use stands for: a model, or the first of a family; else empty."""
     entry = recognise(name)
     if entry is None:
-        spelling = plain(name).replace("-", "")
+        spelling = _bare(name)
         named = (e for e in entries() for a in (e.id, e.title, *e.aliases) if _bare(a) == spelling)
         kin = (e for e in entries() if e.family == family(name))
         entry = next(named, None) or next(kin, None)
@@ -63,11 +63,14 @@ def _families() -> dict[str, str]:
     return {plain(n): parsed for parsed, names in _file()["families"].items() for n in names}
 
 
-@functools.cache
 def _file() -> dict[str, Any]:
-    text = (resources.files("ziggie_image_mcp.inventory") / "models.json").read_text(
-        encoding="utf-8"
-    )
+    return data_beside("models.json")
+
+
+@functools.cache
+def data_beside(name: str) -> dict[str, Any]:
+    """The data of a JSON file of this package, read once."""
+    text = (resources.files("ziggie_image_mcp.inventory") / name).read_text(encoding="utf-8")
     parsed: dict[str, Any] = json.loads(text)
     return parsed
 

@@ -5,18 +5,16 @@ The one place that makes this text; `recommended_models.json` gives source and d
 
 from __future__ import annotations
 
-import functools
 import importlib.util
-import json
 import shutil
 import sys
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory.hardware_probe import UNIFIED_SHARE
+from ziggie_image_mcp.inventory.model_facts import data_beside
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
 
 CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
@@ -205,9 +203,5 @@ def _download(model: dict[str, Any], setup: Setup) -> str:
     return f"{setup.hf} download {model['repo']}{include}{exclude}"
 
 
-@functools.cache
 def _file() -> dict[str, Any]:
-    folder = resources.files("ziggie_image_mcp.inventory")
-    text = (folder / "recommended_models.json").read_text(encoding="utf-8")
-    parsed: dict[str, Any] = json.loads(text)
-    return parsed
+    return data_beside("recommended_models.json")

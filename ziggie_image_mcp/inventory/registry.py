@@ -14,7 +14,7 @@ import anyio
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ziggie_image_mcp.config import secrets
-from ziggie_image_mcp.config.config import Config
+from ziggie_image_mcp.config.config import Config, set_by
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     ConfigError,
@@ -269,7 +269,7 @@ class Registry:
         if self._config.provider not in names:
             known = dict.fromkeys((*names, *types.usable))
             raise ConfigError(
-                f"`provider`{_by(self._config.variable('provider'))}: "
+                f"`provider`{set_by(self._config.variable('provider'))}: "
                 f"{self._config.provider!r} is no provider."
                 f"{suggestion(self._config.provider, known)} Known: {', '.join(known)}."
             )
@@ -349,7 +349,7 @@ def _settings(one: _Section, kind: ProviderType) -> BaseModel:
         lines: list[str] = []
         for problem in e.errors(include_url=False):
             key = ".".join(str(part) for part in problem["loc"])
-            by = _by(one.variables.get(str(problem["loc"][0]), "") if problem["loc"] else "")
+            by = set_by(one.variables.get(str(problem["loc"][0]), "") if problem["loc"] else "")
             if problem["type"] == "extra_forbidden":
                 lines.append(f"unknown key `{key}`{by}.{suggestion(key, valid)}")
             else:
@@ -406,7 +406,7 @@ def _sections(
     if config.api is not None:
         if config.api.type not in known:
             raise ConfigError(
-                f"`api.type`{_by(config.variable('api', 'type'))}: "
+                f"`api.type`{set_by(config.variable('api', 'type'))}: "
                 f"{config.api.type!r} is no kind of provider."
                 f"{suggestion(config.api.type, known)} Installed: {', '.join(known)}."
             )
@@ -437,7 +437,7 @@ def _sections(
             enabled=_switch(
                 name,
                 section.get("enabled", True),
-                _by(config.variable("providers", name, "enabled")),
+                set_by(config.variable("providers", name, "enabled")),
             ),
             named=name in named,
             settings={k: v for k, v in section.items() if k not in _OWN_KEYS},
@@ -467,10 +467,6 @@ def _overlaid(
             settings[own] = value
         variables[own] = variable
     return settings, variables
-
-
-def _by(variable: str) -> str:
-    return f" (environment variable {variable})" if variable else ""
 
 
 def _switch(name: str, value: object, by: str) -> bool:

@@ -72,6 +72,11 @@ class Survey:
     """Providers that the user's config names, as against those merely looked for."""
 
 
+def lacks_key(rejection: Rejection) -> bool:
+    """Whether it is a paid provider that this user has not set up."""
+    return any(reason.code == NO_KEY for reason in rejection.reasons)
+
+
 def reason_sentence(reason: Reason) -> str:
     """A reason as one sentence, its fix after it."""
     fix = f" Fix: {reason.fix}" if reason.fix else ""

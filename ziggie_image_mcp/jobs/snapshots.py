@@ -20,7 +20,7 @@ from ziggie_image_mcp.inventory.survey import SurveyCache
 from ziggie_image_mcp.inventory.types import Hardware, Survey
 from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.provider.pricing import is_free
-from ziggie_image_mcp.routing.constraints import Constraints, apply_constraints
+from ziggie_image_mcp.routing.constraints import Constraints, apply_constraints, falls_back
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ImageRequest
@@ -94,7 +94,8 @@ class Snapshots:
         if not knows(request.model, survey, self._config):  # it may have been copied in just now
             survey = await self._surveys.take_since(asked)
         if constraints is not None and request.provider in (None, "auto"):
-            request = replace(request, provider=_pinned(constraints))
+            pinned = None if falls_back(constraints) else constraints.provider
+            request = replace(request, provider=pinned)
         elif request.provider is not None:
             named = provider_named(request.provider, self._registry.providers())
             request = replace(request, provider=named)
@@ -184,12 +185,6 @@ class Snapshots:
         if self._billing.ledger.held is not None:
             raise StorageError(self._billing.ledger.held)
         return await self._billing.spending(own)
-
-
-def _pinned(accepted: Constraints) -> str | None:
-    """The provider that a job keeps to; None where `local` has a way out, as the config says."""
-    way_out = accepted.provider == "local" and accepted.allow_paid_fallback != "never"
-    return None if way_out else accepted.provider
 
 
 def has_paid_models(survey: Survey) -> bool:

@@ -18,7 +18,7 @@ import httpx2
 from ziggie_image_mcp.provider.addresses import is_loopback
 from ziggie_image_mcp.provider.contract import Resolver
 from ziggie_image_mcp.provider.http import CONNECT_SECONDS
-from ziggie_image_mcp.provider.pictures import MAX_BYTES, is_input, media_type
+from ziggie_image_mcp.provider.pictures import MAX_BYTES, is_picture
 
 PAUSES = (0.0, 1.0, 2.0)
 """Before each try, seconds."""
@@ -85,8 +85,7 @@ async def fetch(
             except _Busy as e:
                 why = str(e)
             else:
-                known = is_input(data) if input else media_type(data) != "application/octet-stream"
-                if not known:
+                if not is_picture(data, input=input):
                     raise DownloadFailed("are no PNG, JPEG or WebP pictures")
                 return data
     raise DownloadFailed(why)

@@ -45,10 +45,10 @@ def media_type(data: bytes) -> str:
     return "application/octet-stream"
 
 
-def is_input(data: bytes) -> bool:
-    """Whether the first bytes are those of a picture to work from: GIF, BMP, TIFF, AVIF too."""
-    if media_type(data) != "application/octet-stream":
-        return True
+def is_picture(data: bytes, *, input: bool = False) -> bool:
+    """Whether the first bytes are those of a picture: of an `input`, GIF, BMP, TIFF, AVIF too."""
+    if not input or media_type(data) != "application/octet-stream":
+        return media_type(data) != "application/octet-stream"
     avif = data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"mif1")
     return avif or data.startswith((b"GIF8", b"BM", b"II*\0", b"MM\0*"))
 
@@ -66,7 +66,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, input: bool = False) ->
     """
     from PIL import Image
 
-    if not (is_input(data) if input else media_type(data) != "application/octet-stream"):
+    if not is_picture(data, input=input):
         kinds = "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF" if input else "PNG, JPEG or WebP"
         raise NotAPicture(f"{len(data)} bytes that are no {kinds} picture")
     if len(data) > MAX_BYTES:

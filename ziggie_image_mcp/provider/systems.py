@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -61,6 +63,37 @@ def replace(
             pause = min(2 * pause, 0.25)
         else:
             return
+
+
+def put_in_place(file: Path, data: bytes, mode: int) -> None:
+    """Write a file that takes the place of another at once, or not at all.
+
+    Args:
+        file: Where. One that is there keeps its rights.
+        data: What.
+        mode: The rights of a new one, less what this process masks.
+
+    Raises:
+        OSError: It cannot be written; the other one stands as it was.
+    """
+    kept = stat.S_IMODE(file.stat().st_mode) if file.exists() else None
+    beside = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    handle = os.open(
+        beside,
+        os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0),
+        mode if kept is None else kept,
+    )
+    try:
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
+        replace(beside, file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    if kept is not None:
+        file.chmod(kept)  # the mask of this process is not that of who made it
 
 
 def why_no_file(path: PurePath) -> str:

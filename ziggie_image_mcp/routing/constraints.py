@@ -22,6 +22,11 @@ _PAYING: tuple[str, ...] = ("never", "ask", "withinBudget")
 _PRIVACY: tuple[str, ...] = get_args(Privacy)
 
 
+def falls_back(wishes: Config | Constraints) -> bool:
+    """Whether `provider: "local"` leaves a way out: what is paid, after all that is local."""
+    return wishes.provider == "local" and wishes.allow_paid_fallback != "never"
+
+
 def constraints_of(config: Config) -> Constraints:
     """What this config demands of every job."""
     return Constraints(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ziggie_image_mcp.errors import ImageError
-from ziggie_image_mcp.inventory.types import NO_KEY, Rejection, reason_sentence
+from ziggie_image_mcp.inventory.types import NO_KEY, Rejection, lacks_key, reason_sentence
 
 MOST = 12
 """Rejections that are told one by one."""
@@ -26,22 +26,18 @@ class NoRoute(ImageError):
     ) -> None:
         """The first so many `shown` are told, as far as there is room; all are carried."""
         shown = len(rejected) if shown is None else shown
-        told = [r for r in rejected[:shown] if not _lacks_key(r)]
+        told = [r for r in rejected[:shown] if not lacks_key(r)]
         lines = [lead]
         for rejection in told[:MOST]:
             subject = rejection.provider + (f"/{rejection.model}" if rejection.model else "")
             lines += [f"- {subject}: {reason_sentence(reason)}" for reason in rejection.reasons]
         if len(told) > MOST:
             lines.append(f"- and {len(told) - MOST} more; list_models shows all.")
-        lines += _without_keys([r for r in rejected[:shown] if _lacks_key(r)])
+        lines += _without_keys([r for r in rejected[:shown] if lacks_key(r)])
         if hint:
             lines.append(hint)
         super().__init__("\n".join(lines))
         self.rejected = tuple(rejected)
-
-
-def _lacks_key(rejection: Rejection) -> bool:
-    return any(reason.code == NO_KEY for reason in rejection.reasons)
 
 
 def _without_keys(rejected: Sequence[Rejection]) -> list[str]:

@@ -13,7 +13,7 @@ from operator import itemgetter
 from ziggie_image_mcp.billing.types import Quote
 from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory import recommend
-from ziggie_image_mcp.inventory.types import NO_KEY, Reason, Rejection
+from ziggie_image_mcp.inventory.types import Reason, Rejection, lacks_key
 from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import FREE, Estimate, is_free
 from ziggie_image_mcp.routing.context import RoutingContext
@@ -33,8 +33,6 @@ from ziggie_image_mcp.routing.scoring import describe_route, score_candidate
 from ziggie_image_mcp.routing.types import Candidate, Plan
 
 _NOTHING = Estimate(expected=0, upper=0)
-_ONLY = "only "
-"""Begins what a model has that is for other work."""
 
 
 def plan(ctx: RoutingContext) -> Plan:
@@ -99,13 +97,8 @@ def _plan(ctx: RoutingContext) -> Plan:
 
 def _rank(rejection: Rejection) -> tuple[bool, int, str, str]:
     """What lacks least first, and vendors that were never set up last."""
-    without_key = any(reason.code == NO_KEY for reason in rejection.reasons)
-    return without_key, len(rejection.reasons), rejection.provider, rejection.model or ""
-
-
-def is_for_other_work(rejection: Rejection) -> bool:
-    """Whether it only says that a model does other work than what was asked for."""
-    return any(reason.have.startswith(_ONLY) for reason in rejection.reasons)
+    size = len(rejection.reasons)
+    return lacks_key(rejection), size, rejection.provider, rejection.model or ""
 
 
 def _advice(ctx: RoutingContext) -> str:
@@ -138,7 +131,7 @@ def _with_quality(one: Candidate, ctx: RoutingContext) -> Candidate:
 def _of_another_kind(model: Model, ctx: RoutingContext) -> Rejection:
     """That it is for other work is the one reason that counts."""
     reason = Reason(
-        code="FEATURE_UNSUPPORTED", have=f"{_ONLY}{', '.join(sorted(model.tasks))}", need=ctx.task
+        code="FEATURE_UNSUPPORTED", have=f"only {', '.join(sorted(model.tasks))}", need=ctx.task
     )
     return Rejection(provider=model.provider, model=model.id, reasons=(reason,))
 

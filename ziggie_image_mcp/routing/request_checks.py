@@ -15,6 +15,9 @@ MAX_PROMPT = 10_000
 MAX_IMAGES = 16
 MAX_REFERENCES = 16
 MAX_SEED = 2**32 - 1
+MAX_WAIT_SECONDS = 3600
+MAX_VIEW_SIDE = 1568
+"""Pixels: models scale larger pictures down."""
 MAX_NUMBER = 10**12
 """Of any number; NaN and infinity are beyond it."""
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
@@ -49,8 +52,8 @@ TAKES: Mapping[str, str] = {
     "output_format": "or leave it out for what the settings say",
     "upscale": "2 to 8 times, or leave it out for no enlargement",
     "expand": "four numbers of pixels: left, top, right, bottom",
-    "wait_seconds": "0 to 3600 seconds, or leave it out for what the client bears",
-    "max_side": "32 to 1568 pixels, or leave it out for 768",
+    "wait_seconds": f"0 to {MAX_WAIT_SECONDS} seconds, or leave it out for what the client bears",
+    "max_side": f"32 to {MAX_VIEW_SIDE} pixels, or leave it out for 768",
 }
 """What arguments take, and what it means to leave them out."""
 

@@ -12,11 +12,12 @@ from ziggie_image_mcp.config.config import PRIVACY_OF_CLOUD, Config, ModelSettin
 from ziggie_image_mcp.errors import DependencyMissing, ModelMissing, duration
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.model_facts import plain
-from ziggie_image_mcp.inventory.types import NO_KEY, Reason, Rejection, Survey
+from ziggie_image_mcp.inventory.types import Reason, Rejection, Survey, lacks_key
 from ziggie_image_mcp.provider.capabilities import ControlSupport, Option, Task
 from ziggie_image_mcp.provider.nouns import Model, is_local, is_present
 from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.routing.circuit_breaker import open_breaker
+from ziggie_image_mcp.routing.constraints import falls_back
 from ziggie_image_mcp.routing.context import RequestedModel, RoutingContext
 from ziggie_image_mcp.routing.prompt_length import prompt_length
 from ziggie_image_mcp.routing.request import task_of
@@ -143,7 +144,7 @@ def mode(model: Model, ctx: RoutingContext) -> Reason | None:
                 continue
             if where == "config" and target == "local" and falls_back(ctx.config):
                 continue  # it comes after every local one
-            fix = "" if where == "provider" else 'set provider: "auto" in config.json'
+            fix = "" if where == "provider" else _UNPIN
             if where == "config" and target == "local":
                 fix += ', or allowPaidFallback: "ask" for a paid way where no local one is open'
             return reason("MODE_EXCLUDED", f"a {kind} model", f"{target} only ({where})", fix)
@@ -151,11 +152,6 @@ def mode(model: Model, ctx: RoutingContext) -> Reason | None:
         fix = "leave provider out" if where == "provider" else _UNPIN
         return reason("NOT_PINNED", f"provider {model.provider}", need, fix)
     return None
-
-
-def falls_back(config: Config) -> bool:
-    """Whether `provider: "local"` leaves a way out: what is paid, after all that is local."""
-    return config.provider == "local" and config.allow_paid_fallback != "never"
 
 
 def _lived_there(model: Model, provider: str, ctx: RoutingContext) -> bool:
@@ -296,12 +292,10 @@ def _not_answering(ctx: RoutingContext) -> list[str]:
 
 def may_be_set_up(rejection: Rejection, ctx: RoutingContext) -> bool:
     """Whether to speak of it: not of keys to those who let nothing leave the machine or pay."""
-    if all(x.code != NO_KEY for x in rejection.reasons):
+    if not lacks_key(rejection):
         return True
-    config = ctx.config
-    closed = config.privacy == "local_only" or config.allow_paid_fallback == "never"
-    local = config.provider == "local" and not falls_back(config)
-    return not (closed or local or ctx.request.provider == "local")
+    closed = ctx.config.privacy == "local_only" or ctx.config.allow_paid_fallback == "never"
+    return not (closed or ctx.request.provider == "local")
 
 
 def _may_be_paid(model: Model, ctx: RoutingContext) -> bool:

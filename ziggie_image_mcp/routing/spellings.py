@@ -223,11 +223,9 @@ def _put_size(text: str, values: dict[str, Any], written: str) -> list[str]:
 
 def _is_unset(name: str, value: object) -> bool:
     """Whether a value is what is sent for an optional argument that was left out."""
-    if value is None or value in ([], {}):
+    if _says_nothing(value):
         return True
     word = _word(value)
-    if word in _UNSET:
-        return isinstance(value, str)
     if name in _FREE_TEXTS or name in _NAMES_OF_PICTURES:
         return False
     return word in _AUTOMATIC and (name, word) != ("provider", "auto")

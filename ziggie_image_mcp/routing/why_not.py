@@ -15,12 +15,13 @@ from ziggie_image_mcp.errors import (
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.hosted_models import HostedModel, hosted_model
 from ziggie_image_mcp.inventory.model_facts import plain
-from ziggie_image_mcp.inventory.types import NO_KEY, Rejection
+from ziggie_image_mcp.inventory.types import Rejection, lacks_key
 from ziggie_image_mcp.provider.nouns import Model
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.errors import NoRoute
-from ziggie_image_mcp.routing.rules import find_requested_model
+from ziggie_image_mcp.routing.request import task_of
+from ziggie_image_mcp.routing.rules import find_requested_model, is_of_another_kind
 from ziggie_image_mcp.routing.types import Plan
 
 _KINDS = (None, "auto", "local", "cloud")
@@ -34,6 +35,7 @@ def no_route(ctx: RoutingContext, plan: Plan) -> NoRoute:
 
     What was named gives its own reasons first; then comes what would work instead.
     """
+    ctx = replace(ctx, task=task_of(ctx.request))
     named, pinned = ctx.request.model, ctx.request.provider
     after = [_alternatives(ctx), plan.advice]
     if pinned not in _KINDS and pinned not in _providers(ctx):
@@ -57,7 +59,8 @@ def no_route(ctx: RoutingContext, plan: Plan) -> NoRoute:
         return _worded(plan, f"Provider {pinned} cannot make this picture now.", own, after)
     if ctx.task == "remove_background":
         after.insert(0, "It could not be keyed, and no model here cuts out.")
-    shown = [r for r in plan.rejected if not planner.is_for_other_work(r)]
+    others = {(m.provider, m.id) for m in ctx.survey.models if is_of_another_kind(m, ctx)}
+    shown = [r for r in plan.rejected if (r.provider, r.model) not in others]
     return _worded(plan, "No model can make this picture now.", shown, after)
 
 
@@ -108,11 +111,11 @@ def _hosted(hosted: HostedModel, ctx: RoutingContext) -> str:
     models = [m.id for m in ctx.survey.models if m.provider == provider]
     if models:
         return f"{what}. Provider {provider} has: {', '.join(models[:MOST_ALTERNATIVES])}."
-    reasons = [x for r in ctx.survey.rejected if r.provider == provider for x in r.reasons]
-    if any(x.code == NO_KEY for x in reasons):
-        return f"{what}; provider {provider} has no key. Fix: {reasons[0].fix}"
-    if reasons:
-        return f"{what}; provider {provider}: {reasons[0].have}."
+    silent = next((r for r in ctx.survey.rejected if r.provider == provider), None)
+    if silent is not None and lacks_key(silent):
+        return f"{what}; provider {provider} has no key. Fix: {silent.reasons[0].fix}"
+    if silent is not None:
+        return f"{what}; provider {provider}: {silent.reasons[0].have}."
     return f"{what}, and no provider that is installed here reaches it."
 
 

@@ -12,9 +12,8 @@ from pydantic import Field, WithJsonSchema
 
 from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.routing.request import Surface, declared_arguments, with_parameters
-from ziggie_image_mcp.routing.request_checks import TAKES
+from ziggie_image_mcp.routing.request_checks import MAX_WAIT_SECONDS, TAKES
 
-MAX_WAIT_SECONDS = 3600
 MAX_REQUEST_ID = 200
 
 CLIENT_SECONDS: Mapping[str, float] = {

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from ziggie_image_mcp.app import reports
 from ziggie_image_mcp.errors import ImageError, ImageNotFound, ImageTooLarge
+from ziggie_image_mcp.routing.request_checks import MAX_VIEW_SIDE
 from ziggie_image_mcp.server.callers import caller, for_caller
 from ziggie_image_mcp.server.downloads import Downloads, where
 from ziggie_image_mcp.server.mcp_server import ImageServer, Open
@@ -28,8 +29,6 @@ from ziggie_image_mcp.server.mcp_server import ImageServer, Open
 NEWEST = 20
 COMPLETIONS = 100
 """The protocol's most."""
-MAX_VIEW_SIDE = 1568
-"""Pixels: models scale larger pictures down."""
 _MEDIA = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
 
 

@@ -16,7 +16,7 @@ from pydantic import AnyUrl
 
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.provider.pictures import media_type
-from ziggie_image_mcp.server.callers import hide
+from ziggie_image_mcp.server.callers import caller, hide
 from ziggie_image_mcp.server.downloads import Downloads
 from ziggie_image_mcp.server.notices import Notices
 from ziggie_image_mcp.server.whole_text import read_again
@@ -38,7 +38,8 @@ def warned(opener: Open, opened: Callable[[Service], None]) -> Open:
     async def give() -> Service:
         service = await opener()
         opened(service)
-        hide(service.folders())
+        if caller() is not None:
+            hide(service.folders())
         warning.set(service.config_trouble)
         return service
 

@@ -36,6 +36,7 @@ from ziggie_image_mcp.jobs import prompts
 from ziggie_image_mcp.jobs.records import JobView
 from ziggie_image_mcp.routing import explain
 from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request_checks import MAX_VIEW_SIDE
 from ziggie_image_mcp.routing.spellings import names_in, one_name
 from ziggie_image_mcp.server.arguments import (
     DryRun,
@@ -60,7 +61,7 @@ from ziggie_image_mcp.server.content import (
     text_content,
 )
 from ziggie_image_mcp.server.downloads import Downloads
-from ziggie_image_mcp.server.gallery import MAX_VIEW_SIDE, listed, show_pictures
+from ziggie_image_mcp.server.gallery import listed, show_pictures
 from ziggie_image_mcp.server.leaving import while_heard
 from ziggie_image_mcp.server.mcp_server import ImageServer, Open, warned
 from ziggie_image_mcp.server.notices import Notices

@@ -10,7 +10,7 @@ import secrets
 import threading
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePath
@@ -127,24 +127,15 @@ class ArtifactStore:
         width, height = image.size
         now = now or datetime.now(UTC)
         image_id = image_id or picture_id(now, secrets.token_hex(8))
-        day = image_id[:8]
-        folder = f"{day[:4]}-{day[4:6]}-{day[6:]}"
-        stem = f"{slug(hint or recipe.prompt)}-{image_id}"
-        name = stem + _SUFFIX[kind]
-        sidecar = json.dumps(
-            {"id": image_id, "file": name, "made": now.isoformat(timespec="seconds")}
-            | (recipe_facts(recipe) if self._metadata else {}),
-            ensure_ascii=False,
-            indent=1,
-        )
-        path = self._files.write(folder, name, encoded)
-        try:
-            beside = f"{image_id if self._files.far else stem}.json"
-            self._files.write(folder, beside, sidecar.encode())
-        except StorageError:
-            self._files.delete([path])
-            raise
-        self._remember(image_id, path, encoded)
+        name = f"{slug(hint or recipe.prompt)}-{image_id}{_SUFFIX[kind]}"
+        facts: dict[str, object] = {
+            "id": image_id,
+            "file": name,
+            "made": now.isoformat(timespec="seconds"),
+        }
+        if self._metadata:
+            facts |= recipe_facts(recipe)
+        path = self._write(image_id, name, encoded, facts)
         for listener in self._listeners:
             listener()
         return StoredImage(
@@ -165,18 +156,28 @@ class ArtifactStore:
         """
         data, now = self._read(image.id), datetime.now(UTC)
         image_id = picture_id(now, secrets.token_hex(8), owner_of(image.id))
-        folder, suffix = f"{now:%Y-%m-%d}", _suffix(image.path)
-        stem = f"{slug(hint)}-{image_id}"
-        facts = self._sidecar(image.id) | {"id": image_id, "file": stem + suffix}
-        path = self._files.write(folder, stem + suffix, data)
-        beside = f"{image_id if self._files.far else stem}.json"
-        self._files.write(folder, beside, json.dumps(facts, ensure_ascii=False, indent=1).encode())
-        self._remember(image_id, path, data)
+        name = f"{slug(hint)}-{image_id}{_suffix(image.path)}"
+        facts = self._sidecar(image.id) | {"id": image_id, "file": name}
+        path = self._write(image_id, name, data, facts)
         return replace(image, id=image_id, path=path)
+
+    def _write(self, image_id: str, name: str, data: bytes, facts: Mapping[str, object]) -> str:
+        """Write a picture with its sidecar, both or neither, and say where it is."""
+        folder = _folder(image_id)
+        path = self._files.write(folder, name, data)
+        try:
+            beside = f"{image_id if self._files.far else PurePath(name).stem}.json"
+            sidecar = json.dumps(facts, ensure_ascii=False, indent=1)
+            self._files.write(folder, beside, sidecar.encode())
+        except StorageError:
+            self._files.delete([path])
+            raise
+        self._remember(image_id, path, data)
+        return path
 
     def _sidecar(self, image_id: str) -> dict[str, object]:
         """What stands beside a picture; nothing where that is gone or damaged."""
-        folder = f"{image_id[:4]}-{image_id[4:6]}-{image_id[6:8]}"
+        folder = _folder(image_id)
         name = image_id if self._files.far else PurePath(self.find(image_id)).stem
         try:
             facts: object = json.loads(self._files.get(folder, f"{name}.json") or b"{}")
@@ -191,7 +192,7 @@ class ArtifactStore:
             StorageError: The place cannot be written.
         """
         name = f"{slug(hint)}-{image_id}{_SUFFIX['png']}"
-        folder = f"{image_id[:4]}-{image_id[4:6]}-{image_id[6:8]}"
+        folder = _folder(image_id)
         path = self._files.write(folder, name, data)
         if self._files.far:
             record = json.dumps({"id": image_id, "file": name})
@@ -224,7 +225,7 @@ class ArtifactStore:
             recent = self._recent.get(stripped)
             if recent is not None:
                 return recent[0]
-            folder = f"{match[1]}-{match[2]}-{match[3]}"
+            folder = _folder(stripped)
             sidecar = self._files.get(folder, f"{stripped}.json") if self._files.far else None
             name = None if sidecar is None else _file_of(sidecar)
             if name is not None:
@@ -395,6 +396,11 @@ def _file_of(sidecar: bytes) -> str | None:
     except (ValueError, KeyError, TypeError):
         return None
     return name if isinstance(name, str) and "/" not in name else None
+
+
+def _folder(image_id: str) -> str:
+    """The folder of the day that an id begins with."""
+    return f"{image_id[:4]}-{image_id[4:6]}-{image_id[6:8]}"
 
 
 def _suffix(path: str) -> str:
