@@ -48,6 +48,8 @@ CHANGED: dict[str, Any] = {
     "transparent": True,
     "seamless": True,
     "references": "REFERENCE",
+    "control": "canny:REFERENCE",
+    "loras": "pixel-art:0.8",
 }
 """For each argument another value. Those of `STEERS` choose among routes."""
 STEERS = {"max_cost_usd", "allow_paid", "preference", "quality"}
@@ -57,7 +59,7 @@ PROVIDERS = ("builtin", "comfyui", "openai", "replicate")
 def test_there_is_another_value_for_every_argument() -> None:
     names = {argument.name for argument in declared_arguments("generate")}
 
-    assert set(CHANGED) == (names - STEERS) | {"references"}
+    assert set(CHANGED) == (names - STEERS) | {"references", "control"}
 
 
 async def probe() -> Hardware:
@@ -105,16 +107,18 @@ def signature(answer: CallToolResult) -> dict[str, Any]:
 
 def changed_call(name: str, base: dict[str, Any], folder: Path) -> dict[str, Any]:
     value = CHANGED[name]
-    if value == "REFERENCE":
+    if str(value).endswith("REFERENCE"):
         Image.new("RGB", (64, 64), "red").save(folder / "reference.png")
-        value = str(folder / "reference.png")
+        value = value.replace("REFERENCE", str(folder / "reference.png"))
     return base | (value if isinstance(value, dict) else {name: value})
 
 
 def assert_it_shows(name: str, before: object, after: dict[str, Any]) -> None:
     assert after != before, f"{name} is dropped in silence"
     if "refused" in after and after.get("wire", "[]") == "[]":  # else it was for another reason
-        words = {"width": "size", "height": "size", "sampler": "sampler"}.get(name, "")
+        words = {"width": "size", "height": "size", "sampler": "sampler", "loras": "lora"}.get(
+            name, ""
+        )
         assert any(
             part in after["refused"].lower()
             for part in (words or name.split("_")[0], name, str(CHANGED[name]).lower())

@@ -120,21 +120,6 @@ def flux(steps: int, guidance: float | None, *, alone: str = "", whole: str = ""
             id="sdxl with another sampler",
         ),
         pytest.param(
-            "sd_xl_turbo_1.0_fp16.safetensors",
-            "checkpoints",
-            {},
-            stable_diffusion(
-                "sd_xl_turbo_1.0_fp16.safetensors",
-                {
-                    "steps": 4,
-                    "cfg": 1.0,
-                    "sampler_name": "euler_ancestral",
-                    "scheduler": "sgm_uniform",
-                },
-            ),
-            id="sdxl turbo",
-        ),
-        pytest.param(
             "sdxl_lightning_8step.safetensors",
             "checkpoints",
             {},

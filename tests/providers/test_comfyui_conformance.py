@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from tests.support.fake_comfyui import FILES, OOM, PNG, SAMPLERS, STATS
+from tests.support.fake_comfyui import FILES, NODES, OOM, PNG, STATS
 from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     Model,
@@ -22,7 +23,6 @@ from ziggie_image_providers.comfyui import ComfyUI
 CHECKPOINTS = [*FILES["checkpoints"], "sdxl_lightning_4step.safetensors"]
 TRIED = (
     "sd_xl_base_1.0.safetensors",
-    "sdxl_lightning_4step.safetensors",
     *FILES["diffusion_models"],
 )
 MISSING: dict[str, Any] = {
@@ -54,11 +54,23 @@ class TestComfyUI(ProviderConformance):
     )
 
     posted: set[str]
+    uploads: dict[str, bytes]
     can_be_lost = True
     """Whether a prompt whose answer is no good counts as failed."""
 
     def setup_method(self) -> None:
-        self.posted = set()
+        self.posted, self.uploads = set(), {}
+
+    def mask_of(self, seen: Seen) -> bytes | None:
+        if not self.is_submit(seen):
+            return None
+        nodes = seen.body["prompt"].values()
+        names = [n["inputs"]["image"] for n in nodes if n["class_type"] == "LoadImageMask"]
+        return (
+            self.uploads[names[0].removeprefix("ziggie/").removesuffix(" [temp]")]
+            if names
+            else None
+        )
 
     def test_an_endless_answer_is_not_read_whole(self) -> None:
         """Nor is one to a prompt, which is then looked for, found, and goes on."""
@@ -69,13 +81,20 @@ class TestComfyUI(ProviderConformance):
         path = seen.path.partition("?")[0].removeprefix("/api/")
         answers: dict[str, Any] = {
             "system_stats": STATS,
-            "object_info/KSampler": SAMPLERS,
+            "object_info": NODES,
+            "embeddings": [],
             "jobs": {"jobs": []},
             "queue": {"queue_running": [], "queue_pending": []},
             "view": PNG,
             "models/checkpoints": CHECKPOINTS,
             **{f"models/{name}": FILES[name] for name in FILES if name != "checkpoints"},
         }
+        if path == "upload/image":
+            [(name, data)] = re.findall(
+                rb'filename="([^"]+)"\r\n.*?\r\n\r\n(.*)\r\n--', seen.content, re.DOTALL
+            )
+            self.uploads[name.decode()] = data
+            return Reply(body={"name": name.decode(), "subfolder": "ziggie", "type": "temp"})
         if seen.method == "POST" and path == "prompt":
             id = seen.body["prompt_id"]
             self.posted.add(id)

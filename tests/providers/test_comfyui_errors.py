@@ -263,14 +263,14 @@ async def test_a_job_that_fails_is(
 
 @pytest.mark.parametrize(
     ("field", "value", "near"),
-    [("sampler", "Euler A", "euler, euler_ancestral"), ("scheduler", "karass", "karras")],
+    [("sampler", "Eular Z", "euler"), ("scheduler", "karass", "karras")],
 )
 async def test_an_unknown_sampler_or_scheduler_is_refused_with_the_nearest(
     field: str, value: str, near: str
 ) -> None:
     answers = Answers()
 
-    with pytest.raises(RequestRejected, match=f"{value}'; nearest: {near}"):
+    with pytest.raises(RequestRejected, match=f"{value}'; nearest: .*{near}"):
         await generated(answers, "v1-5-pruned.safetensors", **{field: value})
 
     assert answers.posted == []

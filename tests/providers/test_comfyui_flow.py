@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from tests.support.comfyui_answers import generate, named, silence
-from tests.support.fake_comfyui import PNG, FakeComfyUI
+from tests.support.fake_comfyui import OOM, PNG, FakeComfyUI
 from ziggie_image_mcp.provider import (
     NO_COST,
     EngineCrashed,
@@ -24,6 +24,7 @@ from ziggie_image_mcp.provider import (
     OutOfMemory,
     Progress,
     ProviderContext,
+    ProviderError,
     ProviderRequest,
     ProviderTimeout,
     RemoteJob,
@@ -41,7 +42,8 @@ Reports = list[tuple[float, str]]
 
 def provider(server: FakeComfyUI, pace: Pace = QUICK, **settings: Any) -> ComfyUI:
     context = ProviderContext(data_dir=Path("unused"))
-    return ComfyUI("comfyui", Settings(base_url=server.url, **settings), context, pace=pace)
+    section = Settings(base_url=server.url, **({"max_batch": 1} | settings))
+    return ComfyUI("comfyui", section, context, pace=pace)
 
 
 def job(num_images: int = 1) -> ProviderRequest:
@@ -292,7 +294,7 @@ async def test_a_server_that_goes_silent_during_the_job_has_crashed() -> None:
 
 @pytest.mark.parametrize("has_jobs", [True, False])
 async def test_running_out_of_memory_is_said_without_paths(has_jobs: bool) -> None:
-    async with FakeComfyUI(ending="failed", has_jobs=has_jobs) as server:
+    async with FakeComfyUI(ending="failed", error=OOM, has_jobs=has_jobs) as server:
         with pytest.raises(OutOfMemory) as caught:
             await run(provider(server))
 
@@ -447,7 +449,7 @@ async def test_our_own_time_limit_stops_the_job() -> None:
 
 async def test_a_first_picture_that_fails_takes_the_rest_of_its_batch_off_the_queue() -> None:
     async with FakeComfyUI(endings=["failed"], ending="hangs") as server:
-        with pytest.raises(OutOfMemory):
+        with pytest.raises(ProviderError, match="bad value"):
             await run(provider(server), 4)
 
     assert list(server.states.values()) == ["failed", "cancelled"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -12,14 +13,19 @@ from ziggie_image_mcp.provider import (
     FREE,
     Defaults,
     FreeSize,
+    LoraSupport,
     Memory,
     Model,
     ModelMissing,
     ModelUnusable,
+    Option,
     TaskCapability,
     options_of,
 )
-from ziggie_image_providers.comfyui import families
+
+SDXL_OPTIONS: frozenset[Option] = frozenset(
+    ("negative_prompt", "seed", "steps", "guidance_scale", "sampler", "scheduler")
+)
 
 
 async def test_models_are_listed_with_what_they_can_do() -> None:
@@ -27,17 +33,21 @@ async def test_models_are_listed_with_what_they_can_do() -> None:
 
     sdxl = models["sd_xl_base_1.0.safetensors"]
     schnell = models["flux1-schnell.safetensors"]
+    able = TaskCapability(
+        sizes=FreeSize(max_side=4096),
+        options=SDXL_OPTIONS,
+        max_images=16,
+        loras=LoraSupport(families=frozenset({"sdxl", "playground"})),
+    )
     assert list(models) == [*FILES["checkpoints"], *FILES["diffusion_models"]]
     assert sdxl == Model(
         id="sd_xl_base_1.0.safetensors",
         provider="comfyui",
         where="this_machine",
         tasks={
-            "text_to_image": TaskCapability(
-                sizes=FreeSize(max_side=4096),
-                options=families.SDXL.options,
-                max_images=16,
-            )
+            "text_to_image": able,
+            "image_to_image": replace(able, options=able.options | {"strength"}),
+            "inpaint": replace(able, options=able.options | {"strength"}, mask="white"),
         },
         prices=FREE,
         family="sdxl",
@@ -54,12 +64,6 @@ async def test_models_are_listed_with_what_they_can_do() -> None:
     assert schnell.defaults == Defaults(steps=4)
 
 
-async def test_models_of_one_kind_share_what_they_can_do() -> None:
-    models = await listed(Answers({"models/checkpoints": ["sd1.5-a.ckpt", "sd1.5-b.ckpt"]}))
-
-    assert models["sd1.5-a.ckpt"].tasks is models["sd1.5-b.ckpt"].tasks
-
-
 async def test_a_model_of_which_files_are_missing_names_each_with_its_folder() -> None:
     models = await listed(Answers({"models/text_encoders": [], "models/vae": ["pixel_space"]}))
 
@@ -67,8 +71,8 @@ async def test_a_model_of_which_files_are_missing_names_each_with_its_folder() -
     assert schnell.state == "missing"
     assert schnell.fix == (
         "put clip_l.safetensors into ComfyUI/models/text_encoders,"
-        " t5xxl_fp16.safetensors (or t5xxl_fp8_e4m3fn.safetensors) into"
-        " ComfyUI/models/text_encoders, ae.safetensors into ComfyUI/models/vae"
+        " t5xxl_fp16.safetensors (or t5xxl_fp8_e4m3fn_scaled.safetensors where memory is short)"
+        " into ComfyUI/models/text_encoders, ae.safetensors into ComfyUI/models/vae"
     )
 
 
@@ -85,9 +89,12 @@ async def test_a_model_that_lacks_files_is_not_posted() -> None:
     ("file", "why"),
     [
         ("mystery.safetensors", "its family could not be told"),
-        ("sd3.5_large.safetensors", "sd3 models are not supported here yet"),
-        ("sd_xl_refiner_1.0.safetensors", "for another purpose (refiner)"),
-        ("sd-v1-5-inpainting.ckpt", "for another purpose (inpainting)"),
+        ("sd_xl_refiner_1.0.safetensors", "it only finishes what an SDXL base model began"),
+        ("Sana_1600M_1024px.safetensors", "install the node pack ComfyUI_ExtraModels"),
+        ("kolors.safetensors", "install the node pack ComfyUI-KwaiKolorsWrapper"),
+        ("svd_xt.safetensors", "it is a model for video"),
+        ("flux1-dev-bnb-nf4-v2.safetensors", "the node pack ComfyUI_bitsandbytes_NF4 can"),
+        ("svdq-int4_r32-flux.1-dev.safetensors", "the node pack ComfyUI-nunchaku can"),
     ],
 )
 async def test_a_file_that_we_cannot_run_is_listed_with_the_reason(file: str, why: str) -> None:
@@ -108,7 +115,7 @@ async def test_the_users_word_on_a_family_beats_all_else() -> None:
     models = await listed(answers, families={"mystery*": "sdxl"})
 
     assert models["sub/Mystery.safetensors"].family == "sdxl"
-    assert options_of(models["sub/Mystery.safetensors"], "text_to_image") == families.SDXL.options
+    assert options_of(models["sub/Mystery.safetensors"], "text_to_image") == SDXL_OPTIONS
 
 
 async def test_metadata_are_read_once_per_file() -> None:
@@ -158,73 +165,3 @@ async def test_a_server_without_models_says_where_to_put_one() -> None:
 
     with pytest.raises(ModelMissing, match="put a checkpoint into ComfyUI/models/checkpoints"):
         await listed(answers)
-
-
-@pytest.mark.parametrize(
-    ("file", "folder", "architecture", "size", "family"),
-    [
-        ("random-sd15.safetensors", "checkpoints", "", None, "sd1"),
-        ("v1-5-pruned-emaonly.ckpt", "checkpoints", "", None, "sd1"),
-        ("anything.safetensors", "checkpoints", "stable-diffusion-v1", None, "sd1"),
-        ("juggernautXL_v9.safetensors", "checkpoints", "", None, "sdxl"),
-        ("realvisxlV40.safetensors", "checkpoints", "", None, "sdxl"),
-        ("animagine-xl-4.0.safetensors", "checkpoints", "", None, "sdxl"),
-        ("noname.safetensors", "checkpoints", "", 6938078334, "sdxl"),
-        ("noname.safetensors", "checkpoints", "", 5000000000, None),
-        ("noname.safetensors", "diffusion_models", "", 6938078334, None),
-        ("flux1-dev.safetensors", "diffusion_models", "flux-1-dev", None, "flux1"),
-        ("FLUX.1-schnell.safetensors", "diffusion_models", "Flux.1-schnell", None, "flux1"),
-        ("flux-2-klein-4b.safetensors", "diffusion_models", "", None, "flux2"),
-        ("qwen_image_2512_fp8.safetensors", "diffusion_models", "", None, "qwen-image"),
-        ("z_image_turbo_bf16.safetensors", "diffusion_models", "", None, "z-image"),
-        ("sd_turbo.safetensors", "checkpoints", "", None, "sd2"),
-        ("chroma-v9.safetensors", "diffusion_models", "", None, "chroma"),
-        ("x.safetensors", "checkpoints", "stable-diffusion-xl-v1-base/lora", None, None),
-        ("x.safetensors", "checkpoints", "brand-new", None, "brand-new"),
-        ("flux1-fill-dev.safetensors", "diffusion_models", "", None, None),
-        ("flux1-dev-kontext_fp8.safetensors", "diffusion_models", "", None, None),
-    ],
-)
-def test_the_family_is_told_by(
-    file: str, folder: families.Folder, architecture: str, size: int | None, family: str | None
-) -> None:
-    verdict = families.judge(file, folder, {}, architecture, size)
-
-    assert verdict.family == family
-    assert (verdict.kind is not None) == (family in ("sd1", "sdxl", "flux1"))
-    assert bool(verdict.why_not) == (verdict.kind is None)
-
-
-def test_a_stable_diffusion_model_alone_is_not_run() -> None:
-    verdict = families.judge("sd_xl_unet.safetensors", "diffusion_models", {})
-
-    assert verdict.kind is None
-    assert verdict.why_not == ("a sdxl model alone is not supported; use a whole checkpoint of it")
-
-
-@pytest.mark.parametrize(
-    ("encoders", "vaes", "chosen"),
-    [
-        (
-            ["t5xxl_fp8_e4m3fn.safetensors", "clip_l.safetensors", "t5xxl_fp16.safetensors"],
-            ["flux2-vae.safetensors", "ae.safetensors"],
-            families.Companions(
-                clip_l="clip_l.safetensors", t5xxl="t5xxl_fp16.safetensors", vae="ae.safetensors"
-            ),
-        ),
-        (
-            ["clip_g.safetensors", "flux\\clip_l.safetensors", "flux\\T5-XXL_fp8.safetensors"],
-            ["sdxl_vae.safetensors", "flux_vae.safetensors"],
-            families.Companions(
-                clip_l="flux\\clip_l.safetensors",
-                t5xxl="flux\\T5-XXL_fp8.safetensors",
-                vae="flux_vae.safetensors",
-            ),
-        ),
-        (["clip_l.safetensors", "t5xxl_fp16.safetensors"], ["flux2-vae.safetensors"], None),
-    ],
-)
-def test_companions_are_picked_by_name(
-    encoders: list[str], vaes: list[str], chosen: families.Companions | None
-) -> None:
-    assert families.companions(encoders, vaes)[0] == chosen

@@ -11,8 +11,8 @@ from tests.support.comfyui_answers import named, silence
 from tests.support.fake_comfyui import PNG, FakeComfyUI
 from ziggie_image_mcp.provider import (
     EngineCrashed,
-    OutOfMemory,
     ProviderContext,
+    ProviderError,
     ProviderRequest,
     ProviderTimeout,
     RemoteJob,
@@ -29,7 +29,7 @@ RUN = Run(key="job-1/attempt-1", progress=silence)
 
 def provider(server: FakeComfyUI, pace: Pace = QUICK) -> ComfyUI:
     context = ProviderContext(data_dir=Path("unused"))
-    return ComfyUI("comfyui", Settings(base_url=server.url), context, pace=pace)
+    return ComfyUI("comfyui", Settings(base_url=server.url, max_batch=1), context, pace=pace)
 
 
 def request(num_images: int = 3) -> ProviderRequest:
@@ -163,7 +163,7 @@ async def test_a_prompt_under_an_id_of_the_server_is_never_posted_again() -> Non
 async def test_a_failure_of_the_process_before_is_told_and_takes_the_rest_off_the_queue() -> None:
     async with FakeComfyUI(endings=["failed"], ending="hangs") as server:
         remote_id = await submitted(server)
-        with pytest.raises(OutOfMemory):
+        with pytest.raises(ProviderError):
             await seeds_collected(server, remote_id)
 
     assert list(server.states.values()) == ["failed", "cancelled"]

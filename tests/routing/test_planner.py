@@ -740,7 +740,7 @@ def test_two_models_that_differ_only_in_their_least_pixels_are_sent_each_its_own
 @pytest.mark.parametrize(
     ("changes", "needed"),
     [
-        ({"loras": (Lora(id="a"),)}, {"loras": LoraSupport(max_count=1)}),
+        ({"loras": (Lora(id="a"),)}, {"loras": LoraSupport(max_count=1, listed=False)}),
         ({"references": (PHOTO,)}, {"max_references": 1}),
         (
             {"control": (ControlImage(kind="depth", image=PHOTO),)},

@@ -15,7 +15,7 @@ from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.cli.main import app
 from ziggie_image_mcp.jobs import batch_file
 from ziggie_image_mcp.jobs.result_cache import cache_key
-from ziggie_image_mcp.provider import ProviderRequest
+from ziggie_image_mcp.provider import Lora, ProviderRequest
 from ziggie_image_mcp.provider.testing import model
 from ziggie_image_mcp.routing.request import (
     DeclaredArgument,
@@ -51,15 +51,21 @@ OTHER: dict[str, Any] = {
     "output_format": "webp",
     "file_name": "cat",
     "strength": 0.5,
+    "loras": (Lora(id="pixel-art", weight=0.8),),
     "transparent": True,
     "seamless": True,
     "upscale": 2,
     "remove_background": True,
 }
 """For each argument a value that is not its default."""
+WRITTEN = {"loras": "pixel-art:0.8"}
+"""As a caller writes it, where JSON has no such value."""
 OF_THE_CALL = {
-    "generate": {"references", "dry_run", "wait_seconds", "request_id"},
-    "edit": {"image", "mask", "expand", "references", "dry_run", "wait_seconds", "request_id"},
+    "generate": {"references", "control", "dry_run", "wait_seconds", "request_id"},
+    "edit": {
+        *("image", "mask", "expand", "references", "control"),
+        *("dry_run", "wait_seconds", "request_id"),
+    },
     "process": {"image", "wait_seconds"},
 }
 """What belongs to the call, and not to the request."""
@@ -133,7 +139,9 @@ def test_a_line_of_a_batch_sets_the_argument(argument: DeclaredArgument) -> None
     if argument.name == "allow_paid":
         pytest.skip("said once for the whole batch, by --budget")
 
-    line = json.dumps({"prompt": "a cat", argument.name: OTHER[argument.name]})
+    line = json.dumps(
+        {"prompt": "a cat", argument.name: WRITTEN.get(argument.name, OTHER[argument.name])}
+    )
     ((request,),) = [[item.request for item in batch_file.read(line)]]
 
     assert getattr(request, argument.name) == OTHER[argument.name]

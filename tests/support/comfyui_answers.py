@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from tests.support.fake_comfyui import FILES, PNG, SAMPLERS, STATS
+from tests.support.fake_comfyui import FILES, NODES, PNG, STATS
 from ziggie_image_mcp.provider import (
     FREE,
     Generation,
@@ -37,7 +37,9 @@ class Answers:
     def __init__(self, answers: Mapping[str, Answer | Any] | None = None, **job: Any) -> None:
         self.answers: dict[str, Answer | Any] = {
             "system_stats": STATS,
-            "object_info/KSampler": SAMPLERS,
+            "object_info": NODES,
+            "embeddings": [],
+            "upload/image": {"name": "picture.png", "subfolder": "ziggie", "type": "temp"},
             "jobs": {"jobs": []},
             "queue": {"queue_running": [], "queue_pending": []},
             "view": httpx2.Response(200, content=PNG),
@@ -51,10 +53,15 @@ class Answers:
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
         path = request.url.path.partition("/api/")[2]
-        if path == "prompt":
+        posts = path == "prompt" and request.method == "POST"
+        if posts:
             self.posted.append(json.loads(request.content))
+        elif path == "prompt":
+            path = "queue length"
         default: Any = httpx2.Response(404, text="404: Not Found")
-        if path == "prompt":
+        if path == "queue length":
+            default = {"exec_info": {"queue_remaining": 0}}
+        elif posts:
             default = {"prompt_id": self.posted[-1]["prompt_id"], "number": 3, "node_errors": {}}
         elif path.startswith("jobs/"):
             default = self.job

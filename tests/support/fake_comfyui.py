@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,16 +29,10 @@ FILES = {
     "text_encoders": ["clip_l.safetensors", "t5xxl_fp16.safetensors"],
     "vae": ["ae.safetensors"],
 }
-SAMPLERS = {
-    "KSampler": {
-        "input": {
-            "required": {
-                "sampler_name": [["euler", "euler_ancestral", "dpmpp_2m"], {"tooltip": "."}],
-                "scheduler": ["COMBO", {"multiselect": False, "options": ["karras", "normal"]}],
-            }
-        }
-    }
-}
+NODES: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "comfyui_object_info.json").read_text(encoding="utf-8")
+)
+"""The classes of nodes that our graphs use, as ComfyUI 0.33.0 tells of them, without the words."""
 OOM = {
     "node_id": "sampler",
     "node_type": "KSampler",
@@ -47,6 +42,8 @@ OOM = {
     "traceback": ['  File "/home/me/ComfyUI/execution.py", line 1'],
     "current_inputs": {"seed": [1]},
 }
+
+BROKEN = OOM | {"exception_message": "bad value\n", "exception_type": "ValueError"}
 
 Ending = Literal["completed", "failed", "cancelled", "hangs", "lost", "dies"]
 
@@ -75,7 +72,7 @@ class FakeComfyUI:
     """Whether it calls jobs as it likes, as a server before 0.3.44."""
     rejection: Mapping[str, Any] | None = None
     node_errors: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    error: Mapping[str, Any] = field(default_factory=lambda: OOM)
+    error: Mapping[str, Any] = field(default_factory=lambda: BROKEN)
     slow_answer: asyncio.Event | None = None
     """Holds back the answer to a posted prompt, which is queued already."""
     image_type: str = "output"
@@ -159,7 +156,8 @@ class FakeComfyUI:
             return False
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.seen.append(f"{method} {path}")
-        status, answer = await self._answer(method, path, json.loads(body) if body else {})
+        sent = json.loads(body) if body.startswith(b"{") else {}  # the others are uploads
+        status, answer = await self._answer(method, path, sent)
         if method == "POST" and self.ending == "dies" and path == "/api/prompt":
             self.kill()
             return False
@@ -177,9 +175,17 @@ class FakeComfyUI:
             case "GET", ["system_stats"]:
                 return 200, STATS | {"system": {"comfyui_version": self.version}}
             case "GET", ["models", folder]:
-                return 200, FILES[folder]
-            case "GET", ["object_info", "KSampler"]:
-                return 200, SAMPLERS
+                return (200, FILES[folder]) if folder in FILES else (404, b"404: Not Found")
+            case "GET", ["object_info"]:
+                return 200, NODES
+            case "GET", ["embeddings"]:
+                return 200, []
+            case "GET", ["history"]:
+                return 200, {}
+            case "POST", ["upload", "image"]:
+                return 200, {"name": "picture.png", "subfolder": "ziggie", "type": "temp"}
+            case "POST", ["free"]:
+                return 200, b""
             case "GET", ["prompt"]:
                 remaining = len(self.pending) + bool(self.running)
                 return 200, {"exec_info": {"queue_remaining": remaining}}

@@ -79,11 +79,23 @@ class Silent(BaseModel):
     why_not: list[str]
 
 
+class Addition(BaseModel):
+    """What is asked for beside a model: a LoRA, a control model, an embedding."""
+
+    kind: str
+    id: str
+    provider: str
+    family: str | None
+    about: str
+
+
 class ModelReport(BaseModel):
     """What list_models answers."""
 
     models: list[ModelRow]
     left_out: int
+    additions: list[Addition]
+    additions_left_out: int
     unavailable: list[Silent]
     real_model: str
     """How to get one, where only the demo is here."""
@@ -175,8 +187,15 @@ async def models(
         rows.append(_row(model, chances.get(key), reasons.get(key)))
     if most is not None:
         rows = sorted(rows, key=lambda row: not row.usable)[:most]
+    beside = [
+        Addition(kind=a.role, id=a.id, provider=a.provider, family=a.family, about=a.title)
+        for a in context.survey.additions
+        if wanted(a.provider, is_local(a)) and (not query or plain(query) in plain(a.id))
+    ]
     return ModelReport(
         models=rows,
+        additions=beside[:most],
+        additions_left_out=len(beside) - len(beside[:most]),
         left_out=len(context.survey.models) - len(rows),
         unavailable=[
             Silent(provider=r.provider, why_not=sentences(r))

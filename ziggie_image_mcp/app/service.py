@@ -40,11 +40,12 @@ from ziggie_image_mcp.jobs.scheduler import Scheduler, silent
 from ziggie_image_mcp.jobs.snapshots import Snapshots
 from ziggie_image_mcp.provider.nouns import Progress
 from ziggie_image_mcp.routing import explain, planner
+from ziggie_image_mcp.routing.additions import read_control
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.history import History
-from ziggie_image_mcp.routing.request import ImageRequest, fingerprint
+from ziggie_image_mcp.routing.request import ControlImage, ImageRequest, fingerprint
 from ziggie_image_mcp.routing.request_checks import MAX_REFERENCES, check_mask, check_request
 from ziggie_image_mcp.routing.types import Plan
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore, not_found
@@ -224,6 +225,31 @@ class Service:
             )
 
         return replace(request, references=await anyio.to_thread.run_sync(work))
+
+    async def with_control(
+        self, request: ImageRequest, text: str, *, reach: Reach = FILES_BELOW_ROOTS
+    ) -> ImageRequest:
+        """The request with pictures that guide its composition, which are kept.
+
+        Raises:
+            InvalidRequest: The text names none in the form that `read_control` tells, or one is not
+                there, may not be read, or is no picture that will do.
+            StorageError: The pictures cannot be kept.
+        """
+        names = read_control(text)
+
+        def work() -> tuple[ControlImage, ...]:
+            return tuple(
+                ControlImage(
+                    kind=name.kind,
+                    image=self._inputs.image(name.picture, field="control", reach=reach),
+                    weight=name.weight,
+                    compute=name.compute,
+                )
+                for name in names
+            )
+
+        return replace(request, control=await anyio.to_thread.run_sync(work))
 
     async def prepare(
         self, request: ImageRequest, names: Sequence[str], *, reach: Reach = FILES_BELOW_ROOTS

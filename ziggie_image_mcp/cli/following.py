@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import typer
+from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -24,6 +25,7 @@ from rich.text import Text
 from ziggie_image_mcp.app import leaving
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.cli.console import err
+from ziggie_image_mcp.cli.preview import Preview
 from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.provider.nouns import Progress as Tell
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from ziggie_image_mcp.jobs.records import JobView
 
 T = TypeVar("T")
+
+_COLOURS = ("256", "truecolor")
 
 
 class Remaining(ProgressColumn):
@@ -57,9 +61,24 @@ def remaining(expected: float | None, elapsed: float) -> str:
     return f"about {duration(left if left < 1 else round(left))} left"
 
 
+class _Bar(Progress):
+    """A bar below the latest picture of the work."""
+
+    preview: Preview | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The picture, where there is one, and the bar."""
+        if self.preview is not None:
+            yield self.preview
+        yield from super().get_renderables()
+
+
 @contextmanager
-def progress_bar(expected: float | None) -> Generator[Tell]:
-    """A bar on the terminal, with what is being done and how long it will take."""
+def progress_bar(expected: float | None, service: Service | None = None) -> Generator[Tell]:
+    """A bar on the terminal, with what is being done and how long it will take.
+
+    On a terminal with colours, pictures of the work of this process's jobs are shown above it.
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -67,13 +86,20 @@ def progress_bar(expected: float | None) -> Generator[Tell]:
         TimeElapsedColumn(),
         Remaining(expected),
     )
-    with Progress(*columns, console=err, transient=True) as bar:
+    with _Bar(*columns, console=err, transient=True) as bar:
+        if service is not None and err.is_terminal and err.color_system in _COLOURS:
+            bar.preview = Preview()
+            service.scheduler.show_previews(bar.preview.show)
         task = bar.add_task("starting", total=1.0)
 
         async def tell(fraction: float, message: str) -> None:
             bar.update(task, completed=fraction, description=message)
 
-        yield tell
+        try:
+            yield tell
+        finally:
+            if service is not None:
+                service.scheduler.show_previews(None)
 
 
 async def expected_seconds(service: Service, work: Processing) -> float | None:

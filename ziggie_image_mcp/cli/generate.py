@@ -92,15 +92,29 @@ ReferenceOption = Annotated[
 ]
 
 
-async def _with_references(
-    service: Service, request: ImageRequest, reference: list[str]
+ControlOption = Annotated[
+    list[str],
+    typer.Option(
+        metavar="KIND:PICTURE[:WEIGHT]",
+        help="A picture that guides the composition, as canny:photo.png:0.7; depth:map.png is a"
+        " finished map, make-depth:photo.png has one made. May be repeated.",
+    ),
+]
+
+
+async def _with_pictures(
+    service: Service, request: ImageRequest, reference: list[str], control: list[str]
 ) -> ImageRequest:
     """A person at the terminal may name any file."""
-    if not reference:
+    if not reference and not control:
         return request
     from ziggie_image_mcp.storage.input_images import ANY_FILE
 
-    return await service.with_references(request, files.names(reference), reach=ANY_FILE)
+    if reference:
+        request = await service.with_references(request, files.names(reference), reach=ANY_FILE)
+    if control:
+        request = await service.with_control(request, ", ".join(control), reach=ANY_FILE)
+    return request
 
 
 OutputOption = Annotated[
@@ -156,6 +170,7 @@ def _completed(kind: Surface, arguments: dict[str, Any], delivery: Delivery) -> 
 def generate(
     ctx: typer.Context,
     reference: ReferenceOption = [],  # noqa: B006 (typer copies it)
+    control: ControlOption = [],  # noqa: B006
     output: OutputOption = None,
     force: ForceOption = False,
     dry_run: DryRunOption = False,
@@ -171,7 +186,7 @@ def generate(
     wanted = _completed("generate", arguments, delivery)
 
     async def request(service: Service) -> ImageRequest:
-        return await _with_references(service, wanted, reference)
+        return await _with_pictures(service, wanted, reference, control)
 
     _generate(ctx, request, delivery)
 
@@ -187,6 +202,7 @@ def edit(
         typer.Option(metavar="LEFT TOP RIGHT BOTTOM", help="Pixels to add and paint there."),
     ] = (0, 0, 0, 0),
     reference: ReferenceOption = [],  # noqa: B006 (typer copies it)
+    control: ControlOption = [],  # noqa: B006
     output: OutputOption = None,
     force: ForceOption = False,
     dry_run: DryRunOption = False,
@@ -204,7 +220,7 @@ def edit(
         from ziggie_image_mcp.storage.input_images import ANY_FILE
 
         image_file, mask_file = (str(files.existing(n)) if n else "" for n in (image, mask))
-        base = await _with_references(service, wanted, reference)
+        base = await _with_pictures(service, wanted, reference, control)
         margins = Margins(*expand)
         return await service.with_input_images(base, image_file, mask_file, margins, reach=ANY_FILE)
 
@@ -272,7 +288,8 @@ def _run(
         numbering = Numbering(work)
         if delivery.output is not None:
             paths = files.targets(delivery.output, numbering.count, force=delivery.force)
-        with following.progress_bar(await following.expected_seconds(service, work)) as tell:
+        expected = await following.expected_seconds(service, work)
+        with following.progress_bar(expected, service) as tell:
             view = await following.make(service, work, tell)
         assert view.outcome is not None
         if not view.outcome.results:

@@ -155,6 +155,10 @@ def models_(
             "\n".join([*row.why_not, row.how_to_install] if row.why_not else []),
         )
     print_table(table)
+    for addition in report.additions:
+        about = ", ".join(filter(None, (addition.family, addition.about)))
+        line = f"{addition.kind} {addition.provider}/{addition.id}"
+        out.print(f"{line} ({about})" if about else line, markup=False)
     for silent in report.unavailable:
         out.print(f"{silent.provider}: {' '.join(silent.why_not)}", markup=False)
     if report.real_model:

@@ -109,8 +109,10 @@ async def take_survey(registry: Registry) -> Survey:
     async with anyio.create_task_group() as group:
         for provider in providers.values():
             group.start_soon(ask, provider)
+    listed = [m for name in providers for m in models.get(name, ())]
     return Survey(
-        models=tuple(m for name in providers for m in models.get(name, ())),
+        models=tuple(m for m in listed if m.role == "model"),
+        additions=tuple(m for m in listed if m.role != "model"),
         rejected=(
             *registry.switched_off(),
             *(silent[n] for n in providers if n in silent),
@@ -134,7 +136,8 @@ def _checked(
             reason = Reason(code=ProviderBroken.code, have=str(e), need="a model by the contract")
             refused.append(Rejection(provider=provider, model=model_id, reasons=(reason,)))
         else:
-            models.setdefault(model.id, model_facts.enrich(model))
+            known = model_facts.enrich(model) if model.role == "model" else model
+            models.setdefault(f"{model.role} {model.id}", known)
     return tuple(models.values())
 
 

@@ -67,6 +67,8 @@ class Survey:
     """What answered when the providers were asked, and why the others did not."""
 
     models: tuple[Model, ...] = ()
+    additions: tuple[Model, ...] = ()
+    """LoRAs, control models and embeddings: what is asked for beside a model."""
     rejected: tuple[Rejection, ...] = ()
     configured: frozenset[str] = frozenset()
     """Providers that the user's config names, as against those merely looked for."""

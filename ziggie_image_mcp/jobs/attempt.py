@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -13,7 +13,6 @@ from typing import NamedTuple
 import anyio
 import anyio.to_thread
 
-from ziggie_image_mcp.assets.region import Placement, cut_out, whole
 from ziggie_image_mcp.billing.charge import Billing, Charge, Checkpoint
 from ziggie_image_mcp.billing.types import ChargeTask, FreeCall
 from ziggie_image_mcp.config.config import Config
@@ -32,19 +31,18 @@ from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.persist import find_persisted, persist
 from ziggie_image_mcp.jobs.records import AttemptOutcome, JobSpec
 from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
+from ziggie_image_mcp.jobs.request_pictures import with_pictures
 from ziggie_image_mcp.jobs.restarts import RestartPatience
 from ziggie_image_mcp.jobs.result_cache import ResultCache
 from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
-from ziggie_image_mcp.provider import bulkhead, pictures
+from ziggie_image_mcp.provider import bulkhead
 from ziggie_image_mcp.provider.contract import Provider
 from ziggie_image_mcp.provider.nouns import ProviderRequest, Run, is_local
 from ziggie_image_mcp.provider.pricing import is_free
-from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.latency import bucket
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
-from ziggie_image_mcp.storage.input_images import opened
 from ziggie_image_mcp.storage.types import StoredImage
 
 COLLECT_TIME = timedelta(seconds=60)
@@ -281,6 +279,7 @@ class Attempt:
             key=charge.key,
             progress=_Progress(self._job),
             is_ours=lambda: not self._job.moved,
+            preview=self._tools.running.preview_of(self._job.id),
             deadline=self._deadline,
         )
         if self._tools.running.leaving and self._job.charge is not None and not charge.sent:
@@ -435,38 +434,6 @@ class Attempt:
         if self._remark:
             error.args = (f"{error} ({self._remark})", *error.args[1:])
         return outcomes.failed_attempt(self._route, error, self._cost, self._started, late=late)
-
-
-def with_pictures(
-    artifacts: ArtifactStore, request: ProviderRequest, placement: Placement | None
-) -> ProviderRequest:
-    """The request with its pictures as PNG: the image and its mask as cut out and scaled for it.
-
-    Raises:
-        StorageError: One is gone.
-    """
-    image = mask = None
-    if request.image_id:
-        picture = opened(artifacts, request.image_id)
-        over = opened(artifacts, request.mask_id) if request.mask_id else None
-        part, part_mask = cut_out(
-            picture,
-            over,
-            placement or whole(Size(*picture.size)),
-            Size(request.width, request.height),
-        )
-        image = pictures.to_png(part)
-        mask = None if part_mask is None else pictures.to_png(part_mask)
-    return replace(
-        request,
-        image=image,
-        mask=mask,
-        references=tuple(pictures.to_png(opened(artifacts, i)) for i in request.reference_ids),
-        control=tuple(
-            replace(c, image=pictures.to_png(opened(artifacts, c.image_id)))
-            for c in request.control
-        ),
-    )
 
 
 class _Progress:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from ziggie_image_mcp.errors import ImageError, InvalidRequest, quote
 from ziggie_image_mcp.jobs import prompts
+from ziggie_image_mcp.routing.additions import with_prompt_loras
 from ziggie_image_mcp.routing.request import (
     FINGERPRINT_VERSION,
     ImageRequest,
@@ -78,7 +79,7 @@ def read(text: str, name: str = "batch") -> list[Item]:
             Item(
                 line=number,
                 part=i if len(alternatives) > 1 else 0,
-                request=replace(request, prompt=p),
+                request=with_prompt_loras(replace(request, prompt=p)),
             )
             for i, p in enumerate(alternatives, 1)
         ]

@@ -26,6 +26,7 @@ from itertools import pairwise, product
 from math import prod
 
 from ziggie_image_mcp.errors import InvalidRequest, quote
+from ziggie_image_mcp.routing.additions import with_prompt_loras
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import MAX_IMAGES, MAX_PROMPT
 
@@ -113,7 +114,7 @@ def alternatives(request: ImageRequest) -> list[ImageRequest]:
     if len(expanded) > 1 and request.num_images > most:
         fix = f"at most {most} of each: its alternatives make {len(expanded)} prompts"
         raise InvalidRequest("num_images", request.num_images, f"{fix}, and {MAX_IMAGES} pictures")
-    return [replace(request, prompt=prompt) for prompt in expanded]
+    return [with_prompt_loras(replace(request, prompt=prompt)) for prompt in expanded]
 
 
 def doubt(prompt: str) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NoReturn
 
 import anyio
@@ -10,6 +12,7 @@ import anyio
 from ziggie_image_mcp.billing.charge import Charge
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.jobs.records import JobOutcome
+from ziggie_image_mcp.provider.nouns import Preview
 
 
 @dataclass
@@ -74,3 +77,10 @@ class RunningJobs(dict[str, RunningJob]):
     """The process is to end: it sends nothing more that costs money."""
     left_some = False
     """It has left a job to others."""
+    show: Callable[[str, bytes], None] | None = None
+    """Takes pictures of the unfinished work with their job's id, where somebody here looks at them.
+    None of them is kept, or told to a model."""
+
+    def preview_of(self, job_id: str) -> Preview | None:
+        """What a job shows its pictures to; None where nobody looks."""
+        return None if self.show is None else partial(self.show, job_id)

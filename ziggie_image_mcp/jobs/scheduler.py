@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -300,6 +300,15 @@ class Scheduler:
         """
         await self.open()
         return await self._monitor.clean(before)
+
+    def show_previews(self, show: Callable[[str, bytes], None] | None) -> None:
+        """Give pictures of the unfinished work of jobs of this process to whoever looks at them.
+
+        Args:
+            show: Gets a job's id, and a picture as its engine made it, JPEG or PNG; quick. None
+                ends it.
+        """
+        self._running.show = show
 
     async def wait(self, job_id: str, seconds: float, progress: Progress) -> JobView | None:
         """What is known of a job when it has ended, or after so many seconds."""

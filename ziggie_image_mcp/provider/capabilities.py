@@ -95,6 +95,9 @@ class LoraSupport:
     max_count: Count = 8
     families: frozenset[str] = frozenset()
     """Architectures of LoRAs that fit; empty: those of the model's own family."""
+    listed: bool = True
+    """The provider lists its LoRAs among its models, and takes no others. False where it takes
+    whatever name or address it is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +134,8 @@ class TaskCapability:
     """Of the masks that the backend takes; None where it takes none."""
     loras: LoraSupport | None = None
     control: ControlSupport | None = None
+    embeddings: bool = False
+    """Whether `embedding:NAME` in a prompt calls one of the embeddings that the provider lists."""
     factors: tuple[Count, ...] = ()
     """Of an upscaler: how many times the sides may grow."""
     max_prompt: PromptLimit | None = None

@@ -19,8 +19,16 @@ State = Literal["ready", "loaded", "missing", "unusable"]
 """`loaded`: in memory, so that the next picture waits for nothing. `missing`: a file of it is not
 here. `unusable`: it cannot be run here at all. `Model.fix` says what to do about the last two."""
 
+Role = Literal["model", "lora", "control", "embedding"]
+"""What a file is for: a model makes or changes pictures by itself; the others are laid over one,
+guide it, or are called in a prompt."""
+
 Progress = Callable[[float, str], Awaitable[None]]
 """Tell the caller how far the work is: a share of 0 to 1, and a short sentence."""
+
+Preview = Callable[[bytes], None]
+"""Show a picture of the unfinished work: JPEG, PNG or WebP, as the engine gives it. Quick, and
+never raises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +129,8 @@ class Model:
     """Empty where it cannot be told what it does."""
     prices: Prices
     """A price book, or FREE; never left out."""
+    role: Role = "model"
+    """What is no model of its own has no tasks; requests ask for it by name."""
     family: str | None = None
     """Architecture, as `sd1`, `sdxl`, `flux1`; None when it could not be told."""
     title: str = ""
@@ -146,6 +156,13 @@ class Model:
     load_seconds: Annotated[float, Field(ge=0)] | None = None
     """Expected to start the engine and load the model where it is not loaded, when the provider
     knows."""
+    queued: Amount = 0
+    """How many requests of others wait or run where it runs, before one that is sent now."""
+    slowdown: Annotated[float, Field(ge=1)] = 1.0
+    """How many times longer it takes here than where its device holds all of it, as far as nobody
+    timed it."""
+    note: str = ""
+    """What a caller should know of running it here, a sentence: said with each of its results."""
     deprecated_on: date | None = None
     """When the vendor takes it away."""
 
@@ -181,6 +198,8 @@ class Run:
     is_ours: Callable[[], bool] = _always
     """False once another process has taken the execution up: what was sent is left to it then, and
     not stopped."""
+    preview: Preview | None = None
+    """Takes pictures of the unfinished work; None where nobody looks at them."""
     deadline: datetime | None = None
     """UTC; when nobody waits for the pictures any more. None where they may take any time."""
 

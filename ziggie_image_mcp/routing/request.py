@@ -15,7 +15,7 @@ from dataclasses import dataclass as plain_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
 from ziggie_image_mcp.provider.capabilities import Option, OutputFormat, Task
@@ -109,8 +109,10 @@ class ImageRequest:
             options=("--guidance",),
         ),
     ] = None
-    sampler: Annotated[str | None, Argument(about="In the engine's words, as euler.")] = None
-    scheduler: Annotated[str | None, Argument(about="In the engine's words, as normal.")] = None
+    sampler: Annotated[
+        str | None, Argument(about="As euler, or DPM++ 2M Karras.", edit="As euler.")
+    ] = None
+    scheduler: Annotated[str | None, Argument(about="As karras.", edit="As karras.")] = None
     model: Annotated[
         str | None,
         Argument(
@@ -174,7 +176,12 @@ class ImageRequest:
     """White is painted anew, black stays; of the same size as the image."""
     references: Annotated[tuple[InputImage, ...], Argument()] = ()
     """Pictures of what should appear, or of the style."""
-    loras: Annotated[tuple[Lora, ...], Argument()] = ()
+    loras: Annotated[
+        tuple[Lora, ...],
+        WithJsonSchema({"type": "string"}),
+        Argument(about="As name:0.8, other.", edit="As name:0.8, other."),
+    ] = ()
+    """Laid over the model, each with its weight."""
     control: Annotated[tuple[ControlImage, ...], Argument()] = ()
     transparent: Annotated[bool, Argument(about="A really transparent ground.")] = False
     """Checked on the file: where nothing of it is transparent, the attempt failed."""
@@ -208,7 +215,7 @@ def declared_arguments(kind: Surface) -> tuple[DeclaredArgument, ...]:
     hints = get_type_hints(ImageRequest, include_extras=True)
     declared: list[DeclaredArgument] = []
     for field in fields(cast(Any, ImageRequest)):
-        value_type, argument = get_args(hints[field.name])
+        value_type, *schema, argument = get_args(hints[field.name])
         abouts: Mapping[Surface, str] = {
             "generate": argument.about,
             "edit": argument.edit,
@@ -220,7 +227,7 @@ def declared_arguments(kind: Surface) -> tuple[DeclaredArgument, ...]:
             declared.append(
                 DeclaredArgument(
                     name=field.name,
-                    type=value_type,
+                    type=Annotated[value_type, *schema] if schema else value_type,
                     default=empty if field.default is MISSING else field.default,
                     about=about,
                     options=argument.options or ("--" + field.name.replace("_", "-"),),
@@ -277,7 +284,8 @@ def set_fields(request: ImageRequest) -> dict[str, Any]:
     """The fields that differ from their defaults, as JSON has them."""
     values: dict[str, Any] = _adapter().dump_python(request, mode="json", exclude_defaults=True)
     references = values.get("references", ())
-    for image in (values.get("image"), values.get("mask"), *references):
+    guides = (item["image"] for item in values.get("control", ()))
+    for image in (values.get("image"), values.get("mask"), *references, *guides):
         if image is not None:  # what follows from the picture, or is only said of it
             image.pop("box", None)
             image.pop("note", None)
@@ -286,7 +294,8 @@ def set_fields(request: ImageRequest) -> dict[str, Any]:
 
 def input_notes(request: ImageRequest) -> tuple[str, ...]:
     """What is said of the pictures that a request works from."""
-    given = (request.image, request.mask, *request.references)
+    guides = (item.image for item in request.control)
+    given = (request.image, request.mask, *request.references, *guides)
     return tuple(dict.fromkeys(image.note for image in given if image is not None and image.note))
 
 

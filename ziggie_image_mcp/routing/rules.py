@@ -13,7 +13,7 @@ from ziggie_image_mcp.errors import DependencyMissing, ModelMissing, duration
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Reason, Rejection, Survey, lacks_key
-from ziggie_image_mcp.provider.capabilities import ControlSupport, Option, Task
+from ziggie_image_mcp.provider.capabilities import Option, Task
 from ziggie_image_mcp.provider.nouns import Model, is_local, is_present
 from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.routing.circuit_breaker import open_breaker
@@ -21,6 +21,7 @@ from ziggie_image_mcp.routing.constraints import falls_back
 from ziggie_image_mcp.routing.context import RequestedModel, RoutingContext
 from ziggie_image_mcp.routing.prompt_length import prompt_length
 from ziggie_image_mcp.routing.request import task_of
+from ziggie_image_mcp.routing.rules_additions import additions, has_additions
 from ziggie_image_mcp.routing.rules_money import reason
 
 _TIERS = {"draft": 0.0, "standard": 6.0, "high": 8.5}
@@ -335,34 +336,6 @@ def options(model: Model, ctx: RoutingContext) -> Reason | None:
     return reason("FEATURE_UNSUPPORTED", f"no {missing}", missing, f"leave out {missing}")
 
 
-def additions(model: Model, ctx: RoutingContext) -> Reason | None:
-    """Drop models that take not all references, LoRAs, control pictures or the factor."""
-    capability, request = model.tasks.get(ctx.task), ctx.request
-    if capability is None:
-        return None
-    if len(request.references) > capability.max_references:
-        have = f"at most {capability.max_references} references"
-        need = f"{len(request.references)} references"
-        return reason("FEATURE_UNSUPPORTED", have, need, "give fewer references")
-    most = capability.loras.max_count if capability.loras else 0
-    if len(request.loras) > most:
-        have, need = f"at most {most} LoRAs", f"{len(request.loras)} LoRAs"
-        return reason("FEATURE_UNSUPPORTED", have, need, "leave out loras")
-    control = capability.control or ControlSupport(max_count=0)
-    if len(request.control) > control.max_count:
-        have, need = f"at most {control.max_count} control pictures", f"{len(request.control)}"
-        return reason("FEATURE_UNSUPPORTED", have, need, "leave out control")
-    for item in request.control:
-        if item.kind not in (control.computed if item.compute else control.kinds):
-            have = ", ".join(sorted(control.kinds | control.computed))
-            return reason("FEATURE_UNSUPPORTED", have, f"control {item.kind}", "another kind")
-    if request.upscale is not None and request.upscale not in capability.factors:
-        have = " or ".join(map(str, capability.factors)) or "no factor"
-        fix = f"ask for upscale {have}" if capability.factors else ""
-        return reason("FEATURE_UNSUPPORTED", have, f"upscale {request.upscale}", fix)
-    return None
-
-
 def count(model: Model, ctx: RoutingContext) -> Reason | None:
     """Drop models that cannot make so many pictures in one call."""
     capability = model.tasks.get(ctx.task)
@@ -461,11 +434,6 @@ def _some_are_off(ctx: RoutingContext) -> bool:
     return any(not own.enabled for own in ctx.config.models.values())
 
 
-def _has_additions(ctx: RoutingContext) -> bool:
-    request = ctx.request
-    return bool(request.references or request.loras or request.control or request.upscale)
-
-
 _STANDING: tuple[Rule, ...] = (enabled, privacy, deprecated, licence)
 """What they exclude stays excluded until somebody edits a setting."""
 
@@ -481,7 +449,7 @@ RULES: _Rules = (
     (deprecated, lambda ctx: any(m.deprecated_on is not None for m in ctx.survey.models)),
     (task, _always),
     (options, lambda ctx: bool(ctx.options)),
-    (additions, _has_additions),
+    (additions, has_additions),
     (prompt_length, lambda ctx: len(ctx.request.prompt + ctx.request.negative_prompt) > LONG),
     (count, lambda ctx: ctx.request.num_images > 1),
     (memory, _always),

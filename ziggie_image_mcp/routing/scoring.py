@@ -89,6 +89,8 @@ def expected_seconds(model: Model, ctx: RoutingContext, fitted: FittedRequest) -
     request, history = fitted.request, ctx.history
     line = history.queues.get(model.device) if model.device else None
     wait = 0.0 if line is None else line.seconds
+    own = 0 if line is None else line.waiting + bool(line.running)
+    others = max(0, model.queued - own)
     local = is_local(model)
     resident = local and _is_resident(model, line)
     cold = local and not resident
@@ -98,9 +100,11 @@ def expected_seconds(model: Model, ctx: RoutingContext, fitted: FittedRequest) -
         alike = bucket(request.width, request.height, request.steps)
         learnt = learnt_seconds(history, model.provider, model.id, alike, cold=cold)
     if learnt is None:
-        making = base_seconds(model, ctx.tier) * fitted.work
+        making = base_seconds(model, ctx.tier) * model.slowdown * fitted.work
     else:
         making = learnt.seconds * request.num_images
+    if others:  # each as long as one picture of ours, for want of anything better
+        wait += others * making / request.num_images
     making_is_timed = model.seconds is not None or (
         learnt is not None and learnt.samples >= ENOUGH_SAMPLES
     )
@@ -151,7 +155,7 @@ def score_candidate(
         expected_micro_usd=estimate.expected,
         seconds=seconds[0],
         why=describe_route("next best", model, cost, seconds),
-        notes=fitted.notes,
+        notes=(*fitted.notes, model.note) if model.note else fitted.notes,
         wait_seconds=expected.wait,
         load_seconds=expected.load,
         placement=fitted.placement,

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
-from ziggie_image_mcp.errors import ImageError, plain_key, quote, suggestion
+from ziggie_image_mcp.errors import ImageError, InvalidRequest, plain_key, quote, suggestion
+from ziggie_image_mcp.provider.nouns import Lora
+from ziggie_image_mcp.routing.additions import read_loras
 from ziggie_image_mcp.routing.request_checks import TAKES, shape_of
 
 _UNSET = frozenset(("", "null", "none", "nil", "undefined"))
@@ -21,7 +23,7 @@ _AUTOMATIC = frozenset(("auto", "automatic", "default"))
 """Said of an argument that is left to the route."""
 PROVIDER_KINDS = frozenset(("auto", "local", "cloud"))
 _FREE_TEXTS = frozenset(("prompt", "negative_prompt", "file_name", "request_id", "query", "style"))
-_NAMES_OF_PICTURES = frozenset(("image", "image_id", "mask", "references"))
+_NAMES_OF_PICTURES = frozenset(("image", "image_id", "mask", "references", "control"))
 _VALUES: Mapping[str, Mapping[str, str]] = {
     "output_format": {"jpg": "jpeg", "jpe": "jpeg", "pjpeg": "jpeg"},
     "quality": {"low": "draft", "medium": "standard", "normal": "standard", "hd": "high"},
@@ -58,6 +60,9 @@ _NAMES: Mapping[str, str] = {
     "inputimage": "image",
     "maskimage": "mask",
     "referenceimages": "references",
+    "lora": "loras",
+    "controlnet": "control",
+    "controlimage": "control",
 }
 """Other names of arguments, without case and separators, where a tool has none of that name."""
 _FILLERS = frozenset(
@@ -147,6 +152,8 @@ def read_value(name: str, value: object, annotation: Any) -> Any:
         return None
     if name == "expand":
         return _margins(value)
+    if name == "loras":
+        return _read_loras(value)
     if get_origin(kind) is Literal:
         return _choice(name, value, [str(choice) for choice in get_args(kind)])
     if kind is bool:
@@ -336,6 +343,13 @@ def _text(name: str, value: object) -> str:
         if all(isinstance(one, str) for one in names):
             return json.dumps(names, ensure_ascii=False)
     raise _Unreadable("a text")
+
+
+def _read_loras(value: object) -> tuple[Lora, ...]:
+    try:
+        return read_loras(_plain(value) if isinstance(value, str) else value)
+    except InvalidRequest as e:
+        raise _Unreadable(e.fix) from e
 
 
 def _margins(value: object) -> list[int]:

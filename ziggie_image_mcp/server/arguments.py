@@ -44,6 +44,9 @@ Expand = Annotated[
 ]
 JobId = Annotated[str, Field(description="As the tool gave it.")]
 References = Annotated[str, Field(description="Pictures to follow: ids or paths, comma-separated.")]
+ControlText = Annotated[
+    str, Field(description="As canny:ID:0.7; depth:ID is a map, make-depth:ID makes one.")
+]
 RequestId = Annotated[str, Field(description="Repeats with the same id get the first job.")]
 
 

@@ -89,7 +89,7 @@ async def question(ctx: Context[Open], requests: Sequence[ImageRequest]) -> Spen
         return NotAsked()
 
     unanswered.set(Question(service, requests, caller, offer))
-    sends_pictures = requests[0].image is not None or requests[0].references
+    sends_pictures = any((requests[0].image, requests[0].references, requests[0].control))
     leaves = "Prompt and picture leave" if sends_pictures else "The prompt leaves"
     if not requests[0].prompt:
         leaves = "The picture leaves" if len(requests) == 1 else "The pictures leave"

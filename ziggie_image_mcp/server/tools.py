@@ -39,6 +39,7 @@ from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import MAX_VIEW_SIDE
 from ziggie_image_mcp.routing.spellings import names_in, one_name
 from ziggie_image_mcp.server.arguments import (
+    ControlText,
     DryRun,
     Expand,
     JobId,
@@ -88,19 +89,24 @@ INSTRUCTIONS = (
 
 
 @takes_request
-async def one_request(ctx: Context[Open], references: str, **arguments: Any) -> ImageRequest:
-    """The arguments of generate_image as one value. The pictures are taken in."""
-    return await _with_references(ctx, ImageRequest(**arguments), references)
-
-
-async def _with_references(
-    ctx: Context[Open], request: ImageRequest, references: str
+async def one_request(
+    ctx: Context[Open], references: str, control: str, **arguments: Any
 ) -> ImageRequest:
-    names = names_in(references)
-    if not names:
-        return request
-    service = await ctx.request_context.lifespan_context()
-    return await service.with_references(request, names, reach=reach())
+    """The arguments of generate_image as one value. The pictures are taken in."""
+    return await _with_pictures(ctx, ImageRequest(**arguments), references, control)
+
+
+async def _with_pictures(
+    ctx: Context[Open], request: ImageRequest, references: str, control: str
+) -> ImageRequest:
+    """The request with the pictures that it follows."""
+    if names := names_in(references):
+        service = await ctx.request_context.lifespan_context()
+        request = await service.with_references(request, names, reach=reach())
+    if control.strip():
+        service = await ctx.request_context.lifespan_context()
+        request = await service.with_control(request, control, reach=reach())
+    return request
 
 
 @takes_edit
@@ -110,12 +116,13 @@ async def one_edit(
     mask: str,
     expand: list[int],
     references: str,
+    control: str,
     **arguments: Any,
 ) -> ImageRequest:
     """The arguments of edit_image as one value. The pictures are taken in."""
     service = await ctx.request_context.lifespan_context()
     margins = Margins(*expand) if expand else None
-    request = await _with_references(ctx, ImageRequest(**arguments), references)
+    request = await _with_pictures(ctx, ImageRequest(**arguments), references, control)
     names = one_name(image), one_name(mask)
     return await service.with_input_images(request, *names, margins, reach=reach())
 
@@ -176,6 +183,7 @@ async def generate_image(
     request: Annotated[ImageRequest, Resolve(one_request)],
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend)],
     references: References = "",
+    control: ControlText = "",
     dry_run: DryRun = False,
     wait_seconds: WaitSeconds = None,
     request_id: RequestId = "",
@@ -198,6 +206,7 @@ async def edit_image(
     mask: Annotated[str, Field(description="Same size: white is painted anew, black stays.")] = "",
     expand: Expand = (),
     references: References = "",
+    control: ControlText = "",
     dry_run: DryRun = False,
     wait_seconds: WaitSeconds = None,
     request_id: RequestId = "",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import anyio
@@ -25,6 +24,7 @@ from ziggie_image_mcp.provider import (
     Model,
     ModelMissing,
     ModelUnusable,
+    OutOfMemory,
     Probe,
     ProviderContext,
     ProviderError,
@@ -33,7 +33,6 @@ from ziggie_image_mcp.provider import (
     ProviderTimeout,
     ProviderUnavailable,
     RemoteJob,
-    RequestRejected,
     Resolution,
     Run,
     Submission,
@@ -41,11 +40,23 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.pricing import estimate
-from ziggie_image_providers.comfyui import failures, families, watch, wire
+from ziggie_image_mcp.provider.sizes import Size
+from ziggie_image_providers.comfyui import (
+    capabilities,
+    drafting,
+    failures,
+    groups,
+    memory,
+    watch,
+    wire,
+)
 from ziggie_image_providers.comfyui import settings as section
 from ziggie_image_providers.comfyui.client import Client
-from ziggie_image_providers.comfyui.graph import graph
-from ziggie_image_providers.comfyui.listing import Entry, Listing
+from ziggie_image_providers.comfyui.compose import compose, compose_upscale
+from ziggie_image_providers.comfyui.drafting import Draft
+from ziggie_image_providers.comfyui.graph import Nodes
+from ziggie_image_providers.comfyui.groups import Group
+from ziggie_image_providers.comfyui.listing import Contents, Entry, Listing
 
 _log = logging.getLogger(__name__)
 
@@ -53,21 +64,53 @@ DEFAULT_SECONDS = 600.0
 STOP_SECONDS = 1.4
 """What stopping may take; closing a websocket comes on top, and the contract allows two seconds."""
 
-_IDS = uuid.UUID("5a1c1b1e-6f0e-4b57-9a37-6d0f5f6f7f10")
-"""Of this project alone: what ids are derived in."""
+OTHER_URL = "http://127.0.0.1:8000"
+"""Where ComfyUI's desktop app listens; looked at where nothing is set and nobody answers."""
+
+
+@dataclass
+class _Work:
+    """A request that this process runs: what its prompts are made of."""
+
+    run: Run
+    request: ProviderRequest
+    model: Model
+    entry: Entry
+    draft: Draft | None
+    """None for an upscaler."""
+
+
+@dataclass
+class _Collection:
+    """What is still to come of a request."""
+
+    todo: list[Group]
+    ids: list[str]
+    """Of all its prompts, so that a cancel stops them."""
+    socket: watch.Socket
+    meter: watch.Meter
+    states: dict[str, wire.PromptState | None] = field(
+        default_factory=dict[str, "wire.PromptState | None"]
+    )
+
+    def put(self, groups: list[Group]) -> None:
+        """Do these first."""
+        self.todo[:0] = groups
+        self.ids += [group.id for group in groups]
 
 
 class ComfyUI:
     """One ComfyUI server, through its HTTP and websocket API.
 
-    Each picture of a request is a prompt of its own in ComfyUI's queue. A remote id is the ids of
-    these prompts with commas between. They are derived from the run's key, so that whoever knows
-    the key finds them again; a server before 0.3.44 chooses others.
+    Each picture of a request is a prompt of its own in ComfyUI's queue, or several are one where
+    the GPU has room to sample them together. A remote id is the ids of these prompts with commas
+    between. They are derived from the run's key, so that whoever knows the key finds them again; a
+    server before 0.3.44 chooses others.
     """
 
     contract: ClassVar[int] = 1
     info: ClassVar[ProviderInfo] = ProviderInfo(
-        summary="ComfyUI: SD 1.5, SDXL and FLUX.1 on a ComfyUI server",
+        summary="ComfyUI: Stable Diffusion, FLUX, Qwen-Image and others on a ComfyUI server",
         automatic=True,
         home_page="https://github.com/Comfy-Org/ComfyUI",
         detection_order=10,
@@ -84,12 +127,16 @@ class ComfyUI:
         self.name = name
         self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
         self._pace = pace or watch.Pace()
-        self._client = Client(name, settings, context, self._seconds)
-        self._listing = Listing(name, self._client, settings.families)
-        self._entries: dict[str, Entry] = {}
+        self._settings = settings
+        self._context = context
+        self._talk_to(settings)
+        self._contents = Contents()
         self._last_model = ""
         self._queued: set[str] = set()
         """The prompts that this process has seen in the queue and not to their end."""
+        self._works: dict[str, _Work] = {}
+        """By remote id: those of submitted requests that nobody collects yet."""
+        self._freeing: asyncio.Task[None] | None = None
         self._sockets: dict[str, watch.Socket] = {}
         """By remote id: those of submitted requests that nobody collects yet."""
         self._collecting: dict[str, list[str]] = {}
@@ -99,7 +146,7 @@ class ComfyUI:
         """Ask for version, queue and memory. No route tells what is loaded: see `list_models`."""
         try:
             with anyio.fail_after(PROBE_SECONDS - 0.1):
-                stats = await self._client.system()
+                stats = await self._find()
                 length = await self._client.queue_length()
         except failures.WrongService as e:
             return Probe(state="wrong_service", message=str(e))
@@ -120,19 +167,27 @@ class ComfyUI:
         )
 
     async def list_models(self) -> Sequence[Model]:
-        """List the checkpoints and diffusion models of the server, usable or not."""
-        await self._client.system()
+        """List the models of the server, usable or not, and what can be laid over them."""
+        await self._find()
         await self._list()
-        if not self._entries:
+        models = [e.model for e in self._contents.entries.values()]
+        if not models:
             raise ModelMissing(
                 self.name,
                 f"ComfyUI at {self._client.url} has no model; put a checkpoint into"
                 " ComfyUI/models/checkpoints",
             )
-        # No route tells what is loaded: the last one that we used is a fair guess.
+        # No route tells what is loaded: the last one that was used is a fair guess.
+        loaded = self._last_model or await self._last_of_others()
+        waiting = await self._client.queue_length()
         return [
-            replace(e.model, state="loaded") if id == self._last_model else e.model
-            for id, e in self._entries.items()
+            *(
+                replace(m, queued=waiting, state="loaded")
+                if m.id == loaded and m.state == "ready"
+                else replace(m, queued=waiting)
+                for m in models
+            ),
+            *self._contents.additions,
         ]
 
     def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
@@ -140,43 +195,51 @@ class ComfyUI:
         return estimate(request, model)
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
-        """Put all pictures into the queue, each as a prompt of its own with its own seed."""
-        ids: list[str] = []
-        socket = watch.Socket(_client_id(run.key))
+        """Put all pictures into the queue, each with its own seed."""
+        posted: list[Group] = []
+        socket = watch.Socket(groups.client_id(run.key))
         try:
-            entry = await self._entry(model)
-            await self._check(request, entry)
+            work = await self._begin(request, model, run)
+            most = await self._at_once(work)
             await socket.open(self._client)  # before the prompts: what went by is not told again
-            for i in range(request.num_images):
-                ids.append(_prompt_id(run.key, i))
-                await self._post(ids, i, request, entry, socket.client_id)
+            for group in groups.divide(run.key, request.num_images, most):
+                posted.append(group)
+                posted[-1] = await self._post(posted, work, socket.client_id)
         except BaseException as e:
             self._forget_after(e)
             if run.is_ours():
-                await self._stop(ids, STOP_SECONDS / 2)  # the other half went by in `_post`
+                # The other half of the time went by in `_post`.
+                await self._stop([g.id for g in posted], STOP_SECONDS / 2)
             await socket.close()
             raise
-        remote_id = ",".join(ids)
-        self._sockets[remote_id] = socket
+        remote_id = groups.write(posted)
+        self._sockets[remote_id], self._works[remote_id] = socket, work
         return RemoteJob(id=remote_id)
 
     async def collect(
         self, remote_id: str, request: ProviderRequest, model: Model, run: Run
     ) -> Generation:
         """Wait for the pictures in turn. What the server does not have any more is posted again."""
-        ids = remote_id.split(",")
-        ids += [_prompt_id(run.key, i) for i in range(len(ids), request.num_images)]
-        self._collecting[remote_id] = ids
-        socket = self._sockets.pop(remote_id, None)
+        todo = groups.read(remote_id)
+        made = sum(group.count for group in todo)
+        todo += [
+            Group(id=groups.prompt_id(run.key, i), start=i) for i in range(made, request.num_images)
+        ]
+        ids = self._collecting[remote_id] = [group.id for group in todo]
+        socket, work = self._sockets.pop(remote_id, None), self._works.pop(remote_id, None)
         limit = watch.WorkLimit(self._seconds)
         try:
             with limit.scope:
                 if socket is None:
-                    socket = watch.Socket(_client_id(run.key))
+                    socket = watch.Socket(groups.client_id(run.key))
                     await socket.open(self._client)
                 meter = watch.Meter(run.progress, request.num_images, limit)
-                generation = await self._collect(ids, request, model, run, socket, meter)
+                socket.show = run.preview
+                collection = _Collection(todo=todo, ids=ids, socket=socket, meter=meter)
+                work = work or await self._begin(request, model, run)
+                generation = await self._collect(collection, work)
                 self._collecting.pop(remote_id, None)
+                self._free_later()
                 return generation
             raise ProviderTimeout(
                 self.name,
@@ -195,21 +258,18 @@ class ComfyUI:
 
     async def resolve(self, key: str, remote_id: str) -> Resolution:
         """Look up the prompts that were posted, or those that a run with this key would post."""
-        most = families.MAX_IMAGES
-        ids = remote_id.split(",") if remote_id else [_prompt_id(key, i) for i in range(most)]
         states: dict[str, wire.PromptState] = {}
         try:
-            for id in ids:
-                state = await self._look(id)
+            known = groups.read(remote_id) if remote_id else await self._posted(key)
+            for group in known:
+                state = await self._look(group.id)
                 if state is not None:
-                    states[id] = state
-                elif not remote_id:
-                    break  # they are posted in this order
+                    states[group.id] = state
         except ProviderError as e:
             return Resolution(state="unknowable", remote_id=remote_id, reason=str(e))
         if not states:
             return Resolution(state="not_sent", reason="ComfyUI does not have it")
-        remote_id = remote_id or ",".join(states)
+        remote_id = remote_id or groups.write(known)
         if not all(state.ended for state in states.values()):
             return Resolution(state="running", remote_id=remote_id)
         if any(state.status == "completed" for state in states.values()):
@@ -219,8 +279,9 @@ class ComfyUI:
 
     async def cancel(self, remote_id: str) -> CancelOutcome:
         """Take all pictures off the queue, and interrupt the one that is being made."""
-        outcome = await self._stop(self._collecting.pop(remote_id, remote_id.split(",")))
-        socket = self._sockets.pop(remote_id, None)
+        ids = [group.id for group in groups.read(remote_id)]
+        outcome = await self._stop(self._collecting.pop(remote_id, ids))
+        socket, _ = self._sockets.pop(remote_id, None), self._works.pop(remote_id, None)
         if socket is not None:
             await socket.close()
         return outcome
@@ -231,70 +292,93 @@ class ComfyUI:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        if self._freeing is not None:
+            self._freeing.cancel()
         sockets, self._sockets = self._sockets, {}
         for socket in sockets.values():
             await socket.close()
         await self._client.aclose()
 
-    async def _collect(
-        self,
-        ids: list[str],
-        request: ProviderRequest,
-        model: Model,
-        run: Run,
-        socket: watch.Socket,
-        meter: watch.Meter,
-    ) -> Generation:
+    async def _posted(self, key: str) -> list[Group]:
+        """The prompts of a run that the server has: they are posted in their order."""
+        found: list[Group] = []
+        start = 0
+        while start < capabilities.MAX_IMAGES:
+            for count in groups.COUNTS:
+                id = groups.prompt_id(key, start, count)
+                if await self._look(id) is not None:
+                    found.append(Group(id=id, start=start, count=count))
+                    break
+            else:
+                break
+            start += found[-1].count
+        return found
+
+    async def _collect(self, collection: _Collection, work: _Work) -> Generation:
         # All at once, so that they wait in ComfyUI's queue and not here.
-        states = [
-            await self._state_or_post(ids, i, request, model, run)
-            for i in range(request.num_images)
-        ]
+        for i in range(len(collection.todo)):
+            await self._see_to(collection, i, work)
         images: list[GeneratedImage] = []
         failed: dict[int, ProviderError] = {}
-        for i, state in enumerate(states):
+        notes = [] if work.draft is None else [*work.draft.notes]
+        socket, meter = collection.socket, collection.meter
+        while collection.todo:
+            group = collection.todo.pop(0)
+            state = collection.states.get(group.id)
             if state is None or not state.ended:
-                socket.follow(ids[i])
+                socket.follow(group.id)
                 state = await watch.follow(
-                    self._client, self.name, ids[i], socket, meter.tell, self._pace
+                    self._client, self.name, group.id, socket, meter.tell, self._pace
                 )
             if state.status == "completed":
+                pictures = await self._pictures(state, work.request, group.count)
+                seeds = (_seed(work.request, group.start + k) for k in range(len(pictures)))
                 images += [
-                    GeneratedImage(data=data, seed=_seed(request, i))
-                    for data in await self._pictures(state, request)
+                    GeneratedImage(data=data, seed=seed)
+                    for data, seed in zip(pictures, seeds, strict=True)
                 ]
-            else:
-                failed[i] = self._error_of(state)
-                if not images and not any(
-                    s is not None and s.status == "completed" for s in states
-                ):
-                    raise failed[i]  # the others would fare no better
-            await meter.next()
-        self._last_model = model.id
-        notes = [socket.note] if socket.note else []
+                await meter.next(group.count)
+                continue
+            error = self._error_of(state)
+            smaller = groups.smaller(work.run.key, group) if work.draft else []
+            if isinstance(error, OutOfMemory) and smaller:
+                how = "in tiles" if smaller[0].tiled else f"{smaller[0].count} at a time"
+                notes.append(f"the memory did not do, so that it was made {how}")
+                collection.put(smaller)
+                for i in range(len(smaller)):
+                    await self._see_to(collection, i, work)
+                continue
+            failed |= dict.fromkeys(range(group.start, group.start + group.count), error)
+            completed = (s for s in collection.states.values() if s and s.status == "completed")
+            if not images and next(completed, None) is None:
+                raise error  # the others would fare no better
+            await meter.next(group.count)
+        self._last_model = work.model.id
+        notes += [socket.note] if socket.note else []
         notes += [f"picture {i + 1} failed: {error}" for i, error in failed.items()]
-        if request.negative_prompt and request.guidance_scale == 1:
+        if work.request.negative_prompt and work.request.guidance_scale == 1:
             notes.append("at guidance_scale 1 ComfyUI leaves the negative prompt out")
         return Generation(
             images=tuple(images),
-            notes=tuple(notes),
+            notes=tuple(dict.fromkeys(notes)),
             cost=NO_COST,
             load_seconds=socket.load_seconds,
         )
 
-    async def _state_or_post(
-        self, ids: list[str], i: int, request: ProviderRequest, model: Model, run: Run
-    ) -> wire.PromptState | None:
-        """Where a prompt stands that another process posted; None once it is known to be queued."""
-        if ids[i] in self._queued:
-            return None
-        state = await self._look(ids[i])
+    async def _see_to(self, collection: _Collection, i: int, work: _Work) -> None:
+        """Find out where a prompt stands that another process posted, or post it."""
+        group = collection.todo[i]
+        if group.id in self._queued:
+            return
+        state = await self._look(group.id)
         if state is None:
-            if ids[i] != _prompt_id(run.key, i):
+            own = groups.prompt_id(work.run.key, group.start, group.count, tiled=group.tiled)
+            if group.id != own:
                 raise failures.lost(self.name)
-            entry = await self._entry(model)
-            await self._post(ids, i, request, entry, _client_id(run.key))
-        return state
+            before = collection.todo[: i + 1]
+            collection.todo[i] = await self._post(before, work, groups.client_id(work.run.key))
+            collection.ids.append(collection.todo[i].id)
+        collection.states[collection.todo[i].id] = state
 
     async def _look(self, prompt_id: str) -> wire.PromptState | None:
         """Where a prompt stands; None when the server does not have it.
@@ -307,12 +391,14 @@ class ComfyUI:
             state = await self._client.state(prompt_id)
         return state
 
-    async def _pictures(self, state: wire.PromptState, request: ProviderRequest) -> list[bytes]:
+    async def _pictures(
+        self, state: wire.PromptState, request: ProviderRequest, count: int
+    ) -> list[bytes]:
         images = [i for i in state.images if i.type == "output"] or state.images
         if not images:
             raise InvalidOutput(self.name, "ComfyUI finished the job, but made no picture")
-        if len(images) > request.num_images:
-            what = f"ComfyUI made {len(images)} pictures of {request.num_images}"
+        if len(images) > count:
+            what = f"ComfyUI made {len(images)} pictures of {count}"
             raise InvalidOutput(self.name, what)
         return [await self._client.picture(image, picture_bytes(request)) for image in images]
 
@@ -321,39 +407,77 @@ class ComfyUI:
             return failures.stopped(self.name)
         return failures.failed(self.name, state.error)
 
-    async def _post(
-        self, ids: list[str], i: int, request: ProviderRequest, entry: Entry, client_id: str
-    ) -> None:
-        """Post picture i under the id that stands in `ids`, and write there the one that it got."""
-        assert entry.verdict.kind, "_entry lets only usable models through"
-        nodes = graph(
-            request,
-            entry.file,
-            entry.folder,
-            entry.verdict.kind,
-            entry.companions,
-            _seed(request, i),
-            prefix=f"ziggie/{ids[i]}",
+    async def _begin(self, request: ProviderRequest, model: Model, run: Run) -> _Work:
+        """Decide how a request is run."""
+        entry = await self._entry(model)
+        draft = None
+        if entry.kind is not None:
+            draft = drafting.draft(self.name, request, entry, self._contents, self._settings)
+        return _Work(run=run, request=request, model=entry.model, entry=entry, draft=draft)
+
+    async def _at_once(self, work: _Work) -> int:
+        """How many pictures are sampled together."""
+        request = work.request
+        if request.num_images == 1 or work.draft is None or not work.draft.batches:
+            return 1
+        if self._settings.max_batch is not None:
+            return self._settings.max_batch
+        stats = await self._client.system()
+        device = stats.devices[0] if stats.devices else None
+        if device is None or device.type == "cpu":
+            return 1
+        size = work.draft.job.base or Size(request.width, request.height)
+        free = device.vram_free
+        if free is not None and work.model.id != self._last_model:
+            free -= work.model.memory.vram_bytes or 0
+        return memory.pictures_at_once(free, *size, request.num_images)
+
+    async def _graph(self, work: _Work, group: Group) -> Nodes:
+        """The graph of a prompt. Its pictures are uploaded: a second time that changes nothing."""
+        request, prefix = work.request, f"ziggie/{group.id}"
+        upload = self._client.upload
+        if work.draft is None:
+            assert request.image, "the core gives the picture"
+            times = request.factor or 1
+            size = Size(request.width * times, request.height * times)
+            return compose_upscale(work.entry.file, await upload(request.image), size, prefix)
+        family = work.entry.model.family
+        job = await drafting.with_pictures(
+            work.draft.job, self.name, self._contents, family, upload
         )
-        posting = asyncio.create_task(self._client.post_prompt(nodes, ids[i], client_id))
+        seeds = [_seed(request, group.start + k) for k in range(group.count)]
+        tiled = job.tiled or group.tiled
+        nodes = compose(replace(job, seeds=seeds, prefix=prefix, tiled=tiled))
+        drafting.check_nodes(self.name, {n["class_type"] for n in nodes.values()}, self._contents)
+        return nodes
+
+    async def _post(self, posted: list[Group], work: _Work, client_id: str) -> Group:
+        """Post the last of some prompts; what comes back has the id that it got."""
+        group = posted[-1]
+        nodes = await self._graph(work, group)
+        previews = self._settings.previews and work.run.preview is not None
+        posting = asyncio.create_task(
+            self._client.post_prompt(nodes, group.id, client_id, previews=previews)
+        )
         try:
-            posted = await asyncio.shield(posting)
+            answer = await asyncio.shield(posting)
         except asyncio.CancelledError:
             # Whether the server has it by now, and under which id, only its answer tells.
             with anyio.move_on_after(STOP_SECONDS / 2, shield=True):
                 await asyncio.wait({posting})
             if not posting.cancel() and not posting.cancelled() and not posting.exception():
-                ids[i] = posting.result().prompt_id
+                posted[-1] = replace(group, id=posting.result().prompt_id)
             raise
         except EngineCrashed:
             # The answer was lost, perhaps not the prompt; it is looked for, never posted twice.
-            if not await self._knows(ids[i]):
+            if not await self._knows(group.id):
                 raise
         else:
-            ids[i] = posted.prompt_id
-            if posted.node_errors:  # the sound part of the graph was queued all the same
-                raise await self._client.refusal(posted.node_errors.values())
-        self._queued.add(ids[i])
+            posted[-1] = group = replace(group, id=answer.prompt_id)
+            if answer.node_errors:  # the sound part of the graph was queued all the same
+                raise await self._client.refusal(answer.node_errors.values())
+        self._queued.add(group.id)
+        return group
 
     async def _knows(self, prompt_id: str) -> bool:
         try:
@@ -376,52 +500,82 @@ class ComfyUI:
         _log.warning("%s: a job may still run: %s", self.name, why)
         return CancelOutcome(state="unsupported", cost=NO_COST)
 
+    def _talk_to(self, settings: section.Settings) -> None:
+        self._client = Client(self.name, settings, self._context, self._seconds)
+        self._listing = Listing(self.name, self._client, settings)
+
+    async def _find(self) -> wire.SystemStats:
+        """Ask who is there; where nothing is set, also where the desktop app listens.
+
+        Raises:
+            ProviderError: Nobody answers, or not as ComfyUI.
+        """
+        try:
+            return await self._client.system()
+        except ProviderUnavailable:
+            if "base_url" in self._settings.model_fields_set:
+                raise
+            here = self._client
+            other = section.Settings.base_url_default()
+            base_url = OTHER_URL if here.url == other else other
+            self._talk_to(self._settings.model_copy(update={"base_url": base_url}))
+            try:
+                stats = await self._client.system()
+            except ProviderError:
+                await self._client.aclose()
+                self._talk_to(self._settings.model_copy(update={"base_url": here.url}))
+            else:
+                await here.aclose()
+                return stats
+            raise
+
     async def _list(self) -> None:
-        self._entries = {e.model.id: e for e in await self._listing.entries()}
+        self._contents = await self._listing.contents()
+
+    async def _last_of_others(self) -> str:
+        """The model that the server ran last, for whomever."""
+        file = await self._client.last_model()
+        entries = self._contents.entries.values()
+        return next((e.model.id for e in entries if file and e.file == file), "")
 
     async def _entry(self, model: Model) -> Entry:
-        if model.id not in self._entries:
-            await self._client.system()
+        if model.id not in self._contents.entries:
+            await self._find()
             await self._list()
-        entry = self._entries.get(model.id)
+        entry = self._contents.entries.get(model.id)
         if entry is None:
-            raise failures.missing(self.name, model.id, "checkpoints", list(self._entries))
+            known = list(self._contents.entries)
+            raise failures.missing(self.name, model.id, "checkpoints", known)
         if entry.model.state == "unusable":
             raise ModelUnusable(self.name, entry.model.fix)
         if entry.model.state == "missing":
             raise ModelMissing(self.name, f"{model.id} lacks files: {entry.model.fix}")
         return entry
 
-    async def _check(self, request: ProviderRequest, entry: Entry) -> None:
-        step = entry.verdict.kind.multiple_of if entry.verdict.kind else 1
-        if request.width % step or request.height % step:
-            raise RequestRejected(  # ComfyUI would cut it down in silence
-                self.name,
-                f"{entry.model.id} makes sides in multiples of {step} px only,"
-                f" not {request.width}x{request.height}",
-            )
-        for input, value in (("sampler_name", request.sampler), ("scheduler", request.scheduler)):
-            choices = await self._client.choices("KSampler", input) if value else ()
-            if value and choices and value not in choices:
-                raise RequestRejected(
-                    self.name,
-                    f"ComfyUI has no {input} {value!r}{failures.nearest(value, choices)}",
-                )
+    def _free_later(self) -> None:
+        """Ask ComfyUI to give its memory back, once nothing was asked of it for so long."""
+        seconds = self._settings.free_after
+        if seconds is None:
+            return
+        if self._freeing is not None:
+            self._freeing.cancel()
+
+        async def wait_and_free() -> None:
+            await anyio.sleep(seconds)
+            try:
+                if not self._collecting and not await self._client.queue_length():
+                    await self._client.free()
+                    self._last_model = ""
+            except ProviderError as e:
+                _log.warning("%s: its memory was not given back: %s", self.name, e)
+
+        self._freeing = asyncio.create_task(wait_and_free())
 
     def _forget_after(self, error: BaseException) -> None:
         """What comes up next at this address may be another version with other files."""
         if isinstance(error, EngineCrashed | ProviderUnavailable | ModelMissing):
             self._client.forget()
-            self._entries, self._last_model = {}, ""
-
-
-def _prompt_id(key: str, i: int) -> str:
-    return str(uuid.uuid5(_IDS, f"{key}.{i}"))
-
-
-def _client_id(key: str) -> str:
-    """Whose events the prompts of a run are: the same for whoever goes on with it."""
-    return str(uuid.uuid5(_IDS, f"{key}.client"))
+            self._contents, self._last_model = Contents(), ""
 
 
 def _seed(request: ProviderRequest, i: int) -> int:

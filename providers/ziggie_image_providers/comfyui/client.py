@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -47,6 +48,8 @@ class Client:
         self.proxied = self._http.proxied
         self.headers = self._http.headers
         self._has_jobs: bool | None = None
+        self._nodes: wire.NodeTable | None = None
+        self._upload_place = "temp"
 
     def socket_url(self, client_id: str) -> str:
         """Where the websocket of a client is."""
@@ -98,27 +101,71 @@ class Client:
             return {}
         return {f.name: f.size for f in self._read(answer, wire.FILES)}
 
-    async def architecture(self, folder: str, file: str) -> str:
-        """What a file's metadata say it is; empty where they say nothing."""
+    async def embeddings(self) -> tuple[str, ...]:
+        """The names of its textual-inversion embeddings, without endings."""
+        answer = await self._get("embeddings", accept=_NO_SUCH_ROUTE)
+        return self._read(answer, wire.NAMES) if answer.ok else ()
+
+    async def metadata(self, folder: str, file: str) -> dict[str, Any]:
+        """What a file of the safetensors format says of itself; nothing where it says nothing."""
         answer = await self._get(
             f"view_metadata/{folder}", params={"filename": file}, accept=range(300, 600)
         )
-        if not answer.ok:
-            return ""
-        return str(self._read(answer, wire.METADATA).get("modelspec.architecture", ""))
+        found: dict[str, Any] = self._read(answer, wire.METADATA) if answer.ok else {}
+        return found
+
+    async def folders(self) -> dict[str, Any]:
+        """The places of its model folders, as lists of paths; none where it does not tell."""
+        answer = await self._get("internal/folder_paths", accept=range(300, 600), bare=True)
+        found: dict[str, Any] = self._read(answer, wire.METADATA) if answer.ok else {}
+        return found
+
+    async def nodes(self) -> wire.NodeTable:
+        """All classes of nodes with their inputs. Asked once: what is new needs a restart."""
+        if self._nodes is None:
+            answer = await self._get("object_info", accept=_NO_SUCH_ROUTE)
+            found = self._read(answer, wire.METADATA) if answer.ok else {}
+            self._nodes = wire.NodeTable(found)
+        return self._nodes
 
     async def choices(self, node: str, input: str) -> tuple[str, ...]:
-        """What one input of a class of nodes takes; empty where the server has no such thing."""
+        """What one input of a class of nodes takes now; empty where there is no such thing."""
         answer = await self._get(f"object_info/{quote(node)}", accept=(404,))
         if answer.status == 404:
             return ()
-        info = self._read(answer, wire.METADATA).get(node, {})
-        inputs = info.get("input", {})
-        specs = {**inputs.get("optional", {}), **inputs.get("required", {})}
-        return wire.options(specs.get(input))
+        found = self._read(answer, wire.METADATA)
+        return wire.NodeTable(found).choices(node, input)
+
+    async def upload(self, data: bytes) -> str:
+        """Give it a picture for a job, and return the name by which nodes load it.
+
+        It goes to the server's temporary folder under a name made of its content, so that a second
+        upload of it changes nothing.
+        """
+        name = f"{hashlib.sha256(data).hexdigest()[:32]}.png"
+        place = {"type": self._upload_place, "subfolder": "ziggie", "overwrite": "true"}
+        answer = await self._http.post_once(
+            "api/upload/image",
+            form=place,
+            files=[("image", (name, data, "image/png"))],
+            paid=False,
+            seconds=_PICTURE_SECONDS,
+        )
+        stored = self._read(answer, TypeAdapter(wire.Uploaded))
+        path = f"{stored.subfolder}/{stored.name}" if stored.subfolder else stored.name
+        return path if stored.type == "input" else f"{path} [{stored.type}]"
+
+    async def free(self) -> None:
+        """Let it give its models' memory back, once it has nothing to do."""
+        await self._post("free", {"unload_models": True, "free_memory": True})
+
+    async def last_model(self) -> str:
+        """The model file of the newest prompt of its history; empty where there is none."""
+        answer = await self._get("history", params={"max_items": "1"}, accept=range(300, 600))
+        return wire.model_of_history(answer.data()) if answer.ok else ""
 
     async def post_prompt(
-        self, nodes: Mapping[str, Any], prompt_id: str, client_id: str
+        self, nodes: Mapping[str, Any], prompt_id: str, client_id: str, *, previews: bool = False
     ) -> wire.Posted:
         """Put a graph into the queue. The sound part of it runs also where the rest is refused.
 
@@ -127,7 +174,9 @@ class Client:
             ModelMissing: A file that the graph names is not there.
             RequestRejected: Another value is not accepted.
         """
-        body = {"prompt": nodes, "prompt_id": prompt_id, "client_id": client_id}
+        body: dict[str, Any] = {"prompt": nodes, "prompt_id": prompt_id, "client_id": client_id}
+        if previews:
+            body["extra_data"] = {"preview_method": "latent2rgb"}
         answer = await self._post("prompt", body, accept=(400,))
         if answer.status == 400:
             raise await self._rejection(answer)
@@ -213,7 +262,7 @@ class Client:
 
     def forget(self) -> None:
         """Take nothing for granted any more: the server may have been replaced."""
-        self._has_jobs = None
+        self._has_jobs = self._nodes = None
 
     async def _state_by_history(self, prompt_id: str) -> wire.PromptState | None:
         queue = await self._queue()
@@ -261,9 +310,11 @@ class Client:
         accept: Sequence[int] = (),
         seconds: float | None = None,
         max_bytes: int | None = None,
+        bare: bool = False,
     ) -> Answer:
+        route = path if bare else f"api/{path}"
         return await self._http.get(
-            f"api/{path}", params=params, accept=accept, seconds=seconds, max_bytes=max_bytes
+            route, params=params, accept=accept, seconds=seconds, max_bytes=max_bytes
         )
 
     async def _post(self, path: str, body: object = None, *, accept: Sequence[int] = ()) -> Answer:

@@ -19,6 +19,7 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
 )
 from ziggie_image_providers.comfyui import wire
+from ziggie_image_providers.comfyui.kinds import pack_of
 
 FOLDERS = {
     "ckpt_name": "checkpoints",
@@ -26,6 +27,13 @@ FOLDERS = {
     "clip_name": "text_encoders",
     "clip_name1": "text_encoders",
     "clip_name2": "text_encoders",
+    "clip_name3": "text_encoders",
+    "clip_name4": "text_encoders",
+    "lora_name": "loras",
+    "control_net_name": "controlnet",
+    "name": "model_patches",
+    "model_name": "upscale_models",
+    "style_model_name": "style_models",
     "vae_name": "vae",
 }
 """The folder under ComfyUI's `models` in which the file of an input is looked for."""
@@ -93,10 +101,14 @@ def _problem(node: str, error: wire.NodeError) -> Problem:
 
 def missing_node(provider: str, node: str) -> ProviderError:
     """Say that the server lacks a class of nodes that our graph needs."""
-    return ModelUnusable(
-        provider,
-        f"this ComfyUI has no node {_short(node)}, which this model needs; update ComfyUI",
-    )
+    return ModelUnusable(provider, missing_node_text(node))
+
+
+def missing_node_text(node: str) -> str:
+    """The same as a sentence, with what brings it."""
+    pack = pack_of(node)
+    fix = f"install the node pack {pack}" if pack else "update ComfyUI, or install its node pack"
+    return f"this ComfyUI has no node {_short(node)}, which this needs; {fix}"
 
 
 def graph_refused(provider: str, kind: str) -> RequestRejected:

@@ -1,83 +1,99 @@
-"""Say a job in ComfyUI's words: a graph of nodes in its API format."""
+"""Say a job in ComfyUI's words: a graph of nodes in its API format, put together of fragments.
+
+A fragment is a file in `graphs`: some nodes, and what they hand on. `$NAME` in capitals stands for
+what an earlier fragment handed on under that name, `$name` for a value of the job.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
+import re
+from collections.abc import Mapping
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
-from ziggie_image_mcp.provider import ProviderRequest
-from ziggie_image_providers.comfyui.families import Companions, Folder, Kind
+Nodes = dict[str, dict[str, Any]]
 
 SAMPLER = "sampler"
-"""The id that the sampler's node bears in each of our graphs."""
+"""How the ids of all nodes begin that sample."""
 
 
-def graph(
-    request: ProviderRequest,
-    file: str,
-    folder: Folder,
-    kind: Kind,
-    companions: Companions | None,
-    seed: int,
-    prefix: str,
-) -> dict[str, Any]:
-    """Fill the kind's graph with one picture of a job.
+class Graph:
+    """A graph that grows by fragments."""
 
-    Args:
-        request: What is wanted; its seed and number of pictures are not read.
-        file: The model's file, as ComfyUI lists it.
-        folder: Where ComfyUI lists it.
-        kind: How such models are run.
-        companions: The other files that a FLUX.1 model alone needs.
-        seed: This picture's seed.
-        prefix: How the server shall name the file. Of this picture alone: a graph that is the same
-            to the last letter is answered from a cache, with a file that may be gone.
+    def __init__(self) -> None:
+        self.nodes: Nodes = {}
+        self._ports: dict[str, object] = {}
+
+    def has(self, port: str) -> bool:
+        """Whether something was handed on under this name."""
+        return port in self._ports
+
+    def hand_on(self, port: str, other: str) -> None:
+        """Give what has one name another name too."""
+        self._ports[other] = self._ports[port]
+
+    def add(self, fragment: str, **values: object) -> list[str]:
+        """Add the nodes of a fragment, under ids that are new to the graph. Returns these ids."""
+        rows, outputs = _fragment(fragment)
+        number = self._number(rows)
+        ids = {id: f"{id}{number}" for id in rows}
+
+        def link(value: object) -> object:
+            if isinstance(value, list):
+                id, slot = cast(tuple[str, int], value)
+                return [ids[id], slot]
+            if isinstance(value, str) and value.startswith("$"):
+                name = value[1:]
+                return self._ports[name] if name.isupper() else values[name]
+            return value
+
+        for id, node in rows.items():
+            inputs = {name: link(value) for name, value in node["inputs"].items()}
+            self.nodes[ids[id]] = {"class_type": link(node["class_type"]), "inputs": inputs}
+        self._ports |= {name: link(value) for name, value in outputs.items()}
+        return list(ids.values())
+
+    def add_node(self, id: str, class_type: str, port: str, **inputs: object) -> str:
+        """Add one node between what has the port's name and all that comes later."""
+        new = f"{id}{self._number([id])}"
+        self.nodes[new] = {"class_type": class_type, "inputs": inputs}
+        self._ports[port] = [new, 0]
+        return new
+
+    def port(self, name: str) -> object:
+        """What was handed on under this name."""
+        return self._ports[name]
+
+    def set(self, id: str, **inputs: object) -> None:
+        """Give a node more inputs, or others."""
+        self.nodes[id]["inputs"] |= inputs
+
+    def _number(self, ids: Mapping[str, Any] | list[str]) -> str:
+        number = ""
+        while any(f"{id}{number}" in self.nodes for id in ids):
+            number = str(int(number or 1) + 1)
+        return number
+
+
+def stage_of(id: str) -> str:
+    """A node's id as its fragment has it.
+
+    >>> stage_of("sampler2")
+    'sampler'
     """
-    nodes = json.loads(_template(_name(folder, kind)))
-    inputs = {id: node["inputs"] for id, node in nodes.items()}
-    if folder == "checkpoints":
-        inputs["model"]["ckpt_name"] = file
-    else:
-        assert companions, "a model alone is listed as installed only with its companions"
-        inputs["model"]["unet_name"] = file
-        inputs["clip"] |= {"clip_name1": companions.clip_l, "clip_name2": companions.t5xxl}
-        inputs["vae"]["vae_name"] = companions.vae
-    inputs["positive"]["text"] = request.prompt
-    inputs["latent"] |= {"width": request.width, "height": request.height}
-    guidance = kind.guidance
-    if guidance is not None and request.guidance_scale is not None:
-        guidance = request.guidance_scale
-    if kind.family != "flux1":
-        takes_negative = "negative_prompt" in kind.options
-        inputs["negative"]["text"] = request.negative_prompt if takes_negative else ""
-        cfg = 1.0 if guidance is None else guidance
-    else:
-        cfg = 1.0  # FLUX.1 has its guidance built in, as an input of the model
-        if guidance is None:
-            del nodes["guidance"]
-            inputs[SAMPLER]["positive"] = ["positive", 0]
-        else:
-            inputs["guidance"]["guidance"] = guidance
-    inputs[SAMPLER] |= {
-        "seed": seed,
-        "steps": request.steps or kind.steps,
-        "cfg": cfg,
-        "sampler_name": request.sampler or kind.sampler,
-        "scheduler": request.scheduler or kind.scheduler,
-    }
-    inputs["save"]["filename_prefix"] = prefix
-    return dict(nodes)
-
-
-def _name(folder: Folder, kind: Kind) -> str:
-    if kind.family != "flux1":
-        return "stable_diffusion"
-    return "flux1_checkpoint" if folder == "checkpoints" else "flux1_split"
+    return re.sub(r"\d+$", "", id)
 
 
 @functools.cache
-def _template(name: str) -> str:
-    file = resources.files("ziggie_image_providers.comfyui") / "graphs" / f"{name}.json"
-    return file.read_text(encoding="utf-8")
+def _fragment(name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    file = resources.files("ziggie_image_providers") / "comfyui" / "graphs" / f"{name}.json"
+    parsed = json.loads(file.read_text(encoding="utf-8"))
+    return parsed["nodes"], parsed["outputs"]
+
+
+def classes_of(*fragments: str) -> frozenset[str]:
+    """The classes of the nodes that fragments are made of."""
+    found = {n["class_type"] for name in fragments for n in _fragment(name)[0].values()}
+    return frozenset(found - {c for c in found if c.startswith("$")})

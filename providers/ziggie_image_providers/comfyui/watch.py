@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from ziggie_image_mcp.provider import Progress, ProviderTimeout, ProviderUnavailable
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.client import Client
-from ziggie_image_providers.comfyui.graph import SAMPLER
+from ziggie_image_providers.comfyui.graph import SAMPLER, stage_of
 
 _quiet = logging.getLogger(f"{__name__}.websocket")
 _quiet.setLevel(logging.INFO)  # at DEBUG it would write our headers, and keys may be among them
@@ -28,14 +28,21 @@ _STAGES = {
     "model": (0.02, "loading the model"),
     "clip": (0.04, "loading the text encoders"),
     "vae": (0.05, "loading the VAE"),
+    "lora": (0.05, "loading a LoRA"),
+    "control_net": (0.06, "loading a control net"),
+    "upscaler": (0.1, "enlarging"),
+    "refiner": (0.08, "loading the refiner"),
+    "preprocessor": (0.06, "drawing a control map"),
     "positive": (0.07, "reading the prompt"),
     "negative": (0.08, "reading the prompt"),
     SAMPLER: (0.1, "sampling"),
+    "refine": (0.7, "refining"),
     "decode": (0.92, "decoding"),
     "save": (0.97, "saving"),
 }
 """How far a picture is when a node of our graphs begins."""
-_LOADERS = ("model", "clip", "vae")
+_LOADERS = ("model", "clip", "vae", "lora", "control_net", "refiner")
+_STEPPED = (SAMPLER, "refine", "upscaler")
 _QUEUED = "waiting in ComfyUI's queue"
 _NOT_WORK = {_QUEUED, *(_STAGES[node][1] for node in _LOADERS)}
 """What is told while others' prompts are made, or files are read."""
@@ -100,10 +107,10 @@ class Meter:
             self._last = now
             await self._progress(*now)
 
-    async def next(self) -> None:
-        """Count the present picture as done."""
-        await self.tell(1.0, "done")
-        self._done += 1
+    async def next(self, count: int = 1) -> None:
+        """Count the present picture as done, or as many as were made together."""
+        await self.tell(float(count), "done")
+        self._done += count
 
 
 class Socket:
@@ -119,6 +126,8 @@ class Socket:
         self._prompt = ""
         self._ended = False
         self._stage = (0.0, "")
+        self.show: Callable[[bytes], None] | None = None
+        """Takes pictures of the work, JPEG or PNG, where somebody looks at them."""
         self._loading_since: float | None = None
         self._load_seconds = 0.0
 
@@ -200,8 +209,10 @@ class Socket:
             self.connection = None
             self.note = "the websocket to ComfyUI broke, so progress was seen in part only"
             return
-        if isinstance(frame, str):  # the others are previews
+        if isinstance(frame, str):
             self._take(frame)
+        elif self.show is not None and (preview := wire.preview(frame, self._prompt)):
+            self.show(preview)
 
     def _take(self, frame: str) -> None:
         try:
@@ -224,10 +235,11 @@ class Socket:
             # Only `executing` without a node comes after the history is written; the others
             # merely mean that it is worth asking.
             self._ended = True
-        elif kind == "executing" and node in _STAGES:
-            self._stage = _STAGES[str(node)]
-            self._count_loading(str(node))
-        elif kind == "progress" and node == SAMPLER:
+        elif kind == "executing" and stage_of(str(node)) in _STAGES:
+            stage = stage_of(str(node))
+            self._stage = _STAGES[stage]
+            self._count_loading(stage)
+        elif kind == "progress" and stage_of(str(node)) in _STEPPED:
             self._stage = _step(facts.get("value"), facts.get("max")) or self._stage
 
     def _count_loading(self, node: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -18,6 +18,9 @@ class System(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     comfyui_version: str = ""
+    ram_total: int | None = None
+    ram_free: int | None = None
+    """Bytes."""
 
 
 class Device(BaseModel):
@@ -25,6 +28,7 @@ class Device(BaseModel):
 
     name: str
     type: str
+    vram_total: int | None = None
     vram_free: int | None = None
     """Bytes; of a `cpu` those of main memory."""
 
@@ -100,6 +104,14 @@ class Image(BaseModel):
     type: str = "output"
 
 
+class Uploaded(BaseModel):
+    """Where an uploaded picture lies."""
+
+    name: str
+    subfolder: str = ""
+    type: str = "input"
+
+
 class JobReply(BaseModel):
     """The answer of `jobs/{id}`."""
 
@@ -146,7 +158,7 @@ class FileFacts(BaseModel):
 
 NAMES = TypeAdapter(tuple[str, ...])
 FILES = TypeAdapter(list[FileFacts])
-METADATA = TypeAdapter(dict[str, Any])
+METADATA = TypeAdapter[dict[str, Any]](dict[str, Any])
 HISTORY = TypeAdapter(dict[str, HistoryReply])
 _STATUSES: dict[str, Status] = {status: status for status in get_args(Status)}
 
@@ -194,6 +206,35 @@ def _images(outputs: Mapping[str, Any]) -> Iterator[Image]:
                 continue  # another kind of output that happens to bear this name
 
 
+def preview(frame: bytes, prompt_id: str) -> bytes:
+    """The picture of a binary frame, where it is one of this prompt; else nothing.
+
+    Type 1 is a format and a picture; type 4 the length of a description in JSON, that, and a
+    picture.
+    """
+    kind = int.from_bytes(frame[:4], "big")
+    if kind == 1:
+        return frame[8:]
+    if kind != 4 or len(frame) < 8:
+        return b""
+    length = int.from_bytes(frame[4:8], "big")
+    try:
+        about = METADATA.validate_json(frame[8 : 8 + length])
+    except ValidationError:
+        return b""
+    return frame[8 + length :] if about.get("prompt_id") == prompt_id else b""
+
+
+def model_of_history(history: Mapping[str, Any]) -> str:
+    """The model file that the first entry of a history loaded; empty where none can be told."""
+    try:
+        graph = next(iter(history.values()))["prompt"][2]
+        inputs = [node["inputs"] for node in graph.values()]
+        return next(str(i[n]) for i in inputs for n in ("ckpt_name", "unet_name") if n in i)
+    except (StopIteration, LookupError, TypeError, AttributeError):
+        return ""
+
+
 def options(spec: object) -> tuple[str, ...]:
     """Read the choices of one input, in either of the two ways ComfyUI writes them.
 
@@ -205,6 +246,34 @@ def options(spec: object) -> tuple[str, ...]:
     if listed == "COMBO" and len(parts) > 1 and isinstance(parts[1], dict):
         listed = cast(dict[str, object], parts[1]).get("options")
     return tuple(map(str, cast(list[object], listed))) if isinstance(listed, list) else ()
+
+
+class NodeTable:
+    """The classes of nodes of a server, as `object_info` tells them."""
+
+    def __init__(self, info: Mapping[str, Any]) -> None:
+        self.info = info
+
+    def __contains__(self, node: object) -> bool:
+        return node in self.info
+
+    def missing(self, nodes: Iterable[str]) -> list[str]:
+        """Those of the classes that the server does not have; none where it does not tell."""
+        return [] if not self.info else sorted(node for node in nodes if node not in self.info)
+
+    def choices(self, node: str, input: str) -> tuple[str, ...]:
+        """What one input takes; empty where there is no such thing, or it takes anything."""
+        return options(self.inputs(node).get(input))
+
+    def inputs(self, node: str) -> dict[str, Any]:
+        """The inputs of a class by name, as the server writes them."""
+        about = self.info.get(node)
+        groups = cast(dict[str, Any], about).get("input") if isinstance(about, dict) else None
+        named = cast(dict[str, Any], groups) if isinstance(groups, dict) else {}
+        parts = (named.get("optional"), named.get("required"))
+        return {
+            k: v for p in parts if isinstance(p, dict) for k, v in cast(dict[str, Any], p).items()
+        }
 
 
 def version(text: str) -> tuple[int, ...]:

@@ -1,0 +1,41 @@
+"""Reach into the body or the answer of a model by paths as `data[].url`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+
+def put(body: dict[str, Any], path: str, value: object) -> None:
+    """Set what a path names; `name[]` is one more of a list, `name[0]` the first."""
+    level: Any = body
+    *above, last = path.split(".")
+    for step in above:
+        name, bracket, index = step.partition("[")
+        if not bracket:
+            level = level.setdefault(name, {})
+            continue
+        items: list[Any] = level.setdefault(name, [])
+        if index == "]" or not items:
+            items.append({})
+        level = items[-1] if index == "]" else items[0]
+    name, bracket, _ = last.partition("[")
+    if bracket:
+        level.setdefault(name, []).append(value)
+    else:
+        level[name] = value
+
+
+def values(body: object, path: str) -> Iterator[object]:
+    """All that a path names; nothing where there is nothing of that form."""
+    step, _, rest = path.partition(".")
+    name, bracket, _ = step.partition("[")
+    if not isinstance(body, dict):
+        return
+    found = cast("dict[str, object]", body).get(name)
+    items = cast("list[object]", found) if bracket and isinstance(found, list) else [found]
+    for item in items:
+        if rest:
+            yield from values(item, rest)
+        elif item is not None:
+            yield item
