@@ -13,7 +13,9 @@ from ziggie_image_mcp.provider.testing import picture
 
 def shown(preview: Preview) -> str:
     out = io.StringIO()
-    Console(file=out, force_terminal=True, color_system="truecolor", width=80).print(preview, end="")
+    Console(file=out, force_terminal=True, color_system="truecolor", width=80).print(
+        preview, end=""
+    )
     return out.getvalue()
 
 

@@ -116,9 +116,8 @@ def changed_call(name: str, base: dict[str, Any], folder: Path) -> dict[str, Any
 def assert_it_shows(name: str, before: object, after: dict[str, Any]) -> None:
     assert after != before, f"{name} is dropped in silence"
     if "refused" in after and after.get("wire", "[]") == "[]":  # else it was for another reason
-        words = {"width": "size", "height": "size", "sampler": "sampler", "loras": "lora"}.get(
-            name, ""
-        )
+        others = {"width": "size", "height": "size", "sampler": "sampler", "loras": "lora"}
+        words = others.get(name, "")
         assert any(
             part in after["refused"].lower()
             for part in (words or name.split("_")[0], name, str(CHANGED[name]).lower())

@@ -102,8 +102,10 @@ async def generate(comfy: ComfyUI, request: ProviderRequest, model: Model, run: 
         await comfy.aclose()
 
 
-async def generated(answers: Answers, model: str, **changes: Any) -> Generation:
+async def generated(
+    answers: Answers, model: str, _settings: Mapping[str, Any] | None = None, **changes: Any
+) -> Generation:
     values: dict[str, Any] = {"prompt": "a red fox", "width": 512, "height": 768, "seed": 2**32 - 1}
     request = ProviderRequest(**(values | changes))
     run = Run(key="a-run", progress=silence)
-    return await generate(provider(answers), request, named(model), run)
+    return await generate(provider(answers, **(_settings or {})), request, named(model), run)

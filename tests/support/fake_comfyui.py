@@ -63,6 +63,8 @@ class FakeComfyUI:
     has_socket: bool = True
     preview_bytes: int = 0
     """Of the preview that each step sends; 0 for none."""
+    preview: bytes = b""
+    """A whole frame, which each step sends instead."""
     drops_socket: bool = False
     """Whether the socket breaks in the middle of the job."""
     lag: int = 0
@@ -247,9 +249,13 @@ class FakeComfyUI:
             return "hangs"
         return state
 
-    def _outputs(self) -> dict[str, Any]:
+    def _outputs(self, id: str) -> dict[str, Any]:
+        """As many pictures as the prompt has noises; those of the usual sampler are one."""
         image = {"filename": "x_00001_.png", "subfolder": "ziggie", "type": self.image_type}
-        return {"words": {"text": ["hello"]}, "save": {"images": [image]}}
+        body = next((p for p in reversed(self.prompts) if p.get("prompt_id") == id), {})
+        kinds = [node["class_type"] for node in body.get("prompt", {}).values()]
+        images = [image] * max(1, kinds.count("RandomNoise"))
+        return {"words": {"text": ["hello"]}, "save": {"images": images}}
 
     def _job(self, id: str) -> tuple[int, object]:
         state = self._state(id)
@@ -261,7 +267,7 @@ class FakeComfyUI:
             return 200, facts | {"status": "pending" if waits else "in_progress"}
         if state == "failed":
             facts |= {"execution_error": dict(self.error)}
-        outputs = self._outputs() if state == "completed" else {}
+        outputs = self._outputs(id) if state == "completed" else {}
         return 200, facts | {"status": state, "outputs": outputs}
 
     def _history(self, id: str) -> dict[str, Any]:
@@ -277,7 +283,7 @@ class FakeComfyUI:
         messages = [["execution_start", {"prompt_id": id}], last[state]]
         return {
             id: {
-                "outputs": self._outputs(),
+                "outputs": self._outputs(id),
                 "status": {
                     "status_str": status,
                     "completed": state == "completed",
@@ -331,9 +337,9 @@ class FakeComfyUI:
         self._say(client, "executing", node="sampler", display_node="sampler", prompt_id=id)
         for step in range(1, self.steps + 1):
             self._say(client, "progress", node="sampler", value=step, max=self.steps, prompt_id=id)
-            if self.preview_bytes and client in self._sockets:
+            if (self.preview or self.preview_bytes) and client in self._sockets:
                 protocol, writer = self._sockets[client]
-                protocol.send_binary(bytes(self.preview_bytes))
+                protocol.send_binary(self.preview or bytes(self.preview_bytes))
                 writer.write(b"".join(protocol.data_to_send()))
             if step == 2 and self.drops_socket:
                 self._sockets.pop(client)[1].transport.abort()

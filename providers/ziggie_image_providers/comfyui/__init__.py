@@ -397,7 +397,7 @@ class ComfyUI:
         images = [i for i in state.images if i.type == "output"] or state.images
         if not images:
             raise InvalidOutput(self.name, "ComfyUI finished the job, but made no picture")
-        if len(images) > count:
+        if len(images) != count:
             what = f"ComfyUI made {len(images)} pictures of {count}"
             raise InvalidOutput(self.name, what)
         return [await self._client.picture(image, picture_bytes(request)) for image in images]

@@ -292,6 +292,8 @@ class Client:
         if rejection.error.type == "missing_node_type":
             node = str(rejection.error.extra_info.get("class_type", ""))
             return failures.missing_node(self._name, node)
+        if node := wire.absent_node(rejection.error):  # as servers of 2025 and before say it
+            return failures.missing_node(self._name, node)
         if not rejection.node_errors:
             return failures.graph_refused(self._name, rejection.error.type)
         return await self.refusal(rejection.node_errors.values())

@@ -62,6 +62,8 @@ def recognise(facts: FileFacts, overrides: Mapping[str, Family]) -> Verdict:
     family: str = next((f for p, f in overrides.items() if _matches(name, p)), "")
     seen = _by_tensors(facts.tensors) if facts.tensors else _Seen()
     told = _by_metadata(facts.metadata)
+    if named.family == "playground" and "sdxl" in (seen.family, told):
+        told, seen = "playground", _Seen(variant=seen.variant, whole=seen.whole)
     family = family or seen.family or told
     if not family:
         family = named.family
@@ -109,6 +111,8 @@ def _by_tensors(tensors: Tensors) -> _Seen:
     if any(n.endswith((".qweight", ".wscales")) for n in names):
         return _Seen(format="nunchaku")
     family = _by_names(names, width)
+    if family == "sdxl" and "edm_mean" in tensors:
+        family = "playground"
     return _Seen(family=family, variant=_variant(family, names, width), whole=whole)
 
 
@@ -133,7 +137,7 @@ def _by_names(names: set[str], width: Width) -> str:
     if "txt_norm.weight" in names:
         return "qwen-image"
     if "cap_embedder.1.weight" in names:
-        return "z-image" if width("cap_embedder.1.weight", 0) >= 3840 else "lumina"
+        return "z-image" if width("cap_embedder.1.weight") == 2560 else "lumina"
     if _FIRST_CONVOLUTION not in names:
         return ""
     if any(n.startswith("label_emb.") for n in names):
@@ -149,8 +153,6 @@ def _variant(family: str, names: set[str], width: Width) -> str:
         return "inpaint"
     if family in ("sd1", "sdxl") and channels == 8:
         return "instruct"
-    if family == "sdxl" and "edm_mean" in names:
-        return ""
     if family == "flux1" and width("img_in.weight") == 384:
         return "fill"
     if family == "flux1" and "guidance_in.in_layer.weight" not in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_SAMPLERS: Mapping[str, str] = {
+SAMPLERS: Mapping[str, str] = {
     "euler a": "euler_ancestral",
     "euler ancestral": "euler_ancestral",
     "euler": "euler",
@@ -30,7 +30,7 @@ _SAMPLERS: Mapping[str, str] = {
 }
 """AUTOMATIC1111's names, in small letters, and ComfyUI's. What ComfyUI has not is left out."""
 
-_SCHEDULERS: Mapping[str, str] = {
+SCHEDULERS: Mapping[str, str] = {
     "karras": "karras",
     "exponential": "exponential",
     "normal": "normal",
@@ -53,18 +53,18 @@ def in_own_words(sampler: str, scheduler: str) -> tuple[str, str]:
     ('dpmpp_2m', 'karras')
     """
     plain = _plain(sampler)
-    for words, name in sorted(_SCHEDULERS.items(), key=lambda item: -len(item[0])):
+    for words, name in sorted(SCHEDULERS.items(), key=lambda item: -len(item[0])):
         head = plain.removesuffix(f" {words}")
-        if head != plain and head in _SAMPLERS:
-            return _SAMPLERS[head], _scheduler(scheduler) or name
-    known = _SAMPLERS.get(plain)
+        if head != plain and head in SAMPLERS:
+            return SAMPLERS[head], _scheduler(scheduler) or name
+    known = SAMPLERS.get(plain)
     own = re.sub(r"[ -]", "_", plain) if re.fullmatch(r"[a-z0-9_ -]+", plain) else sampler
     return known or own, _scheduler(scheduler)
 
 
 def _scheduler(text: str) -> str:
     plain = _plain(text)
-    return _SCHEDULERS.get(plain, text.strip().lower().replace(" ", "_"))
+    return SCHEDULERS.get(plain, text.strip().lower().replace(" ", "_"))
 
 
 def _plain(text: str) -> str:

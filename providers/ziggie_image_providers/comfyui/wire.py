@@ -206,6 +206,12 @@ def _images(outputs: Mapping[str, Any]) -> Iterator[Image]:
                 continue  # another kind of output that happens to bear this name
 
 
+def absent_node(error: ErrorBody) -> str:
+    """The class of nodes that an old server does not have; empty where it says something else."""
+    found = re.search(r"node ['\"]?([\w.+-]+)['\"]? (?:does not exist|not found)", error.message)
+    return found[1] if error.type == "invalid_prompt" and found else ""
+
+
 def preview(frame: bytes, prompt_id: str) -> bytes:
     """The picture of a binary frame, where it is one of this prompt; else nothing.
 
