@@ -270,8 +270,9 @@ async def test_an_unknown_sampler_or_scheduler_is_refused_with_the_nearest(
 ) -> None:
     answers = Answers()
 
+    changes: dict[str, Any] = {field: value}
     with pytest.raises(RequestRejected, match=f"{value}'; nearest: .*{near}"):
-        await generated(answers, "v1-5-pruned.safetensors", **{field: value})
+        await generated(answers, "v1-5-pruned.safetensors", **changes)
 
     assert answers.posted == []
 

@@ -255,7 +255,7 @@ async def test_the_users_choice_of_a_text_encoder_wins() -> None:
 
 def card(vram: int, ram: int = 16) -> dict[str, Any]:
     devices = [{"name": "cuda:0 NVIDIA GeForce", "type": "cuda", "vram_total": vram * GB}]
-    system = STATS["system"] | {"ram_total": ram * GB}
+    system: dict[str, Any] = dict(STATS["system"]) | {"ram_total": ram * GB}
     return {"system_stats": {"system": system, "devices": devices}}
 
 

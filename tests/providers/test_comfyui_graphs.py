@@ -40,7 +40,7 @@ def job(how: Kind, task: Task = "text_to_image", **changes: Any) -> GraphJob:
         parts = {f"clip_{i}": f"{c}.safetensors" for i, c in enumerate(how.parts.clip, 1)}
         parts["vae"] = "vae.safetensors"
     request = ProviderRequest(task=task, prompt="a fox", width=how.side, height=how.side)
-    own = {
+    own: dict[str, Any] = {
         "request": request,
         "kind": how,
         "file": "model.safetensors",

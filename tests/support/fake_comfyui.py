@@ -17,7 +17,7 @@ from websockets.server import ServerProtocol
 from ziggie_image_mcp.provider.testing import picture
 
 PNG = picture(8, 8)
-STATS = {
+STATS: dict[str, Any] = {
     "system": {"os": "linux", "comfyui_version": "0.33.0", "argv": ["main.py"]},
     "devices": [
         {"name": "cuda:0 Some GPU", "type": "cuda", "index": 0, "vram_free": 5_000_000_000}
@@ -252,8 +252,8 @@ class FakeComfyUI:
     def _outputs(self, id: str) -> dict[str, Any]:
         """As many pictures as the prompt has noises; those of the usual sampler are one."""
         image = {"filename": "x_00001_.png", "subfolder": "ziggie", "type": self.image_type}
-        body = next((p for p in reversed(self.prompts) if p.get("prompt_id") == id), {})
-        kinds = [node["class_type"] for node in body.get("prompt", {}).values()]
+        own = [p["prompt"] for p in self.prompts if p.get("prompt_id") == id]
+        kinds = [node["class_type"] for graph in own[-1:] for node in graph.values()]
         images = [image] * max(1, kinds.count("RandomNoise"))
         return {"words": {"text": ["hello"]}, "save": {"images": images}}
 

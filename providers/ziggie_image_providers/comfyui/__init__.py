@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -13,6 +14,7 @@ import anyio
 from ziggie_image_mcp.provider import (
     NO_COST,
     PROBE_SECONDS,
+    UNKNOWN_COST,
     AuthenticationFailed,
     Balance,
     CancelOutcome,
@@ -24,6 +26,7 @@ from ziggie_image_mcp.provider import (
     Model,
     ModelMissing,
     ModelUnusable,
+    OutcomeUnknown,
     OutOfMemory,
     Probe,
     ProviderContext,
@@ -57,12 +60,20 @@ from ziggie_image_providers.comfyui.drafting import Draft
 from ziggie_image_providers.comfyui.graph import Nodes
 from ziggie_image_providers.comfyui.groups import Group
 from ziggie_image_providers.comfyui.listing import Contents, Entry, Listing
+from ziggie_image_providers.comfyui.workflow import models as workflows
 
 _log = logging.getLogger(__name__)
 
 DEFAULT_SECONDS = 600.0
 STOP_SECONDS = 1.4
 """What stopping may take; closing a websocket comes on top, and the contract allows two seconds."""
+
+PARTNER_KEY = "COMFY_API_KEY"
+"""What nodes of paid partners are run with, where the server has no account of its own."""
+
+FRESH_SECONDS, OLD_SECONDS = 2.0, 30.0
+"""From when on files are listed anew in the background, and from when on before anything else: a
+listing takes twenty calls."""
 
 OTHER_URL = "http://127.0.0.1:8000"
 """Where ComfyUI's desktop app listens; looked at where nothing is set and nobody answers."""
@@ -130,7 +141,8 @@ class ComfyUI:
         self._settings = settings
         self._context = context
         self._talk_to(settings)
-        self._contents = Contents()
+        self._contents, self._listed = Contents(), 0.0
+        self._relisting: asyncio.Task[None] | None = None
         self._last_model = ""
         self._queued: set[str] = set()
         """The prompts that this process has seen in the queue and not to their end."""
@@ -169,7 +181,7 @@ class ComfyUI:
     async def list_models(self) -> Sequence[Model]:
         """List the models of the server, usable or not, and what can be laid over them."""
         await self._find()
-        await self._list()
+        await self._list_anew()
         models = [e.model for e in self._contents.entries.values()]
         if not models:
             raise ModelMissing(
@@ -250,6 +262,8 @@ class ComfyUI:
             self._forget_after(e)
             if run.is_ours():
                 await self.cancel(remote_id)
+            if model.where == "vendor" and not isinstance(e, OutcomeUnknown):
+                raise OutcomeUnknown(self.name, f"{e}; its paid nodes may have run") from e
             raise
         finally:
             self._queued.difference_update(ids)
@@ -268,7 +282,10 @@ class ComfyUI:
         except ProviderError as e:
             return Resolution(state="unknowable", remote_id=remote_id, reason=str(e))
         if not states:
-            return Resolution(state="not_sent", reason="ComfyUI does not have it")
+            reason = "ComfyUI does not have it"
+            if any(own.price_usd for own in self._settings.workflows.values()):
+                return Resolution(state="unknowable", remote_id=remote_id, reason=reason)
+            return Resolution(state="not_sent", reason=reason)
         remote_id = remote_id or groups.write(known)
         if not all(state.ended for state in states.values()):
             return Resolution(state="running", remote_id=remote_id)
@@ -292,8 +309,9 @@ class ComfyUI:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._freeing is not None:
-            self._freeing.cancel()
+        for task in (self._freeing, self._relisting):
+            if task is not None:
+                task.cancel()
         sockets, self._sockets = self._sockets, {}
         for socket in sockets.values():
             await socket.close()
@@ -331,7 +349,7 @@ class ComfyUI:
                     self._client, self.name, group.id, socket, meter.tell, self._pace
                 )
             if state.status == "completed":
-                pictures = await self._pictures(state, work.request, group.count)
+                pictures = await self._pictures(state, work, group.count, notes)
                 seeds = (_seed(work.request, group.start + k) for k in range(len(pictures)))
                 images += [
                     GeneratedImage(data=data, seed=seed)
@@ -340,6 +358,8 @@ class ComfyUI:
                 await meter.next(group.count)
                 continue
             error = self._error_of(state)
+            if _is_paid(work):
+                raise OutcomeUnknown(self.name, f"{error}; its paid nodes may have run") from error
             smaller = groups.smaller(work.run.key, group) if work.draft else []
             if isinstance(error, OutOfMemory) and smaller:
                 how = "in tiles" if smaller[0].tiled else f"{smaller[0].count} at a time"
@@ -361,7 +381,7 @@ class ComfyUI:
         return Generation(
             images=tuple(images),
             notes=tuple(dict.fromkeys(notes)),
-            cost=NO_COST,
+            cost=UNKNOWN_COST if _is_paid(work) else NO_COST,
             load_seconds=socket.load_seconds,
         )
 
@@ -371,6 +391,8 @@ class ComfyUI:
         if group.id in self._queued:
             return
         state = await self._look(group.id)
+        if state is None and _is_paid(work):
+            raise OutcomeUnknown(self.name, "ComfyUI no longer has the job; it may have been paid")
         if state is None:
             own = groups.prompt_id(work.run.key, group.start, group.count, tiled=group.tiled)
             if group.id != own:
@@ -392,15 +414,19 @@ class ComfyUI:
         return state
 
     async def _pictures(
-        self, state: wire.PromptState, request: ProviderRequest, count: int
+        self, state: wire.PromptState, work: _Work, count: int, notes: list[str]
     ) -> list[bytes]:
         images = [i for i in state.images if i.type == "output"] or state.images
         if not images:
             raise InvalidOutput(self.name, "ComfyUI finished the job, but made no picture")
+        if work.entry.workflow is not None and len(images) > count:
+            notes.append(f"the workflow saved {len(images)} pictures; the first one is kept")
+            images = images[:count]
         if len(images) != count:
             what = f"ComfyUI made {len(images)} pictures of {count}"
             raise InvalidOutput(self.name, what)
-        return [await self._client.picture(image, picture_bytes(request)) for image in images]
+        most = picture_bytes(work.request)
+        return [await self._client.picture(image, most) for image in images]
 
     def _error_of(self, state: wire.PromptState) -> ProviderError:
         if state.status == "cancelled":
@@ -436,6 +462,14 @@ class ComfyUI:
         """The graph of a prompt. Its pictures are uploaded: a second time that changes nothing."""
         request, prefix = work.request, f"ziggie/{group.id}"
         upload = self._client.upload
+        if work.entry.workflow is not None:
+            pictures = workflows.Pictures(
+                image=await upload(request.image) if request.image else "",
+                mask=await upload(request.mask) if request.mask else "",
+                references=tuple([await upload(picture) for picture in request.references]),
+            )
+            seed = _seed(request, group.start)
+            return workflows.compose(work.entry.workflow, request, seed, pictures, prefix)
         if work.draft is None:
             assert request.image, "the core gives the picture"
             times = request.factor or 1
@@ -456,8 +490,13 @@ class ComfyUI:
         group = posted[-1]
         nodes = await self._graph(work, group)
         previews = self._settings.previews and work.run.preview is not None
+        partner_key = None
+        if _is_paid(work):
+            partner_key = await self._context.secret(PARTNER_KEY)
         posting = asyncio.create_task(
-            self._client.post_prompt(nodes, group.id, client_id, previews=previews)
+            self._client.post_prompt(
+                *(nodes, group.id, client_id), previews=previews, partner_key=partner_key
+            )
         )
         try:
             answer = await asyncio.shield(posting)
@@ -530,7 +569,21 @@ class ComfyUI:
             raise
 
     async def _list(self) -> None:
-        self._contents = await self._listing.contents()
+        self._contents, self._listed = await self._listing.contents(), time.monotonic()
+
+    async def _list_anew(self) -> None:
+        """Look again at the files; where they were seen a moment ago, while the caller goes on."""
+        age = time.monotonic() - self._listed
+        if not self._contents.entries or age > OLD_SECONDS:
+            await self._list()
+        elif age > FRESH_SECONDS and (self._relisting is None or self._relisting.done()):
+            self._relisting = asyncio.create_task(self._list_quietly())
+
+    async def _list_quietly(self) -> None:
+        try:
+            await self._list()
+        except ProviderError as e:
+            _log.info("%s: its files could not be listed: %s", self.name, e)
 
     async def _last_of_others(self) -> str:
         """The model that the server ran last, for whomever."""
@@ -576,6 +629,10 @@ class ComfyUI:
         if isinstance(error, EngineCrashed | ProviderUnavailable | ModelMissing):
             self._client.forget()
             self._contents, self._last_model = Contents(), ""
+
+
+def _is_paid(work: _Work) -> bool:
+    return work.entry.workflow is not None and work.entry.workflow.paid
 
 
 def _seed(request: ProviderRequest, i: int) -> int:

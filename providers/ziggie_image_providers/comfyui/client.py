@@ -165,7 +165,13 @@ class Client:
         return wire.model_of_history(answer.data()) if answer.ok else ""
 
     async def post_prompt(
-        self, nodes: Mapping[str, Any], prompt_id: str, client_id: str, *, previews: bool = False
+        self,
+        nodes: Mapping[str, Any],
+        prompt_id: str,
+        client_id: str,
+        *,
+        previews: bool = False,
+        partner_key: str | None = None,
     ) -> wire.Posted:
         """Put a graph into the queue. The sound part of it runs also where the rest is refused.
 
@@ -175,8 +181,11 @@ class Client:
             RequestRejected: Another value is not accepted.
         """
         body: dict[str, Any] = {"prompt": nodes, "prompt_id": prompt_id, "client_id": client_id}
-        if previews:
-            body["extra_data"] = {"preview_method": "latent2rgb"}
+        extra = {"preview_method": "latent2rgb"} if previews else {}
+        if partner_key:
+            extra["api_key_comfy_org"] = partner_key
+        if extra:
+            body["extra_data"] = extra
         answer = await self._post("prompt", body, accept=(400,))
         if answer.status == 400:
             raise await self._rejection(answer)

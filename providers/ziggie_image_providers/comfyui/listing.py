@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -18,6 +19,8 @@ from ziggie_image_providers.comfyui.headers import Tensors, find_file, read_tens
 from ziggie_image_providers.comfyui.kinds import Kind, kind
 from ziggie_image_providers.comfyui.recognition import FileFacts, Folder, Verdict, recognise
 from ziggie_image_providers.comfyui.settings import Settings
+from ziggie_image_providers.comfyui.workflow import models as workflows
+from ziggie_image_providers.comfyui.workflow.models import OwnWorkflow
 
 _METADATA_SECONDS = 1.5
 """What reading the files' metadata may take in one listing; the rest is read in the next."""
@@ -44,6 +47,8 @@ class Entry:
     whole: bool = False
     gguf: bool = False
     parts: Mapping[str, str] = field(default_factory=dict[str, str])
+    workflow: OwnWorkflow | None = None
+    """Where it is a workflow of the user's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +101,8 @@ class Listing:
             for folder, file in _models(files, nodes)
         ]
         upscalers = [self._upscaler(f, nodes) for f in files.names["upscale_models"]]
-        entries = _with_aliases([*_apart(models), *upscalers])
+        workflows = await anyio.to_thread.run_sync(partial(self._workflows, nodes))
+        entries = _with_aliases([*workflows, *_apart(models), *upscalers])
         refiner = next((e.file for e in models if e.model.family == "sdxl-refiner"), "")
         return Contents(
             entries={e.model.id: e for e in entries},
@@ -258,6 +264,14 @@ class Listing:
             model = replace(model, state="unusable", fix=f"this ComfyUI has no node {lacking[0]}")
         tasks = capabilities.upscaling(_UPSCALE_FACTORS)
         return Entry(model=replace(model, tasks=tasks), file=file, folder="upscale_models")
+
+    def _workflows(self, nodes: wire.NodeTable) -> list[Entry]:
+        entries: list[Entry] = []
+        for id, settings in self._settings.workflows.items():
+            own = partial(workflows.offer, id, settings, nodes, provider=self._name)
+            model, workflow = own(device=self._client.url, where=self._client.where)
+            entries.append(Entry(model=model, file=id, folder="workflows", workflow=workflow))
+        return entries
 
     def _additions(self, files: _Files, nets: Iterable[ControlNet]) -> Iterable[Model]:
         for file in files.names["loras"]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import Field, field_validator
 
+from ziggie_image_mcp.provider.files import whole_path
 from ziggie_image_mcp.provider.settings import HttpSettings, Section
 
 Family = Literal[
@@ -31,14 +32,19 @@ class WorkflowSettings(Section):
     """A workflow of the user's own, which is used as a model."""
 
     file: str
-    """Its JSON, or a picture that carries it: a whole path, or one beside config.json."""
+    """Its JSON, or a picture that carries it: a whole path."""
     inputs: dict[str, str | list[str]] = Field(default_factory=dict[str, "str | list[str]"])
     """Where it takes what: `prompt` to `"6.text"`, a node's id and its input. What is left out is
     found by the nodes' titles, or by going back from the sampler."""
     family: str | None = None
     """Architecture of its model, so that LoRAs are checked against it."""
-    price_usd: float | None = Field(default=None, ge=0)
+    price_usd: float | None = Field(default=None, gt=0)
     """What a run costs at most, where it has nodes of paid partners. Without it, it is not used."""
+
+    @field_validator("file")
+    @classmethod
+    def _is_whole(cls, value: str) -> str:
+        return whole_path(value)
 
 
 class Settings(HttpSettings):
@@ -61,14 +67,20 @@ class Settings(HttpSettings):
     face_restoration: str = ""
     """The file of a face restoration model, which then goes over every picture; node pack
     facerestore_cf."""
-    workflows: dict[str, str | WorkflowSettings] = Field(
-        default_factory=dict[str, "str | WorkflowSettings"]
-    )
+    workflows: dict[str, WorkflowSettings] = Field(default_factory=dict[str, WorkflowSettings])
     """Name to a workflow of the user's own: its file, or a block with more."""
     free_after: float | None = Field(default=None, gt=0, le=86_400)
     """Seconds without a job after which ComfyUI is asked to give its memory back; unset: never."""
     previews: bool = True
     """Whether pictures of the work are asked for, for whoever waits at a terminal or a page."""
+
+    @field_validator("workflows", mode="before")
+    @classmethod
+    def _as_blocks(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        named = cast(dict[str, object], value)
+        return {k: {"file": v} if isinstance(v, str) else v for k, v in named.items()}
 
     @classmethod
     def base_url_default(cls) -> str:

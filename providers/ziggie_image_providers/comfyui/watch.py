@@ -42,7 +42,8 @@ _STAGES = {
 }
 """How far a picture is when a node of our graphs begins."""
 _LOADERS = ("model", "clip", "vae", "lora", "control_net", "refiner")
-_STEPPED = (SAMPLER, "refine", "upscaler")
+_UNSTEPPED = {*_STAGES} - {SAMPLER, "refine", "upscaler"}
+"""Our nodes whose progress is not that of the picture; in workflows of others any may be."""
 _QUEUED = "waiting in ComfyUI's queue"
 _NOT_WORK = {_QUEUED, *(_STAGES[node][1] for node in _LOADERS)}
 """What is told while others' prompts are made, or files are read."""
@@ -126,6 +127,9 @@ class Socket:
         self._prompt = ""
         self._ended = False
         self._stage = (0.0, "")
+        self._outputs: dict[str, Any] = {}
+        self.success: wire.PromptState | None = None
+        """How the present prompt ended, where it ended well and all that it made was told here."""
         self.show: Callable[[bytes], None] | None = None
         """Takes pictures of the work, JPEG or PNG, where somebody looks at them."""
         self._loading_since: float | None = None
@@ -177,6 +181,7 @@ class Socket:
     def follow(self, prompt_id: str) -> None:
         """Look for the events of this prompt from now on."""
         self._prompt, self._ended, self._stage = prompt_id, False, (0.0, "")
+        self._outputs, self.success = {}, None
 
     async def wait(self, seconds: float, tell: Tell) -> bool:
         """Read events for some time; True at once when one gives reason to ask the server."""
@@ -231,7 +236,11 @@ class Socket:
         if facts.get("prompt_id") != self._prompt:
             return
         node = facts.get("node")
-        if kind in _ENDS or (kind == "executing" and node is None):
+        if kind == "executed" and isinstance(facts.get("output"), dict):
+            self._outputs[str(node)] = facts["output"]
+        elif kind == "execution_success" and self._outputs:
+            self.success, self._ended = wire.completed(self._outputs), True
+        elif kind in _ENDS or (kind == "executing" and node is None):
             # Only `executing` without a node comes after the history is written; the others
             # merely mean that it is worth asking.
             self._ended = True
@@ -239,7 +248,7 @@ class Socket:
             stage = stage_of(str(node))
             self._stage = _STAGES[stage]
             self._count_loading(stage)
-        elif kind == "progress" and stage_of(str(node)) in _STEPPED:
+        elif kind == "progress" and stage_of(str(node)) not in _UNSTEPPED:
             self._stage = _step(facts.get("value"), facts.get("max")) or self._stage
 
     def _count_loading(self, node: str) -> None:
@@ -277,6 +286,8 @@ async def follow(
     while True:
         if await socket.wait(pause, tell):
             pause = pace.first
+        if socket.success is not None:
+            return socket.success
         try:
             state = await client.state(prompt_id)
         except (ProviderUnavailable, ProviderTimeout) as e:

@@ -184,6 +184,11 @@ def from_job(reply: JobReply) -> PromptState:
     return PromptState(status=status, images=images, error=reply.execution_error)
 
 
+def completed(outputs: Mapping[str, Any]) -> PromptState:
+    """A prompt that ended well, by what its nodes made."""
+    return PromptState(status="completed", images=tuple(_images(outputs)))
+
+
 def from_history(entry: HistoryReply) -> PromptState:
     """Read one entry of `history`, which older servers have instead of `jobs`."""
     if entry.status.status_str == "success":

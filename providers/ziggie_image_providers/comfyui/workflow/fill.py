@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ziggie_image_providers.comfyui.workflow_file import ApiGraph
-from ziggie_image_providers.comfyui.workflow_inputs import TOKEN, Inputs, Role, role_of
+from ziggie_image_providers.comfyui.workflow.file import ApiGraph
+from ziggie_image_providers.comfyui.workflow.inputs import TOKEN, Inputs, Role, role_of
 
 Value = str | int | float
 Values = Mapping[Role, Value | tuple[Value, ...]]
@@ -69,7 +69,7 @@ def _with_tokens(value: Any, values: Values) -> Any:
         return value
     whole = TOKEN.fullmatch(value)
     if whole:
-        return _number(_token(whole, values))
+        return _token(whole, values)
     return TOKEN.sub(lambda match: str(_token(match, values)), value)
 
 
@@ -78,20 +78,17 @@ def _token(match: re.Match[str], values: Values) -> Value:
     if role is None:
         return match[0]
     if role not in values:
-        return match[0] if match["default"] is None else match["default"]
+        return match[0] if match["default"] is None else _number(match["default"])
     value = values[role]
     return value[0] if isinstance(value, tuple) else value
 
 
-def _number(value: Value) -> Value:
-    """Read a number out of a default, which the token has as text.
+def _number(text: str) -> Value:
+    """Read the number that a default is.
 
-    >>> _number("8"), _number("0.5"), _number("euler")
-    (8, 0.5, 'euler')
+    >>> _number("8"), _number("0.5"), _number("euler"), _number("nan")
+    (8, 0.5, 'euler', 'nan')
     """
-    for kind in (int, float):
-        try:
-            return kind(value) if isinstance(value, str) else value
-        except ValueError:
-            continue
-    return value
+    if re.fullmatch(r"-?\d{1,20}", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"-?\d{1,20}\.\d{1,20}", text) else text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ziggie_image_providers.comfyui import wire
-from ziggie_image_providers.comfyui.workflow_file import ApiGraph, as_dict, as_list
+from ziggie_image_providers.comfyui.workflow.file import ApiGraph, as_dict, as_list
 
 _ENDINGS = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".gguf", ".onnx")
 
@@ -23,14 +23,14 @@ class Choice:
 
 def output_nodes(graph: ApiGraph, object_info: Mapping[str, Any]) -> tuple[str, ...]:
     """The ids of the nodes that hand something out."""
-    return tuple(id for id, about in _known(graph, object_info) if about.get("output_node"))
+    return tuple(id for id, about in _classes(graph, object_info) if about.get("output_node"))
 
 
 def paid_nodes(graph: ApiGraph, object_info: Mapping[str, Any]) -> tuple[str, ...]:
     """The classes of nodes that send their work to a partner, who is paid for it."""
     paid = {
         graph[id]["class_type"]
-        for id, about in _known(graph, object_info)
+        for id, about in _classes(graph, object_info)
         if about.get("api_node") or str(about.get("python_module")).startswith("comfy_api_nodes")
     }
     return tuple(sorted(paid))
@@ -74,9 +74,9 @@ def _lists_without(spec: object, value: str) -> bool:
     return is_list and value not in wire.options(spec)
 
 
-def _known(graph: ApiGraph, object_info: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _classes(graph: ApiGraph, info: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for id, node in graph.items():
-        yield id, as_dict(object_info.get(node["class_type"]))
+        yield id, as_dict(info.get(node["class_type"]))
 
 
 def _texts(graph: ApiGraph) -> Iterator[tuple[str, str, str]]:

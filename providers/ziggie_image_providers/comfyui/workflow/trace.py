@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ziggie_image_providers.comfyui.workflow_file import ApiGraph, as_dict, is_link
+from ziggie_image_providers.comfyui.workflow.file import ApiGraph, as_dict, is_link
 
 Port = tuple[str, str]
 """A node's id and the name of one of its inputs."""
@@ -26,6 +26,7 @@ TEXTS = (
     "value",
     "string_b",
     "string_a",
+    "text_a",
 )
 """Inputs that hold a prompt, in nodes that encode one or hand one on."""
 _TEXT_LINKS = (*TEXTS, "replace", "source", "json_string")
@@ -193,10 +194,10 @@ class _Trace:
         inputs = self._inputs(self._follow(sampler, "guider") or sampler)
         names = ("positive", "conditioning", "cond1") if side == "positive" else ("negative",)
         for name in names:
-            yield from self._texts(inputs.get(name))
+            yield from self._texts(inputs.get(name), side)
 
-    def _texts(self, link: object) -> Iterator[Port]:
-        """The inputs for a prompt at or above a conditioning."""
+    def _texts(self, link: object, side: str) -> Iterator[Port]:
+        """The inputs for a prompt at or above a conditioning of one side."""
         waiting, seen = [link], set[tuple[str, int]]()
         while waiting:
             this = waiting.pop(0)
@@ -210,6 +211,8 @@ class _Trace:
                 continue
             if branch:
                 waiting.append(inputs[branch])
+            elif isinstance(inputs.get(side), str):
+                yield source, side
             elif "positive" in inputs and "negative" in inputs:
                 waiting.append(inputs["negative" if this[1] == 1 else "positive"])
             elif names:

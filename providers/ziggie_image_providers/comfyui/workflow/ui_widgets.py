@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ziggie_image_providers.comfyui import wire
-from ziggie_image_providers.comfyui.ui_graph import Node
-from ziggie_image_providers.comfyui.workflow_file import (
+from ziggie_image_providers.comfyui.workflow.file import (
     EXPORT,
     WorkflowUnreadable,
     as_dict,
     as_list,
 )
+from ziggie_image_providers.comfyui.workflow.ui_graph import Node
 
 _FIELDS = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR"})
 _DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
@@ -59,7 +59,7 @@ def read_fields(node: Node, about: Mapping[str, Any]) -> dict[str, Any]:
             _check(node, name, spec, value)
         fields[name] = value
         waiting.extendleft(reversed(list(_children(name, spec, value))))
-        _skip_extras(name, spec, values)
+        _skip_extras(name, spec, values, next((_type(s) for _, s in waiting), ""))
     return fields
 
 
@@ -126,13 +126,14 @@ def _choice(spec: Any, value: Any) -> list[dict[str, Any]]:
     return [option for option in options if option.get("key") == value][:1]
 
 
-def _skip_extras(name: str, spec: Any, values: deque[Any]) -> None:
-    """Drop what the editor saves behind a value for its own use."""
+def _skip_extras(name: str, spec: Any, values: deque[Any], after: str) -> None:
+    """Drop what the editor saves behind a value for its own use; `after` is the next type."""
     facts, kind = _facts(spec), _type(spec)
     if not values:
         return
     controlled = facts.get("control_after_generate") or (kind == "INT" and name in _SEEDS)
-    if controlled and str(values[0]) in _CONTROLS:
+    switch = isinstance(values[0], bool) and after != "BOOLEAN"  # as the first editors had it
+    if controlled and (switch or str(values[0]) in _CONTROLS):
         values.popleft()
         if kind == "COMBO" and values and values[0] == "":
             values.popleft()  # its filter

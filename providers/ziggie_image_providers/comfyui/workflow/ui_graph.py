@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ziggie_image_providers.comfyui.workflow_file import (
+from ziggie_image_providers.comfyui.workflow.file import (
     EXPORT,
     MAX_NODES,
     WorkflowUnreadable,
@@ -84,7 +84,7 @@ class Link(Part):
 
     id: int
     origin_id: Id
-    origin_slot: int
+    origin_slot: int = Field(ge=0)
     target_id: Id
     target_slot: int
 

@@ -1,0 +1,1 @@
+"""Use the workflows that people have saved of their own."""
