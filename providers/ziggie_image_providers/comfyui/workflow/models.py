@@ -183,8 +183,8 @@ def _why_not(own: OwnWorkflow, settings: WorkflowSettings, nodes: wire.NodeTable
         )
     brought = {port for role in _PICTURES for port in own.inputs.ports.get(role, ())}
     files = needed_files_missing(own.graph, nodes.info)
-    if files := [file for file in files if (file.node, file.input) not in brought]:
-        return f"ComfyUI does not have {files[0].value!r}, which node {files[0].node} names"
+    if lacking := [file for file in files if (file.node, file.input) not in brought]:
+        return f"ComfyUI does not have {lacking[0].value!r}, which node {lacking[0].node} names"
     if "prompt" not in own.inputs:
         return 'no input takes the prompt; say which, as "inputs": {"prompt": "6.text"}'
     return ""
