@@ -365,6 +365,7 @@ def test_a_key_goes_in_by_stdin_and_is_listed_and_deleted(name: str) -> None:
     assert kept == {"OPENAI_API_KEY": KEY}
     assert os.name != "posix" or mode == 0o600
     assert listed["keys"] == [
+        {"provider": "comfy_cloud", "variable": "COMFY_API_KEY", "found_in": []},
         {"provider": "comfy_router", "variable": "COMFY_API_KEY", "found_in": []},
         {"provider": "openai", "variable": "OPENAI_API_KEY", "found_in": ["file"]},
         {"provider": "replicate", "variable": "REPLICATE_API_TOKEN", "found_in": []},

@@ -21,8 +21,6 @@ from ziggie_image_providers.comfyui.graph import classes_of
 from ziggie_image_providers.comfyui.kinds import Kind, data
 from ziggie_image_providers.comfyui.recognition import Verdict
 
-MIN_SIDE = 64
-"""The smallest picture that was seen to come out of each kind, pixels."""
 MAX_IMAGES = 16
 """Of one request."""
 MAX_CONTROL = 4
@@ -127,7 +125,7 @@ def of(
         sizes=FreeSize(
             native_width=kind.side,
             native_height=kind.side,
-            min_side=MIN_SIDE,
+            min_side=kind.min_side,
             max_side=kind.max_side,
             multiple_of=kind.multiple_of,
         ),

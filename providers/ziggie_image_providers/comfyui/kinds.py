@@ -32,6 +32,8 @@ class Kind(_Row):
     side: int
     """Native width and height, pixels."""
     max_side: int
+    min_side: int = 64
+    """The smallest that was seen to come out; PixArt divides by zero below."""
     multiple_of: int = 8
     steps: int
     guidance: float | None
