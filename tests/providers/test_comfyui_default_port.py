@@ -1,4 +1,4 @@
-"""ComfyUI is found where it listens by default. The only test that touches that port."""
+"""ComfyUI is found where it listens by default. The only tests that touch those ports."""
 
 from __future__ import annotations
 
@@ -12,26 +12,44 @@ from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import take_survey
 
-PORT = 8188
+PORT, DESKTOP_PORT = 8188, 8000
 
 
-def taken() -> bool:
+def taken(port: int = PORT) -> bool:
     """Whether somebody listens there already: a real ComfyUI, or another run of the tests."""
     with socket.socket() as knock:
-        return knock.connect_ex(("127.0.0.1", PORT)) == 0
+        return knock.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def found(port: int, folder: Path) -> tuple[set[str], FakeComfyUI]:
+    """Who has models, where a ComfyUI listens at the port and nothing is set."""
+    config = Config.model_validate(
+        {"providers": {name: {"enabled": False} for name in ("builtin", "diffusers")}}
+    )
+    registry = Registry(config, folder)
+    async with FakeComfyUI(port=port) as comfy:
+        survey = await take_survey(registry)
+    await registry.aclose()
+    return {m.provider for m in survey.models}, comfy
 
 
 @pytest.mark.xdist_group("comfyui_default_port")
 async def test_without_config_comfyui_is_found_on_its_own_port(tmp_path: Path) -> None:
     if taken():
         pytest.skip(f"something listens on 127.0.0.1:{PORT}")
-    config = Config.model_validate(
-        {"providers": {name: {"enabled": False} for name in ("builtin", "diffusers")}}
-    )
-    registry = Registry(config, tmp_path)
-    async with FakeComfyUI(port=PORT) as comfy:
-        survey = await take_survey(registry)
-    await registry.aclose()
+    providers, comfy = await found(PORT, tmp_path)
 
-    assert {m.provider for m in survey.models} == {"comfyui"}
+    assert providers == {"comfyui"}
+    assert comfy.seen
+
+
+@pytest.mark.xdist_group("comfyui_default_port")
+async def test_where_nothing_listens_there_the_desktop_apps_port_is_looked_at(
+    tmp_path: Path,
+) -> None:
+    if taken() or taken(DESKTOP_PORT):
+        pytest.skip(f"something listens on 127.0.0.1:{PORT} or {DESKTOP_PORT}")
+    providers, comfy = await found(DESKTOP_PORT, tmp_path)
+
+    assert providers == {"comfyui"}
     assert comfy.seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -57,6 +57,11 @@ class FakeComfyUI:
     """Of the first prompts, in turn; the rest have `ending`. What is posted after one that hangs
     waits in the queue for as long as it hangs."""
     version: str = "0.33.0"
+    devices: list[dict[str, Any]] = field(default_factory=lambda: STATS["devices"])
+    ram_total: int | None = None
+    files: Mapping[str, Sequence[str]] = field(default_factory=lambda: FILES)
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Bytes of files, by their names."""
     has_jobs: bool = True
     """False: a server before 0.5.1, with queue and history only."""
     has_cancel: bool = True
@@ -175,9 +180,14 @@ class FakeComfyUI:
     async def _answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, object]:
         match method, path.removeprefix("/api/").split("/"):
             case "GET", ["system_stats"]:
-                return 200, STATS | {"system": {"comfyui_version": self.version}}
+                system = {"comfyui_version": self.version, "ram_total": self.ram_total}
+                return 200, {"system": system, "devices": self.devices}
+            case "GET", ["experiment", "models", folder]:
+                names = [name for name in self.files.get(folder, ()) if name in self.sizes]
+                return 200, [{"name": n, "size": self.sizes[n], "pathIndex": 0} for n in names]
             case "GET", ["models", folder]:
-                return (200, FILES[folder]) if folder in FILES else (404, b"404: Not Found")
+                known = folder in self.files
+                return (200, self.files[folder]) if known else (404, b"404: Not Found")
             case "GET", ["object_info"]:
                 return 200, NODES
             case "GET", ["embeddings"]:

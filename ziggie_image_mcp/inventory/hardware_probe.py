@@ -89,7 +89,11 @@ async def probe(
 def tier(hardware: Hardware) -> Tier:
     """Say what class of machine this is, by its best GPU, in the source report's words."""
     sizes = [size for gpu in hardware.gpus if (size := _nominal(gpu, hardware)) is not None]
-    best = max(sizes, default=0.0)
+    return tier_of(max(sizes, default=0.0))
+
+
+def tier_of(best: float) -> Tier:
+    """The class of a machine whose best GPU was sold with so many bytes of memory."""
     for minimum, name in TIERS:
         if best >= minimum:
             return name

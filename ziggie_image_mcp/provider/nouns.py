@@ -143,6 +143,9 @@ class Model:
     device: str = ""
     """What runs one job at a time, as `cuda:0` or an engine's URL: jobs of one device wait for each
     other. Empty where any number may run at once (cloud)."""
+    device_memory: Amount | None = None
+    """Of the GPU that runs it, bytes, where an engine of its own told: it may be another machine's.
+    None where it is this machine's best one, or nobody told."""
     memory: Memory = Memory()
     defaults: Defaults = Defaults()
     distilled: bool = False

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.errors import duration
+from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.model_facts import prior_seconds
 from ziggie_image_mcp.inventory.types import Tier
 from ziggie_image_mcp.provider.nouns import Model, is_local
@@ -100,7 +101,10 @@ def expected_seconds(model: Model, ctx: RoutingContext, fitted: FittedRequest) -
         alike = bucket(request.width, request.height, request.steps)
         learnt = learnt_seconds(history, model.provider, model.id, alike, cold=cold)
     if learnt is None:
-        making = base_seconds(model, ctx.tier) * model.slowdown * fitted.work
+        tier = ctx.tier
+        if model.device_memory is not None:
+            tier = hardware_probe.tier_of(model.device_memory / hardware_probe.REPORTED_SHARE)
+        making = base_seconds(model, tier) * model.slowdown * fitted.work
     else:
         making = learnt.seconds * request.num_images
     if others:  # each as long as one picture of ours, for want of anything better

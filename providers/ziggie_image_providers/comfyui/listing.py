@@ -231,6 +231,7 @@ class Listing:
             fix=fix,
             defaults=Defaults(steps=how.steps, guidance_scale=how.guidance),
             distilled=how.distilled,
+            device_memory=device.vram,
             memory=Memory(managed=True, vram_bytes=(size or 0) + beside or None),
             slowdown=fit.slowdown,
             note=fit.note,
