@@ -20,7 +20,7 @@ import pytest
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
-from tests.support.fake_comfyui import FakeComfyUI
+from tests.support.fake_comfyui import OOM, FakeComfyUI
 from tests.support.fake_vendors import (
     Answer,
     FakeVendor,
@@ -357,7 +357,7 @@ async def test_a_failing_engine_is_replaced_within_the_budget_and_no_further(
     tmp_path: Path,
 ) -> None:
     budget = {"budget": {"perDay": 0.04}, "allowPaidFallback": "withinBudget"}
-    async with Comfy(ending="failed") as comfy:
+    async with Comfy(ending="failed", error=OOM) as comfy:
         with FakeVendor(painted) as vendor:
             where = routes(comfyui=comfy.url, openai=vendor.url)
             async with client(tmp_path, **where, **budget, **LOCAL_FIRST) as session:
@@ -375,7 +375,7 @@ async def test_when_the_budget_stands_in_the_way_of_a_fallback_the_cap_is_named(
     tmp_path: Path,
 ) -> None:
     budget = {"budget": {"perDay": 0.01}, "allowPaidFallback": "withinBudget"}
-    async with Comfy(ending="failed") as comfy:
+    async with Comfy(ending="failed", error=OOM) as comfy:
         with FakeVendor(painted) as vendor:
             where = routes(comfyui=comfy.url, openai=vendor.url)
             async with client(tmp_path, **where, **budget, **LOCAL_FIRST) as session:

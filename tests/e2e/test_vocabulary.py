@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.factory import opener, service
-from tests.support.fake_comfyui import FakeComfyUI
+from tests.support.fake_comfyui import FILES, FakeComfyUI
 from tests.support.model_folders import pipeline
 from ziggie_image_mcp.inventory.registry import load_types
 from ziggie_image_mcp.provider import Model, ProviderContext
@@ -21,12 +21,15 @@ async def listed(folder: Path) -> Sequence[Model]:
 
     context = ProviderContext(data_dir=folder, secret=secret)
     models: list[Model] = []
-    async with FakeComfyUI() as comfyui:
+    nets = {"controlnet": ["control_v11p_sd15_canny.pth"]}
+    async with FakeComfyUI(files=FILES | nets) as comfyui:
         sections: dict[str, dict[str, object]] = {
             "comfyui": {"baseUrl": comfyui.url},
             "diffusers": {"modelDirs": [str(pipeline(folder / "models" / "sdxl"))]},
         }
-        for name, kind in load_types().usable.items():
+        kinds = load_types().usable
+        del kinds["comfy_cloud"]  # the same as comfyui, and asks nobody without a price
+        for name, kind in kinds.items():
             section = sections.get(name, {})
             provider = kind(name, kind.Settings.model_validate(section), context)
             models += await provider.list_models()

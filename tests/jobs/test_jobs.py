@@ -192,7 +192,10 @@ async def test_a_batch_at_comfyui_of_a_killed_server_goes_on_where_it_was(
 ) -> None:
     async with Comfy(ending="hangs") as comfy:
         config: dict[str, Any] = {
-            "providers": {"comfyui": {"baseUrl": comfy.url}, "diffusers": {"enabled": False}}
+            "providers": {
+                "comfyui": {"baseUrl": comfy.url, "maxBatch": 1},
+                "diffusers": {"enabled": False},
+            }
         }
 
         def begin() -> str:
@@ -237,7 +240,10 @@ async def test_a_batch_at_comfyui_of_a_killed_server_goes_on_where_it_was(
 async def test_what_comfyui_makes_for_a_job_that_was_cancelled_is_stopped(tmp_path: Path) -> None:
     async with Comfy(ending="hangs") as comfy:
         config: dict[str, Any] = {
-            "providers": {"comfyui": {"baseUrl": comfy.url}, "diffusers": {"enabled": False}}
+            "providers": {
+                "comfyui": {"baseUrl": comfy.url, "maxBatch": 1},
+                "diffusers": {"enabled": False},
+            }
         }
 
         def work() -> dict[str, Any]:
