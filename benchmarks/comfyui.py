@@ -45,8 +45,10 @@ def tell(name: str, taken: Sequence[float]) -> None:
 
 async def engine_seconds(server: httpx2.AsyncClient, prompt_id: str) -> float:
     """What the engine itself says it took, from its start to its success."""
-    while not (history := (await server.get(f"/api/history/{prompt_id}")).json()):
-        await asyncio.sleep(0.005)  # it is written a moment after the success is told
+    history: dict[str, Any] = {}
+    async with asyncio.timeout(5):  # it is written a moment after the success is told
+        while prompt_id not in history:
+            history = (await server.get(f"/api/history/{prompt_id}")).json()
     messages = dict(history[prompt_id]["status"]["messages"])
     begun, ended = (messages[n]["timestamp"] for n in ("execution_start", "execution_success"))
     return float(ended - begun) / 1000

@@ -109,7 +109,8 @@ async def generate(client: Client, model: str, **arguments: Any) -> Image.Image:
 
 def differ(one: Image.Image, other: Image.Image) -> float:
     """The share of pixels that are not the same."""
-    return float(np.mean(np.any(np.asarray(one) != np.asarray(other), axis=-1)))
+    apart = np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max(axis=-1)
+    return float(np.mean(apart > 0))
 
 
 def painting(folder: Path, name: str = "painting.png", size: tuple[int, int] = (128, 192)) -> str:

@@ -27,7 +27,7 @@ async def listed(folder: Path) -> Sequence[Model]:
             "comfyui": {"baseUrl": comfyui.url},
             "diffusers": {"modelDirs": [str(pipeline(folder / "models" / "sdxl"))]},
         }
-        kinds = load_types().usable
+        kinds = dict(load_types().usable)
         del kinds["comfy_cloud"]  # the same as comfyui, and asks nobody without a price
         for name, kind in kinds.items():
             section = sections.get(name, {})

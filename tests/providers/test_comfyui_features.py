@@ -201,7 +201,7 @@ async def test_a_node_that_is_missing_is_named_with_its_pack_before_anything_is_
 
 async def test_an_old_server_that_names_a_node_in_its_refusal_is_understood() -> None:
     """As 0.3.64 answers."""
-    body = {
+    body: dict[str, Any] = {
         "error": {
             "type": "invalid_prompt",
             "message": "Cannot execute because node SeamlessTile does not exist.",

@@ -42,7 +42,8 @@ Reports = list[tuple[float, str]]
 
 def provider(server: FakeComfyUI, pace: Pace = QUICK, **settings: Any) -> ComfyUI:
     context = ProviderContext(data_dir=Path("unused"))
-    section = Settings(base_url=server.url, **({"max_batch": 1} | settings))
+    values: dict[str, Any] = {"base_url": server.url, "max_batch": 1}
+    section = Settings(**(values | settings))
     return ComfyUI("comfyui", section, context, pace=pace)
 
 

@@ -163,7 +163,9 @@ class FakeComfyUI:
             return False
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.seen.append(f"{method} {path}")
-        sent = json.loads(body) if body.startswith(b"{") else {}  # the others are uploads
+        sent: dict[str, Any] = (
+            json.loads(body) if body.startswith(b"{") else {}
+        )  # the others are uploads
         status, answer = await self._answer(method, path, sent)
         if method == "POST" and self.ending == "dies" and path == "/api/prompt":
             self.kill()

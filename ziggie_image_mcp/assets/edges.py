@@ -23,7 +23,7 @@ BLUR = 1.0
 DARK_SHARE = 0.6
 """So much of a finished map is black at least."""
 
-_Floats = NDArray[np.float32]
+_Floats = NDArray[np.floating]
 
 
 def is_edge_map(image: Image.Image) -> bool:

@@ -245,7 +245,7 @@ def variant(path: str, family: str) -> tuple[str, int | None]:
     *places, base = path.split("/")
     special = _special(path if _is_generic(base) else base, family)
     steps = _steps(base)
-    few = _few(base) or next(filter(None, map(_few, places)), "")
+    few = next((word for part in (base, *places) if (word := _few(part))), "")
     if steps is not None and not few:
         few = "few-step"
     if special == "edit" and few:

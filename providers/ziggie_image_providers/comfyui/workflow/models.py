@@ -157,7 +157,9 @@ def compose(
         "mask": pictures.mask or None,
         "reference": pictures.references or None,
     }
-    values = {role: value for role, value in asked.items() if value is not None}
+    values: dict[Role, Value | tuple[Value, ...]] = {
+        role: value for role, value in asked.items() if value is not None
+    }
     return {id: dict(node) for id, node in fill(own.graph, own.inputs, values, prefix).items()}
 
 
