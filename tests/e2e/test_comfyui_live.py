@@ -110,7 +110,7 @@ async def generate(client: Client, model: str, **arguments: Any) -> Image.Image:
 def differ(one: Image.Image, other: Image.Image) -> float:
     """The share of pixels that are not the same."""
     apart = np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max(axis=-1)
-    return float(np.count_nonzero(apart)) / apart.size
+    return sum(map(bool, apart.ravel().tolist())) / apart.size
 
 
 def painting(folder: Path, name: str = "painting.png", size: tuple[int, int] = (128, 192)) -> str:

@@ -202,7 +202,7 @@ def failure(kind: str, message: str, node: str = "KSampler") -> dict[str, Any]:
             OutOfMemory,
             "a smaller picture",
         ),
-        (failure("RuntimeError", "CUDA error: out of memory"), OutOfMemory, "--lowvram"),
+        (failure("RuntimeError", "CUDA error: out of memory"), OutOfMemory, "--novram"),
         (
             failure("RuntimeError", "DefaultCPUAllocator: can't allocate memory: you tried 9 B"),
             OutOfMemory,

@@ -416,6 +416,7 @@ async def test_pictures_of_the_work_are_asked_for_only_where_somebody_looks() ->
         ("a.safetensors", {"ss_base_model_version": "sd3.5-large"}, "sd3"),
         ("flux-realism.safetensors", {}, "flux1"),
         ("Pony/style.safetensors", {}, "sdxl"),
+        ("random-flux1-lora.safetensors", {}, "flux1"),
         ("style.safetensors", {}, None),
     ],
 )

@@ -301,7 +301,7 @@ async def test_running_out_of_memory_is_said_without_paths(has_jobs: bool) -> No
 
     assert str(caught.value) == (
         "ComfyUI ran out of memory in KSampler; ask for a smaller picture or model,"
-        " or start ComfyUI with --lowvram"
+        " or start ComfyUI with --novram"
     )
 
 

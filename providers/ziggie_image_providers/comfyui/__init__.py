@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -24,8 +23,6 @@ from ziggie_image_mcp.provider import (
     Generation,
     InvalidOutput,
     Model,
-    ModelMissing,
-    ModelUnusable,
     OutcomeUnknown,
     OutOfMemory,
     Probe,
@@ -34,7 +31,6 @@ from ziggie_image_mcp.provider import (
     ProviderInfo,
     ProviderRequest,
     ProviderTimeout,
-    ProviderUnavailable,
     RemoteJob,
     Resolution,
     Run,
@@ -54,12 +50,12 @@ from ziggie_image_providers.comfyui import (
     wire,
 )
 from ziggie_image_providers.comfyui import settings as section
-from ziggie_image_providers.comfyui.client import Client
 from ziggie_image_providers.comfyui.compose import compose, compose_upscale
 from ziggie_image_providers.comfyui.drafting import Draft
 from ziggie_image_providers.comfyui.graph import Nodes
 from ziggie_image_providers.comfyui.groups import Group
-from ziggie_image_providers.comfyui.listing import Contents, Entry, Listing
+from ziggie_image_providers.comfyui.listing import Entry
+from ziggie_image_providers.comfyui.server import Server
 from ziggie_image_providers.comfyui.workflow import models as workflows
 
 _log = logging.getLogger(__name__)
@@ -70,13 +66,6 @@ STOP_SECONDS = 1.4
 
 PARTNER_KEY = "COMFY_API_KEY"
 """What nodes of paid partners are run with, where the server has no account of its own."""
-
-FRESH_SECONDS, OLD_SECONDS = 2.0, 30.0
-"""From when on files are listed anew in the background, and from when on before anything else: a
-listing takes twenty calls."""
-
-OTHER_URL = "http://127.0.0.1:8000"
-"""Where ComfyUI's desktop app listens; looked at where nothing is set and nobody answers."""
 
 
 @dataclass
@@ -140,15 +129,11 @@ class ComfyUI:
         self._pace = pace or watch.Pace()
         self._settings = settings
         self._context = context
-        self._talk_to(settings)
-        self._contents, self._listed = Contents(), 0.0
-        self._relisting: asyncio.Task[None] | None = None
-        self._last_model = ""
+        self._server = Server(name, settings, context, self._seconds)
         self._queued: set[str] = set()
         """The prompts that this process has seen in the queue and not to their end."""
         self._works: dict[str, _Work] = {}
         """By remote id: those of submitted requests that nobody collects yet."""
-        self._freeing: asyncio.Task[None] | None = None
         self._sockets: dict[str, watch.Socket] = {}
         """By remote id: those of submitted requests that nobody collects yet."""
         self._collecting: dict[str, list[str]] = {}
@@ -158,8 +143,8 @@ class ComfyUI:
         """Ask for version, queue and memory. No route tells what is loaded: see `list_models`."""
         try:
             with anyio.fail_after(PROBE_SECONDS - 0.1):
-                stats = await self._find()
-                length = await self._client.queue_length()
+                stats = await self._server.find()
+                length = await self._server.client.queue_length()
         except failures.WrongService as e:
             return Probe(state="wrong_service", message=str(e))
         except AuthenticationFailed as e:
@@ -167,40 +152,20 @@ class ComfyUI:
         except ProviderError as e:
             return Probe(state="unreachable", message=str(e))
         except TimeoutError:
-            message = f"{self._client.url} did not answer within {duration(PROBE_SECONDS)}"
+            message = f"{self._server.client.url} did not answer within {duration(PROBE_SECONDS)}"
             return Probe(state="unreachable", message=message)
         device = stats.devices[0] if stats.devices else None
         return Probe(
             state="ready",
             version=stats.system.comfyui_version,
-            loaded_model=self._last_model,
+            loaded_model=self._server.last_model,
             queue_length=length,
             free_memory=device.vram_free if device and device.type != "cpu" else None,
         )
 
     async def list_models(self) -> Sequence[Model]:
         """List the models of the server, usable or not, and what can be laid over them."""
-        await self._find()
-        await self._list_anew()
-        models = [e.model for e in self._contents.entries.values()]
-        if not models:
-            raise ModelMissing(
-                self.name,
-                f"ComfyUI at {self._client.url} has no model; put a checkpoint into"
-                " ComfyUI/models/checkpoints",
-            )
-        # No route tells what is loaded: the last one that was used is a fair guess.
-        loaded = self._last_model or await self._last_of_others()
-        waiting = await self._client.queue_length()
-        return [
-            *(
-                replace(m, queued=waiting, state="loaded")
-                if m.id == loaded and m.state == "ready"
-                else replace(m, queued=waiting)
-                for m in models
-            ),
-            *self._contents.additions,
-        ]
+        return await self._server.models()
 
     def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
         """Nothing: it is the user's own."""
@@ -213,12 +178,14 @@ class ComfyUI:
         try:
             work = await self._begin(request, model, run)
             most = await self._at_once(work)
-            await socket.open(self._client)  # before the prompts: what went by is not told again
+            await socket.open(
+                self._server.client
+            )  # before the prompts: what went by is not told again
             for group in groups.divide(run.key, request.num_images, most):
                 posted.append(group)
                 posted[-1] = await self._post(posted, work, socket.client_id)
         except BaseException as e:
-            self._forget_after(e)
+            self._server.forget_after(e)
             if run.is_ours():
                 # The other half of the time went by in `_post`.
                 await self._stop([g.id for g in posted], STOP_SECONDS / 2)
@@ -244,14 +211,14 @@ class ComfyUI:
             with limit.scope:
                 if socket is None:
                     socket = watch.Socket(groups.client_id(run.key))
-                    await socket.open(self._client)
+                    await socket.open(self._server.client)
                 meter = watch.Meter(run.progress, request.num_images, limit)
                 socket.show = run.preview
                 collection = _Collection(todo=todo, ids=ids, socket=socket, meter=meter)
                 work = work or await self._begin(request, model, run)
                 generation = await self._collect(collection, work)
                 self._collecting.pop(remote_id, None)
-                self._free_later()
+                self._server.free_later(lambda: bool(self._collecting))
                 return generation
             raise ProviderTimeout(
                 self.name,
@@ -259,7 +226,7 @@ class ComfyUI:
                 f" stopped; ask for less, or set providers.{self.name}.timeout",
             )
         except Exception as e:
-            self._forget_after(e)
+            self._server.forget_after(e)
             if run.is_ours():
                 await self.cancel(remote_id)
             if model.where == "vendor" and not isinstance(e, OutcomeUnknown):
@@ -309,13 +276,10 @@ class ComfyUI:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for task in (self._freeing, self._relisting):
-            if task is not None:
-                task.cancel()
         sockets, self._sockets = self._sockets, {}
         for socket in sockets.values():
             await socket.close()
-        await self._client.aclose()
+        await self._server.aclose()
 
     async def _posted(self, key: str) -> list[Group]:
         """The prompts of a run that the server has: they are posted in their order."""
@@ -346,7 +310,7 @@ class ComfyUI:
             if state is None or not state.ended:
                 socket.follow(group.id)
                 state = await watch.follow(
-                    self._client, self.name, group.id, socket, meter.tell, self._pace
+                    self._server.client, self.name, group.id, socket, meter.tell, self._pace
                 )
             if state.status == "completed":
                 pictures = await self._pictures(state, work, group.count, notes)
@@ -373,7 +337,7 @@ class ComfyUI:
             if not images and next(completed, None) is None:
                 raise error  # the others would fare no better
             await meter.next(group.count)
-        self._last_model = work.model.id
+        self._server.last_model = work.model.id
         notes += [socket.note] if socket.note else []
         notes += [f"picture {i + 1} failed: {error}" for i, error in failed.items()]
         if work.request.negative_prompt and work.request.guidance_scale == 1:
@@ -407,10 +371,10 @@ class ComfyUI:
 
         Looked for twice: on its way from an older server's queue to its history it is in neither.
         """
-        state = await self._client.state(prompt_id)
+        state = await self._server.client.state(prompt_id)
         if state is None:
             await anyio.sleep(self._pace.first)
-            state = await self._client.state(prompt_id)
+            state = await self._server.client.state(prompt_id)
         return state
 
     async def _pictures(
@@ -426,7 +390,7 @@ class ComfyUI:
             what = f"ComfyUI made {len(images)} pictures of {count}"
             raise InvalidOutput(self.name, what)
         most = picture_bytes(work.request)
-        return [await self._client.picture(image, most) for image in images]
+        return [await self._server.client.picture(image, most) for image in images]
 
     def _error_of(self, state: wire.PromptState) -> ProviderError:
         if state.status == "cancelled":
@@ -435,10 +399,10 @@ class ComfyUI:
 
     async def _begin(self, request: ProviderRequest, model: Model, run: Run) -> _Work:
         """Decide how a request is run."""
-        entry = await self._entry(model)
+        entry = await self._server.entry(model)
         draft = None
         if entry.kind is not None:
-            draft = drafting.draft(self.name, request, entry, self._contents, self._settings)
+            draft = drafting.draft(self.name, request, entry, self._server.contents, self._settings)
         return _Work(run=run, request=request, model=entry.model, entry=entry, draft=draft)
 
     async def _at_once(self, work: _Work) -> int:
@@ -448,20 +412,20 @@ class ComfyUI:
             return 1
         if self._settings.max_batch is not None:
             return self._settings.max_batch
-        stats = await self._client.system()
+        stats = await self._server.client.system()
         device = stats.devices[0] if stats.devices else None
         if device is None or device.type == "cpu":
             return 1
         size = work.draft.job.base or Size(request.width, request.height)
         free = device.vram_free
-        if free is not None and work.model.id != self._last_model:
+        if free is not None and work.model.id != self._server.last_model:
             free -= work.model.memory.vram_bytes or 0
         return memory.pictures_at_once(free, *size, request.num_images)
 
     async def _graph(self, work: _Work, group: Group) -> Nodes:
         """The graph of a prompt. Its pictures are uploaded: a second time that changes nothing."""
         request, prefix = work.request, f"ziggie/{group.id}"
-        upload = self._client.upload
+        upload = self._server.client.upload
         if work.entry.workflow is not None:
             pictures = workflows.Pictures(
                 image=await upload(request.image) if request.image else "",
@@ -477,12 +441,14 @@ class ComfyUI:
             return compose_upscale(work.entry.file, await upload(request.image), size, prefix)
         family = work.entry.model.family
         job = await drafting.with_pictures(
-            work.draft.job, self.name, self._contents, family, upload
+            work.draft.job, self.name, self._server.contents, family, upload
         )
         seeds = [_seed(request, group.start + k) for k in range(group.count)]
         tiled = job.tiled or group.tiled
         nodes = compose(replace(job, seeds=seeds, prefix=prefix, tiled=tiled))
-        drafting.check_nodes(self.name, {n["class_type"] for n in nodes.values()}, self._contents)
+        drafting.check_nodes(
+            self.name, {n["class_type"] for n in nodes.values()}, self._server.contents
+        )
         return nodes
 
     async def _post(self, posted: list[Group], work: _Work, client_id: str) -> Group:
@@ -494,7 +460,7 @@ class ComfyUI:
         if _is_paid(work):
             partner_key = await self._context.secret(PARTNER_KEY)
         posting = asyncio.create_task(
-            self._client.post_prompt(
+            self._server.client.post_prompt(
                 *(nodes, group.id, client_id), previews=previews, partner_key=partner_key
             )
         )
@@ -514,13 +480,13 @@ class ComfyUI:
         else:
             posted[-1] = group = replace(group, id=answer.prompt_id)
             if answer.node_errors:  # the sound part of the graph was queued all the same
-                raise await self._client.refusal(answer.node_errors.values())
+                raise await self._server.client.refusal(answer.node_errors.values())
         self._queued.add(group.id)
         return group
 
     async def _knows(self, prompt_id: str) -> bool:
         try:
-            return await self._client.state(prompt_id) is not None
+            return await self._server.client.state(prompt_id) is not None
         except ProviderError:
             return False  # what went wrong first is raised
 
@@ -531,104 +497,13 @@ class ComfyUI:
         why = "no answer in time"
         with anyio.move_on_after(seconds, shield=True):
             try:
-                stopped = bool(prompt_ids) and await self._client.stop(prompt_ids)
+                stopped = bool(prompt_ids) and await self._server.client.stop(prompt_ids)
             except ProviderError as e:
                 why = str(e)
             else:
                 return CancelOutcome(state="stopped" if stopped else "too_late", cost=NO_COST)
         _log.warning("%s: a job may still run: %s", self.name, why)
         return CancelOutcome(state="unsupported", cost=NO_COST)
-
-    def _talk_to(self, settings: section.Settings) -> None:
-        self._client = Client(self.name, settings, self._context, self._seconds)
-        self._listing = Listing(self.name, self._client, settings)
-
-    async def _find(self) -> wire.SystemStats:
-        """Ask who is there; where nothing is set, also where the desktop app listens.
-
-        Raises:
-            ProviderError: Nobody answers, or not as ComfyUI.
-        """
-        try:
-            return await self._client.system()
-        except ProviderUnavailable:
-            if "base_url" in self._settings.model_fields_set:
-                raise
-            here = self._client
-            other = section.Settings.base_url_default()
-            base_url = OTHER_URL if here.url == other else other
-            self._talk_to(self._settings.model_copy(update={"base_url": base_url}))
-            try:
-                stats = await self._client.system()
-            except ProviderError:
-                await self._client.aclose()
-                self._talk_to(self._settings.model_copy(update={"base_url": here.url}))
-            else:
-                await here.aclose()
-                return stats
-            raise
-
-    async def _list(self) -> None:
-        self._contents, self._listed = await self._listing.contents(), time.monotonic()
-
-    async def _list_anew(self) -> None:
-        """Look again at the files; where they were seen a moment ago, while the caller goes on."""
-        age = time.monotonic() - self._listed
-        if not self._contents.entries or age > OLD_SECONDS:
-            await self._list()
-        elif age > FRESH_SECONDS and (self._relisting is None or self._relisting.done()):
-            self._relisting = asyncio.create_task(self._list_quietly())
-
-    async def _list_quietly(self) -> None:
-        try:
-            await self._list()
-        except ProviderError as e:
-            _log.info("%s: its files could not be listed: %s", self.name, e)
-
-    async def _last_of_others(self) -> str:
-        """The model that the server ran last, for whomever."""
-        file = await self._client.last_model()
-        entries = self._contents.entries.values()
-        return next((e.model.id for e in entries if file and e.file == file), "")
-
-    async def _entry(self, model: Model) -> Entry:
-        if model.id not in self._contents.entries:
-            await self._find()
-            await self._list()
-        entry = self._contents.entries.get(model.id)
-        if entry is None:
-            known = list(self._contents.entries)
-            raise failures.missing(self.name, model.id, "checkpoints", known)
-        if entry.model.state == "unusable":
-            raise ModelUnusable(self.name, entry.model.fix)
-        if entry.model.state == "missing":
-            raise ModelMissing(self.name, f"{model.id} lacks files: {entry.model.fix}")
-        return entry
-
-    def _free_later(self) -> None:
-        """Ask ComfyUI to give its memory back, once nothing was asked of it for so long."""
-        seconds = self._settings.free_after
-        if seconds is None:
-            return
-        if self._freeing is not None:
-            self._freeing.cancel()
-
-        async def wait_and_free() -> None:
-            await anyio.sleep(seconds)
-            try:
-                if not self._collecting and not await self._client.queue_length():
-                    await self._client.free()
-                    self._last_model = ""
-            except ProviderError as e:
-                _log.warning("%s: its memory was not given back: %s", self.name, e)
-
-        self._freeing = asyncio.create_task(wait_and_free())
-
-    def _forget_after(self, error: BaseException) -> None:
-        """What comes up next at this address may be another version with other files."""
-        if isinstance(error, EngineCrashed | ProviderUnavailable | ModelMissing):
-            self._client.forget()
-            self._contents, self._last_model = Contents(), ""
 
 
 def _is_paid(work: _Work) -> bool:

@@ -49,7 +49,7 @@ def lora_family(file: str, metadata: Mapping[str, object]) -> str | None:
         found = next((family for pattern, family in _BASES if pattern.search(told)), None)
         if found is not None:
             return found
-    return _family(file)
+    return _family(re.sub(r"(?i)(?<![a-z])(lora|lycoris|loha|lokr)(?![a-z])", "", file))
 
 
 def _family(file: str) -> str | None:

@@ -109,6 +109,7 @@ def of(
     nodes: wire.NodeTable,
     nets: Iterable[ControlNet],
     embeddings: bool,
+    adapters: bool,
 ) -> Mapping[Task, TaskCapability]:
     """What models of a kind do on a server."""
     options: set[Option] = {"seed", "steps", "sampler", "scheduler"}
@@ -118,9 +119,9 @@ def of(
         options.add("guidance_scale")
     if kind.takes_negative:
         options.add("negative_prompt")
-    if kind.clip_lora and not nodes.missing(_SEAMLESS):
+    if kind.is_unet and not nodes.missing(_SEAMLESS):
         options.add("seamless")
-    adapter = kind.ip_adapter and not nodes.missing(_ADAPTER)
+    adapter = kind.ip_adapter and adapters and not nodes.missing(_ADAPTER)
     plain = TaskCapability(
         sizes=FreeSize(
             native_width=kind.side,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from ziggie_image_mcp.provider import (
+    Model,
     ModelMissing,
     ModelUnusable,
     ProviderRequest,
@@ -76,6 +77,8 @@ def draft(
         LoraFile(file=_addition(name, lora.id, contents), weight=lora.weight)
         for lora in request.loras
     )
+    unknown = [a.id for lora in request.loras if (a := _lora(lora.id, contents)) and not a.family]
+    notes += [f"ComfyUI ignores the LoRA {id} if it is for another family" for id in unknown]
     job = GraphJob(
         request=request,
         kind=kind,
@@ -165,8 +168,12 @@ def _checked(
     return replace(request, sampler=sampler or None, scheduler=scheduler or None)
 
 
+def _lora(name: str, contents: Contents) -> Model | None:
+    return find_addition(name, "lora", contents.additions)
+
+
 def _addition(name: str, lora: str, contents: Contents) -> str:
-    found = find_addition(lora, "lora", contents.additions)
+    found = _lora(lora, contents)
     if found is None:
         loras = [a.id for a in contents.additions if a.role == "lora"]
         raise failures.missing(name, lora, "loras", loras)

@@ -169,7 +169,7 @@ def failed(provider: str, error: wire.ExecutionError | None) -> ProviderError:
         return OutOfMemory(
             provider,
             f"ComfyUI ran out of memory in {node}; ask for a smaller picture or model,"
-            " or start ComfyUI with --lowvram",
+            " or start ComfyUI with --novram",
         )
     if "Could not detect model type" in message:
         hint = ", as it seems a LoRA" if "Lora" in message else ""

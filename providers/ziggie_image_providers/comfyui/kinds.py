@@ -80,6 +80,11 @@ class Kind(_Row):
     """Where it has no tasks."""
 
     @property
+    def is_unet(self) -> bool:
+        """Whether it is made of convolutions, which can pad in circles."""
+        return self.latent == "EmptyLatentImage" and self.whole is True
+
+    @property
     def takes_negative(self) -> bool:
         """Whether a negative prompt counts for anything."""
         return self.guidance is not None and self.guidance_is == "cfg"

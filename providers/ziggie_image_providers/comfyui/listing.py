@@ -103,7 +103,8 @@ class Listing:
         upscalers = [self._upscaler(f, nodes) for f in files.names["upscale_models"]]
         workflows = await anyio.to_thread.run_sync(partial(self._workflows, nodes))
         entries = _with_aliases([*workflows, *_apart(models), *upscalers])
-        refiner = next((e.file for e in models if e.model.family == "sdxl-refiner"), "")
+        refiners = (e.file for e in models if e.model.family == "sdxl-refiner")
+        refiner = next((f for f in refiners if f in files.names["checkpoints"]), "")
         return Contents(
             entries={e.model.id: e for e in entries},
             additions=tuple(self._additions(files, nets)),
@@ -223,7 +224,8 @@ class Listing:
         fix = f"put {', '.join(missing)}" if missing else ""
         if not fit.fits:
             state, fix = "unusable", f"{file} cannot be used: {fit.note}; {fit.fix}"
-        able = capabilities.of(how, verdict.family, nodes, nets, bool(files.embeddings))
+        adapters = bool(files.names["ipadapter"] and files.names["clip_vision"])
+        able = capabilities.of(how, verdict.family, nodes, nets, bool(files.embeddings), adapters)
         model = replace(
             model,
             tasks=able,

@@ -37,7 +37,7 @@ class WorkflowSettings(Section):
     """Where it takes what: `prompt` to `"6.text"`, a node's id and its input. What is left out is
     found by the nodes' titles, or by going back from the sampler."""
     family: str | None = None
-    """Architecture of its model, so that LoRAs are checked against it."""
+    """Architecture of its model: settings for the family then go for it too."""
     price_usd: float | None = Field(default=None, gt=0)
     """What a run costs at most, where it has nodes of paid partners. Without it, it is not used."""
 

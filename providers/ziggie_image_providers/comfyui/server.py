@@ -1,0 +1,194 @@
+"""Know one ComfyUI server: where it listens, what it has, what it ran last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import anyio
+
+from ziggie_image_mcp.provider import (
+    EngineCrashed,
+    Model,
+    ModelMissing,
+    ModelUnusable,
+    ProviderContext,
+    ProviderError,
+    ProviderUnavailable,
+)
+from ziggie_image_providers.comfyui import failures, wire
+from ziggie_image_providers.comfyui.client import Client
+from ziggie_image_providers.comfyui.listing import Contents, Entry, Listing
+from ziggie_image_providers.comfyui.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+FRESH_SECONDS, OLD_SECONDS = 2.0, 30.0
+"""From when on files are listed anew in the background, and from when on before anything else: a
+listing takes twenty calls."""
+
+OTHER_URL = "http://127.0.0.1:8000"
+"""Where the desktop app was first made to listen; looked at where nothing is set and nobody answers
+at the usual place."""
+
+
+class Server:
+    """One server, through its `client`.
+
+    Args:
+        name: The provider's name.
+        settings: Where it is, and what the user says of its files.
+        context: Gives keys, and the transport.
+        seconds: How long an answer may take at most.
+    """
+
+    def __init__(
+        self, name: str, settings: Settings, context: ProviderContext, seconds: float
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._context = context
+        self._seconds = seconds
+        self._talk_to(settings)
+        self.contents = Contents()
+        self.last_model = ""
+        """The one that this process used last."""
+        self._listed = 0.0
+        self._relisting: asyncio.Task[None] | None = None
+        self._freeing: asyncio.Task[None] | None = None
+
+    async def find(self) -> wire.SystemStats:
+        """Ask who is there; where nothing is set, also where the desktop app listens.
+
+        Raises:
+            ProviderError: Nobody answers, or not as ComfyUI.
+        """
+        try:
+            return await self.client.system()
+        except ProviderUnavailable:
+            if "base_url" in self._settings.model_fields_set:
+                raise
+            here = self.client
+            usual = Settings.base_url_default()
+            base_url = OTHER_URL if here.url == usual else usual
+            self._talk_to(self._settings.model_copy(update={"base_url": base_url}))
+            try:
+                stats = await self.client.system()
+            except ProviderError:
+                await self.client.aclose()
+                self._talk_to(self._settings.model_copy(update={"base_url": here.url}))
+            else:
+                await here.aclose()
+                return stats
+            raise
+
+    async def models(self) -> Sequence[Model]:
+        """What it has, usable or not, and what can be laid over it.
+
+        Raises:
+            ProviderError: It cannot be asked, or has no model.
+        """
+        await self.find()
+        await self._list_anew()
+        models = [entry.model for entry in self.contents.entries.values()]
+        if not models:
+            raise ModelMissing(
+                self._name,
+                f"ComfyUI at {self.client.url} has no model; put a checkpoint into"
+                " ComfyUI/models/checkpoints",
+            )
+        # No route tells what is loaded: the last one that was used is a fair guess.
+        loaded = self.last_model or await self._last_of_others()
+        waiting = await self.client.queue_length()
+        return [
+            *(
+                replace(m, queued=waiting, state="loaded")
+                if m.id == loaded and m.state == "ready"
+                else replace(m, queued=waiting)
+                for m in models
+            ),
+            *self.contents.additions,
+        ]
+
+    async def entry(self, model: Model) -> Entry:
+        """What is needed to run a model.
+
+        Raises:
+            ModelMissing: It is not there, or a file that it needs.
+            ModelUnusable: It cannot be run here.
+            ProviderError: The server cannot be asked.
+        """
+        if model.id not in self.contents.entries:
+            await self.find()
+            await self._list()
+        entry = self.contents.entries.get(model.id)
+        if entry is None:
+            known = list(self.contents.entries)
+            raise failures.missing(self._name, model.id, "checkpoints", known)
+        if entry.model.state == "unusable":
+            raise ModelUnusable(self._name, entry.model.fix)
+        if entry.model.state == "missing":
+            raise ModelMissing(self._name, f"{model.id} lacks files: {entry.model.fix}")
+        return entry
+
+    def free_later(self, is_busy: Callable[[], bool]) -> None:
+        """Ask it to give its memory back, once nothing was asked of it for as long as is set."""
+        seconds = self._settings.free_after
+        if seconds is None:
+            return
+        if self._freeing is not None:
+            self._freeing.cancel()
+
+        async def wait_and_free() -> None:
+            await anyio.sleep(seconds)
+            try:
+                if not is_busy() and not await self.client.queue_length():
+                    await self.client.free()
+                    self.last_model = ""
+            except ProviderError as e:
+                _log.warning("%s: its memory was not given back: %s", self._name, e)
+
+        self._freeing = asyncio.create_task(wait_and_free())
+
+    def forget_after(self, error: BaseException) -> None:
+        """What comes up next at this address may be another version with other files."""
+        if isinstance(error, EngineCrashed | ProviderUnavailable | ModelMissing):
+            self.client.forget()
+            self.contents, self.last_model = Contents(), ""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for task in (self._freeing, self._relisting):
+            if task is not None:
+                task.cancel()
+        await self.client.aclose()
+
+    def _talk_to(self, settings: Settings) -> None:
+        self.client = Client(self._name, settings, self._context, self._seconds)
+        self._listing = Listing(self._name, self.client, settings)
+
+    async def _list(self) -> None:
+        self.contents, self._listed = await self._listing.contents(), time.monotonic()
+
+    async def _list_anew(self) -> None:
+        """Look again at the files; where they were seen a moment ago, while the caller goes on."""
+        age = time.monotonic() - self._listed
+        if not self.contents.entries or age > OLD_SECONDS:
+            await self._list()
+        elif age > FRESH_SECONDS and (self._relisting is None or self._relisting.done()):
+            self._relisting = asyncio.create_task(self._list_quietly())
+
+    async def _list_quietly(self) -> None:
+        try:
+            await self._list()
+        except ProviderError as e:
+            _log.info("%s: its files could not be listed: %s", self._name, e)
+
+    async def _last_of_others(self) -> str:
+        """The model that the server ran last, for whomever."""
+        file = await self.client.last_model()
+        entries = self.contents.entries.values()
+        return next((e.model.id for e in entries if file and e.file == file), "")
