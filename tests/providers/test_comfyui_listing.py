@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from ziggie_image_mcp.provider import (
     TaskCapability,
     options_of,
 )
+from ziggie_image_providers.comfyui.server import FRESH_SECONDS
 
 SDXL_OPTIONS: frozenset[Option] = frozenset(
     ("negative_prompt", "seed", "steps", "guidance_scale", "sampler", "scheduler")
@@ -165,3 +167,20 @@ async def test_a_server_without_models_says_where_to_put_one() -> None:
 
     with pytest.raises(ModelMissing, match="put a checkpoint into ComfyUI/models/checkpoints"):
         await listed(answers)
+
+
+async def test_a_file_that_was_just_copied_in_is_listed_at_once() -> None:
+    answers = Answers({"models/checkpoints": ["sd1.5-a.ckpt"]})
+    comfy = provider(answers)
+    before = await comfy.list_models()
+    await asyncio.sleep(FRESH_SECONDS)
+    answers.answers["models/checkpoints"] = ["sd1.5-a.ckpt", "sd1.5-new.ckpt"]
+    seen = len(answers.requests)
+    after = await comfy.list_models()
+    again = len(answers.requests)
+    await comfy.list_models()
+    await comfy.aclose()
+
+    assert "sd1.5-new.ckpt" not in [m.id for m in before]
+    assert "sd1.5-new.ckpt" in [m.id for m in after]
+    assert len(answers.requests) - again < again - seen

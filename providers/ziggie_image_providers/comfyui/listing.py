@@ -83,7 +83,23 @@ class Listing:
         self._client = client
         self._settings = settings
         self._metadata: dict[tuple[str, str], Mapping[str, object]] = {}
+        self._is_complete = False
+        self.last_names: tuple[tuple[str, ...], ...] = ()
+        """What `names` would have said when all was listed last."""
         self._tensors: dict[tuple[str, str, int | None], Tensors | None] = {}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the metadata of all files were read."""
+        return self._is_complete
+
+    async def names(self) -> tuple[tuple[str, ...], ...]:
+        """The files of the folders in which people put most, quickly.
+
+        Raises:
+            ProviderUnavailable: The server cannot be asked.
+        """
+        return tuple([await self._client.files(folder) for folder in _WATCHED])
 
     async def contents(self) -> Contents:
         """List the files that are there, usable or not.
@@ -92,6 +108,7 @@ class Listing:
             ProviderUnavailable: The server cannot be asked.
         """
         files, nodes, stats = await self._ask()
+        self.last_names = tuple(files.names[folder] for folder in _WATCHED)
         await self._read_metadata(files)
         await self._read_tensors(files)
         device = _device(stats)
@@ -157,12 +174,14 @@ class Listing:
 
     async def _read_metadata(self, files: _Files) -> None:
         """What files say of themselves, as far as there is time; the rest next time."""
+        self._is_complete = False
         with anyio.move_on_after(_METADATA_SECONDS):
             for folder in (*_MODEL_FOLDERS, "loras"):
                 for file in files.names[folder]:
                     if (folder, file) not in self._metadata and file.endswith(".safetensors"):
                         found = await self._client.metadata(folder, file)
                         self._metadata[folder, file] = found
+            self._is_complete = True
 
     async def _read_tensors(self, files: _Files) -> None:
         """The names of tensors, of a server on this machine."""
@@ -288,6 +307,7 @@ class Listing:
 
 
 _MODEL_FOLDERS: tuple[Folder, ...] = ("checkpoints", "diffusion_models")
+_WATCHED = (*_MODEL_FOLDERS, "loras")
 _SIZED = (*_MODEL_FOLDERS, "text_encoders", "vae")
 _FOLDERS = (
     *_SIZED,

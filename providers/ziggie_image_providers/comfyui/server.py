@@ -26,9 +26,9 @@ from ziggie_image_providers.comfyui.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-FRESH_SECONDS, OLD_SECONDS = 2.0, 30.0
-"""From when on files are listed anew in the background, and from when on before anything else: a
-listing takes twenty calls."""
+FRESH_SECONDS, OLD_SECONDS = 1.0, 30.0
+"""From when on the names of the files are looked at, and from when on all of them are listed anew,
+which takes twenty calls."""
 
 OTHER_URL = "http://127.0.0.1:8000"
 """Where the desktop app was first made to listen; looked at where nothing is set and nobody answers
@@ -57,7 +57,6 @@ class Server:
         self.last_model = ""
         """The one that this process used last."""
         self._listed = 0.0
-        self._relisting: asyncio.Task[None] | None = None
         self._freeing: asyncio.Task[None] | None = None
 
     async def find(self) -> wire.SystemStats:
@@ -161,9 +160,8 @@ class Server:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for task in (self._freeing, self._relisting):
-            if task is not None:
-                task.cancel()
+        if self._freeing is not None:
+            self._freeing.cancel()
         await self.client.aclose()
 
     def _talk_to(self, settings: Settings) -> None:
@@ -174,18 +172,12 @@ class Server:
         self.contents, self._listed = await self._listing.contents(), time.monotonic()
 
     async def _list_anew(self) -> None:
-        """Look again at the files; where they were seen a moment ago, while the caller goes on."""
+        """Look again at the files, where any came or went, or it is long ago."""
         age = time.monotonic() - self._listed
-        if not self.contents.entries or age > OLD_SECONDS:
+        known = self.contents.entries and age < OLD_SECONDS and self._listing.is_complete
+        fresh = known and age < FRESH_SECONDS
+        if not fresh and not (known and await self._listing.names() == self._listing.last_names):
             await self._list()
-        elif age > FRESH_SECONDS and (self._relisting is None or self._relisting.done()):
-            self._relisting = asyncio.create_task(self._list_quietly())
-
-    async def _list_quietly(self) -> None:
-        try:
-            await self._list()
-        except ProviderError as e:
-            _log.info("%s: its files could not be listed: %s", self._name, e)
 
     async def _last_of_others(self) -> str:
         """The model that the server ran last, for whomever."""
