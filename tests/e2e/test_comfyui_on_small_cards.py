@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mcp import Client
 from mcp.types import TextContent
+from PIL import Image
 
 from tests.support.factory import machine, opener
 from tests.support.fake_comfyui import FakeComfyUI
@@ -16,6 +18,7 @@ from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.inventory.types import Hardware
 from ziggie_image_mcp.jobs.workflow import Role
+from ziggie_image_mcp.provider import Lora
 from ziggie_image_mcp.provider.testing import picture
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.server.tools import make_server
@@ -106,3 +109,27 @@ async def test_pictures_of_the_work_reach_who_looks_and_no_result(tmp_path: Path
     assert len({job_id for job_id, _ in shown}) == 1
     assert len(result.images) == 1
     assert ["extra_data" in body for body in server.prompts] == [False, True, False]
+
+
+async def test_what_is_laid_over_a_model_stands_in_the_recipe_of_its_picture(
+    tmp_path: Path,
+) -> None:
+    beside = {"loras": ["pixel-art.safetensors"], "controlnet": ["control_v11p_sd15_canny.pth"]}
+    model = {"checkpoints": ["v1-5-pruned.safetensors"]}
+    async with FakeComfyUI(files=FILES | model | beside, image=picture(512, 512)) as server:
+        built = service(tmp_path, server)
+        try:
+            wanted = ImageRequest(prompt="a fox", width=512, height=512, seed=1)
+            plain = await built.generate(wanted)
+            [guide] = plain.images
+            laid = replace(wanted, loras=(Lora(id="pixel-art", weight=0.8),))
+            laid = await built.with_control(laid, f"canny:{guide.id}:0.5")
+            laid = replace(laid, model="v1-5-pruned.safetensors")
+            [image] = (await built.generate(laid)).images
+        finally:
+            await built.aclose()
+
+    with Image.open(image.path) as file:
+        recipe = str(file.info["parameters"])
+    assert "Loras: <lora:pixel-art:0.8>" in recipe
+    assert f"Control: canny:{guide.id}:0.5" in recipe

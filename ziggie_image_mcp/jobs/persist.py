@@ -79,6 +79,13 @@ async def persist(
         "Denoising strength": "" if sent.strength is None else f"{sent.strength:g}",
         "Image": sent.image_id,
         "Mask": sent.mask_id,
+        "References": " ".join(sent.reference_ids),
+        "Loras": " ".join(f"<lora:{lora.id}:{lora.weight:g}>" for lora in sent.loras),
+        "Control": " ".join(
+            f"{'make-' if c.compute else ''}{c.kind}:{c.image_id}:{c.weight:g}"
+            for c in sent.control
+        ),
+        "Seamless": "yes" if sent.seamless else "",
     }
     images: list[StoredImage] = []
     for i, image in enumerate(generation.images):
