@@ -15,13 +15,8 @@ from mcp.types import TextContent
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.support.factory import machine, opener
-from ziggie_image_mcp.app.application import build_service
-from ziggie_image_mcp.config.config import Config
-from ziggie_image_mcp.inventory.types import Hardware
-from ziggie_image_mcp.jobs.workflow import Role
+from tests.support.factory import opener, service
 from ziggie_image_mcp.server.tools import make_server
-from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 
 URL = "http://127.0.0.1:8188"
 SD1, SDXL = "random-sd15.safetensors", "random-sdxl.safetensors"
@@ -65,31 +60,17 @@ def asked_for(request: pytest.FixtureRequest) -> None:
         pytest.skip("only with -m live")
 
 
-async def probe() -> Hardware:
-    return machine()
-
-
 @asynccontextmanager
 async def session(folder: Path, **section: Any) -> AsyncGenerator[Client]:
     off = {name: {"enabled": False} for name in ("builtin", "diffusers")}
-    settings = {
-        "providers": off | {"comfyui": {"baseUrl": URL} | section},
-        "cache": False,
-        "inputDirectories": [str(folder)],
-    }
-    service = build_service(
-        Config.model_validate(settings),
-        folder,
-        role=Role.ALONE,
-        artifacts=ArtifactStore(folder / "pictures"),
-        probe=probe,
-    )
+    providers = off | {"comfyui": {"baseUrl": URL} | section}
+    made = service(folder, providers=providers, cache=False, inputDirectories=[str(folder)])
     try:
-        await service.registry.open()
-        async with Client(make_server(opener(service))) as client:
+        await made.registry.open()
+        async with Client(make_server(opener(made))) as client:
             yield client
     finally:
-        await service.aclose()
+        await made.aclose()
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> tuple[Any, Image.Image]:

@@ -11,18 +11,13 @@ from mcp import Client
 from mcp.types import TextContent
 from PIL import Image
 
-from tests.support.factory import machine, opener
+from tests.support.factory import opener, service
 from tests.support.fake_comfyui import FakeComfyUI
-from ziggie_image_mcp.app.application import build_service
 from ziggie_image_mcp.app.service import Service
-from ziggie_image_mcp.config.config import Config
-from ziggie_image_mcp.inventory.types import Hardware
-from ziggie_image_mcp.jobs.workflow import Role
 from ziggie_image_mcp.provider import Lora
 from ziggie_image_mcp.provider.testing import picture
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.server.tools import make_server
-from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 
 GB = 10**9
 CARD = [{"name": "cuda:0 NVIDIA GeForce RTX 4060", "type": "cuda", "vram_total": 8 * GB}]
@@ -42,24 +37,14 @@ SIZES = {
 }
 
 
-async def probe() -> Hardware:
-    return machine()
-
-
-def service(folder: Path, server: FakeComfyUI) -> Service:
+def at(server: FakeComfyUI, folder: Path) -> Service:
+    """The service with this ComfyUI alone."""
     off = {name: {"enabled": False} for name in ("builtin", "diffusers")}
-    settings = {"providers": off | {"comfyui": {"baseUrl": server.url}}, "cache": False}
-    return build_service(
-        Config.model_validate(settings),
-        folder,
-        role=Role.ALONE,
-        artifacts=ArtifactStore(folder / "pictures"),
-        probe=probe,
-    )
+    return service(folder, providers=off | {"comfyui": {"baseUrl": server.url}}, cache=False)
 
 
 async def planned(server: FakeComfyUI, folder: Path, **arguments: Any) -> dict[str, Any]:
-    built = service(folder, server)
+    built = at(server, folder)
     try:
         await built.registry.open()
         async with Client(make_server(opener(built))) as client:
@@ -95,7 +80,7 @@ async def test_pictures_of_the_work_reach_who_looks_and_no_result(tmp_path: Path
     shown: list[tuple[str, bytes]] = []
     wanted = ImageRequest(prompt="a fox", width=512, height=512, seed=1)
     async with FakeComfyUI(preview=frame, image=picture(512, 512)) as server:
-        built = service(tmp_path, server)
+        built = at(server, tmp_path)
         try:
             await built.generate(wanted)
             built.scheduler.show_previews(lambda job_id, data: shown.append((job_id, data)))
@@ -117,7 +102,7 @@ async def test_what_is_laid_over_a_model_stands_in_the_recipe_of_its_picture(
     beside = {"loras": ["pixel-art.safetensors"], "controlnet": ["control_v11p_sd15_canny.pth"]}
     model = {"checkpoints": ["v1-5-pruned.safetensors"]}
     async with FakeComfyUI(files=FILES | model | beside, image=picture(512, 512)) as server:
-        built = service(tmp_path, server)
+        built = at(server, tmp_path)
         try:
             wanted = ImageRequest(prompt="a fox", width=512, height=512, seed=1)
             plain = await built.generate(wanted)

@@ -17,17 +17,12 @@ from mcp.types import CallToolResult
 from PIL import Image
 
 from tests.support.calls import said
-from tests.support.factory import machine, opener
+from tests.support.factory import opener, service
 from tests.support.fake_comfyui import FakeComfyUI
 from tests.support.fake_vendors import FakeVendor, painted, predicting
-from ziggie_image_mcp.app.application import build_service
-from ziggie_image_mcp.config.config import Config
-from ziggie_image_mcp.inventory.types import Hardware
-from ziggie_image_mcp.jobs.workflow import Role
 from ziggie_image_mcp.provider.testing import picture
 from ziggie_image_mcp.routing.request import declared_arguments
 from ziggie_image_mcp.server.tools import make_server
-from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 
 CHANGED: dict[str, Any] = {
     "prompt": "a blue moon over the sea",
@@ -62,26 +57,16 @@ def test_there_is_another_value_for_every_argument() -> None:
     assert set(CHANGED) == (names - STEERS) | {"references", "control"}
 
 
-async def probe() -> Hardware:
-    return machine()
-
-
 @asynccontextmanager
 async def session(folder: Path, providers: dict[str, Any]) -> AsyncGenerator[Client]:
     off = {name: {"enabled": False} for name in (*PROVIDERS, "diffusers") if name not in providers}
-    settings = {
-        "providers": off | providers,
-        "cache": False,
-        "allowPaidFallback": "withinBudget",
-        "budget": {"perImage": 1, "perDay": 100, "perMonth": 100},
-        "inputDirectories": [str(folder)],
-    }
-    made = build_service(
-        Config.model_validate(settings),
+    made = service(
         folder,
-        role=Role.ALONE,
-        artifacts=ArtifactStore(folder / "pictures"),
-        probe=probe,
+        providers=off | providers,
+        cache=False,
+        allowPaidFallback="withinBudget",
+        budget={"perImage": 1, "perDay": 100, "perMonth": 100},
+        inputDirectories=[str(folder)],
     )
     try:
         await made.registry.open()

@@ -263,7 +263,7 @@ async def test_what_a_model_does_stands_in_its_row() -> None:
         (BRIA, {"task": "remove_background", "image_id": "i"}, 3.8),
     ],
 )
-async def test_prices_are_comfys_own_and_not_the_makers(
+async def test_prices_are_comfys_own_and_not_the_partners(
     id: str, changes: dict[str, Any], credits: float
 ) -> None:
     tested = provider()

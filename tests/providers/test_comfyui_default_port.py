@@ -12,7 +12,7 @@ from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import take_survey
 
-PORT, DESKTOP_PORT = 8188, 8000
+PORT, OTHER_PORT = 8188, 8000
 
 
 def taken(port: int = PORT) -> bool:
@@ -44,12 +44,12 @@ async def test_without_config_comfyui_is_found_on_its_own_port(tmp_path: Path) -
 
 
 @pytest.mark.xdist_group("comfyui_default_port")
-async def test_where_nothing_listens_there_the_desktop_apps_port_is_looked_at(
+async def test_where_nothing_listens_there_port_8000_is_asked(
     tmp_path: Path,
 ) -> None:
-    if taken() or taken(DESKTOP_PORT):
-        pytest.skip(f"something listens on 127.0.0.1:{PORT} or {DESKTOP_PORT}")
-    providers, comfy = await found(DESKTOP_PORT, tmp_path)
+    if taken() or taken(OTHER_PORT):
+        pytest.skip(f"something listens on 127.0.0.1:{PORT} or {OTHER_PORT}")
+    providers, comfy = await found(OTHER_PORT, tmp_path)
 
     assert providers == {"comfyui"}
     assert comfy.seen

@@ -310,9 +310,8 @@ def at(server: FakeComfyUI, **settings: Any) -> ComfyUI:
 
 
 async def run(comfy: ComfyUI, num_images: int, **changes: Any) -> tuple[list[int | None], Any]:
-    request = ProviderRequest(
-        prompt="a fox", width=64, height=64, num_images=num_images, seed=7, **changes
-    )
+    values: dict[str, Any] = {"prompt": "a fox", "width": 64, "height": 64, "seed": 7}
+    request = ProviderRequest(**(values | changes), num_images=num_images)
     this = Run(key="a-run", progress=silence)
     try:
         job = await comfy.submit(request, named(SD1), this)
@@ -332,6 +331,15 @@ async def test_pictures_that_fit_together_are_one_prompt_and_keep_their_seeds() 
     ]
     assert seeds == [7, 8, 9, 10, 11]
     assert noises == [[7, 8, 9, 10], []]
+
+
+async def test_pictures_of_two_passes_are_each_a_prompt_of_its_own() -> None:
+    """The second pass has one seed for all that are sampled together."""
+    async with FakeComfyUI() as server:
+        await run(at(server, maxBatch=4), 2, width=1024, height=1024)
+
+    seeds = [[s["seed"] for s in of(p["prompt"], "KSampler")] for p in server.prompts]
+    assert seeds == [[7, 7], [8, 8]]
 
 
 async def test_a_batch_that_does_not_fit_is_halved_and_then_made_in_tiles() -> None:

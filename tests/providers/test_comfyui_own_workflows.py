@@ -28,6 +28,7 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.testing import picture
 from ziggie_image_providers.comfyui import ComfyUI
+from ziggie_image_providers.comfyui.groups import prompt_id
 from ziggie_image_providers.comfyui.settings import Settings
 from ziggie_image_providers.comfyui.watch import Pace
 
@@ -224,6 +225,18 @@ async def test_a_paid_run_that_fails_counts_as_paid_and_is_never_posted_again(
     tmp_path: Path,
 ) -> None:
     answers = Answers({"object_info": nodes(**PARTNER)}, status="failed", outputs={})
+    workflow = {"file": saved(tmp_path, paid()), "priceUsd": 0.06}
+
+    with pytest.raises(OutcomeUnknown, match="its paid nodes may have run"):
+        await made(answers, workflow)
+
+    assert len(answers.posted) == 1
+
+
+async def test_a_paid_prompt_whose_answer_is_lost_counts_as_paid(tmp_path: Path) -> None:
+    job = f"jobs/{prompt_id('a-run', 0)}"
+    lost = {"prompt": httpx2.ReadTimeout("lost"), job: httpx2.Response(404, json={})}
+    answers = Answers({"object_info": nodes(**PARTNER)} | lost)
     workflow = {"file": saved(tmp_path, paid()), "priceUsd": 0.06}
 
     with pytest.raises(OutcomeUnknown, match="its paid nodes may have run"):

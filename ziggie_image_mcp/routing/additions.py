@@ -12,9 +12,8 @@ from typing import NamedTuple, cast
 from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.provider.nouns import Lora
 from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request_checks import MAX_LORA_WEIGHT
 
-MOST_WEIGHT = 4.0
-"""Beyond it, either way, no LoRA and no control net was ever meant to go."""
 MAX_CONTROL = 4
 
 LORA_FORM = "as `name:0.8, other`, with weights of -4 to 4"
@@ -158,6 +157,6 @@ def _lora(name: str, weight: str) -> Lora:
     except ValueError:
         number = math.nan
     name = name.strip().strip("\"'")
-    if not name or not -MOST_WEIGHT <= number <= MOST_WEIGHT:
+    if not name or not -MAX_LORA_WEIGHT <= number <= MAX_LORA_WEIGHT:
         raise InvalidRequest("loras", f"{name}:{weight}" if weight else name, LORA_FORM)
     return Lora(id=name, weight=number)

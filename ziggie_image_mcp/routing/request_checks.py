@@ -14,6 +14,8 @@ MAX_SIDE = 16_384
 MAX_PROMPT = 10_000
 MAX_IMAGES = 16
 MAX_REFERENCES = 16
+MAX_LORA_WEIGHT = 4
+"""Beyond it, either way, no LoRA was ever meant to go."""
 MAX_SEED = 2**32 - 1
 MAX_WAIT_SECONDS = 3600
 MAX_VIEW_SIDE = 1568
@@ -91,7 +93,7 @@ def check_request(request: ImageRequest) -> None:
         field = "remove_background" if request.remove_background else "upscale"
         raise InvalidRequest(field, getattr(request, field), "it needs an image")
     for lora in request.loras:
-        if not (math.isfinite(lora.weight) and -4 <= lora.weight <= 4):
+        if not -MAX_LORA_WEIGHT <= lora.weight <= MAX_LORA_WEIGHT:  # NaN is not either
             raise InvalidRequest("loras", f"{lora.id}:{lora.weight}", "a weight of -4 to 4")
     for field in ("prompt", "negative_prompt"):
         if len(getattr(request, field)) > MAX_PROMPT:

@@ -230,7 +230,7 @@ class ComfyUI:
             if run.is_ours():
                 await self.cancel(remote_id)
             if model.where == "vendor" and not isinstance(e, OutcomeUnknown):
-                raise OutcomeUnknown(self.name, f"{e}; its paid nodes may have run") from e
+                raise _may_be_paid(self.name, e) from e
             raise
         finally:
             self._queued.difference_update(ids)
@@ -323,7 +323,7 @@ class ComfyUI:
                 continue
             error = self._error_of(state)
             if _is_paid(work):
-                raise OutcomeUnknown(self.name, f"{error}; its paid nodes may have run") from error
+                raise error  # `collect` says that it may be paid for
             smaller = groups.smaller(work.run.key, group) if work.draft else []
             if isinstance(error, OutOfMemory) and smaller:
                 how = "in tiles" if smaller[0].tiled else f"{smaller[0].count} at a time"
@@ -416,11 +416,10 @@ class ComfyUI:
         device = stats.devices[0] if stats.devices else None
         if device is None or device.type == "cpu":
             return 1
-        size = work.draft.job.base or Size(request.width, request.height)
         free = device.vram_free
         if free is not None and work.model.id != self._server.last_model:
             free -= work.model.memory.vram_bytes or 0
-        return memory.pictures_at_once(free, *size, request.num_images)
+        return memory.pictures_at_once(free, request.width, request.height, request.num_images)
 
     async def _graph(self, work: _Work, group: Group) -> Nodes:
         """The graph of a prompt. Its pictures are uploaded: a second time that changes nothing."""
@@ -473,9 +472,11 @@ class ComfyUI:
             if not posting.cancel() and not posting.cancelled() and not posting.exception():
                 posted[-1] = replace(group, id=posting.result().prompt_id)
             raise
-        except EngineCrashed:
+        except EngineCrashed as e:
             # The answer was lost, perhaps not the prompt; it is looked for, never posted twice.
             if not await self._knows(group.id):
+                if _is_paid(work):
+                    raise _may_be_paid(self.name, e) from e
                 raise
         else:
             posted[-1] = group = replace(group, id=answer.prompt_id)
@@ -508,6 +509,10 @@ class ComfyUI:
 
 def _is_paid(work: _Work) -> bool:
     return work.entry.workflow is not None and work.entry.workflow.paid
+
+
+def _may_be_paid(provider: str, error: Exception) -> OutcomeUnknown:
+    return OutcomeUnknown(provider, f"{error}; its paid nodes may have run")
 
 
 def _seed(request: ProviderRequest, i: int) -> int:

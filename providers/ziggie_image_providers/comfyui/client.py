@@ -49,7 +49,6 @@ class Client:
         self.headers = self._http.headers
         self._has_jobs: bool | None = None
         self._nodes: wire.NodeTable | None = None
-        self._upload_place = "temp"
 
     def socket_url(self, client_id: str) -> str:
         """Where the websocket of a client is."""
@@ -143,7 +142,7 @@ class Client:
         upload of it changes nothing.
         """
         name = f"{hashlib.sha256(data).hexdigest()[:32]}.png"
-        place = {"type": self._upload_place, "subfolder": "ziggie", "overwrite": "true"}
+        place = {"type": "temp", "subfolder": "ziggie", "overwrite": "true"}
         answer = await self._http.post_once(
             "api/upload/image",
             form=place,

@@ -15,7 +15,6 @@ def choose(
     *,
     whole: bool,
     folder: str,
-    file: str,
 ) -> tuple[dict[str, str], list[str]]:
     """Pick the files, and say what is to be put where for those that are missing.
 
@@ -25,7 +24,6 @@ def choose(
         own: What the user set, by the names of families.json.
         whole: Whether the model's file holds them all.
         folder: Where the model lies: a checkpoint without text encoders has a VAE all the same.
-        file: Its name.
 
     Returns:
         What goes into the loaders, as `clip_1` and `vae`, and a sentence for each missing one.

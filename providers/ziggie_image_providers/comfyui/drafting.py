@@ -73,12 +73,12 @@ def draft(
     tiled = request.width * request.height > TILED_PIXELS
     if tiled:
         notes.append("decoded in tiles")
-    loras = tuple(
-        LoraFile(file=_addition(name, lora.id, contents), weight=lora.weight)
-        for lora in request.loras
-    )
-    unknown = [a.id for lora in request.loras if (a := _lora(lora.id, contents)) and not a.family]
-    notes += [f"ComfyUI ignores the LoRA {id} if it is for another family" for id in unknown]
+    loras: list[LoraFile] = []
+    for lora in request.loras:
+        found = _lora(name, lora.id, contents)
+        loras.append(LoraFile(file=found.id, weight=lora.weight))
+        if found.family is None:
+            notes.append(f"ComfyUI ignores the LoRA {found.id} if it is for another family")
     job = GraphJob(
         request=request,
         kind=kind,
@@ -94,7 +94,7 @@ def draft(
         refiner=refiner,
         face_model=settings.face_restoration,
     )
-    able = batches(kind, request) and not refiner and not request.control
+    able = batches(kind, request) and base is None and not refiner and not request.control
     return Draft(job=job, notes=tuple(notes), batches=able)
 
 
@@ -168,16 +168,12 @@ def _checked(
     return replace(request, sampler=sampler or None, scheduler=scheduler or None)
 
 
-def _lora(name: str, contents: Contents) -> Model | None:
-    return find_addition(name, "lora", contents.additions)
-
-
-def _addition(name: str, lora: str, contents: Contents) -> str:
-    found = _lora(lora, contents)
+def _lora(name: str, lora: str, contents: Contents) -> Model:
+    found = find_addition(lora, "lora", contents.additions)
     if found is None:
         loras = [a.id for a in contents.additions if a.role == "lora"]
         raise failures.missing(name, lora, "loras", loras)
-    return found.id
+    return found
 
 
 def check_nodes(name: str, classes: set[str], contents: Contents) -> None:

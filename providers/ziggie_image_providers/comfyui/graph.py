@@ -26,10 +26,6 @@ class Graph:
         self.nodes: Nodes = {}
         self._ports: dict[str, object] = {}
 
-    def has(self, port: str) -> bool:
-        """Whether something was handed on under this name."""
-        return port in self._ports
-
     def hand_on(self, port: str, other: str) -> None:
         """Give what has one name another name too."""
         self._ports[other] = self._ports[port]

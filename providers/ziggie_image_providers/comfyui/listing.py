@@ -60,7 +60,6 @@ class Contents:
     nets: tuple[ControlNet, ...] = ()
     refiner: str = ""
     nodes: wire.NodeTable = field(default_factory=lambda: wire.NodeTable({}))
-    version: tuple[int, ...] = ()
 
 
 @dataclass
@@ -83,15 +82,11 @@ class Listing:
         self._client = client
         self._settings = settings
         self._metadata: dict[tuple[str, str], Mapping[str, object]] = {}
-        self._is_complete = False
+        self.is_complete = False
+        """Whether the metadata of all files were read."""
         self.last_names: tuple[tuple[str, ...], ...] = ()
         """What `names` would have said when all was listed last."""
         self._tensors: dict[tuple[str, str, int | None], Tensors | None] = {}
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the metadata of all files were read."""
-        return self._is_complete
 
     async def names(self) -> tuple[tuple[str, ...], ...]:
         """The files of the folders in which people put most, quickly.
@@ -128,7 +123,6 @@ class Listing:
             nets=nets,
             refiner=refiner,
             nodes=nodes,
-            version=wire.version(stats.system.comfyui_version),
         )
 
     async def _ask(self) -> tuple[_Files, wire.NodeTable, wire.SystemStats]:
@@ -174,14 +168,14 @@ class Listing:
 
     async def _read_metadata(self, files: _Files) -> None:
         """What files say of themselves, as far as there is time; the rest next time."""
-        self._is_complete = False
+        self.is_complete = False
         with anyio.move_on_after(_METADATA_SECONDS):
             for folder in (*_MODEL_FOLDERS, "loras"):
                 for file in files.names[folder]:
                     if (folder, file) not in self._metadata and file.endswith(".safetensors"):
                         found = await self._client.metadata(folder, file)
                         self._metadata[folder, file] = found
-            self._is_complete = True
+            self.is_complete = True
 
     async def _read_tensors(self, files: _Files) -> None:
         """The names of tensors, of a server on this machine."""
@@ -233,7 +227,7 @@ class Listing:
             model = replace(model, state="unusable", fix=f"{file} cannot be used: {why}")
             return Entry(model=model, file=file, folder=folder)
         chosen, missing = companions.choose(
-            how, {**files.names}, self._settings.companions, whole=whole, folder=folder, file=file
+            how, {**files.names}, self._settings.companions, whole=whole, folder=folder
         )
         beside = sum(
             files.size(f, n) or 0 for f in ("text_encoders", "vae") for n in chosen.values()

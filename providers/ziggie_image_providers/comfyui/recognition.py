@@ -95,8 +95,8 @@ _PREFIXES = ("model.diffusion_model.", "model.", "transformer.", "")
 
 def _by_tensors(tensors: Tensors) -> _Seen:
     prefix = next(p for p in _PREFIXES if any(n.startswith(p) for n in tensors))
-    if prefix == "model." and not any(n.startswith("model.diffusion_model.") for n in tensors):
-        prefix = "model." if f"model.{_FIRST_CONVOLUTION}" in tensors else ""
+    if prefix == "model." and f"model.{_FIRST_CONVOLUTION}" not in tensors:
+        prefix = ""
     names = {n.removeprefix(prefix) for n in tensors if n.startswith(prefix)}
     whole = any(
         n.startswith(("cond_stage_model.", "conditioner.", "text_encoders.")) for n in tensors

@@ -28,6 +28,7 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.files import read_regular
 from ziggie_image_mcp.provider.pricing import OWN_PRICE
 from ziggie_image_providers.comfyui import failures, wire
+from ziggie_image_providers.comfyui.capabilities import MAX_IMAGES
 from ziggie_image_providers.comfyui.graph import Nodes
 from ziggie_image_providers.comfyui.samplers import in_own_words
 from ziggie_image_providers.comfyui.settings import WorkflowSettings
@@ -46,7 +47,6 @@ from ziggie_image_providers.comfyui.workflow.fill import Value, defaults, fill
 from ziggie_image_providers.comfyui.workflow.inputs import Inputs, Role, find_inputs
 from ziggie_image_providers.comfyui.workflow.ui_format import to_api
 
-MAX_IMAGES = 16
 MULTIPLE_OF = 8
 """What ComfyUI's own size inputs step by."""
 MIN_SIDE, MAX_SIDE = 64, 8192
