@@ -42,10 +42,10 @@ from ziggie_image_mcp.provider import (
     Task,
     options_of,
 )
+from ziggie_image_mcp.provider.json_paths import put, values
 from ziggie_image_mcp.provider.testing import FakeVendor, ProviderConformance, Reply, Seen, picture
 from ziggie_image_mcp.provider.testing.rig import left_half
 from ziggie_image_providers.comfy_router import ComfyRouter
-from ziggie_image_providers.comfy_router.paths import put, values
 from ziggie_image_providers.comfy_router.settings import Settings
 
 KEY = "comfyui-0123456789abcdef0123456789abcdef"

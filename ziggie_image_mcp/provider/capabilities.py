@@ -109,6 +109,8 @@ class ControlSupport:
     computed: frozenset[str] = frozenset()
     """Of maps that the engine makes out of a picture by itself."""
     max_count: Count = 1
+    required: bool = False
+    """Whether the model makes nothing without one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,6 +110,7 @@ class HttpClient:
         auth: The headers of the keys, in the order of `key_names`.
         key_names: The variables that hold the keys.
         rules: The backend's own errors.
+        hosts: More hosts of the backend, which get the keys too where a path is a whole address.
         fix: What to do when nothing answers.
         read_seconds: How long an answer may take, where a call does not say.
     """
@@ -123,6 +124,7 @@ class HttpClient:
         auth: Sequence[KeyHeader] = (),
         key_names: Sequence[str] = (),
         rules: Sequence[Rule] = (),
+        hosts: Sequence[str] = (),
         fix: str = "",
         read_seconds: float = READ_SECONDS,
     ) -> None:
@@ -143,6 +145,7 @@ class HttpClient:
         self._auth = tuple(auth)
         self._key_names = tuple(key_names)
         self._rules = tuple(rules)
+        self._hosts = tuple(hosts)
         self._fix = fix or f"check providers.{provider}.baseUrl"
         self._read_seconds = read_seconds
         self._client: httpx2.AsyncClient | None = None
@@ -179,7 +182,7 @@ class HttpClient:
         """Ask for something that costs nothing; once more where a connection broke.
 
         Args:
-            path: Below the base URL.
+            path: Below the base URL; or a whole address that the backend named, at its own host.
             params: Of the query.
             accept: Failing statuses that are an answer all the same, as 404.
             seconds: How long the answer may take.
@@ -220,6 +223,24 @@ class HttpClient:
         except ValueError as e:
             message = f"something else answers at {self.url}; {self._fix}"
             raise ProviderUnavailable(self._provider, message) from e
+
+    async def put(self, path: str, *, seconds: float | None = None) -> Answer:
+        """Ask for something that costs nothing by a PUT without a body, as for a job to be stopped.
+
+        Args:
+            path: As of `get`.
+            seconds: How long the answer may take.
+
+        Raises:
+            ProviderError: There was no answer. A failing one is given back.
+        """
+        keys = await self.keys()
+        try:
+            return await self._exchange("PUT", path, keys, seconds=seconds)
+        except (httpx2.RequestError, TimeoutError) as e:
+            raise self._no_answer(e) from e
+        except _TooLong as e:
+            raise ProviderUnavailable(self._provider, f"{self.url} {e}") from e
 
     async def post_once(
         self,
@@ -383,7 +404,7 @@ class HttpClient:
         sent = dict(self.headers)
         sent.update({h.name: h.value(k) for h, k in zip(self._auth, keys, strict=False)})
         sent.update(headers or {})
-        url = f"{self.url}/{path.lstrip('/')}" if path else self.url
+        url = self._address(path)
         with anyio.fail_after(self._read_seconds if seconds is None else seconds):
             async with self._open().stream(
                 method,
@@ -397,6 +418,26 @@ class HttpClient:
             ) as response:
                 most = PLAIN_BYTES if max_bytes is None else max_bytes
                 return await read_answer(response, min(most, self._context.max_answer_bytes))
+
+    def _address(self, path: str) -> str:
+        """The address of a path; a whole one is looked at, since a backend's answer named it.
+
+        Raises:
+            ProviderUnavailable: It leads to somebody who shall not have the keys.
+        """
+        if "://" not in path.partition("?")[0]:
+            return f"{self.url}/{path.lstrip('/')}" if path else self.url
+        home = httpx2.URL(self.url)
+        try:
+            url = httpx2.URL(path)
+        except httpx2.InvalidURL:
+            url = httpx2.URL()
+        at_home = (url.scheme, url.host, url.port) == (home.scheme, home.host, home.port)
+        known = url.scheme == "https" and url.port is None and url.host.lower() in self._hosts
+        if url.userinfo or not (at_home or known):
+            what = f"{self.url} leads to another host, which was not asked"
+            raise ProviderUnavailable(self._provider, what)
+        return path
 
     def _open(self) -> httpx2.AsyncClient:
         if self._client is None:

@@ -137,8 +137,13 @@ def is_free(prices: Prices) -> bool:
     """Whether nothing is ever charged: FREE, or the user's own rates of 0."""
     if isinstance(prices, Free):
         return True
-    own = prices.source == OWN_PRICE and bool(prices.rates)
+    own = is_own(prices) and bool(prices.rates)
     return own and all(rate.micro_usd == 0 for rate in prices.rates)
+
+
+def is_own(prices: Prices) -> bool:
+    """Whether the user set them."""
+    return isinstance(prices, PriceBook) and prices.source == OWN_PRICE
 
 
 def estimate(request: ProviderRequest, model: Model) -> Estimate | None:

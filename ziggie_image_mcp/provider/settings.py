@@ -260,6 +260,8 @@ class VendorSettings(HttpSettings, Generic[RowT]):
     """The variable that holds the key, never the key; null for a server that wants none."""
     models: dict[str, RowT] = {}
     """By id: more models, or what you know better of those in the table, as a price."""
+    live_prices: bool = True
+    """Whether the vendor's own price list is read, once a day, where it has one for nothing."""
 
 
 @overload

@@ -30,6 +30,8 @@ from ziggie_image_mcp.provider.http import (
     HttpClient,
     KeyHeader,
 )
+from ziggie_image_mcp.provider.json_paths import values
+from ziggie_image_mcp.provider.live_prices import LivePrices, Rates
 from ziggie_image_mcp.provider.nouns import (
     Balance,
     CancelOutcome,
@@ -51,6 +53,7 @@ from ziggie_image_mcp.provider.pricing import (
     Estimate,
     estimate,
     is_free,
+    is_own,
     list_cost,
 )
 from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, merge_rows
@@ -78,6 +81,8 @@ class Vendor:
     """The models that come with it, by id; mostly `settings.table(__name__, ModelRow)`."""
     probe_path: ClassVar[str] = ""
     """What can be asked for nothing to see whether key and address are right."""
+    api_hosts: ClassVar[tuple[str, ...]] = ()
+    """Hosts of its API beside the base URL's, where its answers lead there."""
     trusted_hosts: ClassVar[tuple[str, ...]] = ()
     """Where its finished pictures lie."""
     mask: ClassVar[MaskPolarity | None] = None
@@ -95,9 +100,12 @@ class Vendor:
             auth=self.key_headers(),
             key_names=[n for n in names if n],
             rules=self.errors,
+            hosts=self.api_hosts,
             read_seconds=self.seconds,
         )
         self.where: Where = self.http.where
+        file = context.data_dir / "prices" / f"{name}.json"
+        self._live_prices = LivePrices(file, self.http.url, self.read_prices)
         self.rows: dict[str, Any] = merge_rows(self.known_rows(), settings.models)
 
     def key_headers(self) -> Sequence[KeyHeader]:
@@ -125,7 +133,27 @@ class Vendor:
             AuthenticationFailed: There is no key.
         """
         await self.http.keys()
-        return [self.model(id, row) for id, row in self.rows.items()]
+        return await self.priced([self.model(id, row) for id, row in self.rows.items()])
+
+    async def read_prices(self) -> Rates:
+        """Overridden where the vendor tells its prices for nothing: by GETs alone.
+
+        Raises:
+            ProviderError: It does not tell.
+        """
+        return {}
+
+    async def priced(self, models: Sequence[Model]) -> Sequence[Model]:
+        """Models with the vendor's own prices of today, where it tells them; the user's win."""
+        if not self.settings.live_prices or type(self).read_prices is Vendor.read_prices:
+            return models
+        books = await self._live_prices.books()
+        return [
+            replace(model, prices=books[model.id])
+            if model.id in books and not (is_free(model.prices) or is_own(model.prices))
+            else model
+            for model in models
+        ]
 
     def known_rows(self) -> Mapping[str, ModelRow]:
         """Usually inherited: the rows that come with the provider."""
@@ -185,6 +213,10 @@ class Vendor:
         """Overridden where pictures go as files of a form; then the body goes as its fields."""
         return ()
 
+    def headers(self, request: ProviderRequest, model: Model, run: Run) -> Mapping[str, str]:
+        """Sometimes overridden: headers of this request alone, as an idempotency key."""
+        return {}
+
     async def send(self, request: ProviderRequest, model: Model, run: Run) -> Answer:
         """Usually inherited: one POST."""
         body, files = self.payload(request, model), self.files(request, model)
@@ -194,6 +226,7 @@ class Vendor:
             json=None if files else body,
             form={k: form_value(v) for k, v in body.items()} if files else None,
             files=files,
+            headers=self.headers(request, model, run),
             paid=not is_free(model.prices),
             max_bytes=answer_bytes(request),
         )
@@ -359,6 +392,19 @@ def from_base64(text: object) -> bytes | None:
         return base64.b64decode(rest, validate=True) or None if comma else None
     except binascii.Error:
         return None
+
+
+def sources_at(body: object, paths: Sequence[str]) -> list[bytes | str]:
+    """The pictures at the first of these paths where there are any: bytes, or their addresses."""
+    for path in paths:
+        texts = [text for text in values(body, path) if isinstance(text, str) and text]
+        if texts:
+            return [text if _is_address(text) else from_base64(text) or b"" for text in texts]
+    return []
+
+
+def _is_address(text: str) -> bool:
+    return "://" in text[:16] and not text.startswith("data:")
 
 
 def to_data_url(data: bytes, media_type: str = "image/png") -> str:

@@ -21,7 +21,11 @@ from ziggie_image_mcp.routing.constraints import falls_back
 from ziggie_image_mcp.routing.context import RequestedModel, RoutingContext
 from ziggie_image_mcp.routing.prompt_length import prompt_length
 from ziggie_image_mcp.routing.request import task_of
-from ziggie_image_mcp.routing.rules_additions import additions, has_additions
+from ziggie_image_mcp.routing.rules_additions import (
+    additions,
+    control_required,
+    has_additions,
+)
 from ziggie_image_mcp.routing.rules_money import reason
 
 _TIERS = {"draft": 0.0, "standard": 6.0, "high": 8.5}
@@ -450,6 +454,7 @@ RULES: _Rules = (
     (task, _always),
     (options, lambda ctx: bool(ctx.options)),
     (additions, has_additions),
+    (control_required, lambda ctx: not ctx.request.control),
     (prompt_length, lambda ctx: len(ctx.request.prompt + ctx.request.negative_prompt) > LONG),
     (count, lambda ctx: ctx.request.num_images > 1),
     (memory, _always),

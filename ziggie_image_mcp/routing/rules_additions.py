@@ -22,6 +22,15 @@ def has_additions(ctx: RoutingContext) -> bool:
     return bool(laid_over or _embeddings(request))
 
 
+def control_required(model: Model, ctx: RoutingContext) -> Reason | None:
+    """Drop models that make nothing without a control picture, where there is none."""
+    capability = model.tasks.get(ctx.task)
+    if capability is None or capability.control is None or not capability.control.required:
+        return None
+    have, need = "a picture only by a control picture", "a picture without one"
+    return reason("FEATURE_UNSUPPORTED", have, need, "give control")
+
+
 def additions(model: Model, ctx: RoutingContext) -> Reason | None:
     """Drop models that take not all references, LoRAs, control pictures or the factor."""
     capability, request = model.tasks.get(ctx.task), ctx.request

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, cast
@@ -19,7 +17,6 @@ from ziggie_image_mcp.provider import (
     CancelOutcome,
     ContentRefused,
     Cost,
-    Defaults,
     Generation,
     Model,
     OutcomeUnknown,
@@ -31,24 +28,18 @@ from ziggie_image_mcp.provider import (
     ProviderUnavailable,
     RateLimited,
     RemoteJob,
-    RequestRejected,
     Run,
-    SameAsInput,
-    SizeRule,
     Submission,
-    Task,
-    TaskCapability,
-    options_of,
 )
 from ziggie_image_mcp.provider.bounds import answer_bytes
-from ziggie_image_mcp.provider.capabilities import FreeSize
 from ziggie_image_mcp.provider.delivery import RemoteStatus
 from ziggie_image_mcp.provider.error_rules import Problem, Rule, error_of, scrub
+from ziggie_image_mcp.provider.fields import MIB, FieldVendor
 from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, KeyHeader
-from ziggie_image_mcp.provider.masks import convert_mask
-from ziggie_image_mcp.provider.pricing import is_free, whole
+from ziggie_image_mcp.provider.json_paths import values
+from ziggie_image_mcp.provider.pricing import whole
 from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, table
-from ziggie_image_mcp.provider.vendor import PolledVendor, from_base64, to_data_url
+from ziggie_image_mcp.provider.vendor import PolledVendor, sources_at
 from ziggie_image_providers.comfy_router import settings as section
 from ziggie_image_providers.comfy_router.errors import (
     ENDS,
@@ -57,13 +48,9 @@ from ziggie_image_providers.comfy_router.errors import (
     RouterClient,
     credits_used,
 )
-from ziggie_image_providers.comfy_router.paths import put, values
-from ziggie_image_providers.comfy_router.settings import MODEL_ID, Row, Wish
+from ziggie_image_providers.comfy_router.settings import MODEL_ID, Row
 
 CREDITS_PER_USD = 211
-
-MAX_BODY_BYTES = 20 * section.MIB
-"""Of one request, its pictures in base64 included."""
 
 QUERY = "fallback_provider=false&reject_unknown_fields=true"
 """No other partner than the model's own draws it, and no field is let pass unread."""
@@ -89,17 +76,8 @@ _STATES: Mapping[str, Literal["waiting", "running", "succeeded"]] = {
     "COMPLETED": "succeeded",
 }
 
-_OPTIONS: tuple[Wish, ...] = (
-    "negative_prompt",
-    "seed",
-    "steps",
-    "guidance_scale",
-    "quality",
-    "transparent",
-)
 
-
-class ComfyRouter(PolledVendor):
+class ComfyRouter(FieldVendor, PolledVendor):
     """Comfy Router: one key for many partners, whose bodies and answers are their own.
 
     A job is remembered as `partner/model/requests/ID`, which is where the queue tells of it.
@@ -115,12 +93,13 @@ class ComfyRouter(PolledVendor):
     table: ClassVar[Mapping[str, ModelRow]] = table(__name__, Row)
     probe_path: ClassVar[str] = "v2/models?limit=1"
     errors: ClassVar[tuple[Rule, ...]] = SUBMITS
+    max_body_bytes: ClassVar[int | None] = 20 * MIB
     result_pauses: ClassVar[tuple[float, ...]] = (0.0, 1.0, 2.0)
     """Before each try to fetch the result of a job that is done, seconds."""
 
     def __init__(self, name: str, settings: section.Settings, context: ProviderContext) -> None:
         super().__init__(name, settings, context)
-        self._router = RouterClient(
+        self.http = RouterClient(
             name,
             settings,
             context,
@@ -129,31 +108,6 @@ class ComfyRouter(PolledVendor):
             rules=self.errors,
             read_seconds=self.seconds,
         )
-        self.http = self._router
-
-    # What the models can do
-
-    def tasks(self, row: Row) -> Mapping[Task, TaskCapability]:
-        """What the row says that it works at."""
-        return {task: self._capability(row, task) for task in sorted(row.works)}
-
-    def defaults(self, row: Row) -> Defaults:
-        """The quality too."""
-        return replace(super().defaults(row), quality=row.default_quality)
-
-    def _capability(self, row: Row, task: Task) -> TaskCapability:
-        able = replace(
-            self.capability(row),
-            options=frozenset(wish for wish in _OPTIONS if wish in row.inputs),  # type: ignore[misc]
-            max_images=row.max_images if "num_images" in row.inputs else 1,
-        )
-        if task == "text_to_image":
-            return replace(able, max_references=row.max_inputs if row.images else 0)
-        if task in ("upscale", "remove_background"):
-            return replace(able, sizes=_same_size(able.sizes), options=frozenset(), max_prompt=None)
-        others = row.max_inputs - 1 if row.edits_with_references else 0
-        polarity = row.mask_polarity if row.mask and task in ("inpaint", "outpaint") else None
-        return replace(able, max_references=others, mask=polarity)
 
     # A request
 
@@ -161,54 +115,9 @@ class ComfyRouter(PolledVendor):
         """The model's own queue."""
         return f"v2/models/{model.id}/requests?{QUERY}"
 
-    def payload(self, request: ProviderRequest, model: Model) -> dict[str, Any]:
-        """Say the request in the words of the model's partner."""
-        row, options = self._row(model), options_of(model, request.task)
-        body: dict[str, Any] = {}
-        first = () if request.image is None else (request.image,)
-        for index, picture in enumerate((*first, *request.references)):
-            put(body, row.images[min(index, len(row.images) - 1)], _encoded(picture, row))
-        if request.mask is not None and row.mask:
-            put(body, row.mask, _encoded(convert_mask(request.mask, row.mask_polarity), row))
-        wishes: dict[Wish, Any] = {
-            "prompt": request.prompt,
-            "width": request.width,
-            "height": request.height,
-            "size": f"{request.width}{row.size_separator}{request.height}",
-            "bucket": request.bucket or None,
-            "num_images": request.num_images,
-            "negative_prompt": request.negative_prompt or None,
-            "seed": request.seed % (row.max_seed + 1),
-            "steps": request.steps,
-            "guidance_scale": request.guidance_scale,
-            "quality": request.quality or None,
-            "transparent": row.transparent_word if request.transparent else None,
-        }
-        for wish, where in row.inputs.items():
-            if wishes[wish] is not None and (wish not in _OPTIONS or wish in options):
-                put(body, where, wishes[wish])
-        for where, value in row.always.items():
-            put(body, where, value)
-        return body
-
-    async def send(self, request: ProviderRequest, model: Model, run: Run) -> Answer:
-        """One POST under the run's key, for which Comfy charges once at most.
-
-        Raises:
-            RequestRejected: A picture is too large to be sent.
-        """
-        row = self._row(model)
-        self._check_pictures(request, row)
-        body = self.payload(request, model)
-        if len(json.dumps(body).encode()) > MAX_BODY_BYTES:
-            raise self._too_large("all the pictures together are", MAX_BODY_BYTES * 3 // 4)
-        await run.progress(0.05, f"sent to {self.name}")
-        return await self.http.post_once(
-            self.path(request, model),
-            json=body,
-            headers={"Idempotency-Key": run.key},
-            paid=not is_free(model.prices),
-        )
+    def headers(self, request: ProviderRequest, model: Model, run: Run) -> Mapping[str, str]:
+        """The run's key, for which Comfy charges once at most."""
+        return {"Idempotency-Key": run.key}
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """One POST, which names the job.
@@ -317,7 +226,9 @@ class ComfyRouter(PolledVendor):
             return CancelOutcome(state="unsupported")
         with anyio.move_on_after(CANCEL_SECONDS - 0.2):
             try:
-                answer = await self._router.put(f"v2/models/{remote_id}/cancel")
+                answer = await self.http.put(
+                    f"v2/models/{remote_id}/cancel", seconds=CANCEL_SECONDS
+                )
                 if answer.status != 202:
                     return CancelOutcome(state="too_late")
                 while True:
@@ -342,10 +253,8 @@ class ComfyRouter(PolledVendor):
             ContentRefused: The partner says that it is none for us to see.
         """
         body = answer.json()
-        for path in PICTURES:
-            texts = [text for text in values(body, path) if isinstance(text, str) and text]
-            if texts:
-                return [text if _is_address(text) else from_base64(text) or b"" for text in texts]
+        if sources := sources_at(body, PICTURES):
+            return sources
         if False in list(values(body, "data[].is_image_safe")):
             what = "the model's partner made the picture, and its filter kept it back"
             raise ContentRefused(self.name, what, charged=None)
@@ -357,12 +266,6 @@ class ComfyRouter(PolledVendor):
         if used is None:
             return UNKNOWN_COST
         return Cost(micro_usd=whole(used / CREDITS_PER_USD * 1e6), basis="exact")
-
-    def seed(self, request: ProviderRequest, model: Model, index: int) -> int | None:
-        """The seed that the model was given: some take smaller ones only."""
-        if "seed" not in options_of(model, request.task) or index:
-            return None
-        return request.seed % (self._row(model).max_seed + 1)
 
     def notes(self, answer: Answer, request: ProviderRequest, model: Model) -> Sequence[str]:
         """Which fields were not read, and who drew it where it was another partner."""
@@ -406,46 +309,6 @@ class ComfyRouter(PolledVendor):
         if "no" in list(values(entry, "billing.charges_on_policy_rejection")):
             refusal.charged = 0
 
-    def _check_pictures(self, request: ProviderRequest, row: Row) -> None:
-        pictures = [] if request.image is None else [request.image]
-        for picture in (*pictures, *request.references):
-            if len(picture) > row.max_input_bytes:
-                raise self._too_large("a picture to work from is", row.max_input_bytes)
-            most = row.max_input_pixels
-            if most is not None and _pixels(picture) > most:
-                what = f"a reference has more than {most / 1e6:.1f} million pixels; scale it down"
-                raise RequestRejected(self.name, what)
-        if request.mask is not None and row.mask:
-            mask = convert_mask(request.mask, row.mask_polarity)
-            if len(mask) > row.max_mask_bytes:
-                raise self._too_large("the mask is", row.max_mask_bytes)
-
-    def _too_large(self, what: str, most: int) -> RequestRejected:
-        message = f"{what} larger than the {most / section.MIB:.3g} MiB that {self.name} takes"
-        return RequestRejected(self.name, f"{message}; use smaller ones. Nothing was sent.")
-
-    def _row(self, model: Model) -> Row:
-        row: Row = self.rows.get(model.id, Row())
-        return row
-
-
-def _encoded(picture: bytes, row: Row) -> str:
-    if row.encoding == "data_url":
-        return to_data_url(picture)
-    return base64.b64encode(picture).decode()
-
-
-def _pixels(png: bytes) -> int:
-    """Of a PNG, by its head; 0 of anything else."""
-    if len(png) < 24 or not png.startswith(b"\x89PNG"):
-        return 0
-    width, height = struct.unpack(">II", png[16:24])
-    return int(width * height)
-
-
-def _is_address(text: str) -> bool:
-    return "://" in text[:16] and not text.startswith("data:")
-
 
 def _listed(header: str) -> str:
     """The sentences of a header that holds a JSON list of them."""
@@ -456,7 +319,3 @@ def _listed(header: str) -> str:
     if not isinstance(sentences, list):
         return header
     return "; ".join(map(str, cast("list[object]", sentences)))
-
-
-def _same_size(sizes: SizeRule) -> SizeRule:
-    return SameAsInput(accepts=sizes) if isinstance(sizes, FreeSize) else sizes

@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-import httpx2
-
 from ziggie_image_mcp.provider import (
-    CANCEL_SECONDS,
     AuthenticationFailed,
     ContentRefused,
     EngineCrashed,
@@ -212,18 +209,6 @@ class RouterClient(HttpClient):
         if kind in KNOWN:
             return replace(problem, codes=(kind,), message=message)
         return replace(problem, codes=(UNKNOWN,), message=f"{kind}: {message}")
-
-    async def put(self, path: str) -> Answer:
-        """Ask for something by a PUT without a body, in the time that a cancellation has.
-
-        Raises:
-            ProviderError: There was no answer.
-        """
-        keys = await self.keys()
-        try:
-            return await self._exchange("PUT", path, keys, seconds=CANCEL_SECONDS)
-        except (httpx2.RequestError, TimeoutError) as e:
-            raise self._no_answer(e) from e
 
 
 def credits_used(headers: Mapping[str, str]) -> float | None:

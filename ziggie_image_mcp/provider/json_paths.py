@@ -7,7 +7,7 @@ from typing import Any, cast
 
 
 def put(body: dict[str, Any], path: str, value: object) -> None:
-    """Set what a path names; `name[]` is one more of a list, `name[0]` the first."""
+    """Set what a path names: `a[]` is one more of a list, `a[0]` the first, `a[-1]` the last."""
     level: Any = body
     *above, last = path.split(".")
     for step in above:
@@ -18,7 +18,7 @@ def put(body: dict[str, Any], path: str, value: object) -> None:
         items: list[Any] = level.setdefault(name, [])
         if index == "]" or not items:
             items.append({})
-        level = items[-1] if index == "]" else items[0]
+        level = items[0] if index == "0]" else items[-1]
     name, bracket, _ = last.partition("[")
     if bracket:
         level.setdefault(name, []).append(value)
