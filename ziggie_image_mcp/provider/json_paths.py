@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -39,3 +40,17 @@ def values(body: object, path: str) -> Iterator[object]:
             yield from values(item, rest)
         elif item is not None:
             yield item
+
+
+def objects(body: object, path: str) -> Iterator[dict[str, Any]]:
+    """Those of the things that a path names which are JSON objects."""
+    for value in values(body, path):
+        if isinstance(value, dict):
+            yield cast("dict[str, Any]", value)
+
+
+def number(value: object) -> float | None:
+    """A finite number out of JSON; None of anything else, true and false included."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value

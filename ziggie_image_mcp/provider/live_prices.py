@@ -114,3 +114,11 @@ def _is_price(rows: Sequence[RateRow]) -> bool:
     amounts = [row.micro_usd for row in rows]
     odd = any(not math.isfinite(a) or a > MOST_MICRO_USD for a in amounts)
     return bool(amounts) and not odd and sum(amounts) > 0
+
+
+def near(price: float, known: float) -> bool:
+    """Whether a price whose unit nobody documents may be read as one in the unit of the table.
+
+    Five times more or less is another unit, or another thing that is priced.
+    """
+    return known / 5 <= price <= known * 5

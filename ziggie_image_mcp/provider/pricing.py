@@ -29,9 +29,11 @@ Unit = Literal[
     "text_token_in",
     "image_token_in",
     "image_token_out",
+    "text_token_out",
 ]
 """What a rate is for one of: `megapixel` is a million pixels of a picture that is made, `second`
-one of the vendor's machine, `input_image` a picture that is given; tokens are the vendor's."""
+one of the vendor's machine, `input_image` a picture that is given; tokens are the
+vendor's, those of its thoughts `text_token_out`."""
 
 CHARACTERS_PER_TOKEN = 4
 """Of English text, as OpenAI tells; used for expected costs only."""
@@ -279,7 +281,7 @@ def _units(rate: Rate, request: ProviderRequest) -> tuple[float, float] | None:
             text = request.prompt + request.negative_prompt
             most = len(text.encode()) + PROMPT_TOKENS
             return min(most, len(text) / CHARACTERS_PER_TOKEN), most
-        case "second" | "image_token_out":
+        case "second" | "image_token_out" | "text_token_out":
             return _stated(rate, request.num_images)
         case "image_token_in":
             return _stated(rate, inputs) if inputs else (0, 0)

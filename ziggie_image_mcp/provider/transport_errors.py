@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import cast
 
 import httpx2
 
 from ziggie_image_mcp.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from ziggie_image_mcp.provider.addresses import public_url
+from ziggie_image_mcp.provider.json_paths import values
 
 NOT_SENT = (
     httpx2.ConnectError,
@@ -94,8 +96,18 @@ def wait_asked(headers: Mapping[str, str], body: object = None) -> float | None:
             when = when.replace(tzinfo=UTC)
         return max(0.0, (when - datetime.now(UTC)).total_seconds())
     if seconds is None and isinstance(body, dict):
-        return _number(body.get("retry_after"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        facts = cast("dict[str, object]", body)
+        told = _number(facts.get("retry_after"))
+        return told if told is not None else _retry_delay(facts)
     return seconds
+
+
+def _retry_delay(body: Mapping[str, object]) -> float | None:
+    """Google's way of saying it: RetryInfo among the details, as `13s`."""
+    for told in values(body, "error.details[].retryDelay"):
+        if isinstance(told, str) and told.endswith("s"):
+            return _number(told[:-1])
+    return None
 
 
 def _number(value: object) -> float | None:
