@@ -114,7 +114,8 @@ class Gemini(FieldVendor, SyncVendor):
 
     def cost(self, answer: Answer, request: ProviderRequest, model: Model, images: int) -> Cost:
         """Its tokens by the price of each kind; thoughts at the price of text that comes back."""
-        counts = _tokens(next(objects(answer.data(), "usageMetadata"), {}))
+        usage = next(objects(answer.data(), "usageMetadata"), None)
+        counts = _tokens(usage) if usage else ()
         return computed_cost(counts, request, model) if counts else UNKNOWN_COST
 
     def notes(self, answer: Answer, request: ProviderRequest, model: Model) -> Sequence[str]:

@@ -83,7 +83,7 @@ class OpenRouter(FieldVendor, SyncVendor):
 
     def cost(self, answer: Answer, request: ProviderRequest, model: Model, images: int) -> Cost:
         """What the answer tells; null is not 0, and of one's own key at a vendor 0 is the truth."""
-        usage = next(objects(answer.data(), "usage"), {})
+        usage = next(objects(answer.data(), "usage"), None) or {}
         told = number(usage.get("cost"))
         if told is not None and (told > 0 or (told == 0 and usage.get("is_byok") is True)):
             return Cost(micro_usd=whole(told * 1e6), basis="exact")
