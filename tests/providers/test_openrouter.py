@@ -20,7 +20,7 @@ from ziggie_image_mcp.provider import (
     ProviderUnavailable,
     RateLimited,
 )
-from ziggie_image_mcp.provider.testing import ProviderConformance, Reply, Seen, picture
+from ziggie_image_mcp.provider.testing import FakeVendor, ProviderConformance, Reply, Seen, picture
 from ziggie_image_providers.openrouter import OpenRouter
 
 BANANA = "google/gemini-nano-banana-2.1"
@@ -32,7 +32,12 @@ SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
 
 
 def usage(cost: Any = 0.0336, **more: Any) -> dict[str, Any]:
-    return {"prompt_tokens": 9, "completion_tokens": 1120, "total_tokens": 1129, "cost": cost} | more
+    return {
+        "prompt_tokens": 9,
+        "completion_tokens": 1120,
+        "total_tokens": 1129,
+        "cost": cost,
+    } | more
 
 
 def drawn(seen: Seen, told: Any = None) -> Reply:
@@ -78,7 +83,7 @@ async def test_a_request_says_ratio_and_resolution() -> None:
 
 @SPEC
 async def test_pictures_quality_and_a_transparent_ground_go_where_they_are_taken() -> None:
-    given = {"reference_ids": ("a",), "references": (picture(),)}
+    given: dict[str, Any] = {"reference_ids": ("a",), "references": (picture(),)}
     _, referring = await vendors.body_of(OpenRouter, drawn, BANANA, **given)
     _, edited = await vendors.body_of(OpenRouter, drawn, FLUX, "image_to_image")
     _, cut = await vendors.body_of(OpenRouter, drawn, GPT, transparent=True, quality="high")
@@ -125,7 +130,7 @@ async def test_its_own_prices_win_over_the_table_the_dearest_endpoint_first() ->
         found = seen.path.endswith(f"/{SEEDREAM}/endpoints")
         return Reply(body=entry) if found else Reply(status=404, body={"error": {"code": 404}})
 
-    with vendors.FakeVendor(listing) as vendor:
+    with FakeVendor(listing) as vendor:
         async with vendors.provider(OpenRouter, vendor.url) as tested:
             listed = await vendors.model(tested, SEEDREAM)
             small = tested.estimate(vendors.request(listed), listed)
@@ -152,14 +157,14 @@ async def test_its_own_prices_win_over_the_table_the_dearest_endpoint_first() ->
 )
 async def test_prices_that_cannot_be_read_leave_the_model_without_one(prices: Any) -> None:
     entry = {"id": SEEDREAM, "endpoints": [endpoints(*prices)]}
-    with vendors.FakeVendor(lambda seen: Reply(body=entry)) as vendor:
+    with FakeVendor(lambda seen: Reply(body=entry)) as vendor:
         async with vendors.provider(OpenRouter, vendor.url) as tested:
             listed = await vendors.model(tested, SEEDREAM)
             assert tested.estimate(vendors.request(listed), listed) is None
 
 
 async def test_what_the_key_may_still_spend_is_told() -> None:
-    with vendors.FakeVendor(drawn) as vendor:
+    with FakeVendor(drawn) as vendor:
         async with vendors.provider(OpenRouter, vendor.url) as tested:
             assert await tested.balance() == Balance(micro_usd=12_500_000)
 
@@ -215,7 +220,7 @@ class TestOpenRouter(ProviderConformance):
     )
 
     def reply(self, seen: Seen) -> Reply:
-        return drawn(seen)
+        return drawn(seen, usage(0.01))
 
     async def models(self, provider: Provider) -> Sequence[Model]:
         return [m for m in await provider.list_models() if m.id in (FLUX, GPT)]

@@ -19,7 +19,7 @@ from ziggie_image_mcp.provider import (
     ProviderUnavailable,
     RateLimited,
 )
-from ziggie_image_mcp.provider.testing import ProviderConformance, Reply, Seen, picture
+from ziggie_image_mcp.provider.testing import FakeVendor, ProviderConformance, Reply, Seen, picture
 from ziggie_image_providers.together import Together
 
 SCHNELL = "black-forest-labs/FLUX.1-schnell"
@@ -68,7 +68,7 @@ async def test_a_request_has_the_names_of_the_published_schema() -> None:
 async def test_loras_and_pictures_go_where_each_model_takes_them() -> None:
     lora = Lora(id="https://huggingface.co/strangerzonehf/Flux-Midjourney-Mix2-LoRA", weight=0.8)
     _, laid = await vendors.body_of(Together, drawn, LORA, loras=(lora,))
-    given = {"reference_ids": ("a", "b"), "references": (picture(), picture(8, 8))}
+    given: dict[str, Any] = {"reference_ids": ("a", "b"), "references": (picture(), picture(8, 8))}
     _, referring = await vendors.body_of(Together, drawn, FLUX2, **given)
     _, edited = await vendors.body_of(Together, drawn, KONTEXT, "image_to_image")
 
@@ -123,7 +123,7 @@ async def test_a_live_price_is_taken_where_it_can_only_be_one_of_a_megapixel() -
         return lambda seen: Reply(body=[entry, {"id": "chat"}, None])
 
     for base, micro_usd in ((0.003, 3_000), (0, 2_700), (3, 2_700), ("0.003", 2_700)):
-        with vendors.FakeVendor(listing(base)) as vendor:
+        with FakeVendor(listing(base)) as vendor:
             async with vendors.provider(Together, vendor.url) as tested:
                 listed = await vendors.model(tested, SCHNELL)
                 estimate = tested.estimate(vendors.request(listed, size=(512, 512)), listed)

@@ -15,10 +15,11 @@ from ziggie_image_mcp.provider import (
     Model,
     ModelMissing,
     PaymentRequired,
+    PriceBook,
     Provider,
     RateLimited,
 )
-from ziggie_image_mcp.provider.testing import ProviderConformance, Reply, Seen, picture
+from ziggie_image_mcp.provider.testing import FakeVendor, ProviderConformance, Reply, Seen, picture
 from ziggie_image_providers.xai import XAI
 
 GROK = "grok-imagine-image-2.0"
@@ -62,7 +63,10 @@ async def test_pictures_to_work_from_go_to_the_edits_and_never_to_the_generation
     assert body["image"]["type"] == "image_url"
     assert body["image"]["url"].startswith("data:image/png;base64,")
 
-    references = {"reference_ids": ("a", "b"), "references": (picture(), picture(8, 8))}
+    references: dict[str, Any] = {
+        "reference_ids": ("a", "b"),
+        "references": (picture(), picture(8, 8)),
+    }
     path, body = await vendors.body_of(XAI, drawn, GROK, **references)
     assert path == "/images/edits"
     assert [image["type"] for image in body["images"]] == ["image_url"] * 2
@@ -136,12 +140,13 @@ async def test_a_live_price_is_taken_where_its_unit_can_only_be_ticks() -> None:
         return lambda seen: Reply(body=listing)
 
     for price, micro_usd, live in ((3e8, 30_000, True), (3, 20_000, False), (-1, 20_000, False)):
-        with vendors.FakeVendor(priced(price)) as vendor:
+        with FakeVendor(priced(price)) as vendor:
             async with vendors.provider(XAI, vendor.url) as tested:
                 listed = await vendors.model(tested, OLDER)
                 estimate = tested.estimate(vendors.request(listed), listed)
         assert estimate is not None
         assert estimate.upper == micro_usd
+        assert isinstance(listed.prices, PriceBook)
         assert listed.prices.live is live
 
 

@@ -44,10 +44,14 @@ async def provider(kind: Any, url: str = "", **section: Any) -> AsyncGenerator[A
     async def secret(name: str) -> str | None:
         return KEY
 
-    where = {"baseUrl": url, "local": False} if url else {}
+    where: dict[str, Any] = {"baseUrl": url, "local": False} if url else {"livePrices": False}
+    if url and "prices_url" in kind.Settings.model_fields:
+        where["pricesUrl"] = url
     settings = kind.Settings.model_validate({**where, **section})
     with tempfile.TemporaryDirectory() as folder:
-        made = kind(kind.__name__.lower(), settings, ProviderContext(data_dir=Path(folder), secret=secret))
+        made = kind(
+            kind.__name__.lower(), settings, ProviderContext(data_dir=Path(folder), secret=secret)
+        )
         try:
             yield made
         finally:
@@ -55,7 +59,8 @@ async def provider(kind: Any, url: str = "", **section: Any) -> AsyncGenerator[A
 
 
 async def model(tested: Any, id: str) -> Model:
-    return next(m for m in await tested.list_models() if m.id == id)
+    found: Model = next(m for m in await tested.list_models() if m.id == id)
+    return found
 
 
 def request(listed: Model, task: Task = "text_to_image", **changes: Any) -> ProviderRequest:

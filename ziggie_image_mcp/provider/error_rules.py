@@ -172,6 +172,12 @@ def scrub(text: object, secrets: Iterable[str] = ()) -> str:
     return line if len(line) <= QUOTED else line[: QUOTED - 3] + "..."
 
 
+_CODES = ("code", "type", "name", "reason", "limit_source")
+"""Where bodies have their stable words."""
+_WORDS = ("error", "message", "msg", "title", "detail", "errors", "invalid_fields", "metadata")
+"""Where they have messages, or more of these."""
+
+
 def _forms(secret: str) -> Iterable[str]:
     """A secret as it may be repeated: as it is, as part of an address, or half of a login."""
     for part in (secret, *secret.split(":", 1)):
@@ -188,8 +194,8 @@ def _collect(body: object, codes: list[str], messages: list[str], *, depth: int)
             _collect(item, codes, messages, depth=depth + 1)
     elif isinstance(body, dict) and depth < 4:
         facts = cast(dict[str, Any], body)
-        codes += [str(facts[k]) for k in ("code", "type", "name", "reason") if _plain(facts.get(k))]
-        for key in ("error", "message", "msg", "title", "detail", "errors", "invalid_fields"):
+        codes += [str(facts[k]) for k in _CODES if _plain(facts.get(k))]
+        for key in _WORDS:
             if facts.get(key):
                 _collect(facts[key], codes, messages, depth=depth + 1)
 

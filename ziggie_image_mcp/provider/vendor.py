@@ -213,6 +213,10 @@ class Vendor:
         """Overridden where pictures go as files of a form; then the body goes as its fields."""
         return ()
 
+    def wrapped(self, body: dict[str, Any], run: Run) -> object:
+        """Sometimes overridden: where the body stands in something else, as a list of tasks."""
+        return body
+
     def headers(self, request: ProviderRequest, model: Model, run: Run) -> Mapping[str, str]:
         """Sometimes overridden: headers of this request alone, as an idempotency key."""
         return {}
@@ -223,7 +227,7 @@ class Vendor:
         await run.progress(0.05, f"sent to {self.name}")
         return await self.http.post_once(
             self.path(request, model),
-            json=None if files else body,
+            json=None if files else self.wrapped(body, run),
             form={k: form_value(v) for k, v in body.items()} if files else None,
             files=files,
             headers=self.headers(request, model, run),

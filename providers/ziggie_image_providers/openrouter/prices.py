@@ -45,7 +45,8 @@ def rates_of(entry: object, row: FieldRow) -> Sequence[RateRow]:
         rates[key] = max(usd * 1e6, rates.get(key, 0.0))
     made: list[RateRow] = []
     for (unit, pixels), micro_usd in sorted(rates.items(), key=_by_size):
-        rate = RateRow(unit=unit, micro_usd=micro_usd, max_pixels=pixels)
+        up = unit == "megapixel"  # how a part of one counts is not told
+        rate = RateRow(unit=unit, micro_usd=micro_usd, max_pixels=pixels, rounds_up=up)
         if unit.endswith(("_out", "image_token_in")):
             counts = [known for known in row.rates if known.unit == unit and known.most]
             if not counts:

@@ -106,7 +106,7 @@ class Together(FieldVendor, SyncVendor):
                 continue
             plain = [r for r in row.rates if r.unit == "megapixel"]
             if len(plain) == 1 and near(base * 1e6, plain[0].micro_usd):
-                rate = RateRow(unit="megapixel", micro_usd=base * 1e6)
+                rate = plain[0].model_copy(update={"micro_usd": base * 1e6})
                 found[item["id"]] = [rate, *(r for r in row.rates if r.unit != "megapixel")]
         return found
 

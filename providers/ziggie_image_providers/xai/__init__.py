@@ -127,7 +127,7 @@ class XAI(FieldVendor, SyncVendor):
                 continue
             plain = [r for r in row.rates if r.unit == "image"]
             if len(plain) == 1 and near(price / TICKS_PER_USD * 1e6, plain[0].micro_usd):
-                rate = RateRow(unit="image", micro_usd=price / TICKS_PER_USD * 1e6)
+                rate = plain[0].model_copy(update={"micro_usd": price / TICKS_PER_USD * 1e6})
                 found[id] = [rate, *(r for r in row.rates if r.unit != "image")]
         return found
 
