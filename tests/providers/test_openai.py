@@ -503,12 +503,15 @@ async def test_pictures_that_are_given_have_their_own_price_in_the_cost() -> Non
     "usage",
     [None, {}, {"input_tokens": 0, "output_tokens": 0}, {"input_tokens": 9, "output_tokens": "x"}],
 )
-async def test_without_a_count_of_tokens_the_cost_is_unknown_and_never_nothing(usage: Any) -> None:
+async def test_without_a_count_of_tokens_the_cost_is_the_list_price(usage: Any) -> None:
     body = openai_answer() | {"usage": usage}
+    tested = provider(lambda r: httpx2.Response(200, json=body))
+    bounds = price(tested, await model(tested))
 
-    generation = await submit(provider(lambda r: httpx2.Response(200, json=body)))
+    generation = await submit(tested)
 
-    assert generation.cost == UNKNOWN_COST
+    assert bounds is not None
+    assert generation.cost == Cost(micro_usd=bounds[1], basis="list")
 
 
 @pytest.mark.parametrize(
@@ -535,10 +538,14 @@ async def test_a_success_in_other_words_may_have_been_charged(body: bytes) -> No
     "body", [b'{"created": 1, "data": []}', b'{"created": 1, "data": [{"b64_json": "***"}]}']
 )
 async def test_a_success_without_pictures_may_have_been_charged(body: bytes) -> None:
-    with pytest.raises(InvalidOutput) as error:
-        await submit(provider(lambda r: httpx2.Response(200, content=body)))
+    tested = provider(lambda r: httpx2.Response(200, content=body))
+    bounds = price(tested, await model(tested))
 
-    assert error.value.charged is None
+    with pytest.raises(InvalidOutput) as error:
+        await submit(tested)
+
+    assert bounds is not None
+    assert error.value.charged == bounds[1]
 
 
 async def test_a_success_without_pictures_whose_tokens_were_counted_is_charged() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ _KEYS = re.compile(
     r"\b(sk|key|sess|r8|hf|rpa|ak|as|wk|ws|fal|gsk|tgp|AIza)[-_]?[\w*.-]{6,}", re.IGNORECASE
 )
 _TOKEN = re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])[\w-]{32,}\b")
+_PAGE = 2**16
+_HTML = re.compile(r"<(!doctype|html|head|body|title|h\d|p|div|center)\b", re.IGNORECASE)
+_TAGS = re.compile(
+    r"<(script|style|title)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL
+)
 _READ = 4000
 """Characters of a message that are looked at."""
 
@@ -51,6 +57,7 @@ class Rule:
     error: type[ProviderError]
     status: int | tuple[int, ...] = ()
     code: str | tuple[str, ...] = ()
+    """One of the answer's stable words is one of these; case does not matter."""
     match: str = ""
     """A regular expression that the message, or a code, must contain; case does not matter."""
     message: str = ""
@@ -68,7 +75,8 @@ class Rule:
         """Whether this rule is about such an answer."""
         if self.status and problem.status not in _several(self.status):
             return False
-        if self.code and not set(_several(self.code)).intersection(problem.codes):
+        codes = {code.casefold() for code in problem.codes}
+        if self.code and codes.isdisjoint(code.casefold() for code in _several(self.code)):
             return False
         said = " ".join((*problem.codes, problem.message))
         return not self.match or re.search(self.match, said, re.IGNORECASE) is not None
@@ -146,7 +154,8 @@ def problem_in(status: int, body: object, retry_after: float | None = None) -> P
     """What the usual forms of an error's body say; nothing where it has none of them.
 
     Known: `{"error": {"message", "code", "type"}}`, `{"error": "..."}`, `{"detail": ...}`,
-    `{"title", "detail"}`, `{"message", "code"}`, `{"errors": [...]}`, `{"name", "errors"}`.
+    `{"title", "detail"}`, `{"message", "code"}`, `{"errors": [...]}`, `{"name", "errors"}`; and a
+    text, which is no JSON.
     """
     codes: list[str] = []
     messages: list[str] = []
@@ -158,6 +167,18 @@ def problem_in(status: int, body: object, retry_after: float | None = None) -> P
         message=unique,
         retry_after=retry_after,
     )
+
+
+def page_text(content: bytes) -> str:
+    """What a body says that is no JSON: a page's title, or else its text; nothing of a binary."""
+    text = content[:_PAGE].decode("utf-8", "replace")
+    if "\0" in text or text.count("\ufffd") > 3:
+        return ""
+    if _HTML.search(text[:_READ]) is None:
+        return text
+    title = re.search(r"<title[^>]*>(.*?)</title", text, re.IGNORECASE | re.DOTALL)
+    words = title.group(1) if title else _TAGS.sub(" ", text)
+    return html.unescape(words).strip() or html.unescape(_TAGS.sub(" ", text))
 
 
 def scrub(text: object, secrets: Iterable[str] = ()) -> str:
@@ -184,6 +205,14 @@ def _forms(secret: str) -> Iterable[str]:
         if len(part) >= 4:
             yield part
             yield quote(part, safe="")
+
+
+_CODES = ("code", "type", "name", "reason", "moderation_stage")
+_WORDS = (
+    *("error", "message", "msg", "title", "detail", "errors", "invalid_fields"),
+    *("innererror", "inner_error", "moderation_details"),
+)
+"""What holds messages, or more codes."""
 
 
 def _collect(body: object, codes: list[str], messages: list[str], *, depth: int) -> None:

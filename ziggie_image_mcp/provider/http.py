@@ -26,7 +26,14 @@ from ziggie_image_mcp.errors import (
 from ziggie_image_mcp.provider.addresses import is_loopback, public_url, where_is
 from ziggie_image_mcp.provider.bounds import ERROR_BYTES, MAX_VALUES, PLAIN_BYTES, values_in
 from ziggie_image_mcp.provider.contract import ProviderContext
-from ziggie_image_mcp.provider.error_rules import Problem, Rule, error_of, problem_in
+from ziggie_image_mcp.provider.error_rules import (
+    Problem,
+    Rule,
+    error_of,
+    page_text,
+    problem_in,
+    scrub,
+)
 from ziggie_image_mcp.provider.nouns import Where
 from ziggie_image_mcp.provider.pictures import MAX_BYTES
 from ziggie_image_mcp.provider.settings import HttpSettings, certificates
@@ -323,7 +330,7 @@ class HttpClient:
         try:
             body: object = answer.json()
         except ValueError:
-            body = None
+            body = page_text(answer.content)
         return problem_in(answer.status, body, wait_asked(answer.headers, body))
 
     def error(self, answer: Answer, keys: Sequence[str] = ()) -> ProviderError:
@@ -335,12 +342,34 @@ class HttpClient:
             )
         return self._error(self.problem(answer), keys)
 
+    async def refusal(self, answer: Answer) -> ProviderError | None:
+        """The error that an answer of success stands for by the backend's own rules, or None."""
+        return self.error(answer, await self.keys()) if self._has_rule(answer) else None
+
+    async def unreadable(self, answer: Answer, *, paid: bool = True) -> ProviderError:
+        """The error of an answer of success that is not in the API's words.
+
+        Args:
+            answer: A refusal by the backend's own rules, or what nobody understands: then its
+                words are quoted.
+            paid: Whether it may have cost money.
+        """
+        refusal = await self.refusal(answer)
+        if refusal is not None:
+            return refusal
+        words = scrub(self.problem(answer).message, self._secrets(await self.keys()))
+        what = f"answered HTTP {answer.status}, but not in its API's words"
+        return self.lost(f"{what}: {words}" if words else what, paid=paid)
+
     def _error(self, problem: Problem, keys: Sequence[str]) -> ProviderError:
+        return error_of(self._provider, self.url, problem, self._rules, self._secrets(keys))
+
+    def _secrets(self, keys: Sequence[str]) -> set[str]:
+        """What may stand in no message."""
         sent = [*keys, *self.headers.values()]
         sent += [header.value(key) for header, key in zip(self._auth, keys, strict=False)]
         sent += [unquote(httpx2.URL(self._settings.base_url).password)]
-        secrets = {word for value in sent for word in (value, value.rpartition(" ")[2])}
-        return error_of(self._provider, self.url, problem, self._rules, secrets)
+        return {word for value in sent for word in (value, value.rpartition(" ")[2])}
 
     async def job_error(self, message: str, code: str = "") -> ProviderError:
         """The error of a job that failed behind an answer of success, by the backend's own rules.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -29,6 +30,9 @@ Progress = Callable[[float, str], Awaitable[None]]
 Preview = Callable[[bytes], None]
 """Show a picture of the unfinished work: JPEG, PNG or WebP, as the engine gives it. Quick, and
 never raises."""
+
+
+_DATED = re.compile(r"[-@](\d{4}-?\d{2}-?\d{2}|latest)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +182,15 @@ def is_local(model: Model) -> bool:
 def is_present(model: Model) -> bool:
     """Whether nothing is missing to run it."""
     return model.state in ("ready", "loaded")
+
+
+def is_same_model(served: str, model: Model) -> bool:
+    """Whether what an answer calls its model is this one, but for an owner, a version or a day."""
+
+    def plain(id: str) -> str:
+        return _DATED.sub("", id.lower().rpartition("/")[2].partition(":")[0].strip())
+
+    return plain(served) in map(plain, (model.id, *model.aliases))
 
 
 def options_of(model: Model, task: Task) -> frozenset[Option]:

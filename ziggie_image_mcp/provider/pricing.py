@@ -246,6 +246,21 @@ def computed_cost(
     return Cost(micro_usd=min(total, -1.0) if odd else whole(total), basis="computed")
 
 
+def counted_cost(
+    counts: Sequence[tuple[Unit, float]], request: ProviderRequest, model: Model, images: int
+) -> Cost:
+    """What a vendor's count of tokens comes to; else the list price of so many pictures.
+
+    That is so where nothing was counted, and where the count would cost nothing, or more than the
+    estimate's upper bound: servers that copy an API fill in what they do not count.
+    """
+    cost = computed_cost(counts, request, model) if counts else UNKNOWN_COST
+    bound = estimate(request, model)
+    if cost.micro_usd is None or (bound is not None and not 0 < cost.micro_usd <= bound.upper):
+        return list_cost(request, model, images)
+    return cost
+
+
 def whole(micro_usd: float) -> int:
     """A whole number of micro-USD, rounded up; what is only the noise of floats is not one more."""
     return max(math.ceil(round(micro_usd, 3)), 1 if micro_usd > 0 else 0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import anyio
 
@@ -45,6 +45,7 @@ from ziggie_image_mcp.provider.nouns import (
     Run,
     Submission,
     Where,
+    is_same_model,
     options_of,
 )
 from ziggie_image_mcp.provider.pricing import (
@@ -252,6 +253,10 @@ class Vendor:
         honoured = "seed" in options_of(model, request.task)
         return request.seed if honoured and index == 0 else None
 
+    def served(self, answer: Answer) -> str:
+        """Overridden where the answer says which model made it: another one is noticed."""
+        return ""
+
     def notes(self, answer: Answer, request: ProviderRequest, model: Model) -> Sequence[str]:
         """Sometimes overridden: what the caller should know."""
         return ()
@@ -264,16 +269,23 @@ class Vendor:
         Raises:
             InvalidOutput: There is none, or one cannot be fetched; it cost what it cost.
         """
-        sources = self.pictures(answer)
-        cost = self.cost(answer, request, model, len(sources) or request.num_images)
+        sources, asked = self.pictures(answer), request.num_images
+        cost = self.cost(answer, request, model, min(len(sources) or asked, asked))
         if not sources:
+            refusal = await self.http.refusal(answer)
+            if refusal is not None:
+                raise refusal
             what = f"{self.name} answered without a picture, and may charge for it"
             raise InvalidOutput(self.name, what, charged=cost.micro_usd)
-        if len(sources) > request.num_images:
-            what = f"{self.name} returned {len(sources)} pictures of {request.num_images}"
-            raise InvalidOutput(self.name, what, charged=cost.micro_usd)
+        notes = [*self.notes(answer, request, model)]
+        if len(sources) > asked:
+            these = "first is" if asked == 1 else f"first {asked} are"
+            notes.append(f"{self.name} made {len(sources)} pictures of {asked}; the {these} kept")
+        served = self.served(answer)
+        if served and not is_same_model(served, model):
+            notes.append(f"{self.name} says that {served} made it, and not {model.id}")
         images: list[GeneratedImage] = []
-        for index, source in enumerate(sources):
+        for index, source in enumerate(sources[:asked]):
             try:
                 data = await self.fetch(source, picture_bytes(request))
             except DownloadFailed as e:
@@ -281,11 +293,7 @@ class Vendor:
                 free = is_free(model.prices)  # else they are paid for, and others would be too
                 raise InvalidOutput(self.name, what, charged=cost.micro_usd, fallback=free) from e
             images.append(GeneratedImage(data=data, seed=self.seed(request, model, index)))
-        return Generation(
-            images=tuple(images),
-            notes=tuple(self.notes(answer, request, model)),
-            cost=cost,
-        )
+        return Generation(images=tuple(images), notes=tuple(notes), cost=cost)
 
     async def fetch(self, source: bytes | str, max_bytes: int) -> bytes:
         """Usually inherited: a picture's bytes, from its address where it has one.
@@ -317,8 +325,7 @@ class SyncVendor(AnswersAtOnce, Vendor):
         try:
             return await self.generation(answer, request, model)
         except MALFORMED as e:
-            what = f"answered HTTP {answer.status}, but not in its API's words"
-            raise self.http.lost(what, paid=not is_free(model.prices)) from e
+            raise await self.http.unreadable(answer, paid=not is_free(model.prices)) from e
 
 
 class PolledVendor(Polled, Vendor):
@@ -388,14 +395,25 @@ class PolledVendor(Polled, Vendor):
 
 
 def from_base64(text: object) -> bytes | None:
-    """A picture out of base64, or out of a data URL; None where it is none."""
+    """A picture out of base64, or out of a data URL; None where it is none.
+
+    It may come in lines, without its padding, and with the signs that are for addresses.
+    """
     if not isinstance(text, str):
         return None
-    _, comma, rest = text.partition(",") if text.startswith("data:") else ("", ",", text)
+    if text[:64].lstrip()[:5].lower() == "data:":
+        head, _, text = text.partition(",")
+        if not head.lower().endswith(";base64"):
+            return None
+        text = unquote(text)
+    digits = text.translate(_BASE64).rstrip("=")
     try:
-        return base64.b64decode(rest, validate=True) or None if comma else None
-    except binascii.Error:
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True) or None
+    except ValueError:
         return None
+
+
+_BASE64 = str.maketrans("-_", "+/", " \t\r\n")
 
 
 def sources_at(body: object, paths: Sequence[str]) -> list[bytes | str]:

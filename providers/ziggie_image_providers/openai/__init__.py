@@ -12,20 +12,15 @@ from urllib.parse import urljoin
 
 import anyio
 import httpx2
-from pydantic import BaseModel, ValidationError
 
 from ziggie_image_mcp.provider import (
     FREE,
     NO_COST,
     PROBE_SECONDS,
-    UNKNOWN_COST,
-    AuthenticationFailed,
     ContentRefused,
     Cost,
     Defaults,
     Model,
-    ModelMissing,
-    PaymentRequired,
     Probe,
     ProviderContext,
     ProviderError,
@@ -41,10 +36,12 @@ from ziggie_image_mcp.provider.addresses import where_is
 from ziggie_image_mcp.provider.error_rules import Rule
 from ziggie_image_mcp.provider.http import BEARER, Answer, Files, KeyHeader
 from ziggie_image_mcp.provider.masks import convert_mask
-from ziggie_image_mcp.provider.pricing import Unit, computed_cost, list_cost
+from ziggie_image_mcp.provider.pricing import Prices, counted_cost, list_cost
 from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, merge_rows, table
-from ziggie_image_mcp.provider.vendor import SyncVendor, from_base64
+from ziggie_image_mcp.provider.vendor import SyncVendor
+from ziggie_image_providers.openai import answers
 from ziggie_image_providers.openai import settings as section
+from ziggie_image_providers.openai.failures import ERRORS
 from ziggie_image_providers.openai.flavours import Flavour, Route, by_host, flavours, has
 from ziggie_image_providers.openai.settings import Row
 
@@ -53,19 +50,12 @@ NO_LISTING = (400, 404, 405, 501)
 
 LISTING_SECONDS = 20.0
 
-
-class TokenDetails(BaseModel):
-    """What a number of tokens is made of."""
-
-    image_tokens: int = 0
-
-
-class Usage(BaseModel):
-    """The tokens that a request took, as the server says."""
-
-    input_tokens: int
-    output_tokens: int
-    input_tokens_details: TokenDetails | None = None
+OUTPUT = "content_filter_results"
+FILTERS: tuple[tuple[str, str, int | None], ...] = (
+    ("prompt_filter_results", "this prompt", 0),
+    (OUTPUT, "the finished pictures, which may be charged", None),
+)
+"""Where Azure tells of its filter: the field, what was refused, and what that cost."""
 
 
 class OpenAI(SyncVendor):
@@ -79,40 +69,7 @@ class OpenAI(SyncVendor):
     Settings: ClassVar[type[VendorSettings[Any]]] = section.Settings
     table: ClassVar[Mapping[str, ModelRow]] = table(__name__, Row)
     probe_path: ClassVar[str] = "models"
-    errors: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            code=("insufficient_quota", "billing_hard_limit_reached", "billing_not_active"),
-            error=PaymentRequired,
-            message="the account has no credit left, or its limit is reached",
-        ),
-        Rule(
-            code=("moderation_blocked", "content_policy_violation", "contentFilter"),
-            error=ContentRefused,
-            message="the safety system refused this prompt",
-        ),
-        Rule(
-            status=401,
-            error=AuthenticationFailed,
-            message="the key was refused; set a valid one with `ziggie-image-mcp keys set`",
-            quoted=False,  # OpenAI repeats a part of the key
-        ),
-        Rule(
-            code=("model_not_found", "DeploymentNotFound"),
-            error=ModelMissing,
-            message="there is no such model for this account",
-        ),
-        Rule(
-            status=400,
-            match="model mismatch",  # vLLM-Omni serves one model
-            error=ModelMissing,
-            message="the server has another model",
-        ),
-        Rule(
-            status=403,
-            error=AuthenticationFailed,
-            message="the account may not do this; it may need verifying",
-        ),
-    )
+    errors: ClassVar[tuple[Rule, ...]] = ERRORS
 
     def __init__(self, name: str, settings: section.Settings, context: ProviderContext) -> None:
         self._flavour_name: str = settings.flavour
@@ -281,23 +238,42 @@ class OpenAI(SyncVendor):
 
     def pictures(self, answer: Answer) -> Sequence[bytes | str]:
         """The pictures, or where the server has put them."""
-        sources: list[bytes | str] = []
-        for item in answer.json()["data"]:
-            data, url = from_base64(item.get("b64_json")), item.get("url")
-            if data is not None:
-                sources.append(data)
-            elif isinstance(url, str) and url:
-                sources.append(urljoin(f"{self.http.url}/", url))
-        return sources
+        items = answers.items_of(answer.json())
+        sources = [source for item in items if (source := answers.source_of(item))]
+        if not sources:
+            for key, stage, charged in FILTERS:
+                reasons = {reason for item in items for reason in answers.filtered(item, key)}
+                if reasons:
+                    what = f"the safety system refused {stage} ({', '.join(sorted(reasons))})"
+                    raise ContentRefused(self.name, what, charged=charged)
+        return [urljoin(f"{self.http.url}/", s) if isinstance(s, str) else s for s in sources]
 
     def cost(self, answer: Answer, request: ProviderRequest, model: Model, images: int) -> Cost:
         """By the tokens that the answer tells, where the price is one of tokens."""
         if model.prices is FREE:
             return NO_COST
-        if not any(rate.unit == "image_token_out" for rate in model.prices.rates):
+        if not _has_tokens(model.prices):
             return list_cost(request, model, images)
-        counts = _tokens(answer.data().get("usage"))
-        return computed_cost(counts, request, model) if counts else UNKNOWN_COST
+        counts = answers.tokens(answer.data().get("usage"), request)
+        return counted_cost(counts, request, model, images)
+
+    def served(self, answer: Answer) -> str:
+        """Gateways tell it. Azure's names of deployments say nothing of the model."""
+        served = answer.data().get("model")
+        return served if isinstance(served, str) and self._flavour_name != "azure" else ""
+
+    def notes(self, answer: Answer, request: ProviderRequest, model: Model) -> Sequence[str]:
+        """What was done otherwise, and what was withheld."""
+        body = answer.data()
+        notes = list(answers.differences(body, request))
+        items = answers.items_of(body)
+        lost = sum(not answers.source_of(i) and bool(answers.filtered(i, OUTPUT)) for i in items)
+        if lost:
+            notes.append(f"the safety system withheld {lost} of {len(items)} pictures")
+        cost = self.cost(answer, request, model, request.num_images)
+        if body.get("usage") and cost.basis == "list" and _has_tokens(model.prices):
+            notes.append("the answer's count of tokens cannot be, so the list price counts")
+        return notes
 
     async def _listed(self, path: str) -> list[dict[str, Any]]:
         """The models at a path; none where there is no list."""
@@ -333,6 +309,11 @@ class OpenAI(SyncVendor):
         return self.flavour.tasks["image_to_image" if edit else request.task]
 
 
+def _has_tokens(prices: Prices) -> bool:
+    """Whether a picture is paid by its tokens."""
+    return prices is not FREE and any(r.unit == "image_token_out" for r in prices.rates)
+
+
 def _listed_row(flavour: Flavour, item: Mapping[str, Any]) -> Row:
     """What is known of a model that the server lists."""
     changes: dict[str, Any] = {}
@@ -365,20 +346,3 @@ def _tagged(tag: str, prompt: str, fields: Mapping[str, Any]) -> str:
             level = level.setdefault(key, {})
         level[last] = plain(value) if isinstance(value, str) else value
     return f"{plain(prompt)} <{tag}>{json.dumps(levels)}</{tag}>" if levels else plain(prompt)
-
-
-def _tokens(usage: object) -> list[tuple[Unit, float]]:
-    """The tokens of an answer. A picture of none is no count: some servers fill in zeros."""
-    try:
-        counts = Usage.model_validate(usage)
-    except ValidationError:
-        return []
-    if not counts.output_tokens:
-        return []
-    details = counts.input_tokens_details
-    images = details.image_tokens if details else 0
-    return [
-        ("text_token_in", counts.input_tokens - min(images, max(0, counts.input_tokens))),
-        ("image_token_in", images),
-        ("image_token_out", counts.output_tokens),
-    ]
