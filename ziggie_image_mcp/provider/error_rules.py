@@ -193,12 +193,6 @@ def scrub(text: object, secrets: Iterable[str] = ()) -> str:
     return line if len(line) <= QUOTED else line[: QUOTED - 3] + "..."
 
 
-_CODES = ("code", "type", "name", "reason", "limit_source")
-"""Where bodies have their stable words."""
-_WORDS = ("error", "message", "msg", "title", "detail", "errors", "invalid_fields", "metadata")
-"""Where they have messages, or more of these."""
-
-
 def _forms(secret: str) -> Iterable[str]:
     """A secret as it may be repeated: as it is, as part of an address, or half of a login."""
     for part in (secret, *secret.split(":", 1)):
@@ -207,10 +201,11 @@ def _forms(secret: str) -> Iterable[str]:
             yield quote(part, safe="")
 
 
-_CODES = ("code", "type", "name", "reason", "moderation_stage")
+_CODES = ("code", "type", "name", "reason", "moderation_stage", "limit_source")
+"""Where bodies have their stable words."""
 _WORDS = (
     *("error", "message", "msg", "title", "detail", "errors", "invalid_fields"),
-    *("innererror", "inner_error", "moderation_details"),
+    *("innererror", "inner_error", "moderation_details", "metadata"),
 )
 """What holds messages, or more codes."""
 

@@ -118,12 +118,10 @@ class Gemini(FieldVendor, SyncVendor):
         counts = _tokens(usage) if usage else ()
         return computed_cost(counts, request, model) if counts else UNKNOWN_COST
 
-    def notes(self, answer: Answer, request: ProviderRequest, model: Model) -> Sequence[str]:
-        """Which model it was, where it was another one."""
-        served = answer.data().get("modelVersion")
-        if not isinstance(served, str) or not served or served.startswith(model.id):
-            return ()
-        return (f"Gemini served {scrub(served)} for {model.id}",)
+    def served(self, answer: Answer) -> str:
+        """Which model it was."""
+        told = answer.data().get("modelVersion")
+        return told if isinstance(told, str) else ""
 
 
 def _picture(part: Mapping[str, Any]) -> bytes | None:

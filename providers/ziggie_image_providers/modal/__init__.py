@@ -10,7 +10,6 @@ from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     Cost,
     Generation,
-    InvalidOutput,
     Model,
     OutcomeUnknown,
     ProviderContext,
@@ -143,8 +142,9 @@ class Modal(FieldVendor, PolledVendor):
             raise
         except ProviderError as e:
             return RemoteStatus(state="failed", error=e)
-        state = "running" if answer.status == SEE_OTHER else "succeeded"
-        return replace(RemoteStatus(state=state, message="Modal: running"), answer=answer)
+        if answer.status == SEE_OTHER:
+            return RemoteStatus(state="running", answer=answer, message="Modal: running")
+        return RemoteStatus(state="succeeded", answer=answer)
 
     async def generation(
         self, answer: Answer, request: ProviderRequest, model: Model
@@ -165,11 +165,7 @@ class Modal(FieldVendor, PolledVendor):
         """The body itself where it is a picture; else what it names."""
         if is_picture(answer.content):
             return [answer.content]
-        body = answer.json()
-        found = sources_at(body, PICTURES)
-        if not found and isinstance(body, dict) and "error" in body:
-            raise InvalidOutput(self.name, self.http.problem(answer).message, charged=None)
-        return found
+        return sources_at(answer.json(), PICTURES)
 
     def cost(self, answer: Answer, request: ProviderRequest, model: Model, images: int) -> Cost:
         """What the function tells, in dollars or seconds; else the user's own price."""

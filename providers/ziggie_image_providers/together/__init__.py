@@ -92,6 +92,11 @@ class Together(FieldVendor, SyncVendor):
         """In the answer, or at an address where a server in between changed that."""
         return sources_at(answer.json(), ("data[].b64_json", "data[].url"))
 
+    def served(self, answer: Answer) -> str:
+        """Which model it was, where the answer says so."""
+        told = answer.data().get("model")
+        return told if isinstance(told, str) else ""
+
     async def read_prices(self) -> Rates:
         """The `base` prices of its list, whose unit is not documented.
 

@@ -113,6 +113,11 @@ class XAI(FieldVendor, SyncVendor):
             return Cost(micro_usd=told, basis="exact")
         return list_cost(request, model, images)
 
+    def served(self, answer: Answer) -> str:
+        """Which model it was, where the answer says so."""
+        told = answer.data().get("model")
+        return told if isinstance(told, str) else ""
+
     async def read_prices(self) -> Rates:
         """The prices of models that have one for every picture.
 
