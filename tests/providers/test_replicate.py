@@ -377,7 +377,7 @@ async def test_a_prediction_is_one_request_and_gives_the_vendors_id() -> None:
 async def test_a_model_with_a_version_is_ordered_by_it() -> None:
     id = f"stability-ai/sdxl:{VERSION}"
     with FakeVendor(lambda seen: Reply(status=201, body=prediction())) as vendor:
-        await submit(provider(vendor.url, models={id: {}}), id=id)
+        await submit(provider(vendor.url, models={id: {"inputs": {"seed": "seed"}}}), id=id)
 
     assert vendor.asked == ["POST /v1/predictions"]
     assert vendor.seen[0].body["version"] == VERSION

@@ -29,6 +29,7 @@ from ziggie_image_mcp.provider import (
     OutcomeUnknown,
     OutOfMemory,
     PaymentRequired,
+    ProviderContext,
     ProviderError,
     ProviderInfo,
     ProviderRequest,
@@ -39,20 +40,26 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     Run,
     Submission,
-    TaskCapability,
-    options_of,
 )
 from ziggie_image_mcp.provider.delivery import Polled, RemoteStatus
 from ziggie_image_mcp.provider.error_rules import Problem, Rule, error_of
+from ziggie_image_mcp.provider.fields import FieldVendor
 from ziggie_image_mcp.provider.http import Answer
+from ziggie_image_mcp.provider.json_paths import objects, values
 from ziggie_image_mcp.provider.pricing import is_free, list_cost
 from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, table
-from ziggie_image_mcp.provider.vendor import Vendor
+from ziggie_image_mcp.provider.vendor import Vendor, from_base64
 from ziggie_image_providers.replicate import settings as section
-from ziggie_image_providers.replicate.settings import Row, Wish
+from ziggie_image_providers.replicate.schema import Unreadable, row_from
+from ziggie_image_providers.replicate.settings import Row
 
 ANSWER_SECONDS = 30.0
 """What one answer may take; a job takes as long as it may."""
+
+MAX_INLINE = 256_000
+"""Characters of a picture that goes out in the body; Replicate wants larger ones as files."""
+
+SCHEMA_SECONDS = 3.0
 
 _STATES: Mapping[str, Any] = {
     "starting": "waiting",
@@ -109,7 +116,7 @@ class Prediction(BaseModel):
     metrics: Metrics | None = None
 
 
-class Replicate(Polled, Vendor):
+class Replicate(FieldVendor, Polled, Vendor):
     """A prediction is ordered, asked after, and its pictures fetched."""
 
     info: ClassVar[ProviderInfo] = ProviderInfo(
@@ -141,8 +148,15 @@ class Replicate(Polled, Vendor):
         ),
     )
 
+    def __init__(self, name: str, settings: section.Settings, context: ProviderContext) -> None:
+        super().__init__(name, settings, context)
+        self._versions: dict[str, str] = {}
+        """By the ids of models whose schema was read: what is ordered."""
+        self._troubles: dict[str, str] = {}
+        """By id: why a schema was of no use."""
+
     async def list_models(self) -> Sequence[Model]:
-        """List the rows of the table and of the config. Asks nobody but for the token.
+        """List the rows; of those of the config without inputs, Replicate is asked for a schema.
 
         Raises:
             DependencyMissing: The SDK is not installed.
@@ -150,35 +164,29 @@ class Replicate(Polled, Vendor):
         """
         if importlib.util.find_spec("replicate") is None:
             raise self._missing("is not installed")
-        return await super().list_models()
+        await self.http.keys()
+        unread = [id for id, row in self.rows.items() if not row.inputs and id not in self.table]
+        async with anyio.create_task_group() as group:
+            for id in unread:
+                group.start_soon(self._read_schema, id)
+        return [self.model(id, row) for id, row in self.rows.items()]
 
-    def capability(self, row: Row) -> TaskCapability:
-        """What the row has inputs for."""
-        return replace(
-            super().capability(row),
-            options=frozenset(wish for wish in row.inputs if wish != "num_images"),
-            max_images=row.max_images if "num_images" in row.inputs else 1,
-        )
+    def model(self, id: str, row: Row) -> Model:
+        """Unusable where its schema was asked for and does not say enough."""
+        listed = super().model(id, row)
+        trouble = self._troubles.get(id)
+        return listed if trouble is None else replace(listed, state="unusable", fix=trouble)
 
     def payload(self, request: ProviderRequest, model: Model) -> dict[str, Any]:
-        """Say the request in the words of one model's input."""
-        row = self._row(model)
-        inputs: dict[str, Any] = {"prompt": request.prompt, **row.always}
+        """The row's words; the prompt and the size by their usual names where it has none."""
+        row: Row = self.row(model)
+        inputs = super().payload(request, model)
+        if "prompt" in row.inputs or request.task in ("upscale", "remove_background"):
+            return inputs
+        usual: dict[str, Any] = {"prompt": request.prompt, **inputs}
         if row.shapes:
-            inputs[row.shape_input] = request.bucket
-        else:
-            inputs |= {"width": request.width, "height": request.height}
-        values: dict[Wish, Any] = {
-            "negative_prompt": request.negative_prompt or None,
-            "seed": request.seed % (row.max_seed + 1),
-            "steps": request.steps,
-            "guidance_scale": request.guidance_scale,
-            "num_images": request.num_images,
-        }
-        for wish, name in row.inputs.items():
-            if values[wish] is not None:
-                inputs[name] = values[wish]
-        return inputs
+            return {row.shape_input: request.bucket, **usual}
+        return {"width": request.width, "height": request.height, **usual}
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Order a prediction. Replicate takes no idempotency key, so it is done once.
@@ -190,8 +198,10 @@ class Replicate(Polled, Vendor):
         bridge = await self._bridge()
         paid = not is_free(model.prices)
         await run.progress(0.05, f"sent to {self.name}")
-        inputs, seconds = self.payload(request, model), min(ANSWER_SECONDS, self.seconds)
-        answer = await bridge.create(self.http, model.id, inputs, paid=paid, seconds=seconds)
+        seconds = min(ANSWER_SECONDS, self.seconds)
+        inputs = await self._uploaded(self.payload(request, model))
+        id = self._versions.get(model.id, model.id)
+        answer = await bridge.create(self.http, id, inputs, paid=paid, seconds=seconds)
         prediction = _prediction(answer)
         if prediction is None:
             raise self.http.lost("took the request, but did not name a prediction", paid=paid)
@@ -250,12 +260,6 @@ class Replicate(Polled, Vendor):
             count = images
         return list_cost(request, model, count)
 
-    def seed(self, request: ProviderRequest, model: Model, index: int) -> int | None:
-        """The seed that the model was given: some take smaller ones only."""
-        if "seed" not in options_of(model, request.task) or index:
-            return None
-        return request.seed % (self._row(model).max_seed + 1)
-
     async def cancel(self, remote_id: str) -> CancelOutcome:
         """Ask Replicate to stop."""
         if not _is_id(remote_id):
@@ -274,6 +278,43 @@ class Replicate(Polled, Vendor):
             return CancelOutcome(state="stopped", cost=NO_COST)
         return CancelOutcome(state="stopped" if prediction.status == "canceled" else "too_late")
 
+    async def _read_schema(self, id: str) -> None:
+        """Fill in the row of a model by what Replicate tells of it, once."""
+        if id in self._versions:
+            return
+        name, _, pinned = id.partition(":")
+        path = f"v1/models/{name}" + (f"/versions/{pinned}" if pinned else "")
+        try:
+            with anyio.fail_after(SCHEMA_SECONDS):
+                entry = await self.http.get_json(path)
+            facts = next(objects({"entry": entry}, "entry"), None) or {}
+            facts = {"latest_version": facts} if pinned else facts
+            self.rows[id] = row_from(facts, self.rows[id])
+        except (ProviderError, TimeoutError, Unreadable) as e:
+            self._troubles[id] = str(e) or "Replicate did not tell its inputs in time; ask again"
+            return
+        self._troubles.pop(id, None)
+        version = next(values(facts, "latest_version.id"), None)
+        community = isinstance(version, str) and facts.get("is_official") is not True
+        self._versions[id] = f"{name}:{version}" if community and not pinned else id
+
+    async def _uploaded(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Inputs whose large pictures lie at Replicate, where they are deleted after a day."""
+        return {name: await self._placed(value) for name, value in inputs.items()}
+
+    async def _placed(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [await self._placed(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        large = isinstance(value, str) and len(value) > MAX_INLINE
+        data = from_base64(value) if large and value.startswith("data:") else None
+        if data is None:
+            return value
+        files = [("content", ("picture.png", data, "image/png"))]
+        answer = await self.http.post_once("v1/files", files=files, paid=False)
+        for url in values(answer.data(), "urls.get"):
+            return url
+        raise ProviderUnavailable(self.name, "Replicate took a picture and did not say where it is")
+
     async def _end_error(self, prediction: Prediction) -> ProviderError | None:
         """What it means that a prediction ended without success; None where it did not."""
         if _STATES.get(prediction.status) != "failed":
@@ -281,10 +322,6 @@ class Replicate(Polled, Vendor):
         error = prediction.error if isinstance(prediction.error, str) else ""
         problem = Problem(status=0, codes=(prediction.status,), message=error)
         return error_of(self.name, self.http.url, problem, _ENDS, await self.http.keys())
-
-    def _row(self, model: Model) -> Row:
-        row: Row = self.rows.get(model.id, Row())
-        return row
 
     async def _bridge(self) -> ModuleType:
         """The module that needs the SDK, loaded beside the event loop.

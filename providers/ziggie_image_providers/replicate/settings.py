@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from pydantic import Field, field_validator
 
-from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings
-
-Wish = Literal["negative_prompt", "seed", "steps", "guidance_scale", "num_images"]
-"""Our words for what a model may take besides the prompt and the size."""
+from ziggie_image_mcp.provider.fields import FieldRow, Word
+from ziggie_image_mcp.provider.settings import VendorSettings
 
 
-class Row(ModelRow):
-    """The facts of one model. In config.json only what differs need be given."""
+class Row(FieldRow):
+    """The facts of one model. In config.json only what differs need be given.
 
-    inputs: dict[Wish, str] = Field(default={})
+    A model that has no `inputs` here is described by the schema that Replicate tells of it. The
+    prompt and the size need no `inputs` in a row that has others.
+    """
+
+    inputs: dict[Word, str] = Field(default={})
     """Our word to the name of the model's input; what is not here the model does not take."""
-    always: dict[str, str | int | float | bool] = Field(default={})
-    """Sent with every job, as output_format."""
     shape_input: str = "aspect_ratio"
     """The input that takes one of `shapes`."""
     max_side: int = Field(default=1440, ge=16)
     multiple_of: int = Field(default=32, ge=1)
-    max_seed: int = 2**32 - 1
 
 
 class Settings(VendorSettings[Row]):
