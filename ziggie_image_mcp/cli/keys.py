@@ -1,15 +1,15 @@
-"""The commands about keys: set, list, delete. A key is never shown."""
+"""The commands about keys: set, list, test, delete. A key is never shown."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,17 +24,30 @@ from ziggie_image_mcp.cli.console import (
     print_json,
     print_table,
     run,
+    with_service,
 )
 from ziggie_image_mcp.config import config, loader, secrets
 from ziggie_image_mcp.config.environment import setting
 from ziggie_image_mcp.errors import ConfigError
+from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
+from ziggie_image_mcp.provider.nouns import Balance, Probe
+
+if TYPE_CHECKING:
+    from ziggie_image_mcp.app.service import Service
 
 app = typer.Typer()
 keys_app = typer.Typer(
-    help="Set, list and delete the keys of paid providers. A key is never shown.",
+    help="Set, list, test and delete the keys of paid providers. A key is never shown.",
     no_args_is_help=True,
 )
 app.add_typer(keys_app, name="keys")
+
+_VERDICTS = {
+    "ready": "taken",
+    "unauthorised": "refused",
+    "unreachable": "not tried",
+    "wrong_service": "not tried",
+}
 
 NO_VALUE = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Lets us refuse a key on the command line ourselves: typer's own message would repeat it."""
@@ -89,6 +102,54 @@ def keys_list(as_json: JsonOption = False) -> None:
     _tell(note for source in listing.values() for note in source.notes)
 
 
+@keys_app.command("test")
+def keys_test(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="A provider; all that have a key by default.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Try the keys by calls that cost nothing: are they taken, and what is left to spend."""
+    wanted = _variable(name, ()) if name else ""
+    variables = _key_names()
+
+    async def work(service: Service) -> dict[str, tuple[Probe, Balance | None]]:
+        await service.registry.open()
+        own = service.config.providers
+        chosen = {
+            provider: service.registry.providers()[provider]
+            for provider in service.registry.providers()
+            if (variable := _variable_of(provider, own.get(provider, {}), variables))
+            and (not wanted or name == provider or (name not in variables and wanted == variable))
+        }
+        return await probe_all(chosen)
+
+    statuses = with_service(ctx, work)
+    if not statuses:
+        missing = f"no key in {wanted}" if wanted else "no key of any provider"
+        err.print(
+            f"There is {missing}: `ziggie-image-mcp keys set {name or 'NAME'}`.", markup=False
+        )
+        raise typer.Exit(1)
+    if as_json:
+        rows = [
+            {
+                "provider": provider,
+                "state": probe.state,
+                "message": probe.message,
+                "balance_usd": None if balance is None else balance.micro_usd / 1e6,
+            }
+            for provider, (probe, balance) in statuses.items()
+        ]
+        print_json({"keys": rows})
+    else:
+        table = new_table("provider", "key", "what it says")
+        for provider, (probe, balance) in statuses.items():
+            table.add_row(provider, _VERDICTS[probe.state], status_sentence(probe, balance))
+        print_table(table)
+    if any(probe.state != "ready" for probe, _ in statuses.values()):
+        raise typer.Exit(1)
+
+
 @keys_app.command("delete", context_settings=NO_VALUE)
 def keys_delete(
     ctx: typer.Context,
@@ -109,6 +170,14 @@ def keys_delete(
     if not removed.places:
         err.print(f"No {removed.name} was kept here.", markup=False)
         raise typer.Exit(1)
+
+
+def _variable_of(
+    provider: str, section: Mapping[str, Any], variables: Mapping[str, str]
+) -> str | None:
+    """The variable of a provider's key; None where its kind has no key, or its section none."""
+    kind = section.get("type", provider)
+    return section.get("keyName", variables.get(kind)) if kind in variables else None
 
 
 async def _unpause(settings: config.Config, variable: str) -> None:

@@ -125,7 +125,8 @@ class Vendor:
         except ProviderError as e:
             unauthorised = e.code == "AUTHENTICATION_FAILED"
             return Probe(state="unauthorised" if unauthorised else "unreachable", message=str(e))
-        return Probe(state="ready")
+        unasked = "" if self.probe_path else "its key is there, and cannot be tried for nothing"
+        return Probe(state="ready", message=unasked)
 
     async def list_models(self) -> Sequence[Model]:
         """Usually inherited: the rows of the table and of the config. Asks nobody but for the key.
