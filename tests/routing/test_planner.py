@@ -887,6 +887,16 @@ def test_a_model_that_its_vendor_took_away_is_left_out() -> None:
     assert codes(plan) == {"DEPRECATED"}
 
 
+@pytest.mark.parametrize(("days", "said"), [(1, True), (90, True), (91, False)])
+def test_a_model_that_its_vendor_takes_away_soon_says_so(days: int, said: bool) -> None:
+    going = model(id="going", deprecated_on=NEW + timedelta(days=days))
+
+    plan = planner.plan(context(going))
+
+    notes = plan.candidates[0].notes
+    assert any(f"away on {going.deprecated_on}" in note for note in notes) is said
+
+
 def test_the_preference_of_a_call_counts_for_more_than_the_configs() -> None:
     fine = model(id="fine", quality=9.0, seconds=8.0)
     quick = model(id="quick", quality=7.0, seconds=1.0)

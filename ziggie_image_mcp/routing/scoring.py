@@ -6,6 +6,7 @@ Lower wins. v and q come from the user's `preference`; they are judgements, not 
 from __future__ import annotations
 
 import functools
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from ziggie_image_mcp.billing.money import usd
@@ -37,6 +38,9 @@ UNKNOWN_CLOUD_SECONDS = 10.0
 
 DISK_BYTES_PER_SECOND = 500e6
 """How fast weights are read before anybody timed it: a SATA SSD, whose link carries 600 MB/s."""
+
+WARNING = timedelta(days=90)
+"""How long before a vendor takes a model away each of its results says so."""
 
 CUT_POINTS = 3.0
 """Points of quality that a model loses which may not read the whole prompt."""
@@ -159,11 +163,19 @@ def score_candidate(
         expected_micro_usd=estimate.expected,
         seconds=seconds[0],
         why=describe_route("next best", model, cost, seconds),
-        notes=(*fitted.notes, model.note) if model.note else fitted.notes,
+        notes=(*fitted.notes, *filter(None, (model.note, going_away(model, ctx.now.date())))),
         wait_seconds=expected.wait,
         load_seconds=expected.load,
         placement=fitted.placement,
     ), expected
+
+
+def going_away(model: Model, today: date) -> str:
+    """That its vendor takes a model away soon; empty where that is not so, or far off."""
+    last = model.deprecated_on
+    if last is None or last - today > WARNING:
+        return ""
+    return f"{model.provider} takes {model.id} away on {last}: name a newer model before that"
 
 
 def describe_route(lead: str, model: Model, cost: int, seconds: tuple[float, float, float]) -> str:
