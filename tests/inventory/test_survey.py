@@ -53,10 +53,7 @@ async def test_a_provider_that_is_switched_off_is_listed_with_the_reason(tmp_pat
         ("builtin", "DISABLED"),
         ("comfyui", "DISABLED"),
         ("diffusers", "DISABLED"),
-        ("comfy_cloud", "NO_KEY"),
-        ("comfy_router", "NO_KEY"),
-        ("openai", "NO_KEY"),
-        ("replicate", "NO_KEY"),
+        *((name, "NO_KEY") for name in secrets.key_names(load_types().usable)),
     ]
 
 
