@@ -887,6 +887,21 @@ def test_a_model_that_its_vendor_took_away_is_left_out() -> None:
     assert codes(plan) == {"DEPRECATED"}
 
 
+def test_a_model_that_is_taken_away_soon_comes_after_one_that_stays_and_says_so() -> None:
+    going, stays, far = (
+        model(id=name, price=price, deprecated_on=NEW + timedelta(days=days) if days else None)
+        for name, price, days in (("going", 30_000, 59), ("stays", 35_000, 0), ("far", 36_000, 61))
+    )
+
+    plan = planner.plan(context(going, stays, far, request=ask(allow_paid=True)))
+
+    assert [c.model.id for c in plan.candidates] == ["stays", "far", "going"]
+    assert plan.candidates[2].notes == (
+        f"going is taken away by its vendor on {going.deprecated_on}; plan for another model",
+    )
+    assert plan.candidates[1].notes == ()
+
+
 def test_the_preference_of_a_call_counts_for_more_than_the_configs() -> None:
     fine = model(id="fine", quality=9.0, seconds=8.0)
     quick = model(id="quick", quality=7.0, seconds=1.0)

@@ -44,7 +44,7 @@ class Problem:
     status: int
     """0 for what an answer of success says of a job that failed."""
     codes: tuple[str, ...] = ()
-    """Its stable words: code, type, name."""
+    """Its stable words: code, type, name, and the field that is wrong."""
     message: str = ""
     retry_after: float | None = None
     """Seconds."""
@@ -201,7 +201,7 @@ def _forms(secret: str) -> Iterable[str]:
             yield quote(part, safe="")
 
 
-_CODES = ("code", "type", "name", "reason", "moderation_stage")
+_CODES = ("code", "type", "name", "reason", "param", "moderation_stage")
 _WORDS = (
     *("error", "message", "msg", "title", "detail", "errors", "invalid_fields"),
     *("innererror", "inner_error", "moderation_details"),
