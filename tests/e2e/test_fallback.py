@@ -52,6 +52,8 @@ ONE_EACH = {
     for name in (
         "gpt-image-2",
         "gpt-image-2.6*",
+        "gpt-image-1*",
+        "chatgpt*",
         "*-sunburst",
         "*flux-dev",
         "*flux-1.1-pro",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import io
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
+from PIL import Image
 
 from tests.e2e.test_paid import client, said
 from tests.support.factory import service
@@ -23,12 +25,12 @@ from ziggie_image_mcp.provider.testing import picture
 from ziggie_image_providers.openai import OpenAI
 from ziggie_image_providers.openai.settings import Settings
 
+OLD = "gpt-image-2.5-flare"
 KEY = "sk-proj-answers0123456789abcdef"
 ASK = {
     "prompt": "a red star",
     "width": 1024,
     "height": 1024,
-    "quality": "medium",
     "model": "openai/gpt-image-2.5-flare",
     "allow_paid": True,
 }
@@ -79,15 +81,19 @@ def kept(seen: Seen) -> Reply:
 
 
 @asynccontextmanager
-async def shop(folder: Path, **section: Any) -> AsyncGenerator[Shop]:
+async def shop(
+    folder: Path, section: dict[str, Any] | None = None, **config: Any
+) -> AsyncGenerator[Shop]:
     async def secret(name: str) -> str | None:
         return KEY
 
     with FakeVendor(kept) as vendor:
-        wanted = {"baseUrl": f"{vendor.url}/v1", "flavour": "openai", "local": False} | section
+        wanted = {"baseUrl": f"{vendor.url}/v1", "flavour": "openai", "local": False} | (
+            section or {}
+        )
         context = ProviderContext(data_dir=folder, secret=secret)
         provider = OpenAI("openai", Settings.model_validate(wanted), context)
-        made = service(folder, provider, cache=False)
+        made = service(folder, provider, cache=False, **config)
         async with client(made, "auto") as session:
             yield Shop(vendor=vendor, service=made, client=session)
         assert not vendor.failures
@@ -339,3 +345,56 @@ async def test_a_page_that_repeats_the_key_is_quoted_without_it(tmp_path: Path) 
 
     assert "denied to" in text
     assert KEY not in text
+
+
+def no_transparency(seen: Seen) -> Reply:
+    """An account to which gpt-image-2 gives no transparent ground yet."""
+    if seen.body["model"] != "gpt-image-2":
+        return Reply(body=answer({"b64_json": base64.b64encode(cut_out()).decode()}))
+    wrong = openai_error("invalid_value", said="Transparent background is not supported.")
+    wrong["error"]["param"] = "background"
+    return Reply(status=400, body=wrong)
+
+
+def cut_out() -> bytes:
+    image, out = Image.new("RGBA", (1024, 1024)), io.BytesIO()
+    image.paste((200, 0, 0, 255), (256, 256, 768, 768))
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+async def test_a_model_without_a_transparent_ground_is_left_for_another_and_not_asked_again(
+    tmp_path: Path,
+) -> None:
+    ask = {key: value for key, value in ASK.items() if key != "model"} | {"transparent": True}
+    off = {name: {"enabled": False} for name in ("*sunburst", "*2.6*", "*1*", "chatgpt*")}
+    models = off | {"gpt-image-2": {"quality": 10}, "gpt-image-2.5*": {"quality": 1}}
+    async with shop(tmp_path, models=models, preference="quality") as tried:
+        tried.vendor.script = no_transparency
+        first = await tried.client.call_tool("generate_image", ask)
+        second = await tried.client.call_tool("generate_image", ask)
+        charges = await tried.charges()
+
+    told = [json.loads(said(result)) for result in (first, second)]
+    assert [attempt["ok"] for attempt in told[0]["attempts"]] == [False, True]
+    assert "attempts" not in told[1]
+    asked = [seen.body["model"] for seen in tried.vendor.seen]
+    assert asked == ["gpt-image-2", "gpt-image-2.5-flare", "gpt-image-2.5-flare"]
+    assert all(seen.body["background"] == "transparent" for seen in tried.vendor.seen)
+    assert [state for state, _ in charges] == ["settled", "settled", "released"]
+
+
+async def test_what_is_set_in_config_is_sent_and_said(tmp_path: Path) -> None:
+    section = {"complexity": "high", "moderation": "low", "models": {OLD: {"complexity": "low"}}}
+    async with shop(tmp_path, section=section) as tried:
+        results = [
+            await tried.ask(answer({"b64_json": encoded()}), model=f"openai/{id}")
+            for id in ("gpt-image-2.6-flare", "gpt-image-2.5-sunburst", OLD)
+        ]
+
+    sent = [(s.body.get("complexity"), s.body["moderation"]) for s in tried.vendor.seen]
+    assert sent == [("high", "low"), (None, "low"), ("low", "low")]
+    notes = [json.loads(text)["notes"] for _, text in results]
+    assert ["complexity high" in n for n in notes] == [True, False, False]
+    assert ["complexity low" in n for n in notes] == [False, False, True]
+    assert all("moderation low" in n for n in notes)

@@ -49,7 +49,6 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     Run,
     Task,
-    options_of,
 )
 from ziggie_image_mcp.provider.testing import (
     FakeVendor,
@@ -164,19 +163,12 @@ async def test_it_lists_its_table_without_asking_anybody() -> None:
     assert able.max_prompt == PromptLimit(count=32_000, unit="characters", beyond="refused")
     assert able.sizes == FreeSize(
         min_side=480,
-        max_side=2560,
+        max_side=3840,
         multiple_of=16,
         min_pixels=655_360,
-        max_pixels=2560 * 1440,
+        max_pixels=3840 * 2160,
         max_ratio=3.0,
     )
-
-
-async def test_only_models_that_can_leave_the_ground_transparent_say_so() -> None:
-    options = {m.id: options_of(m, "text_to_image") for m in await provider().list_models()}
-
-    assert options.pop("gpt-image-2") == {"quality"}
-    assert all(option == {"quality", "transparent"} for option in options.values())
 
 
 @pytest.mark.parametrize(
@@ -399,19 +391,6 @@ async def test_one_request_carries_key_organization_and_project() -> None:
         "quality": "high",
         "output_format": "png",
     }
-
-
-async def test_a_transparent_ground_is_asked_for_where_the_model_can() -> None:
-    bodies: list[Any] = []
-
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        bodies.append(json.loads(request.content))
-        return httpx2.Response(200, json=openai_answer())
-
-    for id in ("gpt-image-2.5-flare", "gpt-image-2"):
-        await submit(provider(answer), request(transparent=True), id)
-
-    assert [body.get("background") for body in bodies] == ["transparent", None]
 
 
 @pytest.mark.spec
@@ -688,7 +667,7 @@ async def test_azure_is_known_by_its_host_and_gets_its_own_header() -> None:
 
 @pytest.mark.parametrize(
     ("host", "listed"),
-    [("gateway.example", 5), ("localhost:9", 0), ("192.168.1.7", 0), ("gpu-box", 0)],
+    [("gateway.example", 8), ("localhost:9", 0), ("192.168.1.7", 0), ("gpu-box", 0)],
 )
 async def test_elsewhere_it_is_openai_behind_a_gateway_and_at_home_a_server_of_ones_own(
     host: str, listed: int

@@ -887,14 +887,30 @@ def test_a_model_that_its_vendor_took_away_is_left_out() -> None:
     assert codes(plan) == {"DEPRECATED"}
 
 
-@pytest.mark.parametrize(("days", "said"), [(1, True), (90, True), (91, False)])
+<<<<<<< HEAD
+@pytest.mark.parametrize(("days", "said"), [(1, True), (60, True), (61, False)])
 def test_a_model_that_its_vendor_takes_away_soon_says_so(days: int, said: bool) -> None:
     going = model(id="going", deprecated_on=NEW + timedelta(days=days))
 
     plan = planner.plan(context(going))
 
     notes = plan.candidates[0].notes
-    assert any(f"away on {going.deprecated_on}" in note for note in notes) is said
+    assert any(f"taken away by its vendor on {going.deprecated_on}" in note for note in notes) is said
+=======
+def test_a_model_that_is_taken_away_soon_comes_after_one_that_stays_and_says_so() -> None:
+    going, stays, far = (
+        model(id=name, price=price, deprecated_on=NEW + timedelta(days=days) if days else None)
+        for name, price, days in (("going", 30_000, 59), ("stays", 35_000, 0), ("far", 36_000, 61))
+    )
+
+    plan = planner.plan(context(going, stays, far, request=ask(allow_paid=True)))
+
+    assert [c.model.id for c in plan.candidates] == ["stays", "far", "going"]
+    assert plan.candidates[2].notes == (
+        f"going is taken away by its vendor on {going.deprecated_on}; plan for another model",
+    )
+    assert plan.candidates[1].notes == ()
+>>>>>>> h15a
 
 
 def test_the_preference_of_a_call_counts_for_more_than_the_configs() -> None:

@@ -44,7 +44,7 @@ class Problem:
     status: int
     """0 for what an answer of success says of a job that failed."""
     codes: tuple[str, ...] = ()
-    """Its stable words: code, type, name."""
+    """Its stable words: code, type, name, and the field that is wrong."""
     message: str = ""
     retry_after: float | None = None
     """Seconds."""
@@ -201,8 +201,12 @@ def _forms(secret: str) -> Iterable[str]:
             yield quote(part, safe="")
 
 
+<<<<<<< HEAD
 _CODES = ("code", "type", "name", "reason", "moderation_stage", "limit_source")
 """Where bodies have their stable words."""
+=======
+_CODES = ("code", "type", "name", "reason", "param", "moderation_stage")
+>>>>>>> h15a
 _WORDS = (
     *("error", "message", "msg", "title", "detail", "errors", "invalid_fields"),
     *("innererror", "inner_error", "moderation_details", "metadata"),

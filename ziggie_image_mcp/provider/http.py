@@ -146,6 +146,8 @@ class HttpClient:
         if url.userinfo:
             login = base64.b64encode(unquote(url.userinfo.decode()).encode()).decode()
             self.headers.setdefault("Authorization", f"Basic {login}")
+        self.params: dict[str, str] = {}
+        """Of the query of every request."""
         self._provider = provider
         self._settings = settings
         self._context = context
@@ -438,7 +440,7 @@ class HttpClient:
             async with self._open().stream(
                 method,
                 url,
-                params=params,
+                params={**self.params, **(params or {})} or None,
                 json=json,
                 data=form,
                 files=list(files) or None,

@@ -6,7 +6,7 @@ Lower wins. v and q come from the user's `preference`; they are judgements, not 
 from __future__ import annotations
 
 import functools
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from ziggie_image_mcp.billing.money import usd
@@ -39,11 +39,14 @@ UNKNOWN_CLOUD_SECONDS = 10.0
 DISK_BYTES_PER_SECOND = 500e6
 """How fast weights are read before anybody timed it: a SATA SSD, whose link carries 600 MB/s."""
 
-WARNING = timedelta(days=90)
-"""How long before a vendor takes a model away each of its results says so."""
-
 CUT_POINTS = 3.0
 """Points of quality that a model loses which may not read the whole prompt."""
+
+GOING = timedelta(days=60)
+"""So long before its vendor takes a model away it is said."""
+
+GOING_POINTS = 3.0
+"""Points of quality that such a model loses: what lasts is begun with."""
 
 NOTEWORTHY_LOAD = 0.1
 """A smaller share of the expected seconds than this is not said to go into loading."""
@@ -144,6 +147,14 @@ def _load_seconds(model: Model, ctx: RoutingContext) -> tuple[float, bool]:
     return weights / DISK_BYTES_PER_SECOND, False
 
 
+def _about_its_end(model: Model, ctx: RoutingContext) -> str:
+    """That its vendor takes the model away soon; empty where it stays."""
+    end = model.deprecated_on
+    if end is None or end - ctx.now.date() > GOING:
+        return ""
+    return f"{model.id} is taken away by its vendor on {end}; plan for another model"
+
+
 def score_candidate(
     model: Model, ctx: RoutingContext, fitted: FittedRequest, estimate: Estimate
 ) -> tuple[Candidate, ExpectedSeconds]:
@@ -155,6 +166,7 @@ def score_candidate(
     rating = quality_of(model, ctx.config)
     points = NEUTRAL_QUALITY if rating is None else rating
     points -= CUT_POINTS if is_cut(model, ctx) else 0.0
+    points -= GOING_POINTS if _about_its_end(model, ctx) else 0.0
     return Candidate(
         model=model,
         request=request,
@@ -163,19 +175,11 @@ def score_candidate(
         expected_micro_usd=estimate.expected,
         seconds=seconds[0],
         why=describe_route("next best", model, cost, seconds),
-        notes=(*fitted.notes, *filter(None, (model.note, going_away(model, ctx.now.date())))),
+        notes=tuple(filter(None, (*fitted.notes, model.note, _about_its_end(model, ctx)))),
         wait_seconds=expected.wait,
         load_seconds=expected.load,
         placement=fitted.placement,
     ), expected
-
-
-def going_away(model: Model, today: date) -> str:
-    """That its vendor takes a model away soon; empty where that is not so, or far off."""
-    last = model.deprecated_on
-    if last is None or last - today > WARNING:
-        return ""
-    return f"{model.provider} takes {model.id} away on {last}: name a newer model before that"
 
 
 def describe_route(lead: str, model: Model, cost: int, seconds: tuple[float, float, float]) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import anyio
 import httpx2
@@ -41,7 +41,7 @@ from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, merge_r
 from ziggie_image_mcp.provider.vendor import SyncVendor
 from ziggie_image_providers.openai import answers
 from ziggie_image_providers.openai import settings as section
-from ziggie_image_providers.openai.failures import ERRORS
+from ziggie_image_providers.openai.failures import ERRORS, NoTransparency
 from ziggie_image_providers.openai.flavours import Flavour, Route, by_host, flavours, has
 from ziggie_image_providers.openai.settings import Row
 
@@ -49,6 +49,9 @@ NO_LISTING = (400, 404, 405, 501)
 """How a server answers that has no such list."""
 
 LISTING_SECONDS = 20.0
+
+MASK_BYTES = 4_000_000
+"""A mask is smaller."""
 
 OUTPUT = "content_filter_results"
 FILTERS: tuple[tuple[str, str, int | None], ...] = (
@@ -77,8 +80,14 @@ class OpenAI(SyncVendor):
             self._flavour_name = by_host(httpx2.URL(settings.base_url).host.lower())
             if not self._flavour_name and where_is(settings) == "vendor":
                 self._flavour_name = "openai"  # a gateway to it; servers of one's own are asked
-        self._quality = settings.quality
+        self._section = settings
+        self._opaque: set[str] = set()
+        """Models that refused a transparent ground: of some it depends on the account."""
+        if by_host(httpx2.URL(settings.base_url).host.lower()) == "azure":
+            settings = settings.model_copy(update={"base_url": _azure(settings)})
         super().__init__(name, settings, context)
+        if settings.api_version is not None:
+            self.http.params["api-version"] = settings.api_version
         for header, value in (
             ("OpenAI-Organization", settings.organization),
             ("OpenAI-Project", settings.project),
@@ -94,8 +103,10 @@ class OpenAI(SyncVendor):
         return (KeyHeader(known.key_header, prefix=""),)
 
     def known_rows(self) -> Mapping[str, ModelRow]:
-        """OpenAI's models, where it is OpenAI."""
-        return self.table if self._flavour_name == "openai" else {}
+        """OpenAI's models, where it is OpenAI, and what the user's are like."""
+        own = self._section.models.items()
+        like = {id: self.table[row.like] for id, row in own if row.like}
+        return {**self.table, **like} if self._flavour_name == "openai" else like
 
     @property
     def flavour(self) -> Flavour:
@@ -158,6 +169,15 @@ class OpenAI(SyncVendor):
             for id, row in rows.items()
         ]
 
+    def model(self, id: str, row: Row) -> Model:
+        """A row as a model, known by the name too that it has with OpenAI."""
+        changes: dict[str, Any] = {}
+        if id in self._opaque:
+            changes["options"] = row.options - {"transparent"}
+        if row.like:
+            changes["aliases"] = (*row.aliases, row.like)
+        return super().model(id, row.model_copy(update=changes))
+
     def tasks(self, row: Row) -> Mapping[Task, TaskCapability]:
         """What the server has routes for."""
         return {
@@ -172,17 +192,22 @@ class OpenAI(SyncVendor):
         return Defaults(
             steps=row.default_steps if "steps" in fields else None,
             guidance_scale=row.default_guidance if "guidance_scale" in fields else None,
-            quality=self._quality if "quality" in fields else "",
+            quality=self._section.quality if "quality" in fields else "",
         )
 
     async def send(self, request: ProviderRequest, model: Model, run: Run) -> Answer:
         """One POST, in the words of the server's flavour."""
         await self.detect()
-        return await super().send(request, model, run)
+        try:
+            return await super().send(request, model, run)
+        except NoTransparency:
+            self._opaque.add(model.id)
+            raise
 
     def path(self, request: ProviderRequest, model: Model) -> str:
-        """Where this task goes."""
-        return self._route(request).path
+        """Where this task goes; on Azure's classic routes below the deployment."""
+        path = self._route(request).path
+        return f"deployments/{quote(model.id, safe='')}/{path}" if self._is_classic else path
 
     def payload(self, request: ProviderRequest, model: Model) -> dict[str, Any]:
         """Say the request in the words of the server's flavour."""
@@ -208,7 +233,10 @@ class OpenAI(SyncVendor):
             "n": request.num_images,
             "size": f"{request.width}x{request.height}",
             **route.always,
+            **self._settings_for(request, model),
         }
+        if self._is_classic:
+            del body["model"]
         if flavour.tag:
             body["prompt"] = _tagged(flavour.tag, request.prompt, fields)
         else:
@@ -233,6 +261,8 @@ class OpenAI(SyncVendor):
         files = [(name, (f"image{i}.png", image, "image/png")) for i, image in enumerate(images)]
         if request.mask is not None and route.polarity is not None:
             mask = convert_mask(request.mask, route.polarity)
+            if len(mask) >= MASK_BYTES:  # greys pack badly; what was not masked is put back anyway
+                mask = convert_mask(request.mask, route.polarity, hard=True)
             files.append((route.mask, ("mask.png", mask, "image/png")))
         return files
 
@@ -265,7 +295,8 @@ class OpenAI(SyncVendor):
     def notes(self, answer: Answer, request: ProviderRequest, model: Model) -> Sequence[str]:
         """What was done otherwise, and what was withheld."""
         body = answer.data()
-        notes = list(answers.differences(body, request))
+        notes = [f"{name} {value}" for name, value in self._settings_for(request, model).items()]
+        notes += answers.differences(body, request)
         items = answers.items_of(body)
         lost = sum(not answers.source_of(i) and bool(answers.filtered(i, OUTPUT)) for i in items)
         if lost:
@@ -292,6 +323,18 @@ class OpenAI(SyncVendor):
             return []
         return [item for item in cast("list[dict[str, Any]]", items) if isinstance(item, dict)]  # pyright: ignore[reportUnnecessaryIsInstance]
 
+    @property
+    def _is_classic(self) -> bool:
+        return self._flavour_name == "azure" and self._section.is_classic
+
+    def _settings_for(self, request: ProviderRequest, model: Model) -> dict[str, str]:
+        """What the user set that the server and the model read."""
+        row = self.rows.get(model.id, Row())
+        general = self._section.complexity if row.takes_complexity else None
+        values = {"complexity": row.complexity or general, "moderation": self._section.moderation}
+        names = self._route(request).settings
+        return {name: value for name in names if (value := values[name]) is not None}
+
     def _capability(self, row: Row, route: Route) -> TaskCapability:
         optional = frozenset(("transparent",)) - row.options
         return TaskCapability(
@@ -307,6 +350,12 @@ class OpenAI(SyncVendor):
         """References make an edit of what is text to image to us."""
         edit = request.task == "text_to_image" and request.reference_ids
         return self.flavour.tasks["image_to_image" if edit else request.task]
+
+
+def _azure(settings: section.Settings) -> str:
+    """The base URL of the routes that are asked, whatever of it the user copied."""
+    bare = settings.base_url.removesuffix("/v1").removesuffix("/openai")
+    return f"{bare}/openai" if settings.is_classic else f"{bare}/openai/v1"
 
 
 def _has_tokens(prices: Prices) -> bool:

@@ -7,8 +7,14 @@ from ziggie_image_mcp.provider import (
     ContentRefused,
     ModelMissing,
     PaymentRequired,
+    RequestRejected,
 )
 from ziggie_image_mcp.provider.error_rules import Rule
+
+
+class NoTransparency(RequestRejected):
+    """Raised when a model refuses a transparent ground."""
+
 
 REFUSED = (
     "moderation_blocked",
@@ -22,7 +28,12 @@ REFUSED = (
 
 ERRORS = (
     Rule(
-        code=("insufficient_quota", "billing_hard_limit_reached", "billing_not_active"),
+        code=(
+            "insufficient_quota",
+            "billing_hard_limit_reached",
+            "billing_not_active",
+            "budget_exceeded",  # of a LiteLLM key
+        ),
         error=PaymentRequired,
         message="the account has no credit left, or its limit is reached",
     ),
@@ -42,6 +53,12 @@ ERRORS = (
         match="ContentPolicyViolation|rejected .*safety system",  # a gateway, without the code
         error=ContentRefused,
         message="the safety system refused this prompt",
+    ),
+    Rule(
+        status=400,
+        code="background",  # the field that is wrong
+        error=NoTransparency,
+        message="this account cannot have a transparent ground of this model",
     ),
     Rule(
         status=401,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import Field, TypeAdapter
 
@@ -25,6 +25,8 @@ class Route(Section):
     """Sent with every request."""
     fields: dict[Option, str] = Field(default={})
     """Our options, by the server's names for them."""
+    settings: tuple[Literal["complexity", "moderation"], ...] = ()
+    """Which of our settings of these names it reads as fields."""
     image: str = ""
     """The file that holds the picture; of several each is called so, with [] behind it."""
     encoded_image: str = ""

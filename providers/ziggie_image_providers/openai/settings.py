@@ -11,9 +11,10 @@ from pydantic import Field, field_validator
 
 from ziggie_image_mcp.provider import PriceBook, Prices, Rate, When, Where
 from ziggie_image_mcp.provider.pricing import Unit
-from ziggie_image_mcp.provider.settings import ModelRow, Section, VendorSettings
+from ziggie_image_mcp.provider.settings import ModelRow, Section, VendorSettings, table
 
 Quality = Literal["low", "medium", "high", "xhigh", "max"]
+Complexity = Literal["low", "medium", "high"]
 
 FlavourName = Literal[
     "auto",
@@ -46,11 +47,18 @@ class Row(ModelRow):
     """US dollars for one picture, without the prompt, by quality and size as 1024x1024."""
     tokens: TokenPrices | None = None
     """What the vendor really charges by, when its answer tells how many tokens it took."""
+    like: str = ""
+    """A model of OpenAI's whose facts and price this one has: behind the name of a deployment, or
+    what a gateway calls it."""
+    complexity: Complexity | None = None
+    """Instead of the provider's."""
+    takes_complexity: bool = False
+    """Whether the model reads a complexity."""
     min_side: int = Field(default=480, ge=16)
-    max_side: int = Field(default=2560, ge=16)
+    max_side: int = Field(default=3840, ge=16)
     multiple_of: int = Field(default=16, ge=1)
     min_pixels: int = 655_360
-    max_pixels: int | None = 2560 * 1440
+    max_pixels: int | None = 3840 * 2160
     max_ratio: float | None = Field(default=3.0, ge=1)
     max_images: int = Field(default=10, ge=1, le=10)
     max_prompt: int | None = Field(default=32_000, ge=1)
@@ -82,10 +90,32 @@ class Settings(VendorSettings[Row]):
     quality: Quality = "medium"
     """Decides the price as well: from low to high it grows about ninefold to thirtyfold."""
 
+    complexity: Complexity | None = None
+    """How much a model plans before it draws, where it reads that (2.6); unset: as it likes."""
+    moderation: Literal["auto", "low"] | None = None
+    """How strict OpenAI's filter is; unset: as it likes."""
+    api_version: str | None = Field(default=None, pattern=r"^[\w.-]+$")
+    """Of Azure: `preview` or `v1` for its v1 routes; a day, as 2025-04-01-preview, for the classic
+    ones, which name the deployment in the path."""
+
     @field_validator("base_url")
     @classmethod
     def _has_version(cls, value: str) -> str:
         return f"{value}/v1" if value == "https://api.openai.com" else value
+
+    @field_validator("models")
+    @classmethod
+    def _are_like_known_ones(cls, value: dict[str, Row]) -> dict[str, Row]:
+        known = table(__package__ or "", Row)
+        for id, row in value.items():
+            if row.like and row.like not in known:
+                raise ValueError(f"{id}: `like` must be one of {', '.join(known)}")
+        return value
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether Azure is asked by its classic routes."""
+        return self.api_version is not None and self.api_version[:1].isdigit()
 
 
 def _rates(row: Row) -> Iterator[Rate]:
