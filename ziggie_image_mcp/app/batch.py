@@ -20,6 +20,7 @@ from ziggie_image_mcp.jobs.records import BATCH, JobSpec, JobStatus, JobView
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import check_request
+from ziggie_image_mcp.routing.route_rules import bulk_of
 from ziggie_image_mcp.storage.contact_sheet import SIDE, Cell, sheets
 
 LOOK_SECONDS = 0.5
@@ -67,6 +68,7 @@ class Batch:
         self._service = service
         self._items = list(items)
         self._budget = budget
+        self._bulk = bulk_of((item.request for item in items), batch=True)
         self.id = batch_id(items)
         problems: list[str] = []
         for item in items:
@@ -172,7 +174,7 @@ class Batch:
 
     async def _route(self, request: ImageRequest, closed: dict[str, None]) -> tuple[str, int]:
         try:
-            plan = await self._service.plan(request)
+            plan = await self._service.plan(request, self._bulk)
         except InvalidRequest as e:
             closed[str(e)] = None
             return "none", 0
@@ -202,6 +204,7 @@ class Batch:
             group=self._prefix,
             group_micro_usd=self._budget,
             priority=BATCH,
+            pictures=self._bulk.pictures,
         )
 
     @property

@@ -47,7 +47,7 @@ from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ControlImage, ImageRequest, fingerprint
 from ziggie_image_mcp.routing.request_checks import MAX_REFERENCES, check_mask, check_request
-from ziggie_image_mcp.routing.types import Plan
+from ziggie_image_mcp.routing.types import Bulk, Plan
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore, not_found
 from ziggie_image_mcp.storage.input_images import FILES_BELOW_ROOTS, InputImages, Reach
 from ziggie_image_mcp.storage.newest import ListedImage
@@ -157,13 +157,15 @@ class Service:
         """
         return await self._surveys.take()
 
-    async def snapshot(self, request: ImageRequest) -> RoutingContext:
+    async def snapshot(self, request: ImageRequest, bulk: Bulk | None = None) -> RoutingContext:
         """Everything that the decision about this request looks at.
+
+        `bulk` says what it is asked for together with; by default it is alone.
 
         Raises:
             ConfigError: A provider's section of the config is wrong.
         """
-        return await self._snapshots.take(request)
+        return await self._snapshots.take(request, bulk=bulk)
 
     async def with_input_images(
         self,
@@ -269,7 +271,7 @@ class Service:
         )
         return await anyio.to_thread.run_sync(work)
 
-    async def plan(self, request: ImageRequest) -> Plan:
+    async def plan(self, request: ImageRequest, bulk: Bulk | None = None) -> Plan:
         """Say what `generate` would do, and why. Nothing is made, loaded or spent.
 
         Raises:
@@ -277,7 +279,7 @@ class Service:
             ConfigError: A provider's section of the config is wrong.
         """
         check_request(request)
-        return planner.plan(await self.snapshot(request))
+        return planner.plan(await self.snapshot(request, bulk))
 
     async def ask(self, requests: Sequence[ImageRequest], caller: str = "") -> Offer | None:
         """What only lacks a yes, its amounts set aside; None where none is needed or would help.
@@ -457,7 +459,10 @@ class Service:
         for index, request in enumerate(spec.requests):
             if index == 0 or spec.consents:
                 context = await self._snapshots.take(
-                    request, constraints=spec.constraints, consent=spec.consent(index)
+                    request,
+                    constraints=spec.constraints,
+                    consent=spec.consent(index),
+                    bulk=spec.bulk,
                 )
             else:
                 context = replace(decisions[0][0], request=request)

@@ -379,6 +379,8 @@ def _explain(
 def _keys_at(path: tuple[str, ...]) -> list[str]:
     model: type[BaseModel] = Config
     for part in path:
+        if part.isdigit():  # of a list, whose own rows are already looked at
+            continue
         info = next((f for n, f in model.model_fields.items() if (f.alias or n) == part), None)
         kinds = (info.annotation, *get_args(info.annotation)) if info else (ModelSettings,)
         for kind in kinds:

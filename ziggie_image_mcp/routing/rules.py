@@ -133,8 +133,10 @@ def enabled(model: Model, ctx: RoutingContext) -> Reason | None:
 
 
 def mode(model: Model, ctx: RoutingContext) -> Reason | None:
-    """Keep to the kind of route that request and config ask for."""
-    for where, target in (("provider", ctx.request.provider), ("config", ctx.config.provider)):
+    """Keep to the kind of route that request, rule of `routes` and config ask for."""
+    rule, use = ("", None) if ctx.rule is None else (ctx.rule.name, ctx.rule.use)
+    asked = (("provider", ctx.request.provider), (rule, use), ("config", ctx.config.provider))
+    for where, target in asked:
         if (
             target is None
             or target in ("auto", "local", "cloud", model.provider)
@@ -145,14 +147,23 @@ def mode(model: Model, ctx: RoutingContext) -> Reason | None:
                 continue
             if where == "config" and target == "local" and falls_back(ctx.config):
                 continue  # it comes after every local one
-            fix = "" if where == "provider" else _UNPIN
+            fix = _unpin(where, "")
             if where == "config" and target == "local":
                 fix += ', or allowPaidFallback: "ask" for a paid way where no local one is open'
             return reason("MODE_EXCLUDED", f"a {kind} model", f"{target} only ({where})", fix)
         need = f"provider {target} ({where})"
-        fix = "leave provider out" if where == "provider" else _UNPIN
+        fix = _unpin(where, "leave provider out")
         return reason("NOT_PINNED", f"provider {model.provider}", need, fix)
     return None
+
+
+def _unpin(where: str, of_request: str) -> str:
+    """How a route comes in that the request, a rule of `routes` or the config leaves out."""
+    if where == "provider":
+        return of_request
+    if where == "config":
+        return _UNPIN
+    return f"name a provider in the request, or change {where} in config.json"
 
 
 def _lived_there(model: Model, provider: str, ctx: RoutingContext) -> bool:
@@ -430,6 +441,11 @@ def _always(_: RoutingContext) -> bool:
     return True
 
 
+def _is_pinned(ctx: RoutingContext) -> bool:
+    by_rule = "auto" if ctx.rule is None else ctx.rule.use
+    return {ctx.request.provider or "auto", by_rule, ctx.config.provider} != {"auto"}
+
+
 def _some_are_off(ctx: RoutingContext) -> bool:
     return any(not own.enabled for own in ctx.config.models.values())
 
@@ -441,7 +457,7 @@ _Rules = tuple[tuple[Rule, Callable[[RoutingContext], bool]], ...]
 
 RULES: _Rules = (
     (enabled, lambda ctx: not ctx.config.enabled or _some_are_off(ctx)),
-    (mode, lambda ctx: {ctx.request.provider or "auto", ctx.config.provider} != {"auto"}),
+    (mode, _is_pinned),
     (privacy, lambda ctx: ctx.config.privacy != "any"),
     (name, lambda ctx: ctx.requested_model is not None),
     (installed, _always),

@@ -9,6 +9,7 @@ import functools
 from typing import NamedTuple
 
 from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.config.config import Preference
 from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.model_facts import prior_seconds
@@ -51,6 +52,12 @@ _WEIGHTS: dict[str, tuple[float, float]] = {
     "quality": (0.00003, 0.03),
 }
 """preference -> (v, US dollars per second waited; q, US dollars per point of quality)."""
+
+
+def preference_of(ctx: RoutingContext) -> Preference:
+    """What counts most: as the request says, else its rule of `routes`, else the config."""
+    by_rule = None if ctx.rule is None else ctx.rule.preference
+    return ctx.request.preference or by_rule or ctx.config.preference
 
 
 def base_seconds(model: Model, tier: Tier) -> float:
@@ -147,7 +154,7 @@ def score_candidate(
     request, cost = fitted.request, estimate.upper
     expected = expected_seconds(model, ctx, fitted)
     seconds = (expected.total, expected.wait, expected.load)
-    value, quality_value = _WEIGHTS[ctx.request.preference or ctx.config.preference]
+    value, quality_value = _WEIGHTS[preference_of(ctx)]
     rating = quality_of(model, ctx.config)
     points = NEUTRAL_QUALITY if rating is None else rating
     points -= CUT_POINTS if is_cut(model, ctx) else 0.0

@@ -13,6 +13,16 @@ from ziggie_image_mcp.provider.sizes import Size
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bulk:
+    """What a request's pictures are asked for together with."""
+
+    pictures: int
+    """In all, its own among them."""
+    batch: bool = False
+    """The command `batch` makes them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A model that passed every filter, with the request as it would be sent."""
 
@@ -54,6 +64,8 @@ class Plan:
     rejected: tuple[Rejection, ...]
     advice: str = ""
     """How to get a real model for this machine, where it has none."""
+    rule: str = ""
+    """The rule of `routes` that was applied, and what it says; empty where none was."""
 
 
 @dataclass(frozen=True, kw_only=True)
