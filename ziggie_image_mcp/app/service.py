@@ -22,7 +22,11 @@ from ziggie_image_mcp.billing.caps import caps_from
 from ziggie_image_mcp.billing.charge import Billing
 from ziggie_image_mcp.billing.types import Offer, Quote
 from ziggie_image_mcp.config.config import Config, data_dir, input_roots, output_dir
-from ziggie_image_mcp.config.loader import provider_budgets, provider_privacy
+from ziggie_image_mcp.config.loader import (
+    provider_budgets,
+    provider_concurrency,
+    provider_privacy,
+)
 from ziggie_image_mcp.errors import ConsentRequired, InvalidRequest, StorageError
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
 from ziggie_image_mcp.inventory.registry import Registry
@@ -101,9 +105,11 @@ class Service:
         """
         caps = caps_from(config.budget, provider_budgets(config))
         provider_privacy(config)
+        concurrency = provider_concurrency(config)
         await self.registry.reconfigure(config)
         before = self.config
         self._snapshots.reconfigure(config)
+        self._tools.queue.concurrency = concurrency
         self.billing.reservations.caps = caps
         self.config = self._tools.config = config
         output = config.output

@@ -38,7 +38,7 @@ Blanks alone are an error here and in ENV_TOKEN, not unset as in other variables
 them meant to shut the server, and without a token it is open to all who reach it.
 """
 
-Preference = Literal["cost", "speed", "quality", "balanced"]
+Preference = Literal["cost", "balanced", "speed", "quality"]
 QualityTier = Literal["draft", "standard", "high"]
 Work = Literal["text_to_image", "image_to_image", "inpaint", "upscale", "remove_background"]
 """The tasks that a request may be for: beyond the edges is `inpaint` too."""
@@ -292,7 +292,8 @@ class Config(Section):
         default_factory=dict[str, dict[str, Any]],
         description="Settings by provider. `type` names the kind where the name differs from it; "
         "`enabled: false` switches one off; `budget` caps it alone; `privacy` says what it "
-        "promised you: no_training or zero_retention.",
+        "promised you: no_training or zero_retention; `concurrency` bounds how many of its "
+        "calls run at once.",
     )
     models: dict[str, ModelSettings] = Field(
         default_factory=dict[str, ModelSettings],

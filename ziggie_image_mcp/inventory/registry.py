@@ -46,7 +46,7 @@ CLOSE_SECONDS = 10.0
 """How long the end of the server waits for a provider to close."""
 
 _WORDS = ("auto", "local", "cloud")
-_OWN_KEYS = ("type", "enabled", "budget", "privacy")
+_OWN_KEYS = ("type", "enabled", "budget", "privacy", "concurrency")
 
 
 @dataclass(frozen=True, kw_only=True)

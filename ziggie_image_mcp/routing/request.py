@@ -18,14 +18,12 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_type_hi
 from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
-from ziggie_image_mcp.config.config import QualityTier, Work
+from ziggie_image_mcp.config.config import Preference, QualityTier, Work
 from ziggie_image_mcp.provider.capabilities import Option, OutputFormat
 from ziggie_image_mcp.provider.nouns import Lora
 from ziggie_image_mcp.storage.types import InputImage
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
-
-Preference = Literal["cost", "balanced", "speed", "quality"]
 
 Surface = Literal["generate", "edit", "process"]
 """Where a caller gives arguments: a tool, and the command of that name."""

@@ -23,6 +23,7 @@ from ziggie_image_mcp.routing.prompt_length import prompt_length
 from ziggie_image_mcp.routing.request import task_of
 from ziggie_image_mcp.routing.rules_additions import additions, has_additions
 from ziggie_image_mcp.routing.rules_money import reason
+from ziggie_image_mcp.routing.types import queue_name
 
 _TIERS = {"draft": 0.0, "standard": 6.0, "high": 8.5}
 """The quality that a tier asks for, of 10."""
@@ -428,11 +429,12 @@ def breaker(model: Model, ctx: RoutingContext) -> Reason | None:
 
 
 def queue(model: Model, ctx: RoutingContext) -> Reason | None:
-    """Leave a device alone for which too many wait already."""
-    line = ctx.history.queues.get(model.device) if model.device else None
+    """Leave a device, or a provider, alone for which too many wait already."""
+    line = ctx.history.queues.get(queue_name(model))
     if line is None or line.waiting < ctx.config.queue_limit:
         return None
-    have = f"{line.waiting} jobs wait for {model.device}, about {duration(line.seconds)}"
+    place = model.device or model.provider
+    have = f"{line.waiting} jobs wait for {place}, about {duration(line.seconds)}"
     need = f"fewer than {ctx.config.queue_limit} (queueLimit)"
     return reason("QUEUE_FULL", have, need, "try again later, or raise queueLimit")
 

@@ -29,7 +29,7 @@ from ziggie_image_mcp.routing.rules import (
     NEUTRAL_QUALITY,
     quality_of,
 )
-from ziggie_image_mcp.routing.types import Candidate, QueueStatus
+from ziggie_image_mcp.routing.types import Candidate, QueueStatus, queue_name
 
 UNKNOWN_LOCAL_SECONDS = 30.0
 """Stands in for the speed of a local model that nobody has timed."""
@@ -95,7 +95,7 @@ class ExpectedSeconds(NamedTuple):
 def expected_seconds(model: Model, ctx: RoutingContext, fitted: FittedRequest) -> ExpectedSeconds:
     """What this machine's own runs of about this size took, or what is said of the model."""
     request, history = fitted.request, ctx.history
-    line = history.queues.get(model.device) if model.device else None
+    line = history.queues.get(queue_name(model))
     wait = 0.0 if line is None else line.seconds
     own = 0 if line is None else line.waiting + bool(line.running)
     others = max(0, model.queued - own)

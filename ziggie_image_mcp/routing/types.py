@@ -47,6 +47,17 @@ class Candidate:
     """Of an edit: the part of the picture that the model works on."""
 
 
+PROVIDER_QUEUE = "provider:"
+
+
+def queue_name(model: Model) -> str:
+    """Of the queue in which a model's jobs wait: its device's, or else its provider's.
+
+    The latter is there where `concurrency` bounds the provider.
+    """
+    return model.device or f"{PROVIDER_QUEUE}{model.provider}"
+
+
 def delivered_size(candidate: Candidate) -> Size:
     """Of the pictures that come of it: of an edit the whole, not the part that is worked on."""
     sent, placement = candidate.request, candidate.placement
@@ -99,9 +110,10 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueStatus:
-    """Who waits for one device, at one moment."""
+    """Who waits for one device, or for one provider, at one moment."""
 
     device: str
+    """By `queue_name`."""
     running: int = 0
     waiting: int = 0
     seconds: float = 0.0
