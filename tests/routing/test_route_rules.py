@@ -199,7 +199,9 @@ async def test_a_batch_goes_by_the_rule_as_its_estimate_says(tmp_path: Path) -> 
 
     ended = await batch.follow(await batch.submit(), tell)
 
-    assert dict(estimate.routes) == {"local_one/model": 2}
+    assert [(s.route, s.rule, s.requests, s.micro_usd) for s in estimate.shares] == [
+        ("local_one/model", "routes[0]: use local", 2, 0)
+    ]
     assert [one.job.status for one in ended] == ["done", "done"]
     assert (len(local.seen), paid.charged) == (2, {})
 
