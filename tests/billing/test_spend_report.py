@@ -98,7 +98,7 @@ def test_a_day_is_a_day_in_utc() -> None:
     assert row.day == date(2026, 11, 22)
 
 
-def test_by_day_counts_unknown_as_spent_and_leaves_no_day_out() -> None:
+def test_daily_counts_unknown_as_spent_and_leaves_no_day_out() -> None:
     holds = [
         hold(ago=2, actual=10),
         hold("unknown", ago=2, estimate=5),
@@ -106,9 +106,37 @@ def test_by_day_counts_unknown_as_spent_and_leaves_no_day_out() -> None:
         hold(provider="replicate", actual=3),
     ]
 
-    found = spend_report.by_day(spend_report.summarize(holds, today=TODAY, days=4))
+    found = spend_report.summarize(holds, today=TODAY, days=4).groups
 
-    assert found == {"openai": [0, 15, 0, 0], "replicate": [0, 0, 0, 3]}
+    assert {group.name: group.daily for group in found} == {
+        "openai": (0, 15, 0, 0),
+        "replicate": (0, 0, 0, 3),
+    }
+
+
+@pytest.mark.parametrize(
+    ("by", "groups"),
+    [
+        ("provider", [("replicate", 500), ("openai", 111)]),
+        ("model", [("replicate/m", 500), ("openai/dear", 100), ("openai/m", 11)]),
+        ("day", [("2026-11-23", 501), ("2026-11-22", 110)]),
+    ],
+)
+def test_amounts_are_added_up_by_what_is_asked(
+    by: spend_report.By, groups: list[tuple[str, int]]
+) -> None:
+    holds = [
+        hold(actual=1),
+        hold(ago=1, actual=10),
+        replace(hold(ago=1, actual=100), model="dear"),
+        hold("unknown", provider="replicate", estimate=500),
+        hold("released", provider="bfl"),
+    ]
+
+    found = spend_report.summarize(holds, today=TODAY, days=30, by=by)
+
+    assert [(group.name, sum(group.daily)) for group in found.groups] == groups
+    assert [g.amounts.settled + g.amounts.unknown for g in found.groups] == [n for _, n in groups]
 
 
 def test_left_is_never_below_nothing_and_provider_caps_have_their_own_rows() -> None:

@@ -84,7 +84,7 @@ def test_what_was_set_is_unset_byte_by_byte(config: Path) -> None:
         (("prefernce", "cost"), "Did you mean `preference`?"),
         (("models.sd.stepz", "2"), "Did you mean `models.sd.steps`?"),
         (("budget.perDay", "-1"), "`budget.perDay`: Input should be greater than or equal to 0"),
-        (("preference", "fast"), "'cost', 'speed', 'quality' or 'balanced'"),
+        (("preference", "fast"), "'cost', 'balanced', 'speed' or 'quality'"),
         (("provider", "comfy"), "Did you mean 'comfyui'?"),
         (("providers.comfyui.baseUrll", "http://x"), "unknown key `baseUrll`. Did you mean"),
         (("providers.openai.apiKey", "abc"), "Use `ziggie-image-mcp keys set openai`"),

@@ -257,6 +257,42 @@ async def test_spend_as_json_has_every_amount(capped: Path) -> None:
     assert caps["providers.openai.budget.perDay"] == pytest.approx(0.5 - 0.09)
 
 
+@pytest.mark.parametrize(
+    ("by", "rows"),
+    [
+        ("provider", [("openai", 0.1), ("replicate", 0.003)]),
+        ("model", [("openai/m", 0.1), ("replicate/m", 0.003)]),
+        ("day", [(None, 0.04), (None, 0.063)]),
+    ],
+)
+async def test_spend_adds_up_by_what_is_asked(
+    by: str, rows: list[tuple[str | None, float]], capped: Path
+) -> None:
+    await fill(default_file())
+
+    found = data("spend", "--by", by, config=capped)
+    shown = run("spend", "--by", by, config=capped)
+
+    assert [row["settled_usd"] for row in found["rows"]] == pytest.approx([usd for _, usd in rows])
+    names = [name for name, _ in rows if name]
+    assert [row[by] for row in found["rows"]][: len(names)] == names
+    assert all(name in shown.stdout for name in names)
+    assert found["total"]["settled_usd"] == 0.103
+    assert (
+        "--by='week' cannot be used: say provider, model or day"
+        in run("spend", "--by", "week").stderr
+    )
+
+
+def test_the_balance_is_asked_only_when_it_is_asked_for(capped: Path) -> None:
+    shown = run("spend", "--balance", config=capped)
+
+    assert shown.returncode == 0, shown.stderr
+    assert "No provider here tells what is left on its account." in shown.stdout
+    assert data("spend", "--balance", config=capped)["accounts"] == []
+    assert "accounts" not in data("spend", config=capped)
+
+
 async def test_spend_of_today_only(capped: Path) -> None:
     await fill(default_file())
 

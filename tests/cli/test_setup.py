@@ -65,7 +65,7 @@ def test_money_is_never_set_unasked(config: Path) -> None:
     [
         (["--mode", "clod", "--yes"], "Did you mean 'cloud'?"),
         (["--model", "tinny", "--yes"], "Did you mean 'tiny'?"),
-        (["--preference", "fast", "--yes"], "cost, speed, quality, balanced"),
+        (["--preference", "fast", "--yes"], "cost, balanced, speed, quality"),
         (["--budget-per-day", "-1", "--yes"], "--budget-per-day='-1'"),
         (["--budget-per-day", "much", "--yes"], "say US dollars"),
         (["--mode", "cloud"], "Say --yes to write this."),

@@ -103,6 +103,19 @@ def test_the_environment_reaches_a_providers_settings() -> None:
     assert loader.load(None, env).providers == {"comfyui": {"baseUrl": "http://b:2"}}
 
 
+def test_rules_of_routes_take_one_word_or_several(tmp_path: Path) -> None:
+    written = {"routes": [{"when": {"quality": "draft", "task": ["inpaint"]}, "use": "local"}]}
+    env = {
+        "ZIGGIE_IMAGE_ROUTES": '[{"when": {"batch": 20}, "use": "local"}, {"preference": "cost"}]'
+    }
+
+    (by_file,) = loader.load(write(tmp_path, written), {}).routes
+    first, second = loader.load(None, env).routes
+
+    assert (by_file.when.quality, by_file.when.task) == (("draft",), ("inpaint",))
+    assert (first.when.batch, second.use, second.preference) == (20, "auto", "cost")
+
+
 def test_the_http_token_is_no_setting() -> None:
     assert loader.load(None, {"ZIGGIE_IMAGE_TOKEN": "secret"}) == config.Config()
 
@@ -115,6 +128,16 @@ def test_the_http_token_is_no_setting() -> None:
         ({"models": {"x": {"qualty": 3}}}, ["`models.x.qualty`", "`quality`"]),
         ({"preference": "cheap"}, ["`preference`", "'cost'", '"cheap"']),
         ({"api": {"timeout": 5}}, ["`api.timeout`", "1000"]),
+        (
+            {"routes": [{"use": "local"}, {"when": {"qualty": "high"}, "use": "cloud"}]},
+            ["`routes.1.when.qualty`", "`quality`"],
+        ),
+        ({"routes": [{"whn": {"batch": True}, "use": "local"}]}, ["`routes.0.whn`", "`when`"]),
+        ({"routes": [{"when": {"quality": "best"}, "use": "local"}]}, ["'draft'", '"best"']),
+        ({"routes": [{"when": {"batch": 1}, "use": "local"}]}, ["true, false", "from 2"]),
+        ({"routes": [{"when": {"task": ["outpaint"]}, "use": "local"}]}, ["'inpaint'"]),
+        ({"routes": [{"when": {"batch": True}}]}, ["`routes.0`", "`use`, `preference`"]),
+        ({"routes": {"use": "local"}}, ["`routes`", "must be a list"]),
         ("{nope", ["line 1"]),
         ("[1]", ["JSON object"]),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
+from ziggie_image_mcp.inventory.engine_status import Account, balances, probe_all, status_sentence
 from ziggie_image_mcp.provider import PROBE_SECONDS, Balance, Probe, ProviderUnavailable
 from ziggie_image_mcp.provider.testing import FakeProvider
 
@@ -46,6 +46,27 @@ async def test_each_is_told_apart_and_the_slowest_holds_up_nobody() -> None:
         "silent": "no answer within 2 s",
         "buggy": "buggy has a bug (KeyError); the server's log tells it",
         "forgetful": "",
+    }
+
+
+class Slow(FakeProvider):
+    async def balance(self) -> Balance | None:
+        await anyio.sleep(600)
+        raise AssertionError
+
+
+async def test_what_is_left_on_the_accounts_is_told_within_seconds_or_why_not() -> None:
+    providers = [Rich("rich"), Slow("slow"), FakeProvider("mum"), Forgetful("forgetful")]
+
+    started = anyio.current_time()
+    accounts = await balances({p.name: p for p in providers})
+
+    assert anyio.current_time() - started < PROBE_SECONDS + 1
+    assert accounts == {
+        "rich": Account(balance=Balance(micro_usd=12_300_000)),
+        "slow": Account(balance=None, trouble="no answer within 2 s"),
+        "mum": Account(balance=None),
+        "forgetful": Account(balance=None, trouble="down"),
     }
 
 

@@ -17,14 +17,9 @@ import pytest
 
 from tests.support import postgres
 from ziggie_image_mcp.errors import StorageError
-from ziggie_image_mcp.jobs.device_queue import (
-    STREAK_CAP,
-    DeviceQueue,
-    QueueEntry,
-    choose,
-    everywhere,
-)
+from ziggie_image_mcp.jobs.device_queue import DeviceQueue, everywhere
 from ziggie_image_mcp.jobs.leases import Leases, queue_database
+from ziggie_image_mcp.jobs.queue_order import STREAK_CAP, QueueEntry, choose
 from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
 from ziggie_image_mcp.provider import ProviderRequest
 from ziggie_image_mcp.provider.testing import model
@@ -271,6 +266,33 @@ async def test_the_queue_says_how_long_a_newcomer_waits(database: str, tmp_path:
 
         assert (status.running, status.waiting, status.seconds, status.model) == (1, 1, 7.0, "a")
         assert await idle.queue.statuses() == {}, "before its first job"
+
+
+async def test_so_many_calls_of_a_provider_run_at_once_as_the_config_bounds(
+    database: str, tmp_path: Path
+) -> None:
+    place = "provider:paid"
+    async with processes(database, tmp_path, 2) as (one, other):
+        for process in (one, other):
+            process.queue.concurrency = {"paid": 2}
+
+        async def begin(process: Process, job_id: str) -> bool:
+            await process.queue.enter(job_id, 0)
+            return await process.queue.enqueue(job_id, place, "", 4.0)
+
+        begun = [await begin(one, "1")]
+        free = (await one.queue.statuses())[place]
+        begun += [await begin(other, "2"), await begin(one, "3"), await begin(other, "4")]
+        full = (await one.queue.statuses())[place]
+
+        assert begun == [True, True, False, False]
+        assert (free.running, free.seconds) == (1, 0.0), "there is room for one more"
+        assert (full.running, full.waiting, full.seconds) == (2, 2, 8.0), "four of 4 s, two at once"
+        assert full.own_models == frozenset()
+        assert await other.queue.release("2") == "3", "the oldest, in whatever process"
+        assert await one.queue.grant(place) is None
+        one.queue.concurrency = {}
+        assert await one.queue.grant(place) == "4", "nothing bounds it any more"
 
 
 async def test_the_doctor_can_read_it_from_end_to_end(database: str, tmp_path: Path) -> None:

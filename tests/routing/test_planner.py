@@ -887,16 +887,6 @@ def test_a_model_that_its_vendor_took_away_is_left_out() -> None:
     assert codes(plan) == {"DEPRECATED"}
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(("days", "said"), [(1, True), (60, True), (61, False)])
-def test_a_model_that_its_vendor_takes_away_soon_says_so(days: int, said: bool) -> None:
-    going = model(id="going", deprecated_on=NEW + timedelta(days=days))
-
-    plan = planner.plan(context(going))
-
-    notes = plan.candidates[0].notes
-    assert any(f"taken away by its vendor on {going.deprecated_on}" in note for note in notes) is said
-=======
 def test_a_model_that_is_taken_away_soon_comes_after_one_that_stays_and_says_so() -> None:
     going, stays, far = (
         model(id=name, price=price, deprecated_on=NEW + timedelta(days=days) if days else None)
@@ -910,7 +900,6 @@ def test_a_model_that_is_taken_away_soon_comes_after_one_that_stays_and_says_so(
         f"going is taken away by its vendor on {going.deprecated_on}; plan for another model",
     )
     assert plan.candidates[1].notes == ()
->>>>>>> h15a
 
 
 def test_the_preference_of_a_call_counts_for_more_than_the_configs() -> None:

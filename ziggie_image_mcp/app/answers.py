@@ -24,6 +24,7 @@ def plan_data(plan: Plan, most: int | None = None) -> dict[str, Any]:
         "dry_run": True,
         **{name: count for name, count in untold.items() if count},
         **({"notes": [doubt]} if doubt else {}),
+        **({"rule": plan.rule} if plan.rule else {}),
         "candidates": [
             {
                 "provider": c.model.provider,

@@ -84,7 +84,7 @@ def build_service(
         refresh: Takes over settings that were edited in the meantime.
 
     Raises:
-        ConfigError: A provider's budget or privacy makes no sense.
+        ConfigError: A provider's budget, privacy or concurrency makes no sense.
     """
     database = settings.database
     if artifacts is None:
@@ -100,7 +100,8 @@ def build_service(
     rows = queue_database(database or data_dir / "lines.sqlite3")
     leases = Leases(lease_folder(data_dir, database), rows, shared=database is not None)
     running = RunningJobs()
-    queue = DeviceQueue(rows, leases, running)
+    concurrency = loader.provider_concurrency(settings)
+    queue = DeviceQueue(rows, leases, running, concurrency=concurrency)
     remote_jobs = RemoteJobs(rows, registry)
     ledger = Ledger(
         database or data_dir / ledger_file().name, witness_folder=loader.default_path().parent

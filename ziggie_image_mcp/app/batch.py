@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from ziggie_image_mcp.jobs.records import BATCH, JobSpec, JobStatus, JobView
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import check_request
+from ziggie_image_mcp.routing.route_rules import bulk_of
 from ziggie_image_mcp.storage.contact_sheet import SIDE, Cell, sheets
 
 LOOK_SECONDS = 0.5
@@ -29,19 +29,41 @@ _LEFT_ALONE: tuple[JobStatus, ...] = ("done", "queued", "running", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """What a batch will be, before anything is made."""
+class Share:
+    """What of a batch takes one route, or finds none."""
 
-    requests: int
-    pictures: int
-    micro_usd: int
-    """At most, when each request takes the route that is best now."""
-    routes: Mapping[str, int]
-    """How many requests take which."""
+    route: str
+    """As openai/gpt-image-2; empty for what finds none."""
+    rule: str = ""
+    """The rule of `routes` by which it does."""
+    requests: int = 0
+    pictures: int = 0
+    expected_micro_usd: int = 0
+    micro_usd: int = 0
+    """At most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a batch will be when each request takes the route that is best now."""
+
+    shares: tuple[Share, ...]
+    """By route, those with the most requests first."""
     closed: tuple[str, ...]
     """Why some would find no route now; a line each."""
     doubts: tuple[str, ...]
     """What looks like alternatives and is none, of the first lines that have it."""
+
+    @property
+    def total(self) -> Share:
+        """All of it together."""
+        return Share(
+            route="",
+            requests=sum(share.requests for share in self.shares),
+            pictures=sum(share.pictures for share in self.shares),
+            expected_micro_usd=sum(share.expected_micro_usd for share in self.shares),
+            micro_usd=sum(share.micro_usd for share in self.shares),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +89,7 @@ class Batch:
         self._service = service
         self._items = list(items)
         self._budget = budget
+        self._bulk = bulk_of((item.request for item in items), batch=True)
         self.id = batch_id(items)
         problems: list[str] = []
         for item in items:
@@ -83,20 +106,25 @@ class Batch:
         Raises:
             ConfigError: A provider's section of the config is wrong.
         """
-        routes_by_request: dict[ImageRequest, tuple[str, int]] = {}
-        routes, closed, total = Counter[str](), dict[str, None](), 0
+        kinds: dict[ImageRequest, list[ImageRequest]] = {}
         for item in self._items:
-            alike = replace(self._request_of(item), prompt="x", seed=None, file_name="")
-            if alike not in routes_by_request:
-                routes_by_request[alike] = await self._route(alike, closed)
-            route, cost = routes_by_request[alike]
-            routes[route] += 1
-            total += cost
+            request = self._request_of(item)
+            kind = replace(request, prompt="x", seed=None, file_name="")
+            kinds.setdefault(kind, []).append(request)
+        shares, closed = dict[tuple[str, str], Share](), dict[str, None]()
+        for alike in kinds.values():  # of prompts the longest bounds what the others cost
+            each = await self._share(max(alike, key=lambda r: len(r.prompt.encode())), closed)
+            key = each.route, each.rule
+            before, count = shares.get(key, Share(route=each.route, rule=each.rule)), len(alike)
+            shares[key] = replace(
+                before,
+                requests=before.requests + count,
+                pictures=before.pictures + count * each.pictures,
+                expected_micro_usd=before.expected_micro_usd + count * each.expected_micro_usd,
+                micro_usd=before.micro_usd + count * each.micro_usd,
+            )
         return Estimate(
-            requests=len(self._items),
-            pictures=sum(item.request.num_images for item in self._items),
-            micro_usd=total,
-            routes=routes,
+            shares=tuple(sorted(shares.values(), key=lambda share: -share.requests)),
             closed=tuple(closed),
             doubts=tuple(islice(self._doubts(), MOST_DOUBTS)),
         )
@@ -170,20 +198,29 @@ class Batch:
                     cells.append(Cell(picture=small, caption=label))
         return await anyio.to_thread.run_sync(sheets, cells)
 
-    async def _route(self, request: ImageRequest, closed: dict[str, None]) -> tuple[str, int]:
+    async def _share(self, request: ImageRequest, closed: dict[str, None]) -> Share:
+        """What one request takes; why it would find no route goes to `closed`."""
+        none = Share(route="", requests=1, pictures=request.num_images)
         try:
-            plan = await self._service.plan(request)
+            plan = await self._service.plan(request, self._bulk)
         except InvalidRequest as e:
             closed[str(e)] = None
-            return "none", 0
+            return none
         if not plan.candidates:
             reasons = [x for r in plan.rejected for x in r.reasons]
             target = request.model or request.provider or "any model"
             codes = ", ".join(dict.fromkeys(x.code for x in reasons)) or "there is no model"
-            closed[f"no route now for {target}: {codes}"] = None
-            return "none", 0
+            by = f" ({plan.rule})" if plan.rule else ""
+            closed[f"no route now for {target}{by}: {codes}"] = None
+            return none
         best = plan.candidates[0]
-        return f"{best.model.provider}/{best.model.id}", best.cost_micro_usd
+        return replace(
+            none,
+            route=f"{best.model.provider}/{best.model.id}",
+            rule=plan.rule,
+            expected_micro_usd=best.expected_micro_usd,
+            micro_usd=best.cost_micro_usd,
+        )
 
     def _doubts(self) -> Iterator[str]:
         for item in self._items:
@@ -202,6 +239,7 @@ class Batch:
             group=self._prefix,
             group_micro_usd=self._budget,
             priority=BATCH,
+            pictures=self._bulk.pictures,
         )
 
     @property

@@ -16,6 +16,7 @@ from ziggie_image_mcp.routing import explain, planner
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.request import ImageRequest, digest, fingerprint
 from ziggie_image_mcp.routing.request_checks import check_request
+from ziggie_image_mcp.routing.route_rules import bulk_of
 from ziggie_image_mcp.routing.types import Plan
 
 ANYBODY = "anybody"
@@ -70,7 +71,7 @@ class Consents:
         requests = [replace(request, allow_paid=False) for request in requests]
         for request in requests:
             check_request(request)
-        context = await self._snapshots.take(requests[0])
+        context = await self._snapshots.take(requests[0], bulk=bulk_of(requests))
         if not has_paid_models(context.survey):
             return None
         keys = [_key(caller, [request]) for request in requests]

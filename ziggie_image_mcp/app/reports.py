@@ -27,6 +27,7 @@ from ziggie_image_mcp.routing.latency import LOAD
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.spellings import provider_named
 from ziggie_image_mcp.routing.types import (
+    PROVIDER_QUEUE,
     Candidate,
     CircuitBreaker,
     HistorySnapshot,
@@ -339,7 +340,11 @@ async def machine(service: Service) -> HardwareReport:
         tier_means=_TIERS[tier],
         engines=engines,
         paused=[_pause(b) for b in context.history.breakers.values() if is_open(b, context.now)],
-        waiting=[_queue_sentence(line) for line in context.history.queues.values() if line.running],
+        waiting=[
+            _queue_sentence(line)
+            for line in context.history.queues.values()
+            if line.running and (line.waiting or not line.device.startswith(PROVIDER_QUEUE))
+        ],
         speeds=_speeds(context.history),
         spent_today_usd=context.spending.day / 1e6,
         spent_this_month_usd=context.spending.month / 1e6,
@@ -368,7 +373,8 @@ def _pause(breaker: CircuitBreaker) -> str:
 
 def _queue_sentence(line: QueueStatus) -> str:
     others = f"{line.waiting} waiting, " if line.waiting else ""
-    return f"{line.device}: {others}about {duration(line.seconds)} until it is free"
+    device = line.device.removeprefix(PROVIDER_QUEUE)
+    return f"{device}: {others}about {duration(line.seconds)} until it is free"
 
 
 def _speeds(history: HistorySnapshot) -> list[str]:

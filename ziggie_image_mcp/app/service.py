@@ -22,7 +22,11 @@ from ziggie_image_mcp.billing.caps import caps_from
 from ziggie_image_mcp.billing.charge import Billing
 from ziggie_image_mcp.billing.types import Offer, Quote
 from ziggie_image_mcp.config.config import Config, data_dir, input_roots, output_dir
-from ziggie_image_mcp.config.loader import provider_budgets, provider_privacy
+from ziggie_image_mcp.config.loader import (
+    provider_budgets,
+    provider_concurrency,
+    provider_privacy,
+)
 from ziggie_image_mcp.errors import ConsentRequired, InvalidRequest, StorageError
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
 from ziggie_image_mcp.inventory.registry import Registry
@@ -47,7 +51,7 @@ from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ControlImage, ImageRequest, fingerprint
 from ziggie_image_mcp.routing.request_checks import MAX_REFERENCES, check_mask, check_request
-from ziggie_image_mcp.routing.types import Plan
+from ziggie_image_mcp.routing.types import Bulk, Plan
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore, not_found
 from ziggie_image_mcp.storage.input_images import FILES_BELOW_ROOTS, InputImages, Reach
 from ziggie_image_mcp.storage.newest import ListedImage
@@ -101,9 +105,11 @@ class Service:
         """
         caps = caps_from(config.budget, provider_budgets(config))
         provider_privacy(config)
+        concurrency = provider_concurrency(config)
         await self.registry.reconfigure(config)
         before = self.config
         self._snapshots.reconfigure(config)
+        self._tools.queue.concurrency = concurrency
         self.billing.reservations.caps = caps
         self.config = self._tools.config = config
         output = config.output
@@ -157,13 +163,15 @@ class Service:
         """
         return await self._surveys.take()
 
-    async def snapshot(self, request: ImageRequest) -> RoutingContext:
+    async def snapshot(self, request: ImageRequest, bulk: Bulk | None = None) -> RoutingContext:
         """Everything that the decision about this request looks at.
+
+        `bulk` says what it is asked for together with; by default it is alone.
 
         Raises:
             ConfigError: A provider's section of the config is wrong.
         """
-        return await self._snapshots.take(request)
+        return await self._snapshots.take(request, bulk=bulk)
 
     async def with_input_images(
         self,
@@ -269,7 +277,7 @@ class Service:
         )
         return await anyio.to_thread.run_sync(work)
 
-    async def plan(self, request: ImageRequest) -> Plan:
+    async def plan(self, request: ImageRequest, bulk: Bulk | None = None) -> Plan:
         """Say what `generate` would do, and why. Nothing is made, loaded or spent.
 
         Raises:
@@ -277,7 +285,7 @@ class Service:
             ConfigError: A provider's section of the config is wrong.
         """
         check_request(request)
-        return planner.plan(await self.snapshot(request))
+        return planner.plan(await self.snapshot(request, bulk))
 
     async def ask(self, requests: Sequence[ImageRequest], caller: str = "") -> Offer | None:
         """What only lacks a yes, its amounts set aside; None where none is needed or would help.
@@ -457,7 +465,10 @@ class Service:
         for index, request in enumerate(spec.requests):
             if index == 0 or spec.consents:
                 context = await self._snapshots.take(
-                    request, constraints=spec.constraints, consent=spec.consent(index)
+                    request,
+                    constraints=spec.constraints,
+                    consent=spec.consent(index),
+                    bulk=spec.bulk,
                 )
             else:
                 context = replace(decisions[0][0], request=request)

@@ -1,13 +1,17 @@
-"""Add up the ledger's holds by day and provider, beside what the caps still allow."""
+"""Add up the ledger's holds by day, provider and model, beside what the caps still allow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
 
 from ziggie_image_mcp.billing.caps import Caps
 from ziggie_image_mcp.billing.types import Hold, Spending
+
+By = Literal["provider", "model", "day"]
+"""What the amounts are added up by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,17 @@ class Allowance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Group:
+    """All that belongs together, by provider, model or day."""
+
+    name: str
+    """As openai, openai/gpt-image-2, or 2026-11-23."""
+    amounts: Amounts
+    daily: tuple[int, ...]
+    """What was spent on each day of the window, oldest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """What was spent from the first to the last day, both included."""
 
@@ -48,6 +63,8 @@ class Summary:
     last: date
     rows: tuple[Row, ...]
     """Newest day first."""
+    groups: tuple[Group, ...]
+    """By what was asked: days the newest first, all else the dearest first."""
     total: Amounts
 
 
@@ -56,35 +73,47 @@ def first_moment(today: date, days: int) -> datetime:
     return datetime.combine(today - timedelta(days=days - 1), time(), UTC)
 
 
-def summarize(holds: Iterable[Hold], *, today: date, days: int) -> Summary:
+def summarize(holds: Iterable[Hold], *, today: date, days: int, by: By = "provider") -> Summary:
     """Add up the holds of the window. A hold belongs to the day on which it was made."""
     first = first_moment(today, days).date()
-    amounts_by_key: dict[tuple[date, str], list[Hold]] = {}
-    for hold in holds:
-        day = hold.created.astimezone(UTC).date()
-        if first <= day <= today and hold.state != "released":
-            amounts_by_key.setdefault((day, hold.provider), []).append(hold)
-    order = sorted(amounts_by_key, key=lambda key: (-key[0].toordinal(), key[1]))
+    inside = [h for h in holds if first <= _day(h) <= today and h.state != "released"]
+    by_row: dict[tuple[date, str], list[Hold]] = {}
+    by_name: dict[str, list[Hold]] = {}
+    for hold in inside:
+        day = _day(hold)
+        by_row.setdefault((day, hold.provider), []).append(hold)
+        names = {"provider": hold.provider, "model": f"{hold.provider}/{hold.model}"}
+        by_name.setdefault(names.get(by) or day.isoformat(), []).append(hold)
+    order = sorted(by_row, key=lambda key: (-key[0].toordinal(), key[1]))
+    groups = [
+        Group(name=name, amounts=_add(some), daily=_daily(some, first, today))
+        for name, some in sorted(by_name.items(), reverse=by == "day")
+    ]
+    if by != "day":
+        groups.sort(key=lambda group: -sum(group.daily))
     return Summary(
         first=first,
         last=today,
-        rows=tuple(
-            Row(day=key[0], provider=key[1], amounts=_add(amounts_by_key[key])) for key in order
-        ),
-        total=_add(hold for some in amounts_by_key.values() for hold in some),
+        rows=tuple(Row(day=key[0], provider=key[1], amounts=_add(by_row[key])) for key in order),
+        groups=tuple(groups),
+        total=_add(inside),
     )
 
 
-def by_day(summary: Summary) -> dict[str, list[int]]:
-    """What each provider was paid on each day of the window, oldest first, 1e-6 USD."""
-    length = (summary.last - summary.first).days + 1
-    amounts_by_key: dict[str, list[int]] = {
-        name: [0] * length for name in sorted({row.provider for row in summary.rows})
-    }
-    for row in summary.rows:
-        spent = row.amounts.settled + row.amounts.unknown
-        amounts_by_key[row.provider][(row.day - summary.first).days] += spent
-    return amounts_by_key
+def _day(hold: Hold) -> date:
+    return hold.created.astimezone(UTC).date()
+
+
+def _daily(holds: Iterable[Hold], first: date, last: date) -> tuple[int, ...]:
+    amounts = [0] * ((last - first).days + 1)
+    for hold in holds:
+        amounts[(_day(hold) - first).days] += spent(hold)
+    return tuple(amounts)
+
+
+def spent(hold: Hold) -> int:
+    """What a hold counts as spent: of an unknown outcome, all that was set aside."""
+    return {"settled": hold.actual or 0, "unknown": hold.estimate}.get(hold.state, 0)
 
 
 def allowances(caps: Caps, spending: Spending) -> tuple[Allowance, ...]:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+import typer
 
 from ziggie_image_mcp.cli.console import err, fail, out
 from ziggie_image_mcp.errors import ImageError, StorageError
+
+SvgOption = Annotated[Path | None, typer.Option("--svg", help="Draw the plot into this file.")]
+PngOption = Annotated[Path | None, typer.Option("--png", help="Draw the plot into this file.")]
 
 _BARS = "█▒▓░#%"
 _DOTS = "•+x*o^"

@@ -109,6 +109,7 @@ async def check(text: str, path: Path) -> Config:
         settings = loader.check_text(text, path)
         loader.provider_budgets(settings)
         loader.provider_privacy(settings)
+        loader.provider_concurrency(settings)
         registry = Registry(settings, config.data_dir())
         try:
             await registry.open()

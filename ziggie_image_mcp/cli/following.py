@@ -106,9 +106,11 @@ async def expected_seconds(service: Service, work: Processing) -> float | None:
     """How long the best routes take, one after the other; None where nobody here can tell."""
     if service.scheduler.leaves_work:
         return None
-    total = 0.0
+    from ziggie_image_mcp.routing.route_rules import bulk_of
+
+    total, bulk = 0.0, bulk_of(work.requests)
     for request in work.requests:
-        plan = await service.plan(request)
+        plan = await service.plan(request, bulk)
         if not plan.candidates:
             return None
         total += plan.candidates[0].seconds

@@ -32,7 +32,7 @@ from ziggie_image_mcp.errors import InvalidRequest, StorageError
 from ziggie_image_mcp.provider.files import decode_text, read_bounded
 
 if TYPE_CHECKING:
-    from ziggie_image_mcp.app.batch import Batch, Ended, Estimate
+    from ziggie_image_mcp.app.batch import Batch, Ended, Estimate, Share
     from ziggie_image_mcp.app.service import Service
     from ziggie_image_mcp.jobs.batch_file import Item
     from ziggie_image_mcp.jobs.records import JobView
@@ -78,8 +78,11 @@ def batch_(
 
         items = batch_file.read(_text(file), file.name)
         batch = Batch(service, items, None if budget is None else micro_usd(budget))
-        _announce(await batch.estimate(), budget, begin)
+        estimate = await batch.estimate()
+        _announce(estimate, budget, begin)
         if dry_run:
+            if as_json:
+                print_json(_estimate_data(estimate))
             return 0
         jobs = await batch.submit(begin)
         try:
@@ -267,17 +270,50 @@ def _text(file: Path) -> str:
 
 
 def _announce(estimate: Estimate, budget: float | None, begin: datetime | None) -> None:
-    cost = f"at most {usd(estimate.micro_usd)}" if estimate.micro_usd else "free"
+    total = estimate.total
+    cost = _price(total)
     if budget is not None:
         cost += f" (budget {usd(micro_usd(budget))})"
-    err.print(f"{estimate.requests} requests, {estimate.pictures} pictures, {cost}", markup=False)
-    for route, count in estimate.routes.items():
-        if route != "none":
-            err.print(f"  {count} by {route}", markup=False)
+    err.print(f"{total.requests} requests, {total.pictures} pictures, {cost}", markup=False)
+    for share in estimate.shares:
+        if share.route:
+            by = f"; {share.rule}" if share.rule else ""
+            line = f"{share.requests} by {share.route}, {_price(share)}{by}"
+            err.print(f"  {line}", markup=False)
     for line in (*estimate.closed, *estimate.doubts):
         err.print(f"  {line}", markup=False)
     if begin is not None:
         err.print(f"begins {begin.astimezone():%Y-%m-%d %H:%M %Z}; keep this running", markup=False)
+
+
+def _price(share: Share) -> str:
+    if not share.micro_usd:
+        return "free"
+    most = f"at most {usd(share.micro_usd)}"
+    if share.expected_micro_usd == share.micro_usd:
+        return most
+    return f"about {usd(share.expected_micro_usd)}, {most}"
+
+
+def _estimate_data(estimate: Estimate) -> dict[str, object]:
+    def data(share: Share) -> dict[str, object]:
+        return {
+            "requests": share.requests,
+            "pictures": share.pictures,
+            "expected_usd": share.expected_micro_usd / 1e6,
+            "at_most_usd": share.micro_usd / 1e6,
+        }
+
+    return {
+        "dry_run": True,
+        "total": data(estimate.total),
+        "routes": [
+            {"route": share.route or None, "rule": share.rule or None} | data(share)
+            for share in estimate.shares
+        ],
+        "no_route": list(estimate.closed),
+        "notes": list(estimate.doubts),
+    }
 
 
 def _summary(ended: Sequence[Ended]) -> None:

@@ -10,7 +10,7 @@ import anyio
 import typer
 
 from ziggie_image_mcp import __version__
-from ziggie_image_mcp.cli import clients, generate, jobs, keys, money, pictures, setup
+from ziggie_image_mcp.cli import advise, clients, generate, jobs, keys, pictures, setup, spend
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     config_option,
@@ -45,7 +45,8 @@ app.add_typer(generate.app)
 app.add_typer(pictures.app)
 app.add_typer(setup.app)
 app.add_typer(config_app, name="config")
-app.add_typer(money.app)
+app.add_typer(spend.app)
+app.add_typer(advise.app)
 app.add_typer(keys.app)
 app.add_typer(jobs.app)
 app.add_typer(clients.app)

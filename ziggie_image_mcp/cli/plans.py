@@ -32,12 +32,16 @@ def show(
     """Say what would be done with what was prepared. Nothing is made."""
     from ziggie_image_mcp.app.answers import plan_data
     from ziggie_image_mcp.routing import explain
+    from ziggie_image_mcp.routing.route_rules import bulk_of
 
     async def work(
         service: Service,
     ) -> tuple[list[tuple[RoutingContext, Plan]], list[str], list[str]]:
         work = await prepare(service)
-        decisions = [(await service.snapshot(r), await service.plan(r)) for r in work.requests]
+        bulk = bulk_of(work.requests)
+        decisions = [
+            (await service.snapshot(r, bulk), await service.plan(r, bulk)) for r in work.requests
+        ]
         notes = [f"{cutout.why}; {cutout.proof}" for cutout in work.cutouts]
         return decisions, [r.prompt for r in work.requests], [*work.remarks, *notes]
 
@@ -80,6 +84,8 @@ def _print_plan(decision: Plan, alternatives: list[str]) -> None:
             f"{c.score:.5f}",
             c.why,
         )
+    if decision.rule:
+        out.print(f"By {decision.rule}.", markup=False)
     if decision.candidates:
         print_table(routes)
         if len(alternatives) > 1:

@@ -47,7 +47,7 @@ def setup(
     ctx: typer.Context,
     mode: Annotated[str, typer.Option(help="local, cloud or auto.")] = "",
     model: Annotated[str, typer.Option("--model", "-m", help="A model's id, or any.")] = "",
-    preference: Annotated[str, typer.Option(help="cost, speed, quality or balanced.")] = "",
+    preference: Annotated[str, typer.Option(help="cost, balanced, speed or quality.")] = "",
     budget_per_image: Annotated[str, typer.Option(help="US dollars, or none.")] = "",
     budget_per_day: Annotated[str, typer.Option(help="US dollars, or none.")] = "",
     budget_per_month: Annotated[str, typer.Option(help="US dollars, or none.")] = "",

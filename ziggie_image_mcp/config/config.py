@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import platformdirs
 from pydantic import (
@@ -38,7 +38,10 @@ Blanks alone are an error here and in ENV_TOKEN, not unset as in other variables
 them meant to shut the server, and without a token it is open to all who reach it.
 """
 
-Preference = Literal["cost", "speed", "quality", "balanced"]
+Preference = Literal["cost", "balanced", "speed", "quality"]
+QualityTier = Literal["draft", "standard", "high"]
+Work = Literal["text_to_image", "image_to_image", "inpaint", "upscale", "remove_background"]
+"""The tasks that a request may be for: beyond the edges is `inpaint` too."""
 Privacy = Literal["any", "no_training", "zero_retention", "local_only"]
 """The later, the stricter."""
 PRIVACY_OF_CLOUD: tuple[Privacy, ...] = ("any", "no_training", "zero_retention")
@@ -160,6 +163,56 @@ class ModelSettings(Section):
     commercial_use: bool | None = None
 
 
+LEAST_BATCH, MOST_BATCH = 2, 1_000_000
+
+
+class RouteCondition(Section):
+    """For which requests a rule of `routes` is. What is left out fits every request."""
+
+    task: tuple[Work, ...] | None = Field(
+        default=None, description="One task or several, as text_to_image or inpaint."
+    )
+    quality: tuple[QualityTier, ...] | None = Field(
+        default=None, description="Of the request, one or several: draft, standard, high."
+    )
+    batch: bool | int | None = Field(
+        default=None,
+        description="true: made by the command `batch`; false: not; a number: so many pictures or "
+        "more are asked for at once, by a batch or by one call.",
+    )
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _of_pictures(cls, value: object) -> object:
+        if value is None or isinstance(value, bool):
+            return value
+        if not isinstance(value, int) or not LEAST_BATCH <= value <= MOST_BATCH:
+            raise ValueError(
+                f"must be true, false, or a number of pictures from {LEAST_BATCH} to {MOST_BATCH:,}"
+            )
+        return value
+
+
+class RouteRule(Section):
+    """One rule of `routes`."""
+
+    when: RouteCondition = RouteCondition()
+    use: str = Field(
+        default="auto",
+        min_length=1,
+        description="local, cloud or one provider's name, where the request names none.",
+    )
+    preference: Preference | None = Field(
+        default=None, description="What counts most, where the request does not say."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set & {"use", "preference"}:
+            raise ValueError('a rule says `use`, `preference` or both, as {"use": "local"}')
+        return self
+
+
 class Config(Section):
     """Everything that a user can set. All of it has a default: no config is a config.
 
@@ -186,6 +239,11 @@ class Config(Section):
     default_settings: DefaultSettings = DefaultSettings()
     hardware: HardwareSettings = HardwareSettings()
     preference: Preference = "balanced"
+    routes: tuple[RouteRule, ...] = Field(
+        default=(),
+        description="Rules by kind of request; the first that fits is taken. They narrow what "
+        "`provider` allows, and permit no spending.",
+    )
     privacy: Privacy = "any"
     budget: Budget = Budget()
     allow_paid_fallback: Literal["never", "ask", "withinBudget"] = "ask"
@@ -234,7 +292,8 @@ class Config(Section):
         default_factory=dict[str, dict[str, Any]],
         description="Settings by provider. `type` names the kind where the name differs from it; "
         "`enabled: false` switches one off; `budget` caps it alone; `privacy` says what it "
-        "promised you: no_training or zero_retention.",
+        "promised you: no_training or zero_retention; `concurrency` bounds how many of its "
+        "calls run at once.",
     )
     models: dict[str, ModelSettings] = Field(
         default_factory=dict[str, ModelSettings],

@@ -40,12 +40,16 @@ MAX_BYTES = 2**20
 MOST = 10**12
 """Of any number in it."""
 
+MOST_CALLS = 64
+"""Of one provider at once, where `concurrency` bounds them."""
+
 ZIGGIE_BLOCK = "imageGeneration"
 """Of Ziggie's own config: the other blocks are not ours."""
 
 _HALF_TEXT = re.compile("[\0\ud800-\udfff]")
 _COMMENTS = ("//", "/*", "#")
 _DOLLARS = re.compile(r"\$\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+_WHOLE = re.compile("[0-9]{1,9}")
 _PROVIDER: Any = dict[str, Any]
 _Sources = Mapping[tuple[str, ...], str]
 """Where a setting was read, by the keys that lead to it; () for all others."""
@@ -86,6 +90,29 @@ def provider_privacy(config: Config) -> dict[str, Privacy]:
                 by = set_by(config.variable("providers", name, "privacy"))
                 raise ConfigError(f"`providers.{name}.privacy`{by}: {value} is none of {levels}.")
             values_read[name] = section["privacy"]
+    return values_read
+
+
+def provider_concurrency(config: Config) -> dict[str, int]:
+    """How many calls of a provider may run at once, from `providers.<name>.concurrency`.
+
+    Raises:
+        ConfigError: One of them is no such number; the message names it.
+    """
+    values_read: dict[str, int] = {}
+    for name, section in config.providers.items():
+        value = section.get("concurrency")
+        if value is None:
+            continue
+        figures = str(value).strip() if type(value) in (int, str) else ""
+        if not (_WHOLE.fullmatch(figures) and 1 <= int(figures) <= MOST_CALLS):
+            by = set_by(config.variable("providers", name, "concurrency"))
+            shown = quote(json.dumps(hidden_settings(value), default=str))
+            raise ConfigError(
+                f"`providers.{name}.concurrency`{by}: {shown} is no whole number from 1 to "
+                f"{MOST_CALLS}; leave it out for no bound."
+            )
+        values_read[name] = int(figures)
     return values_read
 
 
@@ -379,6 +406,8 @@ def _explain(
 def _keys_at(path: tuple[str, ...]) -> list[str]:
     model: type[BaseModel] = Config
     for part in path:
+        if part.isdigit():  # of a list, whose own rows are already looked at
+            continue
         info = next((f for n, f in model.model_fields.items() if (f.alias or n) == part), None)
         kinds = (info.annotation, *get_args(info.annotation)) if info else (ModelSettings,)
         for kind in kinds:

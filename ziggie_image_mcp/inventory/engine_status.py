@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import anyio
 
@@ -18,7 +19,7 @@ async def probe_all(providers: Mapping[str, Provider]) -> dict[str, tuple[Probe,
 
     async def look(provider: Provider) -> None:
         probe = await look_at(provider)
-        balance = await _balance(provider) if probe.state == "ready" else None
+        balance = (await balance_of(provider)).balance if probe.state == "ready" else None
         statuses[provider.name] = (probe, balance)
 
     async with anyio.create_task_group() as group:
@@ -55,9 +56,36 @@ async def look_at(provider: Provider) -> Probe:
         return Probe(state="unreachable", message=str(e))
 
 
-async def _balance(provider: Provider) -> Balance | None:
+class Account(NamedTuple):
+    """What is known of an account with a vendor."""
+
+    balance: Balance | None
+    """None where the vendor does not tell, or could not be asked."""
+    trouble: str = ""
+    """Why it could not be asked."""
+
+
+async def balances(providers: Mapping[str, Provider]) -> dict[str, Account]:
+    """Ask all at once what is left on their accounts. Costs nothing, and takes one probe's time."""
+    accounts: dict[str, Account] = {}
+
+    async def ask(provider: Provider) -> None:
+        accounts[provider.name] = await balance_of(provider)
+
+    async with anyio.create_task_group() as group:
+        for provider in providers.values():
+            group.start_soon(ask, provider)
+    return accounts
+
+
+async def balance_of(provider: Provider) -> Account:
+    """What is left on one account."""
     try:
         with anyio.fail_after(PROBE_SECONDS):
-            return await bulkhead.call(provider.name, provider.balance, bulkhead.BALANCE)
-    except (ProviderError, TimeoutError):
-        return None
+            told = await bulkhead.call(provider.name, provider.balance, bulkhead.BALANCE)
+            return Account(balance=told)
+    except TimeoutError:
+        trouble = f"no answer within {duration(PROBE_SECONDS)}"
+        return Account(balance=None, trouble=trouble)
+    except ProviderError as e:
+        return Account(balance=None, trouble=str(e))

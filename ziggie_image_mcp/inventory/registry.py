@@ -46,7 +46,7 @@ CLOSE_SECONDS = 10.0
 """How long the end of the server waits for a provider to close."""
 
 _WORDS = ("auto", "local", "cloud")
-_OWN_KEYS = ("type", "enabled", "budget", "privacy")
+_OWN_KEYS = ("type", "enabled", "budget", "privacy", "concurrency")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,13 +266,7 @@ class Registry:
         names = [*_WORDS, *(p.name for p in plans), *types.broken]
         self._off += [*types.broken.values(), *types.clashing]
         before, self._providers = self._providers, {}
-        if self._config.provider not in names:
-            known = dict.fromkeys((*names, *types.usable))
-            raise ConfigError(
-                f"`provider`{set_by(self._config.variable('provider'))}: "
-                f"{self._config.provider!r} is no provider."
-                f"{suggestion(self._config.provider, known)} Known: {', '.join(known)}."
-            )
+        self._check_names(names, types)
         for one in plans:
             if not one.enabled:
                 reason = Reason(
@@ -294,6 +288,20 @@ class Registry:
             if kind.info.key_names and name not in names
         ]
         self._named = frozenset(p.name for p in plans if p.named and p.enabled)
+
+    def _check_names(self, names: Sequence[str], types: InstalledTypes) -> None:
+        """Refuse a provider that there is not; a rule may name one that only lacks its key."""
+        known = list(dict.fromkeys((*names, *types.usable)))
+        targets = {"provider": (self._config.provider, names)}
+        for place, rule in enumerate(self._config.routes):
+            targets[f"routes[{place}].use"] = (rule.use, known)
+        for key, (target, valid) in targets.items():
+            if target not in valid:
+                by = set_by(self._config.variable(key.partition("[")[0]))
+                raise ConfigError(
+                    f"`{key}`{by}: {target!r} is no provider.{suggestion(target, known)} "
+                    f"Known: {', '.join(known)}."
+                )
 
     def _make(self, one: _Section, kind: ProviderType, before: Provider | None) -> None:
         source = (one, self._config.api, self._config.hardware)

@@ -154,7 +154,8 @@ class Attempt:
             self._deadline = max(self._deadline, datetime.now(UTC) + COLLECT_TIME)
         try:
             with anyio.fail_after(self._seconds_left()):
-                async with self._tools.queue.acquire(self._job, self._route):
+                queue = self._tools.queue
+                async with queue.acquire(self._job, self._route, sent=self._was_sent):
                     return await self._run_now()
         except TimeoutError:
             limit = self._tools.config.deadline

@@ -1,65 +1,46 @@
 """Keep who waits for which device, across all processes of one database.
 
 A job is preparing, then waits for a device, then runs on it alone, and leaves. The next is chosen
-by `choose`: the model that is loaded goes first, until others have waited long enough.
+by `queue_order.choose`: the model that is loaded goes first, until others have waited long enough.
+
+A provider whose calls the config bounds (`concurrency`) is such a device too, on which as many run
+at once, and which has no model that is loaded.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
 
 from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.jobs.leases import Leases
+from ziggie_image_mcp.jobs.queue_order import QueueEntry, grant_next, stamp, statuses
 from ziggie_image_mcp.jobs.retry import until_stored
 from ziggie_image_mcp.jobs.running import RunningJob, RunningJobs
 from ziggie_image_mcp.provider.addresses import names_this_machine
-from ziggie_image_mcp.routing.types import Candidate, QueueStatus
+from ziggie_image_mcp.routing.types import (
+    PROVIDER_QUEUE,
+    Candidate,
+    QueueStatus,
+    queue_name,
+)
 from ziggie_image_mcp.storage.database import Database
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.jobs.device_queue_tables import Tables
 
-STREAK_CAP = 20
-"""So many jobs of one model in a row, and then another model goes first."""
-
-PRESSURE_PER_JOB = 10.0
-"""What a waiting job weighs, in seconds of waiting (SwarmUI's rule, reference/policy.md 2.4)."""
-
-_MICROSECONDS = 1_000_000
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueueEntry:
-    """One job in the queue. Times are microseconds since 1970, UTC."""
-
-    job_id: str
-    executor: str
-    """The lease of the process that runs it."""
-    device: str
-    model: str
-    priority: int
-    """The larger goes first."""
-    seconds: float
-    """Expected on the device."""
-    joined: int
-    state: Literal["preparing", "waiting", "running"]
-    granted: int
-    cancel: bool
-    fraction: float
-    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +69,7 @@ class DeviceQueue:
         leases: This process' lease.
         running: The jobs of this process.
         clock: Gives the time, UTC.
+        concurrency: How many calls of a provider may run at once, of those that are bounded.
     """
 
     def __init__(
@@ -96,7 +78,11 @@ class DeviceQueue:
         leases: Leases,
         running: RunningJobs,
         clock: Callable[[], datetime] = utc_now,
+        *,
+        concurrency: Mapping[str, int] | None = None,
     ) -> None:
+        self.concurrency = concurrency or {}
+        """By provider; may be exchanged."""
         self.trouble: str | None = None
         """Why it is not known who waits for which device; None while it is."""
         self._clock = clock
@@ -124,7 +110,7 @@ class DeviceQueue:
             "model": "",
             "priority": priority,
             "seconds": 0.0,
-            "joined": _stamp(self._clock()),
+            "joined": stamp(self._clock()),
             "state": "preparing",
             "granted": 0,
             "cancel": False,
@@ -154,20 +140,27 @@ class DeviceQueue:
         await self._rows.write(work)
 
     @asynccontextmanager
-    async def acquire(self, job: RunningJob, route: Candidate) -> AsyncGenerator[None]:
-        """Wait for the route's device, and keep it for the time of the block.
+    async def acquire(
+        self, job: RunningJob, route: Candidate, *, sent: bool = False
+    ) -> AsyncGenerator[None]:
+        """Wait for the route's device or provider, and keep it for the time of the block.
 
-        A database that is down delays the job; what was made on the device is not lost by it.
+        What was `sent` to a provider already waits for nobody: it is only fetched. A database that
+        is down delays the job; what was made on the device is not lost by it.
         """
-        if not route.model.device:
+        model, most = route.model, self.concurrency.get(route.model.provider)
+        if not model.device and (most is None or sent):
             yield
             return
-        job.device, job.granted = everywhere(route.model.device), anyio.Event()
+        job.device = everywhere(model.device) if model.device else queue_name(model)
+        job.granted = anyio.Event()
         try:
             seconds = route.seconds - route.wait_seconds
-            enqueue = partial(self.enqueue, job.id, job.device, route.model.id, seconds)
+            loads = model.id if model.device else ""
+            enqueue = partial(self.enqueue, job.id, job.device, loads, seconds)
             if not await until_stored(enqueue, job):
-                job.report(0.0, f"waiting for {route.model.device}")
+                bounded = f"{model.provider}, {most} at a time"
+                job.report(0.0, f"waiting for {model.device or bounded}")
                 await job.granted.wait()
             job.device = ""
             yield
@@ -190,13 +183,16 @@ class DeviceQueue:
             tables.change_entry(
                 job_id, owner=owner, device=device, model=model, seconds=seconds, state="waiting"
             )
-            return _grant(tables, device, self._clock()) == job_id
+            return grant_next(tables, device, self._clock(), self._room(device)) == job_id
 
         return await self._rows.write(work)
 
     async def grant(self, device: str) -> str | None:
         """Let one of those that wait run, where the device is free; which one, of any process."""
-        return await self._rows.write(lambda tables: _grant(tables, device, self._clock()))
+        room = self._room(device)
+        return await self._rows.write(
+            lambda tables: grant_next(tables, device, self._clock(), room)
+        )
 
     async def release(self, job_id: str) -> str | None:
         """Leave the device, or its queue; who runs on it next, when somebody does from now on."""
@@ -207,9 +203,16 @@ class DeviceQueue:
             if not entries:
                 return None
             tables.change_entry(job_id, owner=owner, device="", state="preparing")
-            return _grant(tables, entries[0]["device"], self._clock())
+            device = entries[0]["device"]
+            return grant_next(tables, device, self._clock(), self._room(device))
 
         return await self._rows.write(work)
+
+    def _room(self, device: str) -> float:
+        """How many may run there at once."""
+        if not device.startswith(PROVIDER_QUEUE):
+            return 1
+        return self.concurrency.get(device.removeprefix(PROVIDER_QUEUE), math.inf)
 
     async def _release_and_wake(self, job_id: str) -> None:
         self.wake(await self.release(job_id))
@@ -285,7 +288,7 @@ class DeviceQueue:
         return [QueueEntry(**entry) for entry in entries]
 
     async def statuses(self) -> Mapping[str, QueueStatus]:
-        """Who waits for which device of this host.
+        """Who waits for which device of this host, and for which provider.
 
         Empty before this process had a job, and where the database is down, as `trouble` says: a
         job that waits a little longer than expected is better than none.
@@ -295,7 +298,7 @@ class DeviceQueue:
         own = f"{socket.gethostname()}/"
         try:
             by_device_everywhere = await self._rows.read(
-                lambda tables: _statuses(tables, self._clock(), self._leases.is_own)
+                lambda tables: statuses(tables, self._clock(), self._leases.is_own, self._room)
             )
         except StorageError as e:
             self.trouble = f"How many jobs wait for each device is not known: {e}"
@@ -319,7 +322,7 @@ class DeviceQueue:
                     request_id=request_id,
                     job_id=job_id,
                     fingerprint=fingerprint,
-                    made=_stamp(self._clock()),
+                    made=stamp(self._clock()),
                 )
             return known or (job_id, fingerprint)
 
@@ -331,81 +334,11 @@ class DeviceQueue:
 
     async def forget_requests(self, before: datetime) -> int:
         """Forget older request_ids; how many there were."""
-        return await self._rows.write(lambda tables: tables.drop_requests_before(_stamp(before)))
+        return await self._rows.write(lambda tables: tables.drop_requests_before(stamp(before)))
 
     async def aclose(self) -> None:
         """Close the connection. May be called twice; the next call of another method reopens."""
         await self._rows.aclose()
-
-
-def choose(waiting: Sequence[QueueEntry], loaded: str, streak: int, now: datetime) -> QueueEntry:
-    """Who is next. `waiting` is not empty; `streak` counts the loaded model's runs in a row.
-
-    The highest priority goes first. Among equals the loaded model does, at most STREAK_CAP times
-    while others wait; else the model with the most pressure: ten seconds for each of its jobs that
-    waits, and the seconds that the oldest has waited.
-    """
-    first = max(entry.priority for entry in waiting)
-    by_model: dict[str, list[QueueEntry]] = {}
-    for entry in sorted(waiting, key=lambda e: (e.joined, e.job_id)):
-        if entry.priority == first:
-            by_model.setdefault(entry.model, []).append(entry)
-    others = [model for model in by_model if model != loaded]
-    if loaded in by_model and (streak < STREAK_CAP or not others):
-        return by_model[loaded][0]
-
-    def pressure(model: str) -> float:
-        age = (_stamp(now) - by_model[model][0].joined) / _MICROSECONDS
-        return PRESSURE_PER_JOB * len(by_model[model]) + age
-
-    return by_model[max(others, key=pressure)][0]
-
-
-def _grant(tables: Tables, device: str, now: datetime) -> str | None:
-    entries = [QueueEntry(**row) for row in tables.entries(device=device)] if device else []
-    waiting = [e for e in entries if e.state == "waiting" and not e.cancel]
-    if not waiting or any(e.state == "running" for e in entries):
-        return None
-    loaded, streak = tables.devices().get(device, ("", 0))
-    chosen = choose(waiting, loaded, streak, now)
-    tables.change_entry(chosen.job_id, state="running", granted=_stamp(now))
-    tables.put_device(device, chosen.model, streak + 1 if chosen.model == loaded else 1)
-    return chosen.job_id
-
-
-def _status(
-    device: str,
-    entries: Sequence[QueueEntry],
-    devices: Mapping[str, tuple[str, int]],
-    now: datetime,
-    is_own: Callable[[str], bool],
-) -> QueueStatus:
-    running = [e for e in entries if e.state == "running"]
-    waiting = [e for e in entries if e.state == "waiting"]
-    remaining = [e.seconds - (_stamp(now) - e.granted) / _MICROSECONDS for e in running]
-    return QueueStatus(
-        device=device,
-        running=len(running),
-        waiting=len(waiting),
-        seconds=sum(max(0.0, seconds) for seconds in remaining) + sum(e.seconds for e in waiting),
-        model=devices.get(device, ("", 0))[0],
-        own_models=frozenset(e.model for e in (*running, *waiting) if is_own(e.executor)),
-    )
-
-
-def _statuses(
-    tables: Tables, now: datetime, is_own: Callable[[str], bool]
-) -> dict[str, QueueStatus]:
-    by_device: dict[str, list[QueueEntry]] = {}
-    for row in tables.entries():
-        entry = QueueEntry(**row)
-        if entry.device:
-            by_device.setdefault(entry.device, []).append(entry)
-    devices = tables.devices()
-    return {
-        device: _status(device, by_device.get(device, []), devices, now, is_own)
-        for device in by_device.keys() | devices.keys()
-    }
 
 
 def everywhere(device: str) -> str:
@@ -419,9 +352,3 @@ def everywhere(device: str) -> str:
         if not names_this_machine(name) and not name[:1].isdigit() and ":" not in name:
             return device
     return f"{socket.gethostname()}/{device}"
-
-
-def _stamp(moment: datetime) -> int:
-    from ziggie_image_mcp.storage import engine as database_engine
-
-    return database_engine.stamp(moment)

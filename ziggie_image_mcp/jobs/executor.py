@@ -254,7 +254,10 @@ class Executor:
             routes = spec.routes
             if not routes or spec.constraints != constraints_of(self._tools.config):
                 context = await self._snapshots.take(
-                    request, constraints=spec.constraints, consent=spec.consent(index)
+                    request,
+                    constraints=spec.constraints,
+                    consent=spec.consent(index),
+                    bulk=spec.bulk,
                 )
                 plan = planner.plan(context)
                 closed = explain.nothing_open([(context, plan)])
@@ -278,7 +281,10 @@ class Executor:
         if config is job.config and constraints_of(config) == spec.constraints:
             return None
         context = await self._snapshots.take(
-            spec.requests[index], constraints=spec.constraints, consent=spec.consent(index)
+            spec.requests[index],
+            constraints=spec.constraints,
+            consent=spec.consent(index),
+            bulk=spec.bulk,
         )
         plan = planner.plan(context)
         now = [
@@ -305,7 +311,10 @@ class Executor:
         """
         try:
             context = await self._snapshots.take(
-                spec.requests[index], constraints=spec.constraints, consent=spec.consent(index)
+                spec.requests[index],
+                constraints=spec.constraints,
+                consent=spec.consent(index),
+                bulk=spec.bulk,
             )
             plan = planner.plan(context)
         except ImageError as e:

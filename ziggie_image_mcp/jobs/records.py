@@ -15,7 +15,8 @@ from ziggie_image_mcp.inventory.types import Rejection
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
 from ziggie_image_mcp.routing.constraints import Constraints
 from ziggie_image_mcp.routing.request import ImageRequest
-from ziggie_image_mcp.routing.types import Candidate
+from ziggie_image_mcp.routing.route_rules import bulk_of
+from ziggie_image_mcp.routing.types import Bulk, Candidate
 from ziggie_image_mcp.storage.types import StoredImage
 
 if TYPE_CHECKING:
@@ -114,7 +115,15 @@ class JobSpec:
     """Why it ends before it begins: an earlier version left something that cannot be read."""
     carried: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     """Steps that an earlier version had recorded: name and record, in the form of this version."""
+    pictures: int = 0
+    """Of the whole batch that it belongs to; 0 for a job of its own."""
     version: int = RECORD_VERSION
+
+    @property
+    def bulk(self) -> Bulk:
+        """What each of its requests is asked for together with."""
+        own = bulk_of(self.requests, batch=bool(self.group))
+        return dataclasses.replace(own, pictures=max(own.pictures, self.pictures))
 
     def consent(self, index: int) -> Quote | None:
         """What is set aside for one of its requests."""

@@ -26,7 +26,7 @@ from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.rules import knows
 from ziggie_image_mcp.routing.spellings import provider_named
-from ziggie_image_mcp.routing.types import QueueStatus
+from ziggie_image_mcp.routing.types import Bulk, QueueStatus
 
 LEDGER_SECONDS = 1.5
 """How long a decision waits for a ledger that another process holds."""
@@ -80,11 +80,13 @@ class Snapshots:
         *,
         constraints: Constraints | None = None,
         consent: Quote | None = None,
+        bulk: Bulk | None = None,
     ) -> RoutingContext:
         """Everything that the decision about this request looks at.
 
         The `constraints` hold where they are stricter than those of the config. The hold behind a
-        `consent` is this request's own: it does not stand in its way.
+        `consent` is this request's own: it does not stand in its way. `bulk` says what the request
+        is asked for together with.
 
         Raises:
             ConfigError: A provider's section of the config is wrong.
@@ -95,6 +97,8 @@ class Snapshots:
             survey = await self._surveys.take_since(asked)
         if constraints is not None and request.provider in (None, "auto"):
             pinned = None if falls_back(constraints) else constraints.provider
+            if pinned == self._config.provider:  # as for a plan: rules of `routes` hold beside it
+                pinned = None
             request = replace(request, provider=pinned)
         elif request.provider is not None:
             named = provider_named(request.provider, self._registry.providers())
@@ -117,6 +121,7 @@ class Snapshots:
             setup=current_setup(
                 vendors=config.privacy != "local_only" and config.allow_paid_fallback != "never"
             ),
+            bulk=bulk,
             consent=None
             if consent is None or not consent.agreed
             else Consent(

@@ -201,12 +201,8 @@ def _forms(secret: str) -> Iterable[str]:
             yield quote(part, safe="")
 
 
-<<<<<<< HEAD
-_CODES = ("code", "type", "name", "reason", "moderation_stage", "limit_source")
+_CODES = ("code", "type", "name", "reason", "param", "moderation_stage", "limit_source")
 """Where bodies have their stable words."""
-=======
-_CODES = ("code", "type", "name", "reason", "param", "moderation_stage")
->>>>>>> h15a
 _WORDS = (
     *("error", "message", "msg", "title", "detail", "errors", "invalid_fields"),
     *("innererror", "inner_error", "moderation_details", "metadata"),

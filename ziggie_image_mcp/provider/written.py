@@ -68,4 +68,8 @@ def _members(kind: Any) -> list[Any]:
 
 
 def _is_text(kind: Any) -> bool:
-    return any(isinstance(k, type) and issubclass(k, str | Path) for k in _members(kind))
+    """Whether a text fits: one of some words too, whose kind has the words as its members."""
+    return any(
+        isinstance(k, str) or (isinstance(k, type) and issubclass(k, str | Path))
+        for k in _members(kind)
+    )

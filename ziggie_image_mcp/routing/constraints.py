@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from ziggie_image_mcp.config.config import Config, Privacy
+from ziggie_image_mcp.config.config import Config, Privacy, RouteRule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,7 @@ class Constraints:
     commercial_use: bool
     provider: str
     allow_paid_fallback: str
+    routes: tuple[RouteRule, ...] = ()
 
 
 _PAYING: tuple[str, ...] = ("never", "ask", "withinBudget")
@@ -34,11 +35,15 @@ def constraints_of(config: Config) -> Constraints:
         commercial_use=config.commercial_use,
         provider=config.provider,
         allow_paid_fallback=config.allow_paid_fallback,
+        routes=config.routes,
     )
 
 
 def apply_constraints(config: Config, accepted: Constraints) -> Config:
-    """This config, with the stricter of its own constraints and those of the job."""
+    """This config, with the stricter of its own constraints and those of the job.
+
+    Of `routes` those of the job hold, where it has any: of two lists neither is stricter.
+    """
     own = constraints_of(config)
     if own == accepted:
         return config
@@ -50,5 +55,6 @@ def apply_constraints(config: Config, accepted: Constraints) -> Config:
             "allow_paid_fallback": min(
                 own.allow_paid_fallback, accepted.allow_paid_fallback, key=_PAYING.index
             ),
+            "routes": accepted.routes or own.routes,
         }
     )

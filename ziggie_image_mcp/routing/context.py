@@ -15,7 +15,8 @@ from ziggie_image_mcp.provider.capabilities import Option, Task
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
 from ziggie_image_mcp.provider.pricing import Estimate
 from ziggie_image_mcp.routing.request import ImageRequest
-from ziggie_image_mcp.routing.types import HistorySnapshot
+from ziggie_image_mcp.routing.route_rules import AppliedRule
+from ziggie_image_mcp.routing.types import Bulk, HistorySnapshot
 
 Estimator = Callable[[ProviderRequest, Model], Estimate | None]
 """Says what a request would cost. Pure and quick."""
@@ -56,6 +57,10 @@ class RoutingContext:
     own_hosts: frozenset[str] = frozenset()
     """Providers of which the user said that they run on hosts of their own (`local: true`)."""
     estimate: Estimator = pricing.estimate
+    bulk: Bulk | None = None
+    """What the request is asked for together with; None where it is alone."""
+    rule: AppliedRule | None = None
+    """The rule of the config's `routes` that the request comes under; `plan` fills it in."""
     requested_model: RequestedModel | None = None
     """The model that request or config asks for; `plan` fills it in."""
     task: Task = "text_to_image"

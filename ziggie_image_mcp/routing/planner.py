@@ -19,6 +19,7 @@ from ziggie_image_mcp.provider.pricing import FREE, Estimate, is_free
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest, fit_request
 from ziggie_image_mcp.routing.request import options_asked, task_of
+from ziggie_image_mcp.routing.route_rules import apply_routes
 from ziggie_image_mcp.routing.rules import (
     NEUTRAL_QUALITY,
     find_requested_model,
@@ -29,7 +30,7 @@ from ziggie_image_mcp.routing.rules import (
     rules_for,
 )
 from ziggie_image_mcp.routing.rules_money import MoneyRule, money_rules_for, price_unknown
-from ziggie_image_mcp.routing.scoring import describe_route, score_candidate
+from ziggie_image_mcp.routing.scoring import describe_route, preference_of, score_candidate
 from ziggie_image_mcp.routing.types import Candidate, Plan
 
 _NOTHING = Estimate(expected=0, upper=0)
@@ -54,6 +55,7 @@ def _plan(ctx: RoutingContext) -> Plan:
         requested_model=find_requested_model(ctx),
         task=task_of(ctx.request),
         options=options_asked(ctx.request),
+        rule=apply_routes(ctx.config.routes, ctx.request, ctx.bulk),
     )
     ranked: list[tuple[float, bool, str, str, Candidate]] = []
     rejected = [r for r in ctx.survey.rejected if may_be_set_up(r, ctx)]
@@ -92,7 +94,8 @@ def _plan(ctx: RoutingContext) -> Plan:
     advice = _advice(ctx)
     if advice:
         candidates = [_with_advice(one, advice, ctx) for one in candidates]
-    return Plan(candidates=tuple(candidates), rejected=tuple(rejected), advice=advice)
+    rule = "" if ctx.rule is None else str(ctx.rule)
+    return Plan(candidates=tuple(candidates), rejected=tuple(rejected), advice=advice, rule=rule)
 
 
 def _rank(rejection: Rejection) -> tuple[bool, int, str, str]:
@@ -196,6 +199,8 @@ def _best(one: Candidate, count: int, ctx: RoutingContext) -> Candidate:
     """The first of them all, with the word why it is."""
     seconds = (one.seconds, one.wait_seconds, one.load_seconds)
     lead = _lead(one.model, count, ctx)
+    if ctx.rule is not None:
+        lead += f", by {ctx.rule.name}"
     return replace(one, why=describe_route(lead, one.model, one.cost_micro_usd, seconds))
 
 
@@ -217,5 +222,4 @@ def _lead(model: Model, count: int, ctx: RoutingContext) -> str:
         return f"{kind}, as asked"
     if count == 1:
         return "the only model that can"
-    preference = ctx.request.preference or ctx.config.preference
-    return f"best of {count} by preference {preference!r}"
+    return f"best of {count} by preference {preference_of(ctx)!r}"

@@ -18,14 +18,12 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_type_hi
 from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
-from ziggie_image_mcp.provider.capabilities import Option, OutputFormat, Task
+from ziggie_image_mcp.config.config import Preference, QualityTier, Work
+from ziggie_image_mcp.provider.capabilities import Option, OutputFormat
 from ziggie_image_mcp.provider.nouns import Lora
 from ziggie_image_mcp.storage.types import InputImage
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
-
-QualityTier = Literal["draft", "standard", "high"]
-Preference = Literal["cost", "balanced", "speed", "quality"]
 
 Surface = Literal["generate", "edit", "process"]
 """Where a caller gives arguments: a tool, and the command of that name."""
@@ -299,7 +297,7 @@ def input_notes(request: ImageRequest) -> tuple[str, ...]:
     return tuple(dict.fromkeys(image.note for image in given if image is not None and image.note))
 
 
-def task_of(request: ImageRequest) -> Task:
+def task_of(request: ImageRequest) -> Work:
     """What a model must be able to do to serve this request."""
     if request.upscale is not None:
         return "upscale"

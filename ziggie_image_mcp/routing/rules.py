@@ -27,6 +27,7 @@ from ziggie_image_mcp.routing.rules_additions import (
     has_additions,
 )
 from ziggie_image_mcp.routing.rules_money import reason
+from ziggie_image_mcp.routing.types import queue_name
 
 _TIERS = {"draft": 0.0, "standard": 6.0, "high": 8.5}
 """The quality that a tier asks for, of 10."""
@@ -137,8 +138,10 @@ def enabled(model: Model, ctx: RoutingContext) -> Reason | None:
 
 
 def mode(model: Model, ctx: RoutingContext) -> Reason | None:
-    """Keep to the kind of route that request and config ask for."""
-    for where, target in (("provider", ctx.request.provider), ("config", ctx.config.provider)):
+    """Keep to the kind of route that request, rule of `routes` and config ask for."""
+    rule, use = ("", None) if ctx.rule is None else (ctx.rule.name, ctx.rule.use)
+    asked = (("provider", ctx.request.provider), (rule, use), ("config", ctx.config.provider))
+    for where, target in asked:
         if (
             target is None
             or target in ("auto", "local", "cloud", model.provider)
@@ -149,14 +152,23 @@ def mode(model: Model, ctx: RoutingContext) -> Reason | None:
                 continue
             if where == "config" and target == "local" and falls_back(ctx.config):
                 continue  # it comes after every local one
-            fix = "" if where == "provider" else _UNPIN
+            fix = _unpin(where, "")
             if where == "config" and target == "local":
                 fix += ', or allowPaidFallback: "ask" for a paid way where no local one is open'
             return reason("MODE_EXCLUDED", f"a {kind} model", f"{target} only ({where})", fix)
         need = f"provider {target} ({where})"
-        fix = "leave provider out" if where == "provider" else _UNPIN
+        fix = _unpin(where, "leave provider out")
         return reason("NOT_PINNED", f"provider {model.provider}", need, fix)
     return None
+
+
+def _unpin(where: str, of_request: str) -> str:
+    """How a route comes in that the request, a rule of `routes` or the config leaves out."""
+    if where == "provider":
+        return of_request
+    if where == "config":
+        return _UNPIN
+    return f"name a provider in the request, or change {where} in config.json"
 
 
 def _lived_there(model: Model, provider: str, ctx: RoutingContext) -> bool:
@@ -421,17 +433,23 @@ def breaker(model: Model, ctx: RoutingContext) -> Reason | None:
 
 
 def queue(model: Model, ctx: RoutingContext) -> Reason | None:
-    """Leave a device alone for which too many wait already."""
-    line = ctx.history.queues.get(model.device) if model.device else None
+    """Leave a device, or a provider, alone for which too many wait already."""
+    line = ctx.history.queues.get(queue_name(model))
     if line is None or line.waiting < ctx.config.queue_limit:
         return None
-    have = f"{line.waiting} jobs wait for {model.device}, about {duration(line.seconds)}"
+    place = model.device or model.provider
+    have = f"{line.waiting} jobs wait for {place}, about {duration(line.seconds)}"
     need = f"fewer than {ctx.config.queue_limit} (queueLimit)"
     return reason("QUEUE_FULL", have, need, "try again later, or raise queueLimit")
 
 
 def _always(_: RoutingContext) -> bool:
     return True
+
+
+def _is_pinned(ctx: RoutingContext) -> bool:
+    by_rule = "auto" if ctx.rule is None else ctx.rule.use
+    return {ctx.request.provider or "auto", by_rule, ctx.config.provider} != {"auto"}
 
 
 def _some_are_off(ctx: RoutingContext) -> bool:
@@ -445,7 +463,7 @@ _Rules = tuple[tuple[Rule, Callable[[RoutingContext], bool]], ...]
 
 RULES: _Rules = (
     (enabled, lambda ctx: not ctx.config.enabled or _some_are_off(ctx)),
-    (mode, lambda ctx: {ctx.request.provider or "auto", ctx.config.provider} != {"auto"}),
+    (mode, _is_pinned),
     (privacy, lambda ctx: ctx.config.privacy != "any"),
     (name, lambda ctx: ctx.requested_model is not None),
     (installed, _always),

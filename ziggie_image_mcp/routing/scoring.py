@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.config.config import Preference
 from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.model_facts import prior_seconds
@@ -29,7 +30,7 @@ from ziggie_image_mcp.routing.rules import (
     NEUTRAL_QUALITY,
     quality_of,
 )
-from ziggie_image_mcp.routing.types import Candidate, QueueStatus
+from ziggie_image_mcp.routing.types import Candidate, QueueStatus, queue_name
 
 UNKNOWN_LOCAL_SECONDS = 30.0
 """Stands in for the speed of a local model that nobody has timed."""
@@ -58,6 +59,12 @@ _WEIGHTS: dict[str, tuple[float, float]] = {
     "quality": (0.00003, 0.03),
 }
 """preference -> (v, US dollars per second waited; q, US dollars per point of quality)."""
+
+
+def preference_of(ctx: RoutingContext) -> Preference:
+    """What counts most: as the request says, else its rule of `routes`, else the config."""
+    by_rule = None if ctx.rule is None else ctx.rule.preference
+    return ctx.request.preference or by_rule or ctx.config.preference
 
 
 def base_seconds(model: Model, tier: Tier) -> float:
@@ -95,7 +102,7 @@ class ExpectedSeconds(NamedTuple):
 def expected_seconds(model: Model, ctx: RoutingContext, fitted: FittedRequest) -> ExpectedSeconds:
     """What this machine's own runs of about this size took, or what is said of the model."""
     request, history = fitted.request, ctx.history
-    line = history.queues.get(model.device) if model.device else None
+    line = history.queues.get(queue_name(model))
     wait = 0.0 if line is None else line.seconds
     own = 0 if line is None else line.waiting + bool(line.running)
     others = max(0, model.queued - own)
@@ -162,7 +169,7 @@ def score_candidate(
     request, cost = fitted.request, estimate.upper
     expected = expected_seconds(model, ctx, fitted)
     seconds = (expected.total, expected.wait, expected.load)
-    value, quality_value = _WEIGHTS[ctx.request.preference or ctx.config.preference]
+    value, quality_value = _WEIGHTS[preference_of(ctx)]
     rating = quality_of(model, ctx.config)
     points = NEUTRAL_QUALITY if rating is None else rating
     points -= CUT_POINTS if is_cut(model, ctx) else 0.0

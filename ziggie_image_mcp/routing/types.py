@@ -13,6 +13,16 @@ from ziggie_image_mcp.provider.sizes import Size
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bulk:
+    """What a request's pictures are asked for together with."""
+
+    pictures: int
+    """In all, its own among them."""
+    batch: bool = False
+    """The command `batch` makes them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A model that passed every filter, with the request as it would be sent."""
 
@@ -37,6 +47,17 @@ class Candidate:
     """Of an edit: the part of the picture that the model works on."""
 
 
+PROVIDER_QUEUE = "provider:"
+
+
+def queue_name(model: Model) -> str:
+    """Of the queue in which a model's jobs wait: its device's, or else its provider's.
+
+    The latter is there where `concurrency` bounds the provider.
+    """
+    return model.device or f"{PROVIDER_QUEUE}{model.provider}"
+
+
 def delivered_size(candidate: Candidate) -> Size:
     """Of the pictures that come of it: of an edit the whole, not the part that is worked on."""
     sent, placement = candidate.request, candidate.placement
@@ -54,6 +75,8 @@ class Plan:
     rejected: tuple[Rejection, ...]
     advice: str = ""
     """How to get a real model for this machine, where it has none."""
+    rule: str = ""
+    """The rule of `routes` that was applied, and what it says; empty where none was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +110,10 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueStatus:
-    """Who waits for one device, at one moment."""
+    """Who waits for one device, or for one provider, at one moment."""
 
     device: str
+    """By `queue_name`."""
     running: int = 0
     waiting: int = 0
     seconds: float = 0.0

@@ -37,6 +37,7 @@ from ziggie_image_mcp.jobs.records import JobView
 from ziggie_image_mcp.routing import explain
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import MAX_VIEW_SIDE
+from ziggie_image_mcp.routing.route_rules import bulk_of
 from ziggie_image_mcp.routing.spellings import names_in, one_name
 from ziggie_image_mcp.server.arguments import (
     ControlText,
@@ -248,7 +249,8 @@ async def _generate(
     service = await ctx.request_context.lifespan_context()
     requests = prompts.alternatives(request)
     if dry_run:
-        plans = [await service.plan(one) for one in requests]
+        bulk = bulk_of(requests)
+        plans = [await service.plan(one, bulk) for one in requests]
         data = plan_data(plans[0], PLAN_ROWS)
         if len(requests) > 1:
             data["prompts"] = [one.prompt for one in requests]

@@ -1,25 +1,24 @@
-"""The commands about money: spend, advise."""
+"""The command spend: what was spent, by whom, and what is open."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from rich.table import Table
 
-from ziggie_image_mcp.billing import payback, spend_report
+from ziggie_image_mcp.billing import spend_report
 from ziggie_image_mcp.billing.caps import Caps, caps_from
 from ziggie_image_mcp.billing.ledger import OPEN, Ledger, default_file
 from ziggie_image_mcp.billing.money import micro_usd, usd
 from ziggie_image_mcp.billing.owners import Owners
 from ziggie_image_mcp.billing.types import Hold, OpenCharge, Spending
-from ziggie_image_mcp.cli.charts import Chart, draw_files, draw_here
+from ziggie_image_mcp.cli.charts import Chart, PngOption, SvgOption, draw_files, draw_here
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     config_option,
@@ -33,7 +32,7 @@ from ziggie_image_mcp.cli.console import (
     with_service,
 )
 from ziggie_image_mcp.config import config, loader
-from ziggie_image_mcp.errors import InvalidRequest, duration
+from ziggie_image_mcp.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.app.service import Service
@@ -46,9 +45,6 @@ MAX_DOLLARS = 1_000_000
 _FIGURES = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 """What Python reads as a number besides, as 1_0 or 1e1, may be a slip of the hand."""
 
-SvgOption = Annotated[Path | None, typer.Option("--svg", help="Draw the plot into this file.")]
-PngOption = Annotated[Path | None, typer.Option("--png", help="Draw the plot into this file.")]
-
 
 @spend_app.callback(invoke_without_command=True)
 def spend_(
@@ -57,11 +53,17 @@ def spend_(
         bool, typer.Option("--open", help="List what is not settled for good.")
     ] = False,
     days: Annotated[int, typer.Option(min=1, max=3660, help="Up to and with today (UTC).")] = 30,
+    by: Annotated[str, typer.Option(help="Add up by provider, model or day.")] = "",
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Ask what is left on the accounts; costs nothing.")
+    ] = False,
     as_json: JsonOption = False,
     svg: SvgOption = None,
     png: PngOption = None,
 ) -> None:
     """Show what was spent, by day and provider, and what the caps still allow."""
+    if by and by not in get_args(spend_report.By):
+        fail(InvalidRequest("--by", by, "say provider, model or day"))
     if ctx.invoked_subcommand is not None:
         return
     if only_open:
@@ -72,7 +74,7 @@ def spend_(
     async def work() -> tuple[Sequence[Hold] | None, Spending, Caps]:
         settings = loader.load(config_option(ctx))
         caps = caps_from(settings.budget, loader.provider_budgets(settings))
-        ledger = _ledger(settings)
+        ledger = ledger_of(settings)
         if ledger is None:
             return None, Spending(), caps
         try:
@@ -82,7 +84,9 @@ def spend_(
             await ledger.aclose()
 
     holds, spending, caps = run(work)
-    report = spend_report.summarize(holds or (), today=now.date(), days=days)
+    key = cast(spend_report.By, by) if by else None
+    report = spend_report.summarize(holds or (), today=now.date(), days=days, by=key or "provider")
+    accounts = with_service(ctx, _accounts) if balance else None
     allowances = spend_report.allowances(caps, spending)
     chart = _spend_chart(report)
     if report.rows:
@@ -90,16 +94,19 @@ def spend_(
     elif svg or png:
         err.print("There is nothing to draw.")
     if as_json:
-        print_json(_spend_data(report, allowances))
+        told = {} if accounts is None else {"accounts": accounts}
+        print_json(_spend_data(report, allowances, key) | told)
         return
     if holds is None:
         out.print("Nothing spent yet.")
     elif not report.rows:
         out.print(f"Nothing spent from {report.first} to {report.last} (UTC).")
     else:
-        print_table(_spend_table(report))
+        print_table(_group_table(report, key) if key else _spend_table(report))
         draw_here(chart)
     print_table(_caps_table(allowances))
+    if accounts is not None:
+        _print_accounts(accounts)
     if spending.unknown:
         out.print(
             f"{spending.unknown} attempts ended without anybody knowing whether they were charged;"
@@ -145,7 +152,7 @@ def _amount(text: str) -> int | None:
 
 def _show_open(ctx: typer.Context, as_json: bool) -> None:
     async def work(service: Service) -> list[dict[str, Any]]:
-        if _ledger(service.config) is None:
+        if ledger_of(service.config) is None:
             return []
         charges = await service.billing.ledger.open_charges()
         return [await _open_data(charge, service.billing.owners) for charge in charges]
@@ -194,69 +201,7 @@ async def _open_data(charge: OpenCharge, owners: Owners) -> dict[str, Any]:
     }
 
 
-@app.command("advise")
-def advise_(
-    ctx: typer.Context,
-    gpu_usd: Annotated[
-        float | None, typer.Option(min=0, help="What your GPU would cost, US dollars.")
-    ] = None,
-    watts: Annotated[float | None, typer.Option(min=0, help="What it draws under load.")] = None,
-    seconds: Annotated[
-        float | None, typer.Option(min=0, help="What it takes for one picture.")
-    ] = None,
-    usd_per_kwh: Annotated[float, typer.Option(min=0)] = payback.USD_PER_KWH,
-    as_json: JsonOption = False,
-    svg: SvgOption = None,
-    png: PngOption = None,
-) -> None:
-    """Say when a GPU would pay for itself at your own use. Advice: no route is chosen by it."""
-    now = datetime.now(UTC)
-
-    async def work() -> Sequence[Hold]:
-        for name, value in (
-            ("gpu_usd", gpu_usd),
-            ("watts", watts),
-            ("seconds", seconds),
-            ("usd_per_kwh", usd_per_kwh),
-        ):
-            if value is not None and not math.isfinite(value):
-                raise InvalidRequest(name, value, "give a number")
-        ledger = _ledger(loader.load(config_option(ctx)))
-        if ledger is None:
-            return ()
-        try:
-            return await ledger.holds(now - timedelta(days=payback.LOOK_BACK_DAYS))
-        finally:
-            await ledger.aclose()
-
-    used = payback.usage(run(work), now)
-    setups = payback.own_setups(gpu_usd=gpu_usd, watts=watts, seconds=seconds)
-    report = payback.advise(used, setups=setups, usd_per_kwh=usd_per_kwh)
-    chart = _advice_chart(report)
-    draw_files(chart, svg, png)
-    if as_json:
-        print_json(asdict(report))
-        return
-    out.print(report.text, markup=False)
-    print_table(_payback_table(report))
-    for setup in report.setups:
-        out.print(
-            f"{setup.name}: {setup.gpu}; price: {setup.source} {setup.date}".rstrip()
-            + f"; {setup.watts:g} W, {duration(setup.seconds)} a picture: {setup.power_source}",
-            markup=False,
-        )
-    low, high = report.standing_usd
-    out.print(
-        f"Standing electricity: ${low:g} to ${high:g} a month ({payback.REPORT}). Marginal: watts "
-        f"x seconds / 3.6e6 x ${report.usd_per_kwh:g} per kWh, only what the pictures draw. "
-        "Resale, your time and the difference in quality are left out; a GPU you already own is "
-        "paid for.",
-        markup=False,
-    )
-    draw_here(chart)
-
-
-def _ledger(settings: config.Config) -> Ledger | None:
+def ledger_of(settings: config.Config) -> Ledger | None:
     """The ledger, or None where its file does not exist yet: looking must not make one."""
     database = settings.database or default_file()
     if isinstance(database, Path):
@@ -285,6 +230,44 @@ def _spend_table(report: spend_report.Summary) -> Table:
     return table
 
 
+def _group_table(report: spend_report.Summary, by: spend_report.By) -> Table:
+    title = f"Spent from {report.first} to {report.last} (UTC)"
+    table = new_table(by, title=title, whole=[by])
+    for column in ("pictures", "settled", "held", "unknown"):
+        table.add_column(column, justify="right")
+    for group in report.groups:
+        table.add_row(group.name, *_cells(group.amounts))
+    table.add_section()
+    table.add_row("total", *_cells(report.total))
+    return table
+
+
+async def _accounts(service: Service) -> list[dict[str, Any]]:
+    from ziggie_image_mcp.inventory.engine_status import balances
+
+    return [
+        {
+            "provider": name,
+            "left_usd": None if told.balance is None else told.balance.micro_usd / 1e6,
+            "trouble": told.trouble,
+        }
+        for name, told in sorted((await balances(service.registry.providers())).items())
+        if told.balance is not None or told.trouble
+    ]
+
+
+def _print_accounts(accounts: Sequence[dict[str, Any]]) -> None:
+    if not accounts:
+        out.print("No provider here tells what is left on its account.")
+        return
+    table = new_table("account", "what is known", title="Left on the accounts", whole=["account"])
+    table.add_column("US dollars", justify="right")
+    for row in accounts:
+        left = "" if row["left_usd"] is None else f"{row['left_usd']:,.2f}"
+        table.add_row(row["provider"], row["trouble"], left)
+    print_table(table)
+
+
 def _cells(amounts: spend_report.Amounts) -> tuple[str, ...]:
     money = (amounts.settled, amounts.held, amounts.unknown)
     return str(amounts.pictures), *(usd(m) if m else "" for m in money)
@@ -301,12 +284,19 @@ def _caps_table(allowances: Sequence[spend_report.Allowance]) -> Table:
 
 
 def _spend_data(
-    report: spend_report.Summary, allowances: Sequence[spend_report.Allowance]
+    report: spend_report.Summary,
+    allowances: Sequence[spend_report.Allowance],
+    by: spend_report.By | None,
 ) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = [
+        {by: group.name, **_amounts_data(group.amounts)} for group in report.groups if by
+    ]
     return {
         "first_day": str(report.first),
         "last_day": str(report.last),
-        "rows": [
+        "rows": rows
+        if by
+        else [
             {"day": str(row.day), "provider": row.provider, **_amounts_data(row.amounts)}
             for row in report.rows
         ],
@@ -336,52 +326,12 @@ def _dollars(micro: int | None) -> float | None:
     return None if micro is None else micro / 1e6
 
 
-def _payback_table(report: payback.Advice) -> Table:
-    low, high = report.standing_usd
-    table = new_table("pictures a day", "cloud a month", "setup", "price")
-    table.title = "Months until a GPU has paid for itself"
-    table.add_column(f"at ${low:g}-{high:g} a month for electricity", justify="right")
-    table.add_column("marginal electricity a month", justify="right")
-    table.add_column("months at that", justify="right")
-    prices = {setup.name: setup for setup in report.setups}
-    last: float | None = None
-    for row in report.paybacks:
-        if last is not None and row.pictures_a_day != last:
-            table.add_section()
-        first = row.pictures_a_day != last
-        last = row.pictures_a_day
-        table.add_row(
-            payback.number(row.pictures_a_day) if first else "",
-            f"${row.cloud_usd:,.2f}" if first else "",
-            row.setup,
-            payback.price_text(prices[row.setup]),
-            payback.span(row.best, row.worst),
-            f"${row.marginal_usd:,.2f}",
-            payback.span(row.marginal_best, row.marginal_worst),
-        )
-    return table
-
-
 def _spend_chart(report: spend_report.Summary) -> Chart:
     length = (report.last - report.first).days + 1
     return Chart(
         title="Spent by day, US dollars",
         x=tuple(f"{report.first + timedelta(days=n):%m-%d}" for n in range(length)),
         x_label="day (UTC)",
-        series={
-            name: [micro / 1e6 for micro in amounts]
-            for name, amounts in spend_report.by_day(report).items()
-        },
+        series={group.name: [micro / 1e6 for micro in group.daily] for group in report.groups},
         stacked=True,
-    )
-
-
-def _advice_chart(report: payback.Advice) -> Chart:
-    assumed = "" if report.usage else ", assumed use"
-    return Chart(
-        title=f"Cost added up, US dollars{assumed}",
-        x=tuple(str(n) for n in range(payback.HORIZON_MONTHS + 1)),
-        x_label="months",
-        series={line.label: line.usd for line in payback.cumulative(report)},
-        stacked=False,
     )
