@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import factory, fork_server
+from tests.support.specs import NO_SPECS, has_specs
 
 TOGETHER = {
     "test_blobs",
@@ -62,6 +63,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that at the end no worker of xdist waits for another."""
     items.sort(key=lambda item: item.path.stem not in LONG)
+    if not has_specs():
+        for item in items:
+            if item.get_closest_marker("spec"):
+                item.add_marker(pytest.mark.skip(reason=NO_SPECS))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests held requests and answers to vendors' published specs."""
+    reports = [
+        (result, report)
+        for result in ("passed", "failed", "skipped")
+        for report in terminalreporter.getreports(result)
+        if "spec" in report.keywords
+    ]
+    if reports:
+        skipped = sum(result == "skipped" for result, _ in reports)
+        terminalreporter.write_line(
+            f"spec checks: {len(reports) - skipped} ran, {skipped} were skipped"
+        )
 
 
 @pytest.fixture

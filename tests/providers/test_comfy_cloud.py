@@ -24,7 +24,7 @@ from tests.support.fake_comfy_cloud import (
     output,
     refusal,
 )
-from tests.support.fake_vendors import NO_SPECS, has_specs, problems
+from tests.support.fake_vendors import problems
 from ziggie_image_mcp.provider import (
     NO_COST,
     UNKNOWN_COST,
@@ -397,7 +397,7 @@ async def test_the_job_has_the_runs_idempotency_key_and_nothing_of_the_account()
     assert not [s for s in seen if "free" in s.path or "ws" in s.path]
 
 
-@pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
+@pytest.mark.spec
 async def test_the_recorded_answers_are_those_of_the_specification() -> None:
     cloud = FakeComfyCloud(saves=["save"])
     seen = Seen(method="GET", path="/", headers={"host": "x.test"}, content=b"")

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
-from tests.support.fake_vendors import NO_SPECS, SPECS, has_specs, problems
+from tests.support.fake_vendors import SPECS, problems
 from ziggie_image_mcp.provider import (
     NO_COST,
     UNKNOWN_COST,
@@ -55,7 +55,6 @@ GPT = "openai/gpt-image-2.5-flare"
 BRIA = "bria/image-edit-remove-background"
 QUERY = "?fallback_provider=false&reject_unknown_fields=true"
 JOB = ProviderRequest(prompt="a red bicycle", width=1024, height=1024, seed=7)
-SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
 ROWS: Mapping[str, Any] = ComfyRouter.table
 
 Script = Callable[[Seen], Reply]
@@ -790,7 +789,7 @@ async def test_what_is_no_id_of_a_job_asks_nobody(id: str) -> None:
 # The published specification
 
 
-@SPEC
+@pytest.mark.spec
 async def test_what_is_asked_stands_in_the_published_specification() -> None:
     paths = json.loads((SPECS / "comfy-router.json").read_text(encoding="utf-8"))["paths"]
     forms = {re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)): path for path in paths}
@@ -812,7 +811,7 @@ async def test_what_is_asked_stands_in_the_published_specification() -> None:
         assert names - known <= {"fallback_provider"}  # stands at the route that waits only
 
 
-@SPEC
+@pytest.mark.spec
 def test_the_fake_answers_as_the_published_specification_wants() -> None:
     def seen(method: str, path: str) -> Seen:
         return Seen(method=method, path=path, headers={"host": "x.test"}, content=b"")

@@ -16,9 +16,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from tests.support.fake_vendors import (
-    NO_SPECS,
     PNG,
-    has_specs,
     openai_answer,
     openai_error,
     openai_pictures,
@@ -67,7 +65,6 @@ from ziggie_image_providers.openai.settings import Quality, Row, Settings
 
 KEY = "sk-proj-0123456789abcdef"
 JOB = ProviderRequest(prompt="a red bicycle", width=1024, height=1024, seed=7, quality="medium")
-SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
 ROWS: Mapping[str, Any] = OpenAI.table
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
@@ -417,7 +414,7 @@ async def test_a_transparent_ground_is_asked_for_where_the_model_can() -> None:
     assert [body.get("background") for body in bodies] == ["transparent", None]
 
 
-@SPEC
+@pytest.mark.spec
 @pytest.mark.parametrize(
     ("spec", "name"),
     [("openai", "CreateImageRequest"), ("openai-sdk-3.57", "ImageGenerateParams")],
@@ -431,7 +428,7 @@ async def test_request_and_fake_answer_keep_to_the_published_spec(spec: str, nam
     assert problems(spec, "ImagesResponse", openai_answer(2)) == []
 
 
-@SPEC
+@pytest.mark.spec
 def test_the_spec_would_catch_a_wrong_request() -> None:
     wrong = {"n": 11, "negative_prompt": "x"}
 
@@ -439,7 +436,7 @@ def test_the_spec_would_catch_a_wrong_request() -> None:
     assert problems("openai-sdk-3.57", "ImageGenerateParams", wrong) != []
 
 
-@SPEC
+@pytest.mark.spec
 async def test_an_edit_sends_picture_and_mask_as_the_published_spec_wants() -> None:
     job = edit("inpaint")
 
@@ -894,7 +891,7 @@ async def test_the_payload_is_in_the_words_of_each_server(name: str) -> None:
     assert generation.images[0].data == PNG
 
 
-@SPEC
+@pytest.mark.spec
 @pytest.mark.parametrize("task", ["text_to_image", "image_to_image", "inpaint"])
 @pytest.mark.parametrize("server", ["vllm_omni", "sglang"])
 async def test_a_local_server_reads_every_field(server: str, task: Task) -> None:

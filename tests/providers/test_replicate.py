@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from pydantic import ValidationError
 
-from tests.support.fake_vendors import NO_SPECS, PNG, has_specs, prediction, problems
+from tests.support.fake_vendors import PNG, has_specs, prediction, problems
 from ziggie_image_mcp.provider import (
     NO_COST,
     UNKNOWN_COST,
@@ -66,7 +66,6 @@ VERSION = "39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
 JOB = ProviderRequest(
     prompt="a red bicycle", width=1024, height=1024, bucket="1:1", seed=7, steps=4
 )
-SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
 ROWS: Mapping[str, Any] = Replicate.table
 
 
@@ -387,7 +386,7 @@ async def test_a_model_with_a_version_is_ordered_by_it() -> None:
         assert wrong == []
 
 
-@SPEC
+@pytest.mark.spec
 async def test_request_and_fake_answers_keep_to_the_published_spec() -> None:
     with FakeVendor(lambda seen: Reply(status=201, body=prediction())) as vendor:
         await submit(provider(vendor.url))
@@ -398,7 +397,7 @@ async def test_request_and_fake_answers_keep_to_the_published_spec() -> None:
         assert problems("replicate", "schemas_prediction_response", body) == []
 
 
-@SPEC
+@pytest.mark.spec
 def test_the_spec_would_catch_a_wrong_request() -> None:
     assert problems("replicate", "schemas_prediction_request", {"input": {}, "key": "x"}) != []
 

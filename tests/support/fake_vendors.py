@@ -1,22 +1,19 @@
-"""What vendors say, as recorded, and their published specs, to which requests are held.
-
-The specs lie outside the repository, in ../shared/specs; without them nothing is held to them.
-"""
+"""What vendors say, as recorded; their published specs stand in `specs`."""
 
 from __future__ import annotations
 
 import base64
-import json
 import threading
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
+from tests.support.specs import NO_SPECS, SPECS, has_specs, problems, unknown_fields
 from ziggie_image_mcp.provider.testing import FakeVendor, Reply, Seen, picture
 
 __all__ = [
     "NO_SPECS",
     "PNG",
+    "SPECS",
     "Answer",
     "FakeVendor",
     "Reply",
@@ -34,8 +31,6 @@ __all__ = [
 
 Answer = Reply
 
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
-NO_SPECS = f"the vendors' specs are not in {SPECS}"
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 
 
@@ -107,58 +102,3 @@ def predicting(ready: threading.Event) -> Callable[[Seen], Answer]:
         return Answer(status=201 if seen.method == "POST" else 200, body=state)
 
     return script
-
-
-# The published specs
-
-
-def has_specs() -> bool:
-    return SPECS.is_dir()
-
-
-def problems(vendor: str, pointer: str, value: Any) -> list[str]:
-    """What is wrong with a value by one schema of a vendor's spec; unknown keys are wrong too.
-
-    Args:
-        vendor: `openai`, `openai-sdk-3.57` or `replicate`.
-        pointer: The schema's name in the spec.
-        value: A request's or an answer's body.
-    """
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped, unused-ignore]
-
-    spec = _nullable(json.loads((SPECS / f"{vendor}.json").read_text(encoding="utf-8")))
-    if "components" in spec:
-        components = spec["components"]
-        schema = {"$ref": f"#/components/schemas/{pointer}", "components": components}
-        known = components["schemas"][pointer]["properties"]
-    else:
-        schema = spec[pointer]
-        known = schema["properties"]
-    validator = cast(Any, Draft202012Validator(schema))
-    found = [f"{e.json_path}: {e.message}" for e in validator.iter_errors(value)]
-    return found + [f"unknown key {key}" for key in value if key not in known]
-
-
-def unknown_fields(server: str, name: str, fields: Iterable[str]) -> list[str]:
-    """Which fields of a request a local server does not read.
-
-    Args:
-        server: `vllm_omni` or `sglang`.
-        name: The request's name in the notes on their sources.
-        fields: Of a body or a form.
-    """
-    spec = json.loads((SPECS / "local-openai-dialects.json").read_text(encoding="utf-8"))
-    return sorted(set(fields) - set(spec[server][name]))
-
-
-def _nullable(schema: object) -> Any:
-    """OpenAPI 3.0's `nullable`, which these specs still use, in JSON Schema's words."""
-    if isinstance(schema, list):
-        return [_nullable(item) for item in cast("list[object]", schema)]
-    if not isinstance(schema, dict):
-        return schema
-    known = cast(dict[str, Any], schema)
-    made = {key: _nullable(value) for key, value in known.items()}
-    if known.get("nullable") is True and isinstance(known.get("type"), str):
-        made["type"] = [known["type"], "null"]
-    return made
