@@ -10,9 +10,10 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from ziggie_image_mcp.config import secrets
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.errors import ConfigError, ProviderUnavailable
-from ziggie_image_mcp.inventory.registry import Registry
+from ziggie_image_mcp.inventory.registry import Registry, load_types
 from ziggie_image_mcp.inventory.survey import SurveyCache, take_survey
 from ziggie_image_mcp.inventory.types import Survey
 from ziggie_image_mcp.provider import FREE, Estimate, FreeSize, Model, ProviderRequest

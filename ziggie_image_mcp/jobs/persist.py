@@ -19,7 +19,7 @@ from ziggie_image_mcp.provider.nouns import Generation, Model, options_of
 from ziggie_image_mcp.provider.pictures import is_transparent
 from ziggie_image_mcp.provider.pricing import Cost, PriceBook, is_free, price_source
 from ziggie_image_mcp.provider.seams import SEAMLESS, Seam, seam
-from ziggie_image_mcp.provider.sizes import APPROXIMATE, Size, is_exact
+from ziggie_image_mcp.provider.sizes import Size, is_exact, keeps_shape
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
@@ -191,8 +191,7 @@ def _check_size(size: Size, route: Candidate, notes: list[str]) -> None:
     if size == asked:
         return
     capability = route.model.tasks.get(sent.task)
-    near = max(abs(size.width / asked.width - 1), abs(size.height / asked.height - 1))
-    if capability is None or is_exact(capability.sizes) or near > APPROXIMATE:
+    if capability is None or is_exact(capability.sizes) or not keeps_shape(size, asked):
         raise InvalidOutput(provider, f"{provider} made {size}, and {asked} was asked for.")
     if route.placement is None:
         notes.append(f"delivered as {size}, not {asked}")

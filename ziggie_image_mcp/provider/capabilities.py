@@ -57,6 +57,8 @@ class FreeSize:
     """Width times height at most; None: what the sides allow."""
     max_ratio: Annotated[float, Field(ge=1)] | None = None
     """The longer side by the shorter one at most; None: what the sides allow."""
+    exact: bool = True
+    """False where the backend keeps the shape alone, and makes as many pixels as it likes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ class Buckets:
 
     sizes: Annotated[tuple[Bucket, ...], Field(min_length=1)]
     exact: bool = True
-    """False where the backend promises a ratio, and its pixels may differ a little."""
+    """False where the backend promises a ratio, and its pixels may differ."""
 
 
 @dataclass(frozen=True, kw_only=True)

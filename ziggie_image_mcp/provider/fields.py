@@ -150,10 +150,8 @@ class FieldVendor(Vendor):
     Comes before `SyncVendor` or `PolledVendor` among the bases.
     """
 
-    form: ClassVar[bool] = False
-    """Whether requests go as a form, and the pictures in them as its files."""
     max_body_bytes: ClassVar[int | None] = None
-    """Of one request in JSON, its pictures in base64 included."""
+    """Of one request, its pictures included: in JSON as base64."""
 
     # What the models can do
 
@@ -265,8 +263,10 @@ class FieldVendor(Vendor):
         self._check_pictures(request, row)
         if self.max_body_bytes is not None:
             size = len(json.dumps(self.payload(request, model)).encode())
+            size += sum(len(data) for _, (_, data, _) in self.files(request, model))
             if size > self.max_body_bytes:
-                raise self._too_large("all the pictures together are", self.max_body_bytes * 3 // 4)
+                most = self.max_body_bytes if self.form else self.max_body_bytes * 3 // 4
+                raise self._too_large("all the pictures together are", most)
         return await super().send(request, model, run)
 
     def seed(self, request: ProviderRequest, model: Model, index: int) -> int | None:

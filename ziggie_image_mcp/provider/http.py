@@ -184,6 +184,7 @@ class HttpClient:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         accept: Sequence[int] = (),
         seconds: float | None = None,
         max_bytes: int | None = None,
@@ -193,6 +194,7 @@ class HttpClient:
         Args:
             path: Below the base URL; or a whole address that the backend named, at its own host.
             params: Of the query.
+            headers: Beside those of all requests.
             accept: Failing statuses that are an answer all the same, as 404.
             seconds: How long the answer may take.
             max_bytes: How much is read at most; PLAIN_BYTES where it is not said.
@@ -204,7 +206,13 @@ class HttpClient:
 
         async def ask() -> Answer:
             return await self._exchange(
-                "GET", path, keys, params=params, seconds=seconds, max_bytes=max_bytes
+                "GET",
+                path,
+                keys,
+                params=params,
+                headers=headers,
+                seconds=seconds,
+                max_bytes=max_bytes,
             )
 
         try:
@@ -442,8 +450,7 @@ class HttpClient:
                 url,
                 params={**self.params, **(params or {})} or None,
                 json=json,
-                data=form,
-                files=list(files) or None,
+                files=_form_parts(form or {}, files) or None,
                 headers=sent,
                 follow_redirects=False,
             ) as response:
@@ -487,6 +494,12 @@ class HttpClient:
 
     def _no_answer(self, error: httpx2.RequestError | TimeoutError) -> ProviderError:
         return transport_error(self._provider, error, self.url, self._fix)
+
+
+def _form_parts(form: Mapping[str, str], files: Files) -> list[tuple[str, Any]]:
+    """The parts of a multipart form, which it is without files too."""
+    fields = [(name, (None, value.encode())) for name, value in form.items()]
+    return [*fields, *files]
 
 
 class _TooLong(Exception):

@@ -205,7 +205,7 @@ class ModelRow(Section):
     shapes: dict[str, tuple[int, int]] = {}
     """Sizes by the backend's word for them, the native one first. Empty: any width and height."""
     exact_shapes: bool = True
-    """False where the backend promises only the ratio of a shape."""
+    """False where the backend promises only the ratio of a shape, or of a width and height."""
     max_images: int = Field(default=1, ge=1)
     options: frozenset[Option] = frozenset()
     default_steps: int | None = None
@@ -231,6 +231,7 @@ class ModelRow(Section):
             min_pixels=self.min_pixels,
             max_pixels=self.max_pixels,
             max_ratio=self.max_ratio,
+            exact=self.exact_shapes,
         )
 
     def prices(self, where: Where) -> Prices:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 from ziggie_image_mcp.provider.capabilities import Bucket, Buckets, FreeSize, SameAsInput, SizeRule
 
 APPROXIMATE = 0.06
-"""By how much a side may differ where a rule promises only a ratio."""
+"""By how much a shape may differ where a rule promises only a ratio."""
+
+RESCALED = 2.0
+"""How many times larger or smaller the sides may be there."""
 
 
 class Size(NamedTuple):
@@ -44,7 +47,14 @@ def bucket_of(rule: SizeRule, size: Size) -> Bucket | None:
 
 def is_exact(rule: SizeRule) -> bool:
     """Whether a picture comes to the pixel in the size that was sent."""
-    return not isinstance(rule, Buckets) or rule.exact
+    return rule.exact if isinstance(rule, Buckets) else free_part(rule).exact
+
+
+def keeps_shape(size: Size, asked: Size) -> bool:
+    """Whether a picture has the shape that was asked for, and about as many pixels."""
+    wider, higher = size.width / asked.width, size.height / asked.height
+    is_near = min(wider, higher) >= 1 / RESCALED and max(wider, higher) <= RESCALED
+    return is_near and abs(wider / higher - 1) <= APPROXIMATE
 
 
 def problem(rule: SizeRule, size: Size) -> str:

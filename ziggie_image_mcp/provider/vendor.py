@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from urllib.parse import unquote
 
 import anyio
 
-from ziggie_image_mcp.errors import InvalidOutput, ProviderError
+from ziggie_image_mcp.errors import InvalidOutput, ProviderError, ProviderUnavailable
 from ziggie_image_mcp.provider.bounds import answer_bytes, picture_bytes
 from ziggie_image_mcp.provider.capabilities import MaskPolarity, Task, TaskCapability
 from ziggie_image_mcp.provider.contract import (
@@ -88,6 +89,8 @@ class Vendor:
     """Where its finished pictures lie."""
     mask: ClassVar[MaskPolarity | None] = None
     """Of the masks that it takes."""
+    form: ClassVar[bool] = False
+    """Whether every request goes as a multipart form; one with `files` does anyway."""
 
     def __init__(self, name: str, settings: VendorSettings[Any], context: ProviderContext) -> None:
         self.name = name
@@ -226,11 +229,12 @@ class Vendor:
     async def send(self, request: ProviderRequest, model: Model, run: Run) -> Answer:
         """Usually inherited: one POST."""
         body, files = self.payload(request, model), self.files(request, model)
+        is_form = self.form or bool(files)
         await run.progress(0.05, f"sent to {self.name}")
         return await self.http.post_once(
             self.path(request, model),
-            json=None if files else self.wrapped(body, run),
-            form={k: form_value(v) for k, v in body.items()} if files else None,
+            json=None if is_form else self.wrapped(body, run),
+            form={k: form_value(v) for k, v in body.items()} if is_form else None,
             files=files,
             headers=self.headers(request, model, run),
             paid=not is_free(model.prices),
@@ -296,6 +300,19 @@ class Vendor:
             images.append(GeneratedImage(data=data, seed=self.seed(request, model, index)))
         return Generation(images=tuple(images), notes=tuple(notes), cost=cost)
 
+    async def submit_at_once(self, request: ProviderRequest, model: Model, run: Run) -> Generation:
+        """One request, whose answer is the pictures.
+
+        Raises:
+            OutcomeUnknown: It is an answer in other words.
+            ProviderError: It was refused.
+        """
+        answer = await self.send(request, model, run)
+        try:
+            return await self.generation(answer, request, model)
+        except MALFORMED as e:
+            raise await self.http.unreadable(answer, paid=not is_free(model.prices)) from e
+
     async def fetch(self, source: bytes | str, max_bytes: int) -> bytes:
         """Usually inherited: a picture's bytes, from its address where it has one.
 
@@ -312,6 +329,22 @@ class Vendor:
         """Overridden where it costs nothing to ask."""
         return None
 
+    async def balance_at(self, path: str, field: str, micro_usd: float) -> Balance:
+        """A balance by one GET.
+
+        Args:
+            path: What is asked.
+            field: Of the answer: how many credits are left.
+            micro_usd: What one of them is worth.
+
+        Raises:
+            ProviderError: It is not told.
+        """
+        for amount in values(await self.http.get_json(path), field):
+            if isinstance(amount, int | float) and math.isfinite(amount):
+                return Balance(micro_usd=math.floor(amount * micro_usd))
+        raise ProviderUnavailable(self.name, f"{self.http.url} does not tell what is left")
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self.http.aclose()
@@ -322,11 +355,7 @@ class SyncVendor(AnswersAtOnce, Vendor):
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """One request, one answer."""
-        answer = await self.send(request, model, run)
-        try:
-            return await self.generation(answer, request, model)
-        except MALFORMED as e:
-            raise await self.http.unreadable(answer, paid=not is_free(model.prices)) from e
+        return await self.submit_at_once(request, model, run)
 
 
 class PolledVendor(Polled, Vendor):
