@@ -24,6 +24,7 @@ from ziggie_image_mcp.provider.testing import (
     Seen,
     picture,
 )
+from ziggie_image_mcp.provider.testing.rig import always
 from ziggie_image_providers.modal import Modal
 
 RATE = {"unit": "second", "microUsd": 1097, "expected": 8, "most": 60}
@@ -148,7 +149,8 @@ async def test_a_request_of_more_than_150_seconds_goes_on_as_a_job() -> None:
 
 async def test_a_place_that_is_not_the_functions_is_not_asked_with_the_token() -> None:
     with FakeVendor(drawn) as other, FakeVendor(drawn) as vendor:
-        vendor.script = lambda seen: Reply(status=303, headers={"location": other.url + RESULT})
+        elsewhere = Reply(status=303, headers={"location": other.url + RESULT})
+        vendor.script = always(elsewhere)
         async with vendors.provider(Modal, vendor.url, **SECTION) as tested:
             listed = await vendors.model(tested, "sdxl")
             with pytest.raises(OutcomeUnknown):
