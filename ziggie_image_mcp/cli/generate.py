@@ -75,7 +75,7 @@ _METAVARS = {int: "INTEGER", float: "NUMBER"}
 
 
 def _request(kind: Surface, arguments: Mapping[str, Any]) -> ImageRequest:
-    """The request that the options of a command make.
+    """The request that the options of a command make. Who types an amount has agreed to it.
 
     Raises:
         InvalidArguments: One cannot be read; says what it takes.
@@ -84,7 +84,8 @@ def _request(kind: Surface, arguments: Mapping[str, Any]) -> ImageRequest:
     given = {name: value for name, value in arguments.items() if value is not None}
     required = {"prompt"} & types.keys()
     values: dict[str, Any] = {"prompt": ""} | read_arguments(given, types, required=required)
-    return ImageRequest(**values)
+    request = ImageRequest(**values)
+    return replace(request, allow_paid=True) if request.max_cost_usd else request
 
 
 ReferenceOption = Annotated[
@@ -181,6 +182,7 @@ def generate(
     """Make pictures and print where they are and why on that route.
 
     A prompt with alternatives, as {red|blue} car, makes one of each. - reads it from stdin.
+    --max-cost agrees to paying up to so much, where no free route is open.
     """
     delivery = Delivery(output=output, force=force, dry_run=dry_run, detach=detach, as_json=as_json)
     wanted = _completed("generate", arguments, delivery)

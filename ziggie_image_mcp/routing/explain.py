@@ -101,7 +101,8 @@ def _offer(offer: Offer, spent: int = 0) -> str:
     return (
         f"Money opens a route: at most {priced(offer)}. {so_far}. Ask the user; after a yes call "
         "again with "
-        f"allow_paid=true and max_cost_usd={dollars(offer.micro_usd)}. To stop being asked, set a "
+        f"allow_paid=true and max_cost_usd={dollars(offer.micro_usd)} (on the command line "
+        f"--max-cost {dollars(offer.micro_usd)}). To stop being asked, set a "
         'budget and allowPaidFallback to "withinBudget" in config.json.'
     )
 
