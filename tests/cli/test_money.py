@@ -367,6 +367,7 @@ def test_a_key_goes_in_by_stdin_and_is_listed_and_deleted(name: str) -> None:
     assert listed["keys"] == [
         {"provider": "comfy_cloud", "variable": "COMFY_API_KEY", "found_in": []},
         {"provider": "comfy_router", "variable": "COMFY_API_KEY", "found_in": []},
+        {"provider": "fal", "variable": "FAL_KEY", "found_in": []},
         {"provider": "openai", "variable": "OPENAI_API_KEY", "found_in": ["file"]},
         {"provider": "replicate", "variable": "REPLICATE_API_TOKEN", "found_in": []},
         {"provider": "stability", "variable": "STABILITY_API_KEY", "found_in": []},

@@ -55,6 +55,7 @@ async def test_a_provider_that_is_switched_off_is_listed_with_the_reason(tmp_pat
         ("diffusers", "DISABLED"),
         ("comfy_cloud", "NO_KEY"),
         ("comfy_router", "NO_KEY"),
+        ("fal", "NO_KEY"),
         ("openai", "NO_KEY"),
         ("replicate", "NO_KEY"),
         ("stability", "NO_KEY"),
