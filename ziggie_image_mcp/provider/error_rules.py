@@ -86,9 +86,9 @@ USUAL: tuple[Rule, ...] = (
     Rule(
         status=(401, 403),
         error=AuthenticationFailed,
-        message="access was refused; check the key or the headers",
+        message="refused access; check the key or the headers",
     ),
-    Rule(status=402, error=PaymentRequired, message="the account wants topping up"),
+    Rule(status=402, error=PaymentRequired, message="wants the account topped up"),
     Rule(status=429, error=RateLimited, message="asks to wait"),
     Rule(status=(408, 504, 524), error=ProviderTimeout, message="answered too late"),
     Rule(

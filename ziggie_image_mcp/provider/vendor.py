@@ -14,8 +14,8 @@ from ziggie_image_mcp.errors import InvalidOutput, ProviderError
 from ziggie_image_mcp.provider.bounds import answer_bytes, picture_bytes
 from ziggie_image_mcp.provider.capabilities import MaskPolarity, Task, TaskCapability
 from ziggie_image_mcp.provider.contract import (
-    CANCEL_SECONDS,
     PROBE_SECONDS,
+    STOP_SECONDS,
     ProviderContext,
     ProviderInfo,
 )
@@ -344,7 +344,7 @@ class PolledVendor(Polled, Vendor):
         path = self.cancel_path(remote_id)
         if not path:
             return CancelOutcome(state="unsupported")
-        with anyio.move_on_after(CANCEL_SECONDS):
+        with anyio.move_on_after(STOP_SECONDS):
             try:
                 await self.http.post_once(path, paid=False)
                 status = await self._look(remote_id)

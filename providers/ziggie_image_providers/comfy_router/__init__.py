@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, cast
 import anyio
 
 from ziggie_image_mcp.provider import (
-    CANCEL_SECONDS,
+    STOP_SECONDS,
     UNKNOWN_COST,
     AuthenticationFailed,
     CancelOutcome,
@@ -315,7 +315,7 @@ class ComfyRouter(PolledVendor):
         """
         if not _REMOTE_ID.fullmatch(remote_id):
             return CancelOutcome(state="unsupported")
-        with anyio.move_on_after(CANCEL_SECONDS - 0.2):
+        with anyio.move_on_after(STOP_SECONDS):
             try:
                 answer = await self._router.put(f"v2/models/{remote_id}/cancel")
                 if answer.status != 202:
