@@ -28,7 +28,7 @@ MEMORY = 300
 Script = Callable[[Seen], Reply]
 
 
-def made(seen: Seen) -> bool:
+def is_picture(seen: Seen) -> bool:
     return seen.path == "/made.png"
 
 
@@ -41,13 +41,13 @@ def inline(seen: Seen) -> Reply:
 
 
 def linked(seen: Seen) -> Reply:
-    if made(seen):
+    if is_picture(seen):
         return Reply(body=picture(256, 256))
     return Reply(body={"created": 1, "data": [{"url": f"{seen.origin}/made.png"}]})
 
 
 def polled(seen: Seen) -> Reply:
-    return Reply(body=picture(256, 256)) if made(seen) else drawn(seen)
+    return Reply(body=picture(256, 256)) if is_picture(seen) else drawn(seen)
 
 
 def at(applies: Callable[[Seen], bool], fault: Reply, other: Script) -> Script:
@@ -102,15 +102,15 @@ VENDORS: Mapping[str, Mapping[str, Script]] = {
         "wait": at(is_submit, WAIT, linked),
         "unpaid": at(is_submit, UNPAID, linked),
         "moderation": at(is_submit, MODERATED, linked),
-        "storm": at(made, STORM, linked),
-        "drip": at(made, Reply(then="drip"), linked),
-        "reset": at(made, Reply(then="reset"), linked),
-        "cut": at(made, Reply(then="cut"), linked),
-        "page": at(made, PAGE, linked),
+        "storm": at(is_picture, STORM, linked),
+        "drip": at(is_picture, Reply(then="drip"), linked),
+        "reset": at(is_picture, Reply(then="reset"), linked),
+        "cut": at(is_picture, Reply(then="cut"), linked),
+        "page": at(is_picture, PAGE, linked),
         "nothing": at(is_submit, Reply(body={"created": 1, "data": [{}]}), linked),
-        "private": at(made, PRIVATE, linked),
-        "bomb": at(made, bomb(b"\x89PNG\r\n\x1a\n"), linked),
-        "large": at(made, Reply(body=huge_png(8900)), linked),
+        "private": at(is_picture, PRIVATE, linked),
+        "bomb": at(is_picture, bomb(b"\x89PNG\r\n\x1a\n"), linked),
+        "large": at(is_picture, Reply(body=huge_png(8900)), linked),
     },
     "polled": {
         "good": polled,
@@ -123,9 +123,9 @@ VENDORS: Mapping[str, Mapping[str, Script]] = {
         "cut": at(is_result, Reply(then="cut"), polled),
         "page": at(is_result, PAGE, polled),
         "nothing": at(is_result, Reply(body={"status": "Ready", "result": {}}), polled),
-        "private": at(made, PRIVATE, polled),
+        "private": at(is_picture, PRIVATE, polled),
         "bomb": at(is_result, PACKED, polled),
-        "large": at(made, Reply(body=huge_png(8900)), polled),
+        "large": at(is_picture, Reply(body=huge_png(8900)), polled),
     },
 }
 
@@ -177,7 +177,8 @@ OUTCOMES: Mapping[str, Mapping[str, Outcome]] = {
         "good": ('"cost_usd":0.03', "settled"),
         **UNSENT,
         "moderation": ("[CONTENT_REFUSED]", "settled"),  # the vendor does not tell whether it costs
-        **dict.fromkeys(("reset", "page"), LOST),
+        "reset": LOST,
+        "page": ("but not in its API's words: Sign in", "unknown"),
         **dict.fromkeys(("storm", "drip", "cut", "bomb"), LATE),
         "nothing": SETTLED,
         "private": ("stand at an address inside a private network", "settled"),

@@ -218,8 +218,14 @@ def _collect(body: object, codes: list[str], messages: list[str], *, depth: int)
     elif isinstance(body, dict) and depth < 4:
         facts = cast(dict[str, Any], body)
         codes += [str(facts[k]) for k in _CODES if _plain(facts.get(k))]
+        place, field = facts.get("loc"), ""
+        if isinstance(place, list):  # FastAPI's path to a field
+            words = map(str, cast("list[object]", place))
+            field = ".".join(word for word in words if word != "body")
         for key in _WORDS:
-            if facts.get(key):
+            if key == "msg" and field and isinstance(facts.get(key), str):
+                messages.append(f"{field}: {facts[key]}")
+            elif facts.get(key):
                 _collect(facts[key], codes, messages, depth=depth + 1)
 
 

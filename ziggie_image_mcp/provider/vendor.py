@@ -231,20 +231,25 @@ class Vendor:
 
         Raises:
             InvalidOutput: There is none, or one cannot be fetched; it cost what it cost.
+            OutcomeUnknown: It is not in the API's words.
         """
-        sources, asked = self.pictures(answer), request.num_images
-        cost = self.cost(answer, request, model, min(len(sources) or asked, asked))
+        asked = request.num_images
+        try:
+            sources = self.pictures(answer)
+            cost = self.cost(answer, request, model, min(len(sources) or asked, asked))
+            notes = [*self.notes(answer, request, model)] if sources else []
+            served = self.served(answer)
+        except MALFORMED as e:
+            raise await self.http.unreadable(answer, paid=not is_free(model.prices)) from e
         if not sources:
             refusal = await self.http.refusal(answer)
             if refusal is not None:
                 raise refusal
             what = f"{self.name} answered without a picture, and may charge for it"
             raise InvalidOutput(self.name, what, charged=cost.micro_usd)
-        notes = [*self.notes(answer, request, model)]
         if len(sources) > asked:
             these = "first is" if asked == 1 else f"first {asked} are"
             notes.append(f"{self.name} made {len(sources)} pictures of {asked}; the {these} kept")
-        served = self.served(answer)
         if served and not is_same_model(served, model):
             notes.append(f"{self.name} says that {served} made it, and not {model.id}")
         images: list[GeneratedImage] = []
@@ -284,11 +289,7 @@ class SyncVendor(AnswersAtOnce, Vendor):
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """One request, one answer."""
-        answer = await self.send(request, model, run)
-        try:
-            return await self.generation(answer, request, model)
-        except MALFORMED as e:
-            raise await self.http.unreadable(answer, paid=not is_free(model.prices)) from e
+        return await self.generation(await self.send(request, model, run), request, model)
 
 
 class PolledVendor(Polled, Vendor):
