@@ -33,6 +33,7 @@ LONG = {
     "test_plan_agrees",
     "test_soak_cluster",
     "test_tiny_model",
+    "test_vendor_faults",
 }
 
 

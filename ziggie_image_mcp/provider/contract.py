@@ -32,6 +32,8 @@ CONTRACT = 1
 
 PROBE_SECONDS = 2.0
 CANCEL_SECONDS = 2.0
+STOP_SECONDS = 1.5
+"""What a provider's `cancel` waits for its backend, so that the rest is left to write it down."""
 
 
 async def _no_secret(name: str) -> str | None:

@@ -86,9 +86,9 @@ USUAL: tuple[Rule, ...] = (
     Rule(
         status=(401, 403),
         error=AuthenticationFailed,
-        message="access was refused; check the key or the headers",
+        message="refused access; check the key or the headers",
     ),
-    Rule(status=402, error=PaymentRequired, message="the account wants topping up"),
+    Rule(status=402, error=PaymentRequired, message="wants the account topped up"),
     Rule(status=429, error=RateLimited, message="asks to wait"),
     Rule(status=(408, 504, 524), error=ProviderTimeout, message="answered too late"),
     Rule(
@@ -219,8 +219,14 @@ def _collect(body: object, codes: list[str], messages: list[str], *, depth: int)
     elif isinstance(body, dict) and depth < 4:
         facts = cast(dict[str, Any], body)
         codes += [str(facts[k]) for k in _CODES if _plain(facts.get(k))]
+        place, field = facts.get("loc"), ""
+        if isinstance(place, list):  # FastAPI's path to a field
+            words = map(str, cast("list[object]", place))
+            field = ".".join(word for word in words if word != "body")
         for key in _WORDS:
-            if facts.get(key):
+            if key == "msg" and field and isinstance(facts.get(key), str):
+                messages.append(f"{field}: {facts[key]}")
+            elif facts.get(key):
                 _collect(facts[key], codes, messages, depth=depth + 1)
 
 

@@ -331,8 +331,8 @@ class HttpClient:
             return EngineCrashed(self._provider, f"{self.url} {what}; see whether it still runs")
         return OutcomeUnknown(
             self._provider,
-            f"{self.url} {what}. Nobody can tell whether pictures were made and charged, so nothing"
-            " is sent again; the vendor's usage page knows.",
+            f"{self.url} {what.rstrip('.')}. Nobody can tell whether pictures were made and"
+            " charged, so nothing is sent again; the vendor's usage page knows.",
         )
 
     def problem(self, answer: Answer) -> Problem:

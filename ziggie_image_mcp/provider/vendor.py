@@ -15,8 +15,8 @@ from ziggie_image_mcp.errors import InvalidOutput, ProviderError, ProviderUnavai
 from ziggie_image_mcp.provider.bounds import answer_bytes, picture_bytes
 from ziggie_image_mcp.provider.capabilities import MaskPolarity, Task, TaskCapability
 from ziggie_image_mcp.provider.contract import (
-    CANCEL_SECONDS,
     PROBE_SECONDS,
+    STOP_SECONDS,
     ProviderContext,
     ProviderInfo,
 )
@@ -273,20 +273,25 @@ class Vendor:
 
         Raises:
             InvalidOutput: There is none, or one cannot be fetched; it cost what it cost.
+            OutcomeUnknown: It is not in the API's words.
         """
-        sources, asked = self.pictures(answer), request.num_images
-        cost = self.cost(answer, request, model, min(len(sources) or asked, asked))
+        asked = request.num_images
+        try:
+            sources = self.pictures(answer)
+            cost = self.cost(answer, request, model, min(len(sources) or asked, asked))
+            notes = [*self.notes(answer, request, model)] if sources else []
+            served = self.served(answer)
+        except MALFORMED as e:
+            raise await self.http.unreadable(answer, paid=not is_free(model.prices)) from e
         if not sources:
             refusal = await self.http.refusal(answer)
             if refusal is not None:
                 raise refusal
             what = f"{self.name} answered without a picture, and may charge for it"
             raise InvalidOutput(self.name, what, charged=cost.micro_usd)
-        notes = [*self.notes(answer, request, model)]
         if len(sources) > asked:
             these = "first is" if asked == 1 else f"first {asked} are"
             notes.append(f"{self.name} made {len(sources)} pictures of {asked}; the {these} kept")
-        served = self.served(answer)
         if served and not is_same_model(served, model):
             notes.append(f"{self.name} says that {served} made it, and not {model.id}")
         images: list[GeneratedImage] = []
@@ -299,19 +304,6 @@ class Vendor:
                 raise InvalidOutput(self.name, what, charged=cost.micro_usd, fallback=free) from e
             images.append(GeneratedImage(data=data, seed=self.seed(request, model, index)))
         return Generation(images=tuple(images), notes=tuple(notes), cost=cost)
-
-    async def submit_at_once(self, request: ProviderRequest, model: Model, run: Run) -> Generation:
-        """One request, whose answer is the pictures.
-
-        Raises:
-            OutcomeUnknown: It is an answer in other words.
-            ProviderError: It was refused.
-        """
-        answer = await self.send(request, model, run)
-        try:
-            return await self.generation(answer, request, model)
-        except MALFORMED as e:
-            raise await self.http.unreadable(answer, paid=not is_free(model.prices)) from e
 
     async def fetch(self, source: bytes | str, max_bytes: int) -> bytes:
         """Usually inherited: a picture's bytes, from its address where it has one.
@@ -355,7 +347,7 @@ class SyncVendor(AnswersAtOnce, Vendor):
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """One request, one answer."""
-        return await self.submit_at_once(request, model, run)
+        return await self.generation(await self.send(request, model, run), request, model)
 
 
 class PolledVendor(Polled, Vendor):
@@ -411,7 +403,7 @@ class PolledVendor(Polled, Vendor):
         path = self.cancel_path(remote_id)
         if not path:
             return CancelOutcome(state="unsupported")
-        with anyio.move_on_after(CANCEL_SECONDS):
+        with anyio.move_on_after(STOP_SECONDS):
             try:
                 await self.http.post_once(path, paid=False)
                 status = await self._look(remote_id)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, cast
 import anyio
 
 from ziggie_image_mcp.provider import (
-    CANCEL_SECONDS,
+    STOP_SECONDS,
     UNKNOWN_COST,
     AuthenticationFailed,
     CancelOutcome,
@@ -224,7 +224,7 @@ class ComfyRouter(FieldVendor, PolledVendor):
         """
         if not _REMOTE_ID.fullmatch(remote_id):
             return CancelOutcome(state="unsupported")
-        with anyio.move_on_after(CANCEL_SECONDS - 0.2):
+        with anyio.move_on_after(STOP_SECONDS):
             try:
                 answer = await self.http.put(
                     f"v2/models/{remote_id}/cancel", seconds=CANCEL_SECONDS

@@ -12,8 +12,8 @@ from typing import ClassVar
 import anyio
 
 from ziggie_image_mcp.provider import (
-    CANCEL_SECONDS,
     PROBE_SECONDS,
+    STOP_SECONDS,
     UNKNOWN_COST,
     AuthenticationFailed,
     Balance,
@@ -93,7 +93,7 @@ class ComfyCloud(Polled):
     Settings: ClassVar[type[section.Settings]] = section.Settings
     fetch_pauses: ClassVar[tuple[float, ...]] = (0.0, 1.0, 2.0)
     """Before each try to fetch a picture that is paid for, seconds."""
-    stop_seconds: ClassVar[float] = CANCEL_SECONDS - 0.2
+    stop_seconds: ClassVar[float] = STOP_SECONDS
 
     def __init__(self, name: str, settings: section.Settings, context: ProviderContext) -> None:
         self.name = name

@@ -24,7 +24,7 @@ from ziggie_image_mcp.provider import (
     Submission,
 )
 from ziggie_image_mcp.provider.bounds import answer_bytes
-from ziggie_image_mcp.provider.delivery import MALFORMED, RemoteStatus
+from ziggie_image_mcp.provider.delivery import RemoteStatus
 from ziggie_image_mcp.provider.error_rules import Rule
 from ziggie_image_mcp.provider.fields import FieldVendor
 from ziggie_image_mcp.provider.http import Answer, KeyHeader
@@ -120,10 +120,7 @@ class Modal(FieldVendor, PolledVendor):
             if not answer.location:
                 raise self.http.lost("leads on, but not where to", paid=paid)
             return RemoteJob(id=answer.location)
-        try:
-            return await self.generation(answer, request, model)
-        except MALFORMED as e:
-            raise self.http.lost("answered, but not by the contract", paid=paid) from e
+        return await self.generation(answer, request, model)
 
     async def look(self, remote_id: str) -> RemoteStatus:
         """One GET, which Modal holds open until there is an answer or 150 seconds are over.

@@ -298,12 +298,12 @@ class OpenAI(SyncVendor):
         notes = [f"{name} {value}" for name, value in self._settings_for(request, model).items()]
         notes += answers.differences(body, request)
         items = answers.items_of(body)
-        lost = sum(not answers.source_of(i) and bool(answers.filtered(i, OUTPUT)) for i in items)
+        lost = sum(bool(answers.filtered(i, OUTPUT)) and not answers.source_of(i) for i in items)
         if lost:
             notes.append(f"the safety system withheld {lost} of {len(items)} pictures")
         cost = self.cost(answer, request, model, request.num_images)
         if body.get("usage") and cost.basis == "list" and _has_tokens(model.prices):
-            notes.append("the answer's count of tokens cannot be, so the list price counts")
+            notes.append(answers.about_count(body["usage"], request, model))
         return notes
 
     async def _listed(self, path: str) -> list[dict[str, Any]]:

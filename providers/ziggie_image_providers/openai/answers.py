@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from ziggie_image_mcp.provider import ProviderRequest
-from ziggie_image_mcp.provider.pricing import Unit
+from ziggie_image_mcp.provider import Model, ProviderRequest
+from ziggie_image_mcp.provider.pricing import Unit, computed_cost
 from ziggie_image_mcp.provider.vendor import from_base64
 
 
@@ -66,6 +67,16 @@ def tokens(usage: object, request: ProviderRequest) -> list[tuple[Unit, float]]:
         ("image_token_in", images),
         ("image_token_out", counts.output_tokens),
     ]
+
+
+def about_count(usage: object, request: ProviderRequest, model: Model) -> str:
+    """Why a count of tokens was not what the pictures cost."""
+    counts = tokens(usage, request)
+    claim = computed_cost(counts, request, model).micro_usd if counts else None
+    if claim is None or not 0 < claim < math.inf:
+        return "the answer's count of tokens cannot be, so the list price counts"
+    dollars = f"${claim / 1e6:,.4g}"
+    return f"the answer counts {dollars} of tokens, above the price list, which counts instead"
 
 
 def differences(body: Mapping[str, Any], request: ProviderRequest) -> Iterator[str]:

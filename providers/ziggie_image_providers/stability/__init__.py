@@ -136,7 +136,7 @@ class Stability(FieldVendor, PolledVendor):
         """One POST, which is answered by the picture or by the id of a job."""
         if self.row(model).polled:
             return await super().submit(request, model, run)
-        return await self.submit_at_once(request, model, run)
+        return await self.generation(await self.send(request, model, run), request, model)
 
     def job_id(self, answer: Answer) -> str:
         """The id of a generation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import struct
@@ -12,6 +13,9 @@ from email import message_from_bytes
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
+
+DRIP_SECONDS = 0.05
+"""Between two bytes of what drips."""
 
 ENDLESS_BYTES = 48 * 2**20
 """After so much an endless answer ends all the same: the reader has failed its test."""
@@ -63,9 +67,10 @@ class Reply:
     body: Any = None
     """Bytes go out as they are, anything else as JSON."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    then: Literal["answer", "reset", "cut", "hang", "endless"] = "answer"
+    then: Literal["answer", "reset", "cut", "hang", "drip", "endless"] = "answer"
     """`reset` breaks off before the answer, `cut` in the middle of its body, `hang` says nothing,
-    `endless` sends the body and then zeros."""
+    `drip` sends the body a byte at a time and does not come to its end, `endless` sends the body
+    and then zeros."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -158,17 +163,27 @@ class FakeVendor:
         if answer.then == "endless":
             headers["connection"] = "close"
         else:
-            headers["content-length"] = str(len(body) + (1000 if answer.then == "cut" else 0))
+            more = 1000 if answer.then in ("cut", "drip") else 0
+            headers["content-length"] = str(len(body) + more)
         request.send_response(answer.status)
         for name, value in headers.items():
             request.send_header(name, value)
         request.end_headers()
+        if answer.then == "drip":
+            self._drip(request, body)
+            return
         request.wfile.write(body)
         if answer.then == "cut":
             _reset(request)
         elif answer.then == "endless":
             request.close_connection = True
             self._pour(request)
+
+    def _drip(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        for i in itertools.cycle(range(len(body))):
+            if self._over.wait(DRIP_SECONDS):
+                break
+            request.wfile.write(body[i : i + 1])  # until whoever asked has gone
 
     def _pour(self, request: BaseHTTPRequestHandler) -> None:
         sent, block = 0, b"0" * 2**16
