@@ -18,6 +18,7 @@ import anyio
 import pytest
 
 from tests.support import postgres
+from ziggie_image_mcp.billing.usage_report import PictureCount
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
     ContentRefused,
@@ -355,6 +356,42 @@ async def test_a_success_does_not_cut_short_the_wait_that_a_provider_asked_for(
 
     assert (waiting.failures, waiting.open_until) == (0, after(60))
     assert over.breakers == {}
+
+
+async def test_the_pictures_of_an_attempt_count_once_and_by_kind(tmp_path: Path) -> None:
+    count = PictureCount(
+        day=NOON.date(),
+        provider="a",
+        model="m",
+        where="vendor",
+        task="text_to_image",
+        width=64,
+        height=32,
+        pictures=2,
+        timed=2,
+        seconds=3.0,
+    )
+    earlier = replace(count, day=NOON.date() - timedelta(days=3), seconds=1.0)
+    async with aclosing(history(tmp_path)) as learnt:
+        nothing = await learnt.pictures(NOON.date())
+        for attempt, one in (
+            ("job-1.0.0", count),
+            ("job-1.0.0", replace(count, timed=0, seconds=0.0)),
+            ("job-2.0.0", count),
+            ("job-3.0.0", replace(count, height=64)),
+            ("job-4.0.0", earlier),
+        ):
+            await learnt.count(attempt, one)
+        since, recent = await learnt.pictures(NOON.date())
+        _, every = await learnt.pictures(earlier.day)
+
+    assert nothing == (None, [])
+    assert since == earlier.day
+    assert recent == [
+        replace(count, pictures=4, timed=2, seconds=3.0),
+        replace(count, height=64),
+    ]
+    assert every == [earlier, *recent]
 
 
 async def test_seconds_are_learnt_as_a_moving_mean_of_logarithms(tmp_path: Path) -> None:

@@ -223,9 +223,13 @@ def payback(
 
 
 def advise(
-    used: Usage | None, *, setups: tuple[Setup, ...] = SETUPS, usd_per_kwh: float = USD_PER_KWH
+    used: Usage | None,
+    *,
+    setups: tuple[Setup, ...] = SETUPS,
+    usd_per_kwh: float = USD_PER_KWH,
+    subject: str = "Your cloud pictures",
 ) -> Advice:
-    """Say when a GPU pays: in a short text, and in numbers."""
+    """Say when a GPU pays: in a short text, and in numbers. `subject` says whose use it is."""
     rates = [(used.pictures_a_day, used.usd_per_picture)] if used else _assumed()
     results = tuple(
         payback(setup, pictures_a_day=n, usd_per_picture=usd, usd_per_kwh=usd_per_kwh)
@@ -233,7 +237,7 @@ def advise(
         for setup in setups
     )
     return Advice(
-        text=_own_text(used, results, setups) if used else _assumed_text(results),
+        text=_own_text(subject, used, results, setups) if used else _assumed_text(results),
         usage=used,
         paybacks=results,
         setups=setups,
@@ -287,9 +291,11 @@ def _assumed() -> list[tuple[float, float]]:
     return [(n, ASSUMED_USD) for n in ASSUMED_PICTURES]
 
 
-def _own_text(used: Usage, results: tuple[Payback, ...], setups: tuple[Setup, ...]) -> str:
+def _own_text(
+    subject: str, used: Usage, results: tuple[Payback, ...], setups: tuple[Setup, ...]
+) -> str:
     text = (
-        f"Your cloud pictures: {number(used.pictures_a_day)} a day at ${used.usd_per_picture:.3g}, "
+        f"{subject}: {number(used.pictures_a_day)} a day at ${used.usd_per_picture:.3g}, "
         f"${results[0].cloud_usd:,.2f} a month ({_days(used)})."
     )
     if all(row.best is None for row in results):

@@ -10,7 +10,17 @@ import anyio
 import typer
 
 from ziggie_image_mcp import __version__
-from ziggie_image_mcp.cli import advise, clients, generate, jobs, keys, pictures, setup, spend
+from ziggie_image_mcp.cli import (
+    advise,
+    clients,
+    generate,
+    jobs,
+    keys,
+    pictures,
+    setup,
+    spend,
+    usage,
+)
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     config_option,
@@ -46,6 +56,7 @@ app.add_typer(pictures.app)
 app.add_typer(setup.app)
 app.add_typer(config_app, name="config")
 app.add_typer(spend.app)
+app.add_typer(usage.app)
 app.add_typer(advise.app)
 app.add_typer(keys.app)
 app.add_typer(jobs.app)

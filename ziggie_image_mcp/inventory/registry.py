@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -39,6 +40,9 @@ from ziggie_image_mcp.provider.error_rules import scrub
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
 from ziggie_image_mcp.provider.pricing import Estimate
 from ziggie_image_mcp.provider.settings import HttpSettings
+
+if TYPE_CHECKING:
+    import httpx2
 
 _log = logging.getLogger(__name__)
 
@@ -220,6 +224,26 @@ class Registry:
         self._retired.append(made)
         return made
 
+    async def vendors_without_key(self) -> dict[str, Provider | None]:
+        """The vendors that nobody set up here, for their price lists. They reach no network.
+
+        None stands for one that cannot be built without settings. Close each of the others.
+        """
+        if self._extra:
+            return {}
+        types = await anyio.to_thread.run_sync(load_types)
+        vendors: dict[str, Provider | None] = {}
+        for name, kind in types.usable.items():
+            if kind.info.key_names and name not in self._providers:
+                context = ProviderContext(
+                    data_dir=self._data_dir, secret=_no_key, transport=_no_network()
+                )
+                vendors[name] = None
+                with contextlib.suppress(ConfigError, ProviderError, ValidationError):
+                    settings = kind.Settings.model_validate({})
+                    vendors[name] = bulkhead.build(name, partial(kind, name, settings, context))
+        return vendors
+
     def switched_off(self) -> tuple[Rejection, ...]:
         """The providers that are switched off, or cannot be imported or built, with the reason."""
         return tuple(self._off)
@@ -341,6 +365,20 @@ class Registry:
         if isinstance(settings, HttpSettings) and where_is(settings) != "this_machine":
             self._elsewhere.add(one.name)
         return made
+
+
+async def _no_key(name: str) -> str:
+    """What stands in for a key that nobody sends."""
+    return "no-key"
+
+
+def _no_network() -> httpx2.AsyncBaseTransport:
+    import httpx2
+
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("nobody is asked", request=request)
+
+    return httpx2.MockTransport(refuse)
 
 
 def _without_key(name: str, variable: str) -> Rejection:

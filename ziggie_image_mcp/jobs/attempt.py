@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from ziggie_image_mcp.billing.charge import Billing, Charge, Checkpoint
 from ziggie_image_mcp.billing.types import ChargeTask, FreeCall
+from ziggie_image_mcp.billing.usage_report import PictureCount
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.errors import (
     ImageError,
@@ -398,6 +399,21 @@ class Attempt:
             seconds_per_image=each,
             load_seconds=load,
             now=datetime.now(UTC),
+        )
+        await self._tools.history.count(
+            self._name,
+            PictureCount(
+                day=datetime.now(UTC).date(),
+                provider=model.provider,
+                model=model.id,
+                where=model.where,
+                task=request.task,
+                width=images[0].width,
+                height=images[0].height,
+                pictures=len(images),
+                timed=0 if timing is None else len(images),
+                seconds=0.0 if timing is None else timing.seconds,
+            ),
         )
         await self._tools.cache.remember(self._request, self._route, images)
 

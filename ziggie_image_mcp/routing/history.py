@@ -1,4 +1,4 @@
-"""Learn from every attempt: how long pictures take, and what is broken now.
+"""Learn from every attempt: how long pictures take, what is broken now, and how many there were.
 
 A circuit breaker keeps requests away from a model that fails again and again:
 
@@ -20,10 +20,11 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ziggie_image_mcp.billing.usage_report import PictureCount
 from ziggie_image_mcp.config.config import data_dir
 from ziggie_image_mcp.errors import (
     DependencyMissing,
@@ -60,7 +61,7 @@ Where they stand against a model, a rule of the policy says so."""
 
 
 def default_file() -> Path:
-    """Where the history stands. It may be deleted at any time, and is made anew."""
+    """Where the history stands. It may be deleted at any time: it begins anew then."""
     return data_dir() / "experience.sqlite3"
 
 
@@ -148,6 +149,18 @@ class History:
                     tables.drop_breakers(provider, name)
 
         await self._rows.write(work, None)
+
+    async def count(self, attempt: str, pictures: PictureCount) -> None:
+        """Count the pictures of an attempt, once, whoever says it how often."""
+        await self._rows.write(lambda tables: tables.put_pictures(attempt, pictures), None)
+
+    async def pictures(self, since: date) -> tuple[date | None, list[PictureCount]]:
+        """The day on which counting began, and what was counted from the day `since` on."""
+
+        def work(tables: Tables) -> tuple[date | None, list[PictureCount]]:
+            return tables.first_day(), tables.pictures(since)
+
+        return await self._rows.read(work, (None, []))
 
     async def may_try(self, provider: str, model: str, now: datetime) -> bool:
         """Whether a request that costs money may go out now: of a half-open breaker, one may."""

@@ -5,10 +5,13 @@ Imports SQLAlchemy, so `history` imports this module only when it is first used.
 
 from __future__ import annotations
 
+from dataclasses import fields
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 
+from ziggie_image_mcp.billing.usage_report import PictureCount
 from ziggie_image_mcp.routing.types import CircuitBreaker, HistorySnapshot, Latency
 from ziggie_image_mcp.storage.engine import (
     LockedSchema,
@@ -22,6 +25,8 @@ _GATE = 0x7A69_6767_6978
 """Postgres' advisory lock of the one that writes. On SQLite, BEGIN IMMEDIATE does its work."""
 
 _metadata = sa.MetaData()
+
+_KIND = ("day", "provider", "model", "where", "task", "width", "height")
 
 # The number is the version: a change of the columns raises it, begins anew in tables of its own,
 # and leaves a server of an older version to the tables that it knows.
@@ -55,6 +60,24 @@ def _seconds(name: str) -> sa.Table:
 _latencies = _seconds("experience_1_latencies")
 _loads = _seconds("experience_2_loads")
 """What runs took that had to load their model: a table that version 1 does not look at."""
+
+
+_pictures = sa.Table(
+    "usage_1_attempts",
+    _metadata,
+    sa.Column("attempt", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, nullable=False, index=True),  # 2026-11-23, UTC
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("where", sa.Text, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("pictures", sa.Integer, nullable=False),
+    sa.Column("timed", sa.Integer, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+)
+"""A row per attempt that gave pictures, so that what is counted again after a crash counts once."""
 
 
 class Tables(TableRows):
@@ -101,6 +124,32 @@ class Tables(TableRows):
             code=storable(breaker.code),
             reason=storable(breaker.reason),
         )
+
+    def put_pictures(self, attempt: str, count: PictureCount) -> None:
+        """Count the pictures of an attempt."""
+        values = {field.name: getattr(count, field.name) for field in fields(count)}
+        values |= {name: storable(values[name]) for name in ("provider", "model")}
+        self._put(_pictures, {"attempt": attempt}, **values | {"day": count.day.isoformat()})
+
+    def pictures(self, since: date) -> list[PictureCount]:
+        """What was counted from that day on, by day, route and kind of picture."""
+        kind = [_pictures.c[name] for name in _KIND]
+        sums = [sa.func.sum(_pictures.c[name]).label(name) for name in ("pictures", "timed")]
+        seconds = sa.func.sum(_pictures.c.seconds).label("seconds")
+        query = (
+            sa.select(*kind, *sums, seconds)
+            .where(_pictures.c.day >= since.isoformat())
+            .group_by(*kind)
+            .order_by(*kind)
+        )
+        return [
+            PictureCount(day=date.fromisoformat(row.pop("day")), **row) for row in self._rows(query)
+        ]
+
+    def first_day(self) -> date | None:
+        """The day on which counting began."""
+        day = self._connection.execute(sa.select(sa.func.min(_pictures.c.day))).scalar()
+        return None if day is None else date.fromisoformat(day)
 
     def put_latency(self, latency: Latency, *, cold: bool = False) -> None:
         """Add a latency, or change it."""

@@ -226,9 +226,7 @@ class ComfyRouter(FieldVendor, PolledVendor):
             return CancelOutcome(state="unsupported")
         with anyio.move_on_after(STOP_SECONDS):
             try:
-                answer = await self.http.put(
-                    f"v2/models/{remote_id}/cancel", seconds=CANCEL_SECONDS
-                )
+                answer = await self.http.put(f"v2/models/{remote_id}/cancel", seconds=STOP_SECONDS)
                 if answer.status != 202:
                     return CancelOutcome(state="too_late")
                 while True:
