@@ -365,6 +365,7 @@ def test_a_key_goes_in_by_stdin_and_is_listed_and_deleted(name: str) -> None:
     assert kept == {"OPENAI_API_KEY": KEY}
     assert os.name != "posix" or mode == 0o600
     assert listed["keys"] == [
+        {"provider": "bfl", "variable": "BFL_API_KEY", "found_in": []},
         {"provider": "comfy_cloud", "variable": "COMFY_API_KEY", "found_in": []},
         {"provider": "comfy_router", "variable": "COMFY_API_KEY", "found_in": []},
         {"provider": "fal", "variable": "FAL_KEY", "found_in": []},

@@ -53,6 +53,7 @@ async def test_a_provider_that_is_switched_off_is_listed_with_the_reason(tmp_pat
         ("builtin", "DISABLED"),
         ("comfyui", "DISABLED"),
         ("diffusers", "DISABLED"),
+        ("bfl", "NO_KEY"),
         ("comfy_cloud", "NO_KEY"),
         ("comfy_router", "NO_KEY"),
         ("fal", "NO_KEY"),
