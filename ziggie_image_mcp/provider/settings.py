@@ -54,6 +54,7 @@ class Section(BaseModel):
         populate_by_name=True,
         hide_input_in_errors=True,
         allow_inf_nan=False,
+        defer_build=True,
     )
 
 
