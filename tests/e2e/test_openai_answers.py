@@ -318,11 +318,7 @@ QUOTED: Mapping[str, tuple[int, bytes | dict[str, Any], str]] = {
         "n: must be below 5",
     ),
     "a page's title": (403, PAGE, "502 Bad & Gateway"),
-    "a page without title": (
-        404,
-        b"<html><style>p {}</style><p>Nothing <b>here</b></p></html>",
-        "Nothing here",
-    ),
+    "a page without title": (404, b"<style>p {}</style><p>Not <b>here</b></p>", "Not here"),
     "a text": (413, b"upload is too big for proxy-7", "upload is too big for proxy-7"),
     "a page of success": (200, PAGE, "502 Bad & Gateway"),
     "a text of success": (200, b"please sign in", "please sign in"),

@@ -247,7 +247,9 @@ class SaysNothingWasCharged(Small):
 
 class LetsABugOut(Small):
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
-        return await self.generation(await self.send(request, model, run), request, model)
+        answer = await self.send(request, model, run)
+        assert answer.json()["data"]
+        return await self.generation(answer, request, model)
 
 
 class QuotesTheKey(Small):

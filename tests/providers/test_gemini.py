@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.support import vendors
-from tests.support.fake_vendors import NO_SPECS, has_specs, problems
+from tests.support.fake_vendors import problems
 from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     ContentRefused,
@@ -26,7 +26,7 @@ from ziggie_image_providers.gemini import REFUSALS, Gemini
 BANANA = "gemini-nano-banana-2.1"
 PRO = "gemini-3-pro-image"
 SDK = "gemini-genai-3.6"
-SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
+SPEC = pytest.mark.spec
 
 DETAILS = {
     "promptTokenCount": 10,

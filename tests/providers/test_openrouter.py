@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.support import vendors
-from tests.support.fake_vendors import NO_SPECS, has_specs, problems
+from tests.support.fake_vendors import problems
 from ziggie_image_mcp.provider import (
     Balance,
     ContentRefused,
@@ -28,7 +28,7 @@ GPT = "openai/gpt-image-2.5-flare"
 FLUX = "black-forest-labs/flux.2-pro"
 SEEDREAM = "bytedance-seed/seedream-5-0-pro"
 SDK = "openrouter-sdk-1.3.84"
-SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
+SPEC = pytest.mark.spec
 
 
 def usage(cost: Any = 0.0336, **more: Any) -> dict[str, Any]:

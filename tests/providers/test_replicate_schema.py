@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from tests.support import vendors
-from tests.support.fake_vendors import NO_SPECS, has_specs, prediction, problems
+from tests.support.fake_vendors import prediction, problems
 from ziggie_image_mcp.provider import Model, SameAsInput
 from ziggie_image_mcp.provider.testing import FakeVendor, Reply, Seen, picture
 from ziggie_image_providers.replicate import Replicate
 
 ID = "somebody/a-model"
 VERSION = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
-SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
+SPEC = pytest.mark.spec
 
 PROMPT = {"type": "string"}
 RATIOS = {"allOf": [{"$ref": "#/components/schemas/aspect_ratio"}], "default": "1:1"}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from tests.support import vendors
-from tests.support.fake_vendors import NO_SPECS, has_specs, problems
+from tests.support.fake_vendors import problems
 from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     Balance,
@@ -40,7 +40,7 @@ KLEIN = "runware:400@2"
 REMBG = "runware:109@1"
 SDK = "runware-sdk-1.8"
 ID = task_id(vendors.RUN.key)
-SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
+SPEC = pytest.mark.spec
 
 
 def task_of(seen: Seen) -> dict[str, Any]:

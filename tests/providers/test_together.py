@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.support import vendors
-from tests.support.fake_vendors import NO_SPECS, has_specs, problems
+from tests.support.fake_vendors import problems
 from ziggie_image_mcp.provider import (
     ContentRefused,
     Cost,
@@ -26,7 +26,7 @@ SCHNELL = "black-forest-labs/FLUX.1-schnell"
 LORA = "black-forest-labs/FLUX.1-dev-lora"
 FLUX2 = "black-forest-labs/FLUX.2-pro"
 KONTEXT = "black-forest-labs/FLUX.1-kontext-pro"
-SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
+SPEC = pytest.mark.spec
 
 
 def drawn(seen: Seen, kind: str = "b64_json") -> Reply:

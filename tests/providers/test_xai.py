@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.support import vendors
-from tests.support.fake_vendors import NO_SPECS, has_specs, problems
+from tests.support.fake_vendors import problems
 from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     ContentRefused,
@@ -24,7 +24,7 @@ from ziggie_image_providers.xai import XAI
 
 GROK = "grok-imagine-image-2.0"
 OLDER = "grok-imagine-image"
-SPEC = pytest.mark.skipif(not has_specs(), reason=NO_SPECS)
+SPEC = pytest.mark.spec
 
 
 def drawn(seen: Seen, ticks: int = 400_000_000) -> Reply:

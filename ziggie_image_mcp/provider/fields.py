@@ -13,6 +13,8 @@ from pydantic import Field, JsonValue
 
 from ziggie_image_mcp.errors import RequestRejected
 from ziggie_image_mcp.provider.capabilities import (
+    Bucket,
+    Buckets,
     ControlSupport,
     FreeSize,
     LoraSupport,
@@ -59,6 +61,9 @@ Word = Literal[
 what stands behind it, as in `16:9 2K`."""
 
 _OPTIONS: frozenset[str] = frozenset(get_args(Option))
+
+
+_SIZES: frozenset[Word] = frozenset(("width", "height", "size", "bucket", "ratio", "tier"))
 
 
 class TaskFields(Section):
@@ -174,6 +179,8 @@ class FieldVendor(Vendor):
         )
         own = row.references or row.images
         if task == "text_to_image":
+            if not row.shapes and _SIZES.isdisjoint(words):
+                able = replace(able, sizes=_as_it_comes(row))
             return replace(able, max_references=row.max_inputs if own else 0)
         if task in ("upscale", "remove_background"):
             factors = row.factors if task == "upscale" else ()
@@ -377,6 +384,12 @@ def _control_support(row: FieldRow) -> ControlSupport | None:
         max_count=row.control.max_count,
         required=row.control.required,
     )
+
+
+def _as_it_comes(row: FieldRow) -> SizeRule:
+    """Of a model that takes no size: its native one is a promise of nothing."""
+    native = Bucket(width=row.native_width, height=row.native_height)
+    return Buckets(sizes=(native,), exact=False)
 
 
 def _same_size(sizes: SizeRule) -> SizeRule:

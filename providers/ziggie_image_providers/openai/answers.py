@@ -41,10 +41,9 @@ def items_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 def source_of(item: Mapping[str, Any]) -> bytes | str | None:
     """The picture of an entry, or its address, which may be relative; None where it has none."""
     data, url = from_base64(item.get("b64_json")), item.get("url")
-    if data is None and isinstance(url, str) and url:
-        data = from_base64(url) if url.lower().startswith("data:") else None
-        return data or url
-    return data
+    if data is not None or not isinstance(url, str) or not url:
+        return data
+    return from_base64(url) if url.lower().startswith("data:") else url
 
 
 def filtered(item: Mapping[str, Any], key: str) -> list[str]:

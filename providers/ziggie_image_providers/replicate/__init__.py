@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ziggie_image_mcp.provider import (
     CANCEL_SECONDS,
     NO_COST,
+    STOP_SECONDS,
     AuthenticationFailed,
     CancelOutcome,
     ContentRefused,
@@ -265,7 +266,7 @@ class Replicate(FieldVendor, Polled, Vendor):
         if not _is_id(remote_id):
             return CancelOutcome(state="unsupported")
         prediction = None
-        with anyio.move_on_after(CANCEL_SECONDS - 0.2):
+        with anyio.move_on_after(STOP_SECONDS):
             try:
                 bridge = await self._bridge()
                 answer = await bridge.cancel(self.http, remote_id, seconds=CANCEL_SECONDS)
