@@ -53,7 +53,7 @@ async def test_free_and_paid_pictures_are_counted_once_and_priced_at_the_cheapes
     assert routes["dear"].paid_usd == pytest.approx(0.08)
     assert report.total.cheapest_usd == pytest.approx(6 * 0.003)
     assert report.total.cheapest == {"cheap/model": 6}
-    assert list(report.priced) == ["dear/model", "cheap/model"]
+    assert list(report.vendor_models) == ["dear/model", "cheap/model"]
     assert report.advice is not None
     assert report.advice.usage is not None
     assert report.advice.usage.pictures == 6

@@ -110,6 +110,12 @@ def test_all_pictures_count_for_the_break_even_at_the_price_of_those_that_have_o
         ([], None, 65.0, "assumed for a machine without a GPU"),
         (["NVIDIA GeForce RTX 3060"], None, 170.0, "NVIDIA GeForce RTX 3060: its board power"),
         (["NVIDIA GeForce RTX 4090"], None, 450.0, "its board power"),
+        (
+            ["NVIDIA GeForce RTX 4070 Ti"],
+            None,
+            200.0,
+            "not known; assumed as of an RTX 4070",
+        ),
         (["Radeon RX 7900"], None, 200.0, "Radeon RX 7900: not known; assumed as of an RTX 4070"),
         (["NVIDIA GeForce RTX 4090"], 300.0, 300.0, "given by you"),
     ],
@@ -117,7 +123,7 @@ def test_all_pictures_count_for_the_break_even_at_the_price_of_those_that_have_o
 def test_it_is_said_what_the_watts_are_known_by(
     gpus: list[str], watts: float | None, drawn: float, source: str
 ) -> None:
-    power = usage_report.power(gpus, watts=watts, usd_per_kwh=0.2)
+    power = usage_report.power_of(gpus, watts=watts, usd_per_kwh=0.2)
 
     assert power.watts == drawn
     assert power.source.endswith(source)

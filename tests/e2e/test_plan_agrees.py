@@ -263,6 +263,24 @@ BUDGET = st.fixed_dictionaries(
     {"perDay": DOLLARS},
     optional={"perMonth": DOLLARS, "perImage": DOLLARS, "confirmAbove": DOLLARS},
 )
+RULES: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
+    st.fixed_dictionaries(
+        {"use": st.sampled_from(["auto", "local", "local", "cloud", "cloud", *FREE, *PAID])},
+        optional={
+            "preference": st.sampled_from(["cost", "quality"]),
+            "when": few(
+                {
+                    "quality": st.sampled_from(["draft", "standard", "high"]),
+                    "batch": st.sampled_from([True, False, 2, 3]),
+                    "task": st.sampled_from(["text_to_image", "inpaint"]),
+                },
+                2,
+            ),
+        },
+    ),
+    min_size=1,
+    max_size=3,
+)
 CONFIGS = both(
     {
         "preference": st.sampled_from(["quality", "quality", "cost", "speed", "balanced"]),
@@ -271,6 +289,7 @@ CONFIGS = both(
     {
         "enabled": st.sampled_from([True, False]),
         "privacy": st.just("local_only"),
+        "routes": RULES,
         "provider": st.sampled_from(["local", "cloud", *FREE, *PAID]),
         "budget": BUDGET,
         "providers": st.fixed_dictionaries(

@@ -358,19 +358,22 @@ async def test_a_success_does_not_cut_short_the_wait_that_a_provider_asked_for(
     assert over.breakers == {}
 
 
+COUNT = PictureCount(
+    day=NOON.date(),
+    provider="a",
+    model="m",
+    where="vendor",
+    task="text_to_image",
+    width=64,
+    height=32,
+    pictures=2,
+    timed=2,
+    seconds=3.0,
+)
+
+
 async def test_the_pictures_of_an_attempt_count_once_and_by_kind(tmp_path: Path) -> None:
-    count = PictureCount(
-        day=NOON.date(),
-        provider="a",
-        model="m",
-        where="vendor",
-        task="text_to_image",
-        width=64,
-        height=32,
-        pictures=2,
-        timed=2,
-        seconds=3.0,
-    )
+    count = COUNT
     earlier = replace(count, day=NOON.date() - timedelta(days=3), seconds=1.0)
     async with aclosing(history(tmp_path)) as learnt:
         nothing = await learnt.pictures(NOON.date())
@@ -643,11 +646,23 @@ async def test_the_same_story_on_postgres() -> None:
             await one.failed("a", "n", ProviderError("a", "nul \0"), NOON)
             await one.succeeded("a", "m", bucket="x", seconds_per_image=2.5, now=NOON)
             snapshot = await two.snapshot()
+            for learnt in (one, two):
+                await learnt.count("job-1.0.0", replace(COUNT, model="nul \0"))
+                await learnt.count("job-2.0.0", COUNT)
+            await one.count("job-3.0.0", COUNT)
+            pictures = await two.pictures(NOON.date())
             await two.reset()
             troubles = (one.trouble, two.trouble)
 
             assert troubles == (None, None)
             assert counted == 40
+            assert pictures == (
+                NOON.date(),
+                [
+                    replace(COUNT, pictures=4, timed=4, seconds=6.0),
+                    replace(COUNT, model=r"nul \0"),
+                ],
+            )
             assert set(snapshot.breakers) == {("a", "n")}
             assert snapshot.latencies["a", "m", "x"].seconds == 2.5
             assert (await one.snapshot()).breakers == {}

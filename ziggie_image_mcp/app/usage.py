@@ -38,9 +38,9 @@ class UsageReport:
     """A line for each route, the one with the most pictures first."""
     total: Line
     power: Power
-    priced: Sequence[str]
+    vendor_models: Sequence[str]
     """The vendors' models among which the cheapest was looked for."""
-    not_priced: Sequence[str]
+    vendors_without_prices: Sequence[str]
     """Vendors that could not be compared: they tell no prices without a key or settings."""
     advice: payback.Advice | None
     """When a GPU pays at this use; None where no picture has a price."""
@@ -76,12 +76,12 @@ async def report(
     since, counts = await service.history.pictures(first)
     holds = await service.billing.ledger.holds(start) if with_money else []
     machine = await service.hardware()
-    drawn = usage_report.power(
+    power = usage_report.power_of(
         [gpu.name for gpu in machine.gpus], watts=watts, usd_per_kwh=usd_per_kwh
     )
     offers = await _priced_models(service)
-    lines = usage_report.daily_lines(counts, holds, drawn, offers.cheapest)
-    used = usage_report.average(lines, first, today)
+    lines = usage_report.daily_lines(counts, holds, power, offers.cheapest)
+    average = usage_report.average(lines, first, today)
     setups = payback.own_setups(gpu_usd=gpu_usd, watts=watts if gpu_usd is not None else None)
     return UsageReport(
         first=first,
@@ -90,13 +90,13 @@ async def report(
         lines=lines,
         routes=usage_report.by_route(lines),
         total=usage_report.total(lines),
-        power=drawn,
-        priced=[f"{model.provider}/{model.id}" for model, _ in offers.models],
-        not_priced=offers.without,
+        power=power,
+        vendor_models=[f"{model.provider}/{model.id}" for model, _ in offers.models],
+        vendors_without_prices=offers.without,
         advice=None
-        if used is None
+        if average is None
         else payback.advise(
-            used,
+            average,
             setups=setups,
             usd_per_kwh=usd_per_kwh,
             subject="Your pictures, at what the cheapest vendor takes",

@@ -86,47 +86,48 @@ class Power:
     usd_per_kwh: float
 
 
-def power(gpus: Sequence[str], *, watts: float | None, usd_per_kwh: float) -> Power:
+def power_of(gpus: Sequence[str], *, watts: float | None, usd_per_kwh: float) -> Power:
     """The user's own figure, or what is known of the first GPU by its name."""
     source = payback.GIVEN
     if watts is None and not gpus:
         watts, source = CPU_WATTS, "assumed for a machine without a GPU"
     elif watts is None:
-        fitting = [s for s in payback.SETUPS if " ".join(s.gpu.split()[:2]) in gpus[0]]
-        setup = max(fitting, key=lambda s: len(s.gpu), default=payback.SETUPS[1])
-        known = "its board power" if fitting else f"not known; assumed as of an {setup.gpu}"
-        watts, source = setup.watts, f"{gpus[0]}: {known}"
+        names = {" ".join(setup.gpu.split()[:2]): setup for setup in payback.SETUPS}
+        same = next((s for name, s in names.items() if gpus[0].endswith(name)), None)
+        setup = same or payback.SETUPS[1]
+        why = "its board power" if same else f"not known; assumed as of an {setup.gpu}"
+        watts, source = setup.watts, f"{gpus[0]}: {why}"
     return Power(watts=watts, source=source, usd_per_kwh=usd_per_kwh)
 
 
 def daily_lines(
-    counts: Iterable[PictureCount], holds: Iterable[Hold], drawn: Power, price: Pricing
+    counts: Iterable[PictureCount], holds: Iterable[Hold], power: Power, price: Pricing
 ) -> list[Line]:
     """A line for each route on each day, the oldest first."""
     parts: dict[tuple[date, str, str], list[Line]] = {}
     for count in counts:
         key = count.day, count.provider, count.model
-        parts.setdefault(key, []).append(_counted(count, drawn, price(count)))
+        parts.setdefault(key, []).append(_line_of(count, power, price(count)))
     for hold in holds:
         if hold.state != "released":
             key = hold.created.astimezone(UTC).date(), hold.provider, hold.model
             parts.setdefault(key, []).append(Line(paid_usd=spent(hold) / 1e6))
     return [
-        replace(_together(some), day=day, provider=provider, model=model)
+        replace(_sum(some), day=day, provider=provider, model=model)
         for (day, provider, model), some in sorted(parts.items())
     ]
 
 
-def _counted(count: PictureCount, drawn: Power, offer: Offer | None) -> Line:
+def _line_of(count: PictureCount, power: Power, offer: Offer | None) -> Line:
     local = count.where != "vendor"
-    kwh = count.seconds * drawn.watts / JOULES_PER_KWH if local else 0.0
+    kwh = count.seconds * power.watts / JOULES_PER_KWH if local else 0.0
     return Line(
         local=local,
         pictures=count.pictures,
         timed=count.timed,
         seconds=count.seconds,
         kwh=kwh,
-        electricity_usd=kwh * drawn.usd_per_kwh,
+        electricity_usd=kwh * power.usd_per_kwh,
         cheapest_usd=offer.micro_usd * count.pictures / 1e6 if offer else 0.0,
         unpriced=0 if offer else count.pictures,
         cheapest={offer.route: count.pictures} if offer else {},
@@ -139,7 +140,7 @@ def by_route(lines: Iterable[Line]) -> list[Line]:
     for line in lines:
         routes.setdefault((line.provider, line.model), []).append(line)
     added = [
-        replace(_together(some), provider=provider, model=model)
+        replace(_sum(some), provider=provider, model=model)
         for (provider, model), some in sorted(routes.items())
     ]
     return sorted(added, key=lambda line: -line.pictures)
@@ -147,10 +148,10 @@ def by_route(lines: Iterable[Line]) -> list[Line]:
 
 def total(lines: Iterable[Line]) -> Line:
     """All of them together."""
-    return _together(list(lines))
+    return _sum(list(lines))
 
 
-def _together(lines: Sequence[Line]) -> Line:
+def _sum(lines: Sequence[Line]) -> Line:
     pictures = Counter[str]()
     for line in lines:
         pictures.update(line.cheapest)
@@ -175,8 +176,8 @@ def average(lines: Sequence[Line], first: date, today: date) -> payback.Usage | 
     """
     days = [line.day for line in lines if line.day is not None and line.pictures]
     added = total(lines)
-    priced = added.pictures - added.unpriced
-    if not days or not priced:
+    with_price = added.pictures - added.unpriced
+    if not days or not with_price:
         return None
     length = (today - max(first, min(days))).days + 1
     return payback.Usage(
@@ -184,17 +185,17 @@ def average(lines: Sequence[Line], first: date, today: date) -> payback.Usage | 
         active_days=len(set(days)),
         pictures=added.pictures,
         pictures_a_day=added.pictures / length,
-        usd_per_picture=added.cheapest_usd / priced,
+        usd_per_picture=added.cheapest_usd / with_price,
     )
 
 
 def cumulative(lines: Sequence[Line], days: Sequence[date]) -> tuple[list[float], list[float]]:
-    """What was paid and drawn, and what the cheapest vendor would have taken, added up by day."""
-    own, vendor, spent_so_far, taken = list[float](), list[float](), 0.0, 0.0
+    """What was paid and drawn, and what the cheapest vendor takes, added up by day."""
+    own, vendor, own_total, vendor_total = list[float](), list[float](), 0.0, 0.0
     for day in days:
         added = total(line for line in lines if line.day == day)
-        spent_so_far += added.paid_usd + added.electricity_usd
-        taken += added.cheapest_usd
-        own.append(spent_so_far)
-        vendor.append(taken)
+        own_total += added.paid_usd + added.electricity_usd
+        vendor_total += added.cheapest_usd
+        own.append(own_total)
+        vendor.append(vendor_total)
     return own, vendor

@@ -94,8 +94,8 @@ def spend_(
     elif svg or png:
         err.print("There is nothing to draw.")
     if as_json:
-        told = {} if accounts is None else {"accounts": accounts}
-        print_json(_spend_data(report, allowances, key) | told)
+        beside = {} if accounts is None else {"accounts": accounts}
+        print_json(_spend_data(report, allowances, key) | beside)
         return
     if holds is None:
         out.print("Nothing spent yet.")
@@ -248,11 +248,11 @@ async def _accounts(service: Service) -> list[dict[str, Any]]:
     return [
         {
             "provider": name,
-            "left_usd": None if told.balance is None else told.balance.micro_usd / 1e6,
-            "trouble": told.trouble,
+            "left_usd": None if account.balance is None else account.balance.micro_usd / 1e6,
+            "trouble": account.trouble,
         }
-        for name, told in sorted((await balances(service.registry.providers())).items())
-        if told.balance is not None or told.trouble
+        for name, account in sorted((await balances(service.registry.providers())).items())
+        if account.balance is not None or account.trouble
     ]
 
 

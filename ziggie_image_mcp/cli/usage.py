@@ -148,14 +148,14 @@ def _assumptions(report: UsageReport) -> list[str]:
         f"Electricity: {power.watts:g} W ({power.source}) x seconds x ${power.usd_per_kwh:g} per "
         "kWh, of engines of your own; --watts and --usd-per-kwh change it.",
     ]
-    if report.priced:
-        vendors = ", ".join(sorted({name.partition("/")[0] for name in report.priced}))
+    if report.vendor_models:
+        vendors = ", ".join(sorted({name.partition("/")[0] for name in report.vendor_models}))
         lines.append(
             "Cheapest vendor: today's expected price in the nearest size, among "
-            f"{len(report.priced)} models of {vendors}, however good they are."
+            f"{len(report.vendor_models)} models of {vendors}, however good they are."
         )
-    if report.not_priced:
-        lines.append(f"Not compared, without a key: {', '.join(report.not_priced)}.")
+    if report.vendors_without_prices:
+        lines.append(f"Not compared, without a key: {', '.join(report.vendors_without_prices)}.")
     if total.unpriced:
         lines.append(f"{total.unpriced} pictures are of a kind that no vendor here makes.")
     if untimed := total.pictures - total.timed:
@@ -175,8 +175,8 @@ def _data(report: UsageReport) -> dict[str, Any]:
         "total": _line_data(report.total),
         "assumptions": {
             **asdict(report.power),
-            "priced_models": list(report.priced),
-            "vendors_not_compared": list(report.not_priced),
+            "priced_models": list(report.vendor_models),
+            "vendors_not_compared": list(report.vendors_without_prices),
         },
         "break_even": None if report.advice is None else asdict(report.advice),
     }

@@ -82,8 +82,8 @@ async def balance_of(provider: Provider) -> Account:
     """What is left on one account."""
     try:
         with anyio.fail_after(PROBE_SECONDS):
-            told = await bulkhead.call(provider.name, provider.balance, bulkhead.BALANCE)
-            return Account(balance=told)
+            balance = await bulkhead.call(provider.name, provider.balance, bulkhead.BALANCE)
+            return Account(balance=balance)
     except TimeoutError:
         trouble = f"no answer within {duration(PROBE_SECONDS)}"
         return Account(balance=None, trouble=trouble)
