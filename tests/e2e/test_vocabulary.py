@@ -31,6 +31,8 @@ async def listed(folder: Path) -> Sequence[Model]:
         del kinds["comfy_cloud"]  # the same as comfyui, and asks nobody without a price
         for name, kind in kinds.items():
             section = sections.get(name, {})
+            if "live_prices" in kind.Settings.model_fields:
+                section = {"livePrices": False} | section  # nobody is asked on the internet
             provider = kind(name, kind.Settings.model_validate(section), context)
             models += await provider.list_models()
             await provider.aclose()

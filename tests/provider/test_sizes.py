@@ -97,6 +97,12 @@ def test_of_a_list_the_shape_counts_first(asked: tuple[int, int], nearest: tuple
     assert nearest_size(BUCKETS, *asked) == nearest
 
 
+def test_what_is_rounded_finer_in_a_larger_size_is_no_other_shape() -> None:
+    small, large = Bucket(width=1360, height=768), Bucket(width=5456, height=3072)
+
+    assert nearest_size(Buckets(sizes=(small, large)), 16 * 80, 9 * 80) == (1360, 768)
+
+
 def test_of_one_shape_in_two_sizes_the_area_decides() -> None:
     rule = Buckets(sizes=(Bucket(width=512, height=512), Bucket(width=2048, height=2048)))
 

@@ -38,7 +38,7 @@ from ziggie_image_mcp.provider.masks import convert_mask
 from ziggie_image_mcp.provider.sizes import Size, is_exact, nearest_size
 from ziggie_image_mcp.provider.testing import FakeVendor, ProviderConformance, Reply, Seen, picture
 from ziggie_image_mcp.provider.testing.rig import left_half
-from ziggie_image_providers.stability import STYLES, Row, Stability
+from ziggie_image_providers.stability import Row, Stability
 
 KEY = "sk-0123456789abcdef0123456789abcdef"
 ID = "c7e1f0a2b3d4c5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e"
@@ -148,9 +148,9 @@ SD35: Form = T2I | {"model": LARGE, "cfg_scale": "4.0"}
 BODIES: Sequence[tuple[str, ProviderRequest, str, Form]] = (
     (
         CORE,
-        replace(JOB, negative_prompt="blurry", style="Digital Art", bucket="16:9"),
+        replace(JOB, negative_prompt="blurry", bucket="16:9"),
         "generate/core",
-        T2I | {"negative_prompt": "blurry", "style_preset": "digital-art", "aspect_ratio": "16:9"},
+        T2I | {"negative_prompt": "blurry", "aspect_ratio": "16:9"},
     ),
     (
         ULTRA,
@@ -265,7 +265,7 @@ async def test_a_picture_costs_its_credits(id: str, usd: float) -> None:
 async def test_what_a_model_does_stands_in_its_row() -> None:
     listed = {m.id: m for m in await provider().list_models()}
 
-    assert options_of(listed[CORE], "text_to_image") == {"negative_prompt", "seed", "style"}
+    assert options_of(listed[CORE], "text_to_image") == {"negative_prompt", "seed"}
     assert "strength" in options_of(listed[LARGE], "image_to_image")
     assert "strength" not in options_of(listed[LARGE], "text_to_image")
     assert listed[FLASH].defaults.guidance_scale == 1
@@ -336,11 +336,9 @@ async def test_each_form_is_as_the_published_specification_wants(
 
 
 @pytest.mark.spec
-def test_prices_and_styles_are_those_of_the_published_specification() -> None:
+def test_prices_are_those_of_the_published_specification() -> None:
     paths = read("stability")["paths"]
 
-    styles = paths["/v2beta/stable-image/generate/core"]["schema"]["properties"]["style_preset"]
-    assert set(STYLES) == set(styles["enum"])
     for id, row in ROWS.items():
         if "control" in id:
             continue  # not in the specification
@@ -368,14 +366,6 @@ async def test_a_seed_of_0_is_any_seed_and_the_answer_tells_which() -> None:
 
     assert "seed" not in vendor.seen[0].form
     assert generation.images[0].seed == 343940597
-
-
-async def test_a_style_that_it_lacks_is_refused_before_anything_is_sent() -> None:
-    with FakeVendor(drawn) as vendor, pytest.raises(RequestRejected) as caught:
-        await make(vendor, request=replace(JOB, style="cubist"))
-
-    assert "no style 'cubist'; it has 3d-model, analog-film" in str(caught.value)
-    assert vendor.seen == []
 
 
 async def test_a_form_above_ten_mebibytes_is_not_sent() -> None:
@@ -493,7 +483,6 @@ def test_the_user_can_describe_a_model() -> None:
 class TestConformance(ProviderConformance):
     provider_type = Hasty
     secrets: ClassVar[Mapping[str, str]] = {"STABILITY_API_KEY": KEY}
-    option_values: ClassVar[Mapping[Any, tuple[Any, Any]]] = {"style": ("anime", "cinematic")}
     refusals = (
         (error(402, "payment_required"), PaymentRequired),
         (error(403, "content_moderation"), ContentRefused),

@@ -10,6 +10,9 @@ from ziggie_image_mcp.provider.capabilities import Bucket, Buckets, FreeSize, Sa
 APPROXIMATE = 0.06
 """By how much a shape may differ where a rule promises only a ratio."""
 
+SAME_SHAPE = 0.01
+"""By how much the sides of one shape differ in small and large sizes, as they are rounded."""
+
 RESCALED = 2.0
 """How many times larger or smaller the sides may be there."""
 
@@ -82,7 +85,8 @@ def nearest_size(rule: SizeRule, width: float, height: float) -> Size:
 
         def distance(bucket: Bucket) -> tuple[float, float]:
             shape = abs(math.log(bucket.width / bucket.height * height / width))
-            return round(shape, 3), abs(math.log(bucket.width * bucket.height / (width * height)))
+            area = abs(math.log(bucket.width * bucket.height / (width * height)))
+            return round(max(0.0, shape - SAME_SHAPE), 3), area
 
         best = min(rule.sizes, key=distance)
         return Size(best.width, best.height)

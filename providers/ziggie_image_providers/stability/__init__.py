@@ -34,26 +34,6 @@ MICRO_USD_PER_CREDIT = 10_000
 JSON: Mapping[str, str] = {"Accept": "application/json"}
 """Else the picture comes as it is, and what became of it in headers."""
 
-STYLES = (
-    "3d-model",
-    "analog-film",
-    "anime",
-    "cinematic",
-    "comic-book",
-    "digital-art",
-    "enhance",
-    "fantasy-art",
-    "isometric",
-    "line-art",
-    "low-poly",
-    "modeling-compound",
-    "neon-punk",
-    "origami",
-    "photographic",
-    "pixel-art",
-    "tile-texture",
-)
-
 
 class Row(FieldRow):
     """The facts of one model. In config.json only what differs need be given."""
@@ -118,18 +98,9 @@ class Stability(FieldVendor, PolledVendor):
         return JSON
 
     def values(self, request: ProviderRequest, model: Model) -> dict[Word, Any]:
-        """The usual words, with a style of its list; a seed of 0 means any to Stability.
-
-        Raises:
-            RequestRejected: It has no such style.
-        """
+        """The usual words; a seed of 0 means any to Stability."""
         values = super().values(request, model)
         values["seed"] = values["seed"] or None
-        if request.style and "style" in options_of(model, request.task):
-            values["style"] = "-".join(request.style.lower().split())
-            if values["style"] not in STYLES:
-                what = f"has no style {request.style!r}; it has {', '.join(STYLES)}"
-                raise RequestRejected(self.name, f"{self.name} {what}. Nothing was sent.")
         return values
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
