@@ -14,6 +14,7 @@ import httpx2
 from ziggie_image_mcp.provider import (
     CANCEL_SECONDS,
     PROBE_SECONDS,
+    STOP_SECONDS,
     UNKNOWN_COST,
     CancelOutcome,
     ContentRefused,
@@ -159,7 +160,7 @@ class Fal(FieldVendor, PolledVendor):
         """One PUT, which is a wish, and a look at what came of it."""
         if not _REMOTE_ID.fullmatch(remote_id):
             return CancelOutcome(state="unsupported")
-        with anyio.move_on_after(CANCEL_SECONDS - 0.2):
+        with anyio.move_on_after(STOP_SECONDS):
             try:
                 path = self._job(remote_id, "cancel")
                 answer = await self.http.put(path, seconds=CANCEL_SECONDS)
