@@ -26,6 +26,7 @@ async def listed(folder: Path) -> Sequence[Model]:
         sections: dict[str, dict[str, object]] = {
             "comfyui": {"baseUrl": comfyui.url},
             "diffusers": {"modelDirs": [str(pipeline(folder / "models" / "sdxl"))]},
+            "modal": {"baseUrl": "https://me--function.modal.run"},
         }
         kinds = dict(load_types().usable)
         del kinds["comfy_cloud"]  # the same as comfyui, and asks nobody without a price
