@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import anyio
 
 from ziggie_image_mcp.errors import ModelMissing, ProviderBroken, ProviderError, duration
 from ziggie_image_mcp.inventory import model_facts
+from ziggie_image_mcp.inventory.hosted_models import hosted_quality
 from ziggie_image_mcp.inventory.registry import Registry, silent_provider
 from ziggie_image_mcp.inventory.types import Reason, Rejection, Survey
 from ziggie_image_mcp.provider import bulkhead, sizes
@@ -137,6 +139,8 @@ def _checked(
             refused.append(Rejection(provider=provider, model=model_id, reasons=(reason,)))
         else:
             known = model_facts.enrich(model) if model.role == "model" else model
+            if known.quality is None and known.where == "vendor":
+                known = replace(known, quality=hosted_quality(known.id))
             models.setdefault(f"{model.role} {model.id}", known)
     return tuple(models.values())
 
