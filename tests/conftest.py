@@ -30,6 +30,7 @@ LONG = {
     "test_cluster",
     "test_jobs",
     "test_kills",
+    "test_paid_kills",
     "test_plan_agrees",
     "test_soak_cluster",
     "test_tiny_model",

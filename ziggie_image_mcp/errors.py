@@ -58,6 +58,9 @@ class ImageError(Exception):
     """Of the job that ended so, where there is one. Not recorded, as the next is not."""
     spent: int = 0
     """What that job cost all the same, 1e-6 USD."""
+    attempts: tuple[object, ...] = ()
+    """Of a request that ended so, each a record that `jobs` keeps: this attempt, and those before.
+    Recorded."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Register the class under its code.

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from ziggie_image_mcp.billing.caps import Caps
-from ziggie_image_mcp.billing.charge import SETTLE_SECONDS, Billing, Charge
+from ziggie_image_mcp.billing.charge import SETTLE_SECONDS, Billing, Charge, Checkpoint, pass_by
 from ziggie_image_mcp.billing.ledger import Ledger
 from ziggie_image_mcp.billing.types import ChargeTask, FreeCall, Hold
 from ziggie_image_mcp.errors import (
@@ -71,12 +71,29 @@ class Owner:
         return owner == self._name
 
 
+class Killed(Exception):
+    """The process is gone."""
+
+
+def die_at(checkpoint: str) -> Checkpoint:
+    def die(name: str) -> None:
+        if name == checkpoint:
+            raise Killed
+
+    return die
+
+
 @asynccontextmanager
 async def billing(
-    folder: Path, *, owner: str = "me", caps: Caps | None = None, lock_timeout: float = 30
+    folder: Path,
+    *,
+    owner: str = "me",
+    caps: Caps | None = None,
+    lock_timeout: float = 30,
+    checkpoint: Checkpoint = pass_by,
 ) -> AsyncGenerator[Billing]:
     ledger = Ledger(folder / "ledger.sqlite3", lock_timeout=lock_timeout)
-    one = Billing(ledger, caps or Caps(), Owner(owner))
+    one = Billing(ledger, caps or Caps(), Owner(owner), checkpoint)
     try:
         yield one
     finally:
@@ -294,6 +311,36 @@ async def test_pictures_that_are_there_after_a_crash_cost_what_is_known(
 
         assert await holds(one) == [(TASK.id, "settled", actual or PRICE)]
     assert charge.cost == (actual or PRICE)
+
+
+async def test_what_a_vendor_told_outlives_a_process_that_died_before_it_settled(
+    tmp_path: Path,
+) -> None:
+    with suppress(Killed):
+        async with billing(tmp_path, owner="dead", checkpoint=die_at("collected")) as dead:
+            charge = Charge(dead, await dead.reservations.reserve(TASK))
+            await call(charge, FakePaidProvider(price=35_000))
+    async with billing(tmp_path) as one:
+        between = await holds(one)
+        async with one.charge(TASK) as charge:
+            charge.already_delivered()
+        after = await holds(one)
+
+    assert between == [(TASK.id, "submitted", 35_000)]
+    assert after == [(TASK.id, "settled", 35_000)]
+
+
+async def test_what_was_told_of_a_call_does_not_count_once_nobody_knows_its_end(
+    tmp_path: Path,
+) -> None:
+    async with billing(tmp_path) as one:
+        await one.reservations.reserve(TASK)
+        await one.ledger.submit(TASK.id)
+        await one.ledger.keep_cost(TASK.id, 35_000)
+        await one.ledger.unknown(TASK.id, "lost")
+        await one.ledger.keep_cost(TASK.id, 35_000)
+
+        assert await holds(one) == [(TASK.id, "unknown", None)]
 
 
 # Two processes with one job: the first stood still, and was taken for dead

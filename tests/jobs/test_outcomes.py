@@ -86,7 +86,7 @@ def test_an_error_of_a_plugin_that_this_process_lacks_is_one_of_the_nearest_know
         "retry_after": 3.0,
         "scope": "provider",
         "provider": "acme",
-        "attempts": None,
+        "attempts": (),
         "rejected": None,
         "field": None,
         "fix": None,

@@ -81,7 +81,7 @@ class Charge:
             self.key, self.sent, self.remote_id = call.key, call.sent, call.remote_id
 
     def already_delivered(self) -> None:
-        """The pictures of an earlier process were found: it settled, or costs what was held."""
+        """The pictures of an earlier process were found: they cost what is known, or was held."""
         if self._hold is not None:
             self.count(self._hold.actual)
         self.generation = Generation(images=())
@@ -122,6 +122,8 @@ class Charge:
             raise
         self.generation = generation
         self.count(generation.cost.micro_usd)
+        if self._hold is not None and generation.cost.micro_usd is not None and not self.disputed:
+            await self._write_down(self._billing.ledger.keep_cost(self._hold.id, self.cost))
         self._billing.checkpoint("collected")
         return generation
 
@@ -182,13 +184,16 @@ class Charge:
             return
         self.remote_id = remote_id
         if self._hold is not None:
-            remote = self._billing.ledger.remote(self._hold.id, remote_id)
-            try:
-                await self._billing.write_down(remote)
-            except StorageError as e:  # what is paid for is collected all the same
-                _log.warning("The vendor's id %s could not be written down: %s", remote_id, e)
+            await self._write_down(self._billing.ledger.remote(self._hold.id, remote_id))
         elif self._call is not None:
             await self._call.remember(remote_id)
+
+    async def _write_down(self, work: Awaitable[object]) -> None:
+        """Do what only a crash would make matter: what is paid for is collected all the same."""
+        try:
+            await self._billing.write_down(work)
+        except StorageError as e:
+            _log.warning("What the vendor said of a job could not be written down: %s", e)
 
     async def _ask(
         self,
@@ -235,6 +240,8 @@ class Billing:
         self.reservations = Reservations(ledger, caps, owners)
         self.checkpoint = checkpoint
         self._closing = set[asyncio.Future[object]]()
+        self._overdue = set[asyncio.Future[object]]()
+        """Of these, what was waited for in vain: behind it nothing is waited for."""
 
     async def spending(self, without: Collection[str] = ()) -> Spending:
         """What is spent and held today and this month, these holds left out.
@@ -342,10 +349,12 @@ class Billing:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         with anyio.CancelScope(shield=True):
-            await asyncio.wait([task], timeout=SETTLE_SECONDS)
+            await asyncio.wait([task], timeout=0 if self._overdue else SETTLE_SECONDS)
         if task.done():
             task.result()
             return True
+        self._overdue.add(task)
+        task.add_done_callback(self._overdue.discard)
         _log.warning("The ledger is slow: what a call cost is written down later")
         task.add_done_callback(_tell)
         return False

@@ -192,6 +192,22 @@ class Ledger:
 
         return await self._rows.write(work)
 
+    async def keep_cost(self, hold_id: str, actual: int) -> Hold:
+        """Keep what the vendor told of a job that was sent, before its pictures are kept.
+
+        So it is known to whoever settles after a crash. Where the job is over, nothing is changed.
+
+        Raises:
+            NoSuchHold: There is no such hold.
+            StorageError: The database cannot be used.
+        """
+
+        def work(holds: Tables) -> Hold:
+            hold = _get(holds, hold_id)
+            return holds.change(hold, actual=actual) if hold.state == "submitted" else hold
+
+        return await self._rows.write(work)
+
     async def settle(self, hold_id: str, actual: int, *, disputed: str = "") -> Hold:
         """Write down what the job cost, also when that is more than was held.
 
@@ -407,7 +423,7 @@ def _move(
         return hold
     if hold.state not in sources:
         raise IllegalMove(hold, to)
-    return holds.change(hold, state=to, note=_joined(hold.note, note))
+    return holds.change(hold, state=to, actual=None, note=_joined(hold.note, note))
 
 
 def _check_same(stored: Hold, new: Hold) -> None:

@@ -30,6 +30,7 @@ class Hold:
     images: int
     estimate: int
     actual: int | None
+    """Of a settled one what it cost; of a submitted one what the vendor told so far."""
     state: HoldState
     remote_id: str
     created: datetime

@@ -10,6 +10,18 @@ from ziggie_image_mcp.inventory.types import Rejection
 from ziggie_image_mcp.jobs.records import AttemptRecord
 
 
+def attempts_of(error: ImageError) -> tuple[AttemptRecord, ...]:
+    """What was tried of the request that ended with this error."""
+    return tuple(a for a in error.attempts if isinstance(a, AttemptRecord))
+
+
+def attempt_line(attempt: AttemptRecord) -> str:
+    """A failed attempt, as messages list it."""
+    paid = f" ({usd(attempt.cost_micro_usd)} charged)" if attempt.cost_micro_usd else ""
+    route = f"{attempt.provider}/{attempt.model}"
+    return f"- {route}: {attempt.error_code}: {attempt.error}{paid}"
+
+
 class GenerationFailed(ImageError):
     """Raised when every allowed route was tried and failed."""
 
@@ -21,14 +33,11 @@ class GenerationFailed(ImageError):
         rejected: Sequence[Rejection] = (),
         hint: str = "",
     ) -> None:
-        lines = ["Every allowed route failed:"]
-        for a in attempts:
-            paid = f" ({usd(a.cost_micro_usd)} charged)" if a.cost_micro_usd else ""
-            lines.append(f"- {a.provider}/{a.model}: {a.error_code}: {a.error}{paid}")
+        lines = ["Every allowed route failed:", *map(attempt_line, attempts)]
         if hint:
             lines.append(hint)
         super().__init__("\n".join(lines))
-        self.attempts = tuple(attempts)
+        self.attempts: tuple[AttemptRecord, ...] = tuple(attempts)  # pyright: ignore[reportIncompatibleVariableOverride]
         self.rejected = tuple(rejected)
 
 

@@ -234,7 +234,7 @@ class Executor:
             if not isinstance(error, ProviderError | OverBudget) or (
                 isinstance(error, ProviderError) and not error.fallback
             ):
-                raise error
+                raise outcomes.with_attempts(error, attempts)
             if outcome.late:
                 break
             if isinstance(error, ProviderError) and error.scope in ("account", "provider"):
@@ -244,7 +244,9 @@ class Executor:
             job.report(0.0, f"{route.model.provider} failed ({error.code})")
             if len(choice.routes) == 1:
                 rejected, hint = await self._remaining(spec, index, spent, attempts)
-                raise GenerationFailed(attempts, rejected, hint) if hint else error
+                if hint:
+                    raise GenerationFailed(attempts, rejected, hint)
+                raise outcomes.with_attempts(error, attempts)
         rejected, hint = await self._remaining(spec, index, spent, attempts)
         raise GenerationFailed(attempts, (*left_out, *rejected), hint)
 

@@ -9,7 +9,12 @@ from datetime import datetime
 
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.errors import ImageError, InvalidRequest, ProviderError, known_class
-from ziggie_image_mcp.jobs.errors import GenerationFailed, JobCancelled
+from ziggie_image_mcp.jobs.errors import (
+    GenerationFailed,
+    JobCancelled,
+    attempt_line,
+    attempts_of,
+)
 from ziggie_image_mcp.jobs.records import (
     AttemptOutcome,
     AttemptRecord,
@@ -104,7 +109,8 @@ def failure(error: ImageError) -> Failure:
     """An error with all that it carries, to be recorded."""
     codes = [kind.code for kind in type(error).__mro__ if issubclass(kind, ImageError)]
     parents = tuple(code for code in dict.fromkeys(codes) if code != error.code)
-    record = Failure(code=error.code, message=str(error), parents=parents)
+    attempts = attempts_of(error)
+    record = Failure(code=error.code, message=str(error), parents=parents, attempts=attempts)
     if isinstance(error, ProviderError):
         return replace(
             record,
@@ -115,12 +121,21 @@ def failure(error: ImageError) -> Failure:
             scope=error.scope,
         )
     if isinstance(error, GenerationFailed):
-        return replace(record, attempts=tuple(error.attempts), rejected=tuple(error.rejected))
+        return replace(record, rejected=tuple(error.rejected))
     if isinstance(error, NoRoute):
         return replace(record, rejected=error.rejected)
     if isinstance(error, InvalidRequest):
         return replace(record, field=error.field, value=repr(error.value), fix=error.fix)
     return record
+
+
+def with_attempts(error: ImageError, attempts: Sequence[AttemptRecord]) -> ImageError:
+    """The error that ended a request, with all its attempts; those before it in words, too."""
+    error.attempts = tuple(attempts)
+    if len(attempts) > 1:
+        lines = [str(error), "Before that:", *map(attempt_line, attempts[:-1])]
+        error.args = ("\n".join(lines), *error.args[1:])
+    return error
 
 
 def failed_outcome(error: ImageError) -> JobOutcome:
@@ -159,13 +174,14 @@ def revived(failure: Failure) -> ImageError:
     Exception.__init__(error, failure.message)
     if kind.code != failure.code:
         error.__dict__["code"] = failure.code
+    error.attempts = tuple(failure.attempts)
     if isinstance(error, ProviderError):
         error.provider = failure.provider
         error.charged, error.retry_after = failure.charged, failure.retry_after
         if failure.fallback is not None:
             error.fallback, error.scope = failure.fallback, failure.scope
     if isinstance(error, GenerationFailed):
-        error.attempts, error.rejected = tuple(failure.attempts), tuple(failure.rejected)
+        error.rejected = tuple(failure.rejected)
     if isinstance(error, NoRoute):
         error.rejected = tuple(failure.rejected)
     if isinstance(error, InvalidRequest):

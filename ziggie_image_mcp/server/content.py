@@ -22,9 +22,9 @@ from ziggie_image_mcp.app.answers import job_data, outcome_data
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.errors import ImageError, ProviderError
 from ziggie_image_mcp.inventory.types import Rejection
-from ziggie_image_mcp.jobs.errors import GenerationFailed
+from ziggie_image_mcp.jobs.errors import GenerationFailed, attempts_of
 from ziggie_image_mcp.jobs.outcomes import error_of
-from ziggie_image_mcp.jobs.records import AttemptRecord, JobView
+from ziggie_image_mcp.jobs.records import JobView
 from ziggie_image_mcp.provider.redaction import hidden
 from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.storage.artifact_store import PREVIEW_SIDE
@@ -162,12 +162,11 @@ def error_answer(error: ImageError) -> CallToolResult:
 
 def error_data(error: ImageError) -> ErrorData:
     """An error as programs read it."""
-    attempts: tuple[AttemptRecord, ...] = ()
+    attempts = attempts_of(error)
     rejected: tuple[Rejection, ...] = ()
     charged: float | None = error.spent
     retry_after = None
     if isinstance(error, GenerationFailed):
-        attempts = error.attempts
         charged = max(error.spent, sum(a.cost_micro_usd for a in attempts))
     if isinstance(error, GenerationFailed | NoRoute):
         rejected = error.rejected
