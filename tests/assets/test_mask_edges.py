@@ -147,10 +147,10 @@ def test_every_white_pixel_is_white_where_it_comes_to_lie(
 
 
 def test_a_large_mask_is_faded_in_seconds() -> None:
-    mask = boxes((8000, 6000), (7000, 5000, 7900, 5900), (100, 100, 103, 5900))
+    mask = boxes((4000, 3000), (3000, 2000, 3900, 2900), (100, 100, 103, 2900))
     start = time.monotonic()
 
     faded = fade_edges(mask, 47)
 
-    assert time.monotonic() - start < 60, "a rank filter of this radius takes minutes"
-    assert faded.getpixel((101, 3000)) == 255
+    assert time.monotonic() - start < 30, "a rank filter of this radius takes minutes"
+    assert faded.getpixel((101, 1500)) == 255

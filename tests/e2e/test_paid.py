@@ -628,7 +628,7 @@ ERRORS: list[type[ProviderError]] = [
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(kinds=st.lists(st.sampled_from(ERRORS), min_size=1, max_size=4), allow=st.booleans())
 async def test_local_only_never_reaches_a_vendor_under_any_error(
