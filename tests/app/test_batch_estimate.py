@@ -77,3 +77,22 @@ def test_a_dry_run_says_it_as_json_too(tmp_path: Path, monkeypatch: pytest.Monke
     assert told["total"]["at_most_usd"] == route["at_most_usd"]
     assert shown.stderr.startswith("2 requests, 2 pictures, about $")
     assert "  2 by openai/gpt-image-2, about $" in shown.stderr
+
+
+async def test_without_a_yes_it_says_what_it_would_cost(tmp_path: Path) -> None:
+    made = service(tmp_path, FakePaidProvider("vendor"))
+    items = batch_file.read('{"prompt": "a star"}')
+
+    estimate = await Batch(made, items).estimate()
+
+    assert estimate.shares == (
+        Share(
+            route="vendor/model",
+            requests=1,
+            pictures=1,
+            expected_micro_usd=40_000,
+            micro_usd=40_000,
+            needs_budget=True,
+        ),
+    )
+    assert estimate.total.needs_budget

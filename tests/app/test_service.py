@@ -26,7 +26,18 @@ from ziggie_image_mcp.errors import (
 )
 from ziggie_image_mcp.jobs.errors import GenerationFailed
 from ziggie_image_mcp.jobs.outcomes import error_of
-from ziggie_image_mcp.provider import Bucket, Buckets, CancelOutcome, Cost
+from ziggie_image_mcp.provider import (
+    Bucket,
+    Buckets,
+    CancelOutcome,
+    Cost,
+    GeneratedImage,
+    Generation,
+    Model,
+    ProviderRequest,
+    Run,
+    Submission,
+)
 from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider, model, picture
 from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.request import ImageRequest
@@ -159,6 +170,49 @@ async def test_a_picture_of_another_size_than_was_asked_for_is_a_failed_attempt(
     ]
     assert "wrong made 100x50, and 512x512 was asked for" in result.attempts[0].error
     assert (result.images[0].width, result.images[0].height) == (512, 512)
+
+
+class Paid(FakePaidProvider):
+    """Answers at once with these pictures, and charges for each."""
+
+    def __init__(self, name: str, *pictures: bytes) -> None:
+        super().__init__(name, max_images=4)
+        self.pictures = pictures
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        """Charge."""
+        self.charged[run.key] = 40_000 * request.num_images
+        return Generation(
+            images=tuple(GeneratedImage(data=data, seed=None) for data in self.pictures),
+            cost=Cost(micro_usd=self.charged[run.key], basis="exact"),
+        )
+
+
+async def test_a_paid_picture_of_another_size_is_kept_and_said_and_nobody_else_is_paid(
+    tmp_path: Path,
+) -> None:
+    wrong, other = Paid("wrong", picture(100, 50)), Paid("other", picture(512, 512))
+
+    result = await service(tmp_path, wrong, other).generate(
+        replace(ASK, width=512, height=512, model="wrong/model", allow_paid=True, max_cost_usd=1)
+    )
+
+    assert (result.images[0].width, result.images[0].height) == (100, 50)
+    assert any("made 100x50, and 512x512 was asked for" in note for note in result.notes)
+    assert any("kept, since it is paid for" in note for note in result.notes)
+    assert not other.charged
+
+
+async def test_of_several_paid_pictures_the_good_ones_are_kept(tmp_path: Path) -> None:
+    vendor = Paid("vendor", picture(), b"no picture", picture())
+
+    result = await service(tmp_path, vendor).generate(
+        replace(ASK, num_images=3, allow_paid=True, max_cost_usd=1)
+    )
+
+    assert len(result.images) == 2
+    assert any("1 of 3 pictures could not be kept" in note for note in result.notes)
+    assert len(vendor.charged) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from ziggie_image_mcp.provider import (
     Generation,
     Model,
     OutcomeUnknown,
+    PaymentRequired,
     ProviderError,
     ProviderRequest,
     ProviderTimeout,
@@ -133,6 +134,13 @@ async def test_an_error_that_asking_again_does_not_mend_goes_through() -> None:
         await collect(queue)
 
     assert queue.looks == 1
+
+
+async def test_a_refused_question_says_nothing_of_the_job() -> None:
+    queue = Queue(PaymentRequired("queue", "the account is empty", charged=0))
+
+    with pytest.raises(OutcomeUnknown, match="the account is empty"):
+        await collect(queue)
 
 
 async def test_a_job_that_failed_raises_what_the_backend_said() -> None:

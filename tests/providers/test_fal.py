@@ -145,6 +145,7 @@ def provider(url: str = "http://127.0.0.1:9", folder: Path = Path("unused"), **s
     settings = Settings.model_validate({"baseUrl": url, "local": False, **section})
     tested = Fal("fal", settings, ProviderContext(data_dir=folder, secret=secret))
     tested.first_pause = tested.longest_pause = 0.001
+    tested.result_pauses = (0.0, 0.0, 0.0)  # type: ignore[misc]
     return tested
 
 
@@ -527,7 +528,6 @@ async def test_what_is_refused_before_there_is_a_job_costs_nothing(
         (request_error(503, "runner_disconnected"), ProviderUnavailable, 0),
         (request_error(500, "runner_server_error"), ProviderUnavailable, 0),
         (request_error(499, "client_cancelled"), EngineCrashed, None),
-        (Reply(status=403, body={"detail": "User is locked: balance"}), PaymentRequired, 0),
     ],
 )
 @pytest.mark.parametrize("told_by_status", [False, True])
@@ -580,6 +580,35 @@ async def test_of_several_pictures_the_blackened_ones_are_left_out_and_charged()
     assert len(generation.images) == 2
     assert generation.notes == ("fal's filter kept back 1 of the pictures",)
     assert generation.cost == Cost(micro_usd=75_000, basis="list")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=502, body=b"<html>Bad gateway</html>"),
+        Reply(status=401, body={"detail": "Unauthorized"}),
+        Reply(status=403, body={"detail": "User is locked: balance"}),
+        Reply(status=404, body={"detail": "Path not found"}),
+    ],
+)
+async def test_a_result_that_cannot_be_had_is_asked_for_again_and_never_ordered_again(
+    reply: Reply,
+) -> None:
+    left = [1]
+
+    def once(seen: Seen) -> Reply:
+        if is_result(seen) and left[0]:
+            left[0] -= 1
+            return reply
+        return drawn(seen)
+
+    with FakeVendor(once) as vendor:
+        generation = await make(vendor)
+    with FakeVendor(instead(is_result, reply)) as never, pytest.raises(OutcomeUnknown):
+        await make(never)
+
+    assert len(generation.images) == 1
+    assert sum(map(is_submit, [*vendor.seen, *never.seen])) == 2
 
 
 async def test_another_process_can_go_on_with_a_job() -> None:

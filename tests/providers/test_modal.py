@@ -147,6 +147,27 @@ async def test_a_request_of_more_than_150_seconds_goes_on_as_a_job() -> None:
     assert all(seen.headers["modal-key"] == vendors.KEY for seen in vendor.seen)
 
 
+@pytest.mark.parametrize("location", ["{url}/generate?id=1", "/generate?id=1"])
+async def test_a_base_url_with_a_path_and_a_relative_place_will_do(location: str) -> None:
+    with FakeVendor(drawn) as vendor:
+        left = [1]
+
+        def script(seen: Seen) -> Reply:
+            if left[0]:
+                left[0] -= 1
+                place = location.replace("{url}", vendor.url)
+                return Reply(status=303, headers={"location": place})
+            return drawn(seen)
+
+        vendor.script = script
+        async with vendors.provider(Modal, f"{vendor.url}/generate", **SECTION) as tested:
+            listed = await vendors.model(tested, "sdxl")
+            made = await vendors.make(tested, vendors.request(listed), listed)
+
+    assert len(made.images) == 1
+    assert vendor.asked == ["POST /generate", "GET /generate?id=1"]
+
+
 async def test_a_place_that_is_not_the_functions_is_not_asked_with_the_token() -> None:
     with FakeVendor(drawn) as other, FakeVendor(drawn) as vendor:
         elsewhere = Reply(status=303, headers={"location": other.url + RESULT})

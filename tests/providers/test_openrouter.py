@@ -116,7 +116,7 @@ async def test_the_answer_tells_what_it_cost_or_the_list_does(
 
     made = await vendors.answer_to(OpenRouter, lambda seen: drawn(seen, told), FLUX)
 
-    assert made.cost == (cost or Cost(micro_usd=60_000, basis="list"))
+    assert made.cost == (cost or Cost(micro_usd=30_000, basis="list"))
 
 
 @SPEC
@@ -152,6 +152,7 @@ async def test_its_own_prices_win_over_the_table_the_dearest_endpoint_first() ->
         [("output_image", "second", 0.05, None)],
         [("output_image", "token", 3e-5, None)],
         [("output_image", "image", -1, None)],
+        [("output_image", "image", 0, None), ("input_text", "token", 1e-6, None)],
         [("input_text", "token", 1e-6, None)],
     ],
 )
@@ -161,6 +162,17 @@ async def test_prices_that_cannot_be_read_leave_the_model_without_one(prices: An
         async with vendors.provider(OpenRouter, vendor.url) as tested:
             listed = await vendors.model(tested, SEEDREAM)
             assert tested.estimate(vendors.request(listed), listed) is None
+
+
+@pytest.mark.parametrize("usd", [0, 30, 0.0003])
+async def test_a_price_of_tokens_that_cannot_be_one_leaves_the_tables(usd: float) -> None:
+    entry = {"id": BANANA, "endpoints": [endpoints(("output_image", "token", usd, None))]}
+    with FakeVendor(lambda seen: Reply(body=entry)) as vendor:
+        async with vendors.provider(OpenRouter, vendor.url) as tested:
+            listed = await vendors.model(tested, BANANA)
+
+    assert isinstance(listed.prices, PriceBook)
+    assert not listed.prices.live
 
 
 async def test_what_the_key_may_still_spend_is_told() -> None:

@@ -167,6 +167,28 @@ async def test_an_upscaler_is_known_by_its_factor() -> None:
     assert isinstance(model.tasks["upscale"].sizes, SameAsInput)
 
 
+async def test_what_is_no_word_of_ours_is_not_sent_and_bounds_are_kept() -> None:
+    steps = {"type": "integer", "minimum": 1, "maximum": 4, "default": 4}
+    fields = {
+        "prompt": PROMPT,
+        "num_inference_steps": steps,
+        "quality": {"type": "integer", "default": 80},
+        "scheduler": {"enum": ["K_EULER"], "default": "K_EULER"},
+        "aspect_ratio": {"enum": ["1:0", "16:9", "1:1"]},
+    }
+    model = await read(fields)
+    _, body = await ordered(entry(fields))
+
+    able = model.tasks["text_to_image"]
+    assert able.options == {"steps"}
+    assert able.bounds == {"steps": (1, 4)}
+    assert body["input"] == {
+        "prompt": "a red bicycle",
+        "num_inference_steps": 4,
+        "aspect_ratio": "1:1",
+    }
+
+
 async def test_a_mask_is_sent_where_the_user_says_how_it_is_read() -> None:
     fields = {"prompt": PROMPT, "image": {"type": "string"}, "mask": {"type": "string"}}
 

@@ -132,7 +132,7 @@ async def test_the_answer_tells_what_it_cost() -> None:
     flagged = await vendors.answer_to(Runware, lambda seen: drawn(seen, NSFWContent=True), PRO)
 
     assert told.cost == Cost(micro_usd=30_000, basis="exact")
-    assert silent.cost == Cost(micro_usd=60_000, basis="list")
+    assert silent.cost == Cost(micro_usd=30_000, basis="list")
     assert "not safe" in flagged.notes[0]
 
 
@@ -176,6 +176,53 @@ async def test_a_task_that_ends_without_a_picture_says_why(
     assert error.charged == charged
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=524, body=b"<html>A timeout occurred</html>"),
+        Reply(status=504, body=b"Gateway Timeout"),
+        Reply(status=502, body=b"the load balancer failed"),
+        Reply(status=408, body=b"Request Timeout"),
+    ],
+)
+async def test_what_stands_before_it_does_not_say_what_became_of_a_task(reply: Reply) -> None:
+    def script(seen: Seen) -> Reply:
+        return reply if is_submit(seen) else drawn(seen)
+
+    assert isinstance(await vendors.error_of(Runware, script, PRO), OutcomeUnknown)
+
+
+@pytest.mark.parametrize("code", ["rateLimitExceeded", "taskNotFound", "invalidTaskUUID"])
+async def test_an_error_about_the_question_is_not_the_tasks_end(code: str) -> None:
+    left = [1]
+
+    def script(seen: Seen) -> Reply:
+        if task_of(seen).get("taskType") == "getResponse" and left[0]:
+            left[0] -= 1
+            return Reply(body={"errors": [{"code": code, "taskType": "getResponse"}]})
+        return drawn(seen)
+
+    made = await vendors.answer_to(Runware, script, PRO)
+
+    assert len(made.images) == 1
+
+
+async def test_a_task_that_runware_forgot_is_unknowable() -> None:
+    gone = Reply(body={"errors": [{"code": "invalidTaskUUID", "message": "expired"}]})
+    with FakeVendor(lambda seen: gone) as vendor:
+        async with vendors.provider(Runware, vendor.url) as tested:
+            resolution = await tested.resolve(vendors.RUN.key, "")
+
+    assert resolution.state == "unknowable"
+
+
+async def test_a_key_that_is_refused_behind_a_success_is_said() -> None:
+    denied = Reply(body={"errors": [{"code": "invalidApiKey", "message": "no"}]})
+    with FakeVendor(lambda seen: denied) as vendor:
+        async with vendors.provider(Runware, vendor.url) as tested:
+            assert (await tested.probe()).state == "unauthorised"
+
+
 async def test_a_task_whose_answer_was_lost_is_found_by_the_runs_key() -> None:
     with FakeVendor(lambda seen: Reply(then="cut") if is_submit(seen) else drawn(seen)) as vendor:
         async with vendors.provider(Runware, vendor.url) as tested:
@@ -209,6 +256,7 @@ async def test_balance_and_key_are_asked_for_nothing() -> None:
         ),
         ([{"amount": 0.05, "unit": "output", "label": "with audio"}], 6_000),
         ([{"amount": 0.05, "unit": "fortnight"}], 6_000),
+        ([{"amount": 0.05, "unit": "output", "currency": "EUR"}], 6_000),
         ([], 6_000),
     ],
 )

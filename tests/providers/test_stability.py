@@ -98,7 +98,7 @@ def is_submit(seen: Seen) -> bool:
 
 
 def is_result(seen: Seen) -> bool:
-    return seen.path.startswith("/v2beta/results/")
+    return seen.path.startswith("/v2beta/stable-image/upscale/creative/result/")
 
 
 # A provider, and what it is asked
@@ -355,7 +355,12 @@ def test_the_fake_answers_as_the_published_specification_wants() -> None:
     started = seen("POST", "/v2beta/stable-image/upscale/creative")
     assert problems("stability", "Started", drawn(started).body) == []
     assert (
-        problems("stability", "ImageJson", drawn(seen("GET", f"/v2beta/results/{ID}")).body) == []
+        problems(
+            "stability",
+            "ImageJson",
+            drawn(seen("GET", f"/v2beta/stable-image/upscale/creative/result/{ID}")).body,
+        )
+        == []
     )
     assert problems("stability", "Error", error(429, "rate_limit_exceeded").body) == []
 
@@ -394,7 +399,7 @@ async def test_an_upscale_that_takes_long_is_asked_after_until_it_is_there() -> 
 
     assert vendor.asked == [
         "POST /v2beta/stable-image/upscale/creative",
-        *[f"GET /v2beta/results/{ID}"] * 3,
+        *[f"GET /v2beta/stable-image/upscale/creative/result/{ID}"] * 3,
     ]
     assert {seen.headers["accept"] for seen in vendor.seen} == {"application/json"}
     assert generation.cost == Cost(micro_usd=600_000, basis="list")

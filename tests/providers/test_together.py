@@ -84,7 +84,7 @@ async def test_pictures_come_as_base64_or_at_an_address() -> None:
     linked = await vendors.answer_to(Together, lambda seen: drawn(seen, "url"), SCHNELL)
 
     assert inline.images[0].data == linked.images[0].data == picture(1024, 1024)
-    assert inline.cost == Cost(micro_usd=5_400, basis="list")
+    assert inline.cost == Cost(micro_usd=2_700, basis="list")
 
 
 @pytest.mark.parametrize(("steps", "times"), [(1, 1), (4, 1), (8, 2), (12, 3)])

@@ -875,6 +875,23 @@ def test_local_only_takes_hosts_that_the_user_called_their_own(
     assert bool(plan.candidates) is open_
 
 
+@pytest.mark.parametrize(("steps", "open_"), [(1, True), (12, True), (13, False), (None, True)])
+def test_a_number_beyond_what_a_model_takes_closes_its_route(
+    steps: int | None, open_: bool
+) -> None:
+    made = model(price=0)
+    able = replace(
+        made.tasks["text_to_image"], options=frozenset(("steps",)), bounds={"steps": (1, 12)}
+    )
+    ctx = context(replace(made, tasks={"text_to_image": able}), request=ask(steps=steps))
+
+    plan = planner.plan(ctx)
+
+    assert bool(plan.candidates) is open_
+    if not open_:
+        assert codes(plan) == {"FEATURE_UNSUPPORTED"}
+
+
 def test_a_model_that_its_vendor_took_away_is_left_out() -> None:
     gone, going = (
         model(id=name, deprecated_on=NEW + timedelta(days=days))

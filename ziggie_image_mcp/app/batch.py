@@ -41,6 +41,8 @@ class Share:
     expected_micro_usd: int = 0
     micro_usd: int = 0
     """At most."""
+    needs_budget: bool = False
+    """Nobody has agreed to pay yet: the amounts are what it would cost with a yes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,7 @@ class Estimate:
             pictures=sum(share.pictures for share in self.shares),
             expected_micro_usd=sum(share.expected_micro_usd for share in self.shares),
             micro_usd=sum(share.micro_usd for share in self.shares),
+            needs_budget=any(share.needs_budget for share in self.shares),
         )
 
 
@@ -111,11 +114,12 @@ class Batch:
             request = self._request_of(item)
             kind = replace(request, prompt="x", seed=None, file_name="")
             kinds.setdefault(kind, []).append(request)
-        shares, closed = dict[tuple[str, str], Share](), dict[str, None]()
+        shares, closed = dict[tuple[str, str, bool], Share](), dict[str, None]()
         for alike in kinds.values():  # of prompts the longest bounds what the others cost
             each = await self._share(max(alike, key=lambda r: len(r.prompt.encode())), closed)
-            key = each.route, each.rule
-            before, count = shares.get(key, Share(route=each.route, rule=each.rule)), len(alike)
+            key = each.route, each.rule, each.needs_budget
+            empty = Share(route=each.route, rule=each.rule, needs_budget=each.needs_budget)
+            before, count = shares.get(key, empty), len(alike)
             shares[key] = replace(
                 before,
                 requests=before.requests + count,
@@ -206,6 +210,11 @@ class Batch:
         except InvalidRequest as e:
             closed[str(e)] = None
             return none
+        agreed = bool(plan.candidates)
+        if not agreed:
+            willing = replace(request, allow_paid=True)
+            plan_if_paid = await self._service.plan(willing, self._bulk)
+            plan = plan_if_paid if plan_if_paid.candidates else plan
         if not plan.candidates:
             reasons = [x for r in plan.rejected for x in r.reasons]
             target = request.model or request.provider or "any model"
@@ -220,6 +229,7 @@ class Batch:
             rule=plan.rule,
             expected_micro_usd=best.expected_micro_usd,
             micro_usd=best.cost_micro_usd,
+            needs_budget=not agreed,
         )
 
     def _doubts(self) -> Iterator[str]:

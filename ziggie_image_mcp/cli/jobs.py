@@ -83,7 +83,7 @@ def batch_(
         if dry_run:
             if as_json:
                 print_json(_estimate_data(estimate))
-            return 0
+            return 0 if any(s.route and not s.needs_budget for s in estimate.shares) else 1
         jobs = await batch.submit(begin)
         try:
             ended = await following.stoppable(partial(_followed, batch, jobs))
@@ -271,7 +271,7 @@ def _text(file: Path) -> str:
 
 def _announce(estimate: Estimate, budget: float | None, begin: datetime | None) -> None:
     total = estimate.total
-    cost = _price(total)
+    cost = _price(total) if any(share.route for share in estimate.shares) else "no route"
     if budget is not None:
         cost += f" (budget {usd(micro_usd(budget))})"
     err.print(f"{total.requests} requests, {total.pictures} pictures, {cost}", markup=False)
@@ -289,10 +289,10 @@ def _announce(estimate: Estimate, budget: float | None, begin: datetime | None) 
 def _price(share: Share) -> str:
     if not share.micro_usd:
         return "free"
-    most = f"at most {usd(share.micro_usd)}"
-    if share.expected_micro_usd == share.micro_usd:
-        return most
-    return f"about {usd(share.expected_micro_usd)}, {most}"
+    cost = most = f"at most {usd(share.micro_usd)}"
+    if share.expected_micro_usd != share.micro_usd:
+        cost = f"about {usd(share.expected_micro_usd)}, {most}"
+    return f"{cost}, if you agree by --budget" if share.needs_budget else cost
 
 
 def _estimate_data(estimate: Estimate) -> dict[str, object]:
@@ -302,6 +302,7 @@ def _estimate_data(estimate: Estimate) -> dict[str, object]:
             "pictures": share.pictures,
             "expected_usd": share.expected_micro_usd / 1e6,
             "at_most_usd": share.micro_usd / 1e6,
+            "needs_budget": share.needs_budget,
         }
 
     return {

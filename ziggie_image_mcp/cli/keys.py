@@ -78,7 +78,9 @@ def keys_set(
     _tell(saved.notes)
     if setting(os.environ, saved.name):
         _tell([f"the environment has its own {saved.name}, and that one is used"])
-    if saved.name not in _key_names().values():
+    for other in _beside(saved.name):
+        _tell([f"its provider wants {other} as well: `ziggie-image-mcp keys set {other}`"])
+    if saved.name not in _all_names():
         _tell([f"no provider asks for {saved.name} unless its keyName in config.json says so"])
 
 
@@ -196,6 +198,22 @@ async def _unpause(settings: config.Config, variable: str) -> None:
     async with aclosing(history.History(database)) as learnt:
         for name in names:
             await learnt.reset(name)
+
+
+def _beside(variable: str) -> Sequence[str]:
+    """The other keys that the provider of this one wants."""
+    from ziggie_image_mcp.inventory.registry import load_types
+
+    for kind in load_types().usable.values():
+        if variable in kind.info.key_names:
+            return [name for name in kind.info.key_names if name != variable]
+    return ()
+
+
+def _all_names() -> set[str]:
+    from ziggie_image_mcp.inventory.registry import load_types
+
+    return {name for kind in load_types().usable.values() for name in kind.info.key_names}
 
 
 def _key_names() -> dict[str, str]:

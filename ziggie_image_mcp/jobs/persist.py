@@ -88,6 +88,7 @@ async def persist(
         "Seamless": "yes" if sent.seamless else "",
     }
     images: list[StoredImage] = []
+    spoilt: list[InvalidOutput] = []
     for i, image in enumerate(generation.images):
         recipe = Recipe(
             prompt=sent.prompt,
@@ -112,7 +113,16 @@ async def persist(
             lossless=bool(sent.mask_id),
             max_pixels=most_pixels(sent),
         )
-        images.append(await anyio.to_thread.run_sync(save))
+        try:
+            images.append(await anyio.to_thread.run_sync(save))
+        except InvalidOutput as e:
+            if is_free(model.prices):
+                raise
+            spoilt.append(e)  # the others are paid for, and kept
+    if not images:
+        raise spoilt[0]
+    if spoilt:
+        notes.append(f"{len(spoilt)} of {count} pictures could not be kept: {spoilt[0]}")
     return images, tuple(dict.fromkeys(notes))
 
 
@@ -192,7 +202,14 @@ def _check_size(size: Size, route: Candidate, notes: list[str]) -> None:
         return
     capability = route.model.tasks.get(sent.task)
     if capability is None or is_exact(capability.sizes) or not keeps_shape(size, asked):
-        raise InvalidOutput(provider, f"{provider} made {size}, and {asked} was asked for.")
+        what = f"{provider} made {size}, and {asked} was asked for."
+        if is_free(route.model.prices):
+            raise InvalidOutput(provider, what)
+        if route.placement is not None and not keeps_shape(size, asked):
+            what += " It is paid for, and cannot be put back into the picture."
+            raise InvalidOutput(provider, what, fallback=False)
+        notes.append(f"{what} It is kept, since it is paid for.")
+        return
     if route.placement is None:
         notes.append(f"delivered as {size}, not {asked}")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -143,3 +144,7 @@ class TaskCapability:
     factors: tuple[Count, ...] = ()
     """Of an upscaler: how many times the sides may grow."""
     max_prompt: PromptLimit | None = None
+    bounds: Mapping[Option, tuple[float, float]] = field(
+        default_factory=dict[Option, tuple[float, float]]
+    )
+    """The least and the most of a number that the backend takes; what is not here has none."""

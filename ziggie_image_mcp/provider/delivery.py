@@ -10,6 +10,7 @@ import anyio
 
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
+    ContentRefused,
     OutcomeUnknown,
     ProviderError,
     ProviderTimeout,
@@ -183,6 +184,11 @@ class Polled:
                     what = f"{self.name} does not know the job {remote_id} any more"
                     raise OutcomeUnknown(self.name, what) from e
                 wait = max(pause, e.retry_after or 0.0)  # the job goes on, whether we see it or not
+            except (OutcomeUnknown, ContentRefused):
+                raise
+            except ProviderError as e:  # about the question, not about the job
+                what = f"{self.name} does not tell of the job {remote_id}: {e}"
+                raise OutcomeUnknown(self.name, what) from e
             else:
                 if status.state in ("succeeded", "failed"):
                     return status

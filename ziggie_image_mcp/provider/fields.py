@@ -143,6 +143,8 @@ class FieldRow(ModelRow):
     max_mask_bytes: int = Field(default=4 * MIB - 1, ge=1)
     max_seed: int = Field(default=2**32 - 1, ge=1)
     default_quality: str = ""
+    bounds: dict[Option, tuple[float, float]] = Field(default={})
+    """The least and the most of a number, as of steps."""
     factors: tuple[int, ...] = ()
     """Of an upscaler: how many times the sides may grow."""
     loras: LoraFields | None = None
@@ -174,12 +176,14 @@ class FieldVendor(Vendor):
             self.capability(row),
             options=frozenset(word for word in words if word in _OPTIONS),  # type: ignore[misc]
             max_images=row.max_images if "num_images" in words else 1,
+            bounds={option: both for option, both in row.bounds.items() if option in words},
             loras=_lora_support(row),
             control=_control_support(row),
         )
         own = row.references or row.images
         if task == "text_to_image":
-            if not row.shapes and _SIZES.isdisjoint(words):
+            guided = row.control is not None and row.control.required
+            if not (row.shapes or guided) and _SIZES.isdisjoint(words):
                 able = replace(able, sizes=_as_it_comes(row))
             return replace(able, max_references=row.max_inputs if own else 0)
         if task in ("upscale", "remove_background"):

@@ -316,7 +316,8 @@ class HttpClient:
         if answer.ok or answer.status in accept:
             return answer
         error = self.error(answer, keys)
-        if (answer.status == 408 or answer.status >= 500) and not self._has_rule(answer):
+        speaks = bool(answer.data()) and self._has_rule(answer)  # a page is by what stands before
+        if (answer.status == 408 or answer.status >= 500) and not speaks:
             raise self.lost(f"failed after the request was sent: {error}", paid=paid) from error
         raise error
 

@@ -13,7 +13,7 @@ import anyio.to_thread
 from pydantic import ValidationError
 
 from ziggie_image_mcp.errors import ProviderError
-from ziggie_image_mcp.provider.pricing import PriceBook
+from ziggie_image_mcp.provider.pricing import PriceBook, Unit
 from ziggie_image_mcp.provider.settings import RateRow, Section
 from ziggie_image_mcp.provider.systems import put_in_place
 
@@ -31,6 +31,10 @@ MOST_MICRO_USD = 1_000 * 1_000_000
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 """What reading a list raises that is not in the vendor's words."""
+
+
+_MADE: tuple[Unit, ...] = ("request", "image", "megapixel", "second", "image_token_out")
+"""What a picture is priced by: free of charge it is not."""
 
 
 class _Kept(Section):
@@ -113,7 +117,8 @@ def _is_price(rows: Sequence[RateRow]) -> bool:
     """Whether these could be the rates of a model that is paid for."""
     amounts = [row.micro_usd for row in rows]
     odd = any(not math.isfinite(a) or a > MOST_MICRO_USD for a in amounts)
-    return bool(amounts) and not odd and sum(amounts) > 0
+    made = [row.micro_usd for row in rows if row.unit in _MADE]
+    return bool(made) and not odd and all(amount > 0 for amount in made)
 
 
 def near(price: float, known: float) -> bool:

@@ -31,7 +31,7 @@ from ziggie_image_mcp.provider.http import (
     HttpClient,
     KeyHeader,
 )
-from ziggie_image_mcp.provider.json_paths import values
+from ziggie_image_mcp.provider.json_paths import number, values
 from ziggie_image_mcp.provider.live_prices import LivePrices, Rates
 from ziggie_image_mcp.provider.nouns import (
     Balance,
@@ -61,6 +61,9 @@ from ziggie_image_mcp.provider.pricing import (
 from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, merge_rows
 
 DEFAULT_SECONDS = 300.0
+
+MOST_CREDITS = 1e12
+"""Nobody has so many: what tells more is misread."""
 
 
 class Vendor:
@@ -295,14 +298,20 @@ class Vendor:
         if served and not is_same_model(served, model):
             notes.append(f"{self.name} says that {served} made it, and not {model.id}")
         images: list[GeneratedImage] = []
+        lost: list[DownloadFailed] = []
         for index, source in enumerate(sources[:asked]):
             try:
                 data = await self.fetch(source, picture_bytes(request))
             except DownloadFailed as e:
-                what = f"{self.name} made the pictures and charges for them, but they {e}"
-                free = is_free(model.prices)  # else they are paid for, and others would be too
-                raise InvalidOutput(self.name, what, charged=cost.micro_usd, fallback=free) from e
+                lost.append(e)
+                continue
             images.append(GeneratedImage(data=data, seed=self.seed(request, model, index)))
+        if lost and not images:
+            what = f"{self.name} made the pictures and charges for them, but they {lost[0]}"
+            free = is_free(model.prices)  # else they are paid for, and others would be too
+            raise InvalidOutput(self.name, what, charged=cost.micro_usd, fallback=free) from lost[0]
+        if lost:
+            notes.append(f"{len(lost)} pictures of {self.name}, which charges for them, {lost[0]}")
         return Generation(images=tuple(images), notes=tuple(notes), cost=cost)
 
     async def fetch(self, source: bytes | str, max_bytes: int) -> bytes:
@@ -333,8 +342,9 @@ class Vendor:
             ProviderError: It is not told.
         """
         for amount in values(await self.http.get_json(path), field):
-            if isinstance(amount, int | float) and math.isfinite(amount):
-                return Balance(micro_usd=math.floor(amount * micro_usd))
+            told = number(amount)
+            if told is not None and abs(told) < MOST_CREDITS:
+                return Balance(micro_usd=math.floor(told * micro_usd))
         raise ProviderUnavailable(self.name, f"{self.http.url} does not tell what is left")
 
     async def aclose(self) -> None:
@@ -439,11 +449,23 @@ _BASE64 = str.maketrans("-_", "+/", " \t\r\n")
 
 
 def sources_at(body: object, paths: Sequence[str]) -> list[bytes | str]:
-    """The pictures at the first of these paths where there are any: bytes, or their addresses."""
+    """The pictures at the first of these paths where there are any: bytes, or their addresses.
+
+    Of several paths below one list, as `data[].b64_json` and `data[].url`, each entry has its own.
+    """
+    lists: dict[str, list[str]] = {}
     for path in paths:
-        texts = [text for text in values(body, path) if isinstance(text, str) and text]
-        if texts:
-            return [text if _is_address(text) else from_base64(text) or b"" for text in texts]
+        start, dots, key = path.rpartition("[].")
+        lists.setdefault(f"{start}[]" if dots else path, []).append(key if dots else "")
+    for start, keys in lists.items():
+        found: list[bytes | str] = []
+        for entry in values(body, start):
+            each = (text for key in keys for text in (values(entry, key) if key else (entry,)))
+            text = next((text for text in each if isinstance(text, str) and text), "")
+            if text:
+                found.append(text if _is_address(text) else from_base64(text) or b"")
+        if found:
+            return found
     return []
 
 

@@ -352,6 +352,22 @@ def options(model: Model, ctx: RoutingContext) -> Reason | None:
     return reason("FEATURE_UNSUPPORTED", f"no {missing}", missing, f"leave out {missing}")
 
 
+_BOUNDED: tuple[Option, ...] = ("steps", "guidance_scale", "strength")
+
+
+def bounds(model: Model, ctx: RoutingContext) -> Reason | None:
+    """Drop models that would refuse a number that was asked for."""
+    capability = model.tasks.get(ctx.task)
+    if capability is None:
+        return None
+    for option in _BOUNDED:
+        value, both = getattr(ctx.request, option), capability.bounds.get(option)
+        if value is not None and both is not None and not both[0] <= value <= both[1]:
+            have, need = f"{option} {both[0]:g} to {both[1]:g}", f"{option} {value:g}"
+            return reason("FEATURE_UNSUPPORTED", have, need, f"another {option}, or leave it out")
+    return None
+
+
 def count(model: Model, ctx: RoutingContext) -> Reason | None:
     """Drop models that cannot make so many pictures in one call."""
     capability = model.tasks.get(ctx.task)
@@ -471,6 +487,7 @@ RULES: _Rules = (
     (deprecated, lambda ctx: any(m.deprecated_on is not None for m in ctx.survey.models)),
     (task, _always),
     (options, lambda ctx: bool(ctx.options)),
+    (bounds, lambda ctx: any(getattr(ctx.request, option) is not None for option in _BOUNDED)),
     (additions, has_additions),
     (control_required, lambda ctx: not ctx.request.control),
     (prompt_length, lambda ctx: len(ctx.request.prompt + ctx.request.negative_prompt) > LONG),

@@ -26,6 +26,8 @@ from ziggie_image_mcp.provider import (
     ProviderError,
     ProviderInfo,
     ProviderRequest,
+    ProviderTimeout,
+    ProviderUnavailable,
     Run,
 )
 from ziggie_image_mcp.provider.delivery import RemoteStatus
@@ -38,7 +40,7 @@ from ziggie_image_mcp.provider.pricing import list_cost, whole
 from ziggie_image_mcp.provider.settings import ModelRow, RateRow, VendorSettings, table
 from ziggie_image_mcp.provider.vendor import PolledVendor, sources_at
 from ziggie_image_providers.fal import settings as section
-from ziggie_image_providers.fal.errors import ENDS, SUBMITS, with_headers
+from ziggie_image_providers.fal.errors import ENDS, SUBMITS, is_models_word, with_headers
 from ziggie_image_providers.fal.prices import LISTED, rates_of, unit_price
 from ziggie_image_providers.fal.settings import PRICES, Row
 
@@ -71,6 +73,8 @@ class Fal(FieldVendor, PolledVendor):
     table: ClassVar[Mapping[str, ModelRow]] = table(__name__, Row)
     errors: ClassVar[tuple[Rule, ...]] = SUBMITS
     settings: section.Settings
+    result_pauses: ClassVar[tuple[float, ...]] = (0.0, 1.0, 2.0)
+    """Before each try to fetch the result of a job that is done, seconds."""
 
     async def probe(self) -> Probe:
         """By the price of one model: the queue tells nothing for nothing."""
@@ -146,15 +150,34 @@ class Fal(FieldVendor, PolledVendor):
     async def finish(
         self, remote_id: str, status: RemoteStatus, request: ProviderRequest, model: Model
     ) -> Generation:
-        """Fetch the result, which may be a failure, and the pictures that it names."""
-        answer = await self._result(remote_id)
-        if not answer.ok:
-            error = await self._error(answer)
-            units = _units(answer)
-            if units is not None and (price := unit_price(model, self.row(model))):
-                error.charged = whole(units * price)
-            raise error
-        return await self.generation(answer, request, model)
+        """Fetch the result, which may be a failure, and the pictures that it names.
+
+        Raises:
+            OutcomeUnknown: The job is done, and its result cannot be had.
+            ProviderError: The model failed, and said so.
+        """
+        why = ""
+        for pause in self.result_pauses:
+            await anyio.sleep(pause)
+            try:
+                answer = await self._result(remote_id)
+            except (ProviderUnavailable, ProviderTimeout) as e:
+                why = str(e)
+                continue
+            if answer.ok:
+                return await self.generation(answer, request, model)
+            if is_models_word(answer):
+                error = await self._error(answer)
+                units = _units(answer)
+                if units is not None and (price := unit_price(model, self.row(model))):
+                    error.charged = whole(units * price)
+                raise error
+            why = f"HTTP {answer.status}"
+        raise OutcomeUnknown(
+            self.name,
+            f"the job is done and may be charged, but fal does not give its result ({why}); it is"
+            f" not ordered again. Look at {remote_id} on fal.ai/dashboard.",
+        )
 
     async def cancel(self, remote_id: str) -> CancelOutcome:
         """One PUT, which is a wish, and a look at what came of it."""
@@ -227,6 +250,7 @@ class Fal(FieldVendor, PolledVendor):
         else:
             if answer.ok:
                 return None
+            answer = answer if is_models_word(answer) else status
         return await self._error(answer, status.data().get("error_type"))
 
     async def _error(self, answer: Answer, kind: object = None) -> ProviderError:

@@ -16,6 +16,8 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
 )
 from ziggie_image_mcp.provider.error_rules import Problem, Rule
+from ziggie_image_mcp.provider.http import Answer
+from ziggie_image_mcp.provider.json_paths import objects
 
 RETRYABLE = "retryable"
 """Stands for what fal says in a header: that another try may succeed."""
@@ -84,6 +86,13 @@ ENDS: tuple[Rule, ...] = (
     Rule(error=EngineCrashed, message="the job failed, and may be charged", charged=None),
 )
 """Of how a job ends. What a runner had begun may be charged, and nobody tells."""
+
+
+def is_models_word(answer: Answer) -> bool:
+    """Whether a failing result is the model's own, and not that of what stands before it."""
+    body = answer.data()
+    types = [item.get("type") for item in objects(body, "detail[]")]
+    return bool(answer.headers.get("x-fal-error-type") or body.get("error_type") or any(types))
 
 
 def with_headers(problem: Problem, headers: Mapping[str, str], kind: object = None) -> Problem:

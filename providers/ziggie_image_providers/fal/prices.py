@@ -15,6 +15,8 @@ LISTED = 50
 
 MEGAPIXEL = 1024 * 1024
 MOST_MEGAPIXELS = 16
+INPUT_MEGAPIXELS = 4
+"""What a picture to work from counts at most."""
 
 
 def rates_of(row: Row, entry: Mapping[str, Any]) -> Sequence[RateRow]:
@@ -32,10 +34,14 @@ def rates_of(row: Row, entry: Mapping[str, Any]) -> Sequence[RateRow]:
     if unit.startswith("image"):
         return [RateRow(unit="image", micro_usd=price * 1e6)]
     if unit.startswith("megapixel"):
-        return [
+        rates = [
             RateRow(unit="image", micro_usd=n * price * 1e6, max_pixels=n * MEGAPIXEL)
             for n in range(1, MOST_MEGAPIXELS + 1)
         ]
+        if row.images or row.references:  # those of pictures to work from may count too
+            inputs = INPUT_MEGAPIXELS * price * 1e6
+            rates.append(RateRow(unit="input_image", micro_usd=inputs))
+        return rates
     return ()
 
 

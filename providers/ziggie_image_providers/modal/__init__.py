@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
+from urllib.parse import urljoin
+
+import httpx2
 
 from ziggie_image_mcp.provider import (
     AuthenticationFailed,
@@ -119,7 +122,7 @@ class Modal(FieldVendor, PolledVendor):
         if answer.status == SEE_OTHER:
             if not answer.location:
                 raise self.http.lost("leads on, but not where to", paid=paid)
-            return RemoteJob(id=answer.location)
+            return RemoteJob(id=urljoin(f"{self.http.url}/", answer.location))
         return await self.generation(answer, request, model)
 
     async def look(self, remote_id: str) -> RemoteStatus:
@@ -128,12 +131,11 @@ class Modal(FieldVendor, PolledVendor):
         Raises:
             OutcomeUnknown: The function's answer is an error, or what it names is not Modal's.
         """
-        path = remote_id if remote_id.startswith(f"{self.http.url}/") else ""
-        if not path:
+        if not self._is_own(remote_id):
             raise OutcomeUnknown(self.name, "this is no address of the function's")
         try:
             answer = await self.http.get(
-                path, accept=(SEE_OTHER,), seconds=self.seconds, max_bytes=MOST_BYTES
+                remote_id, accept=(SEE_OTHER,), seconds=self.seconds, max_bytes=MOST_BYTES
             )
         except (AuthenticationFailed, ProviderUnavailable, ProviderTimeout, RateLimited):
             raise
@@ -142,6 +144,14 @@ class Modal(FieldVendor, PolledVendor):
         if answer.status == SEE_OTHER:
             return RemoteStatus(state="running", answer=answer, message="Modal: running")
         return RemoteStatus(state="succeeded", answer=answer)
+
+    def _is_own(self, address: str) -> bool:
+        """Whether an address is at the function's own host, which has the token already."""
+        try:
+            asked, home = httpx2.URL(address), httpx2.URL(self.http.url)
+        except httpx2.InvalidURL:
+            return False
+        return (asked.scheme, asked.host, asked.port) == (home.scheme, home.host, home.port)
 
     async def generation(
         self, answer: Answer, request: ProviderRequest, model: Model

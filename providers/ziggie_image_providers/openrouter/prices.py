@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ziggie_image_mcp.provider.fields import FieldRow
 from ziggie_image_mcp.provider.json_paths import number, objects
+from ziggie_image_mcp.provider.live_prices import near
 from ziggie_image_mcp.provider.pricing import Unit
 from ziggie_image_mcp.provider.settings import RateRow
 
@@ -39,14 +40,13 @@ def rates_of(entry: object, row: FieldRow) -> Sequence[RateRow]:
             continue
         unit = UNITS.get((str(told.get("billable")), str(told.get("unit"))))
         usd, variant = number(told.get("cost_usd")), told.get("variant")
-        if unit is None or usd is None or usd < 0:
+        if unit is None or usd is None or usd < 0 or not _is_possible(unit, usd * 1e6, row):
             return ()
         key = (unit, _pixels_of(variant, row) if isinstance(variant, str) else None)
         rates[key] = max(usd * 1e6, rates.get(key, 0.0))
     made: list[RateRow] = []
     for (unit, pixels), micro_usd in sorted(rates.items(), key=_by_size):
-        up = unit == "megapixel"  # how a part of one counts is not told
-        rate = RateRow(unit=unit, micro_usd=micro_usd, max_pixels=pixels, rounds_up=up)
+        rate = RateRow(unit=unit, micro_usd=micro_usd, max_pixels=pixels)
         if unit.endswith(("_out", "image_token_in")):
             counts = [known for known in row.rates if known.unit == unit and known.most]
             if not counts:
@@ -66,3 +66,12 @@ def _pixels_of(variant: str, row: FieldRow) -> int | None:
 def _by_size(item: tuple[tuple[Unit, int | None], float]) -> tuple[str, float]:
     (unit, pixels), _ = item
     return unit, float("inf") if pixels is None else pixels
+
+
+def _is_possible(unit: Unit, micro_usd: float, row: FieldRow) -> bool:
+    """Whether a price may be one: what is made is never free, and tokens are near the table's."""
+    known = [rate.micro_usd for rate in row.rates if rate.unit == unit]
+    if known and "token" in unit:
+        return near(micro_usd, max(known))
+    made = unit in ("image", "megapixel", "request", "image_token_out")
+    return micro_usd > 0 if made else micro_usd >= 0

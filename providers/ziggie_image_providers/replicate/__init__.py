@@ -42,7 +42,7 @@ from ziggie_image_mcp.provider import (
     Run,
     Submission,
 )
-from ziggie_image_mcp.provider.delivery import Polled, RemoteStatus
+from ziggie_image_mcp.provider.delivery import MALFORMED, Polled, RemoteStatus
 from ziggie_image_mcp.provider.error_rules import Problem, Rule, error_of
 from ziggie_image_mcp.provider.fields import FieldVendor
 from ziggie_image_mcp.provider.http import Answer
@@ -293,6 +293,9 @@ class Replicate(FieldVendor, Polled, Vendor):
             self.rows[id] = row_from(facts, self.rows[id])
         except (ProviderError, TimeoutError, Unreadable) as e:
             self._troubles[id] = str(e) or "Replicate did not tell its inputs in time; ask again"
+            return
+        except (*MALFORMED, ArithmeticError):
+            self._troubles[id] = "its schema cannot be read; set `inputs` in its row"
             return
         self._troubles.pop(id, None)
         version = next(values(facts, "latest_version.id"), None)

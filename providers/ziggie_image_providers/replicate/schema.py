@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from ziggie_image_mcp.provider import Task
+from ziggie_image_mcp.provider import Option, Task
 from ziggie_image_mcp.provider.fields import Word
 from ziggie_image_mcp.provider.json_paths import number, objects, values
 from ziggie_image_providers.replicate.settings import Row
@@ -20,7 +20,6 @@ NAMES: Mapping[Word, tuple[str, ...]] = {
     "guidance_scale": ("guidance_scale", "guidance", "cfg_scale", "cfg"),
     "num_images": ("num_outputs", "num_images", "number_of_images"),
     "strength": ("prompt_strength", "strength"),
-    "scheduler": ("scheduler",),
     "quality": ("quality",),
     "factor": ("scale", "upscale_factor", "scale_factor"),
 }
@@ -58,6 +57,8 @@ def row_from(entry: Mapping[str, Any], own: Row) -> Row:
         word: name for word, names in NAMES.items() if (name := _first(names, properties))
     }
     facts: dict[str, Any] = {**_sizes(properties, inputs)}
+    if not _words(properties.get(inputs.get("quality", ""), {})):
+        inputs.pop("quality", None)  # a number, or a free text: not our low, medium and high
     image = _first(IMAGES, properties)
     if image:
         several = properties[image].get("type") == "array"
@@ -79,7 +80,9 @@ def row_from(entry: Mapping[str, Any], own: Row) -> Row:
     facts["max_seed"] = int(seed) if seed and seed >= 1 else 2**31 - 1
     facts["default_steps"] = _default(properties, inputs.get("steps"), whole=True)
     facts["default_guidance"] = _default(properties, inputs.get("guidance_scale"))
-    facts["default_quality"] = str(properties.get("quality", {}).get("default") or "")
+    if "quality" in inputs:
+        facts["default_quality"] = str(properties[inputs["quality"]].get("default") or "")
+    facts["bounds"] = _bounds(properties, inputs)
     if "factor" in inputs:
         facts["factors"] = _factors(properties[inputs["factor"]])
     required = [str(name) for name in values(schemas, "Input.required[]")]
@@ -148,7 +151,7 @@ def _shapes(words: Iterable[str]) -> dict[str, tuple[int, int]]:
     for word in words:
         if match := re.fullmatch(r"(\d{2,4})[x*](\d{2,4})", word):
             found[word] = (int(match[1]), int(match[2]))
-        elif match := re.fullmatch(r"(\d{1,2}):(\d{1,2})", word):
+        elif match := re.fullmatch(r"([1-9]\d?):([1-9]\d?)", word):
             ratio = int(match[1]) / int(match[2])
             found[word] = (_side(math.sqrt(2**20 * ratio)), _side(math.sqrt(2**20 / ratio)))
     return dict(sorted(found.items(), key=lambda item: item[1][0] != item[1][1]))
@@ -162,6 +165,20 @@ def _from_native(item: tuple[str, tuple[int, int]]) -> float:
 
 def _side(pixels: float) -> int:
     return round(pixels / 16) * 16
+
+
+def _bounds(
+    properties: Mapping[str, Any], inputs: Mapping[Word, str]
+) -> dict[Option, tuple[float, float]]:
+    """Between what numbers lie, where the schema says both."""
+    found: dict[Option, tuple[float, float]] = {}
+    bounded: tuple[Option, ...] = ("steps", "guidance_scale", "strength")
+    for option in bounded:
+        field = properties.get(inputs.get(option, ""), {})
+        low, high = number(field.get("minimum")), number(field.get("maximum"))
+        if low is not None and high is not None:
+            found[option] = (low, high)
+    return found
 
 
 def _factors(field: Mapping[str, Any]) -> tuple[int, ...]:

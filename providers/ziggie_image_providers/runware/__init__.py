@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -52,6 +53,11 @@ _TASKS = uuid.UUID("5b1f2a0e-8c1c-4f2e-9d57-0a4f5c1f7e11")
 """The namespace of our tasks' ids."""
 
 
+_GONE = re.compile("not ?found|invalid ?task ?uuid|expired", re.IGNORECASE)
+_NO_END = re.compile(f"rate ?limit|too ?many|{_GONE.pattern}", re.IGNORECASE)
+"""Codes that are about the question, and not about the task."""
+
+
 class Runware(FieldVendor, PolledVendor):
     """A task is named by us, asked after by that name, and its pictures are fetched.
 
@@ -59,7 +65,7 @@ class Runware(FieldVendor, PolledVendor):
     """
 
     info: ClassVar[ProviderInfo] = ProviderInfo(
-        summary="Runware: FLUX 1 to 3, fills, upscaling, background removal",
+        summary="Runware: FLUX 1 to 3, fills, background removal",
         key_names=("RUNWARE_API_KEY",),
         home_page="https://my.runware.ai",
     )
@@ -74,7 +80,7 @@ class Runware(FieldVendor, PolledVendor):
             charged=None,
         ),
         Rule(
-            match=r"credit|quota|balance|paymentrequired",
+            match=r"credit|quota|\bbalance\b|paymentrequired",
             error=PaymentRequired,
             message="the account at Runware has no credit left; add some on my.runware.ai",
         ),
@@ -85,7 +91,12 @@ class Runware(FieldVendor, PolledVendor):
             quoted=False,
         ),
         Rule(match=r"ratelimit|toomany", error=RateLimited, message="Runware asks to wait"),
-        Rule(match=r"timeout", error=ProviderTimeout, message="the model's vendor was too slow"),
+        Rule(
+            match=r"timeout",
+            error=ProviderTimeout,
+            message="the model's vendor was too slow",
+            charged=None,
+        ),
         Rule(match=r"invalidmodel|modelnotfound|unknownmodel", error=ModelMissing),
         Rule(
             match=r"^(invalid|missing|unsupported)|\b(invalid|missing|unsupported)[A-Z]",
@@ -111,6 +122,8 @@ class Runware(FieldVendor, PolledVendor):
             await self.http.keys()
             with anyio.fail_after(PROBE_SECONDS):
                 answer = await self._ask(_account())
+                if error := await self._error_in(answer):
+                    raise error
                 if not list(objects(answer.data(), "data[]")):
                     what = f"something else answers at {self.http.url}"
                     return Probe(state="wrong_service", message=what)
@@ -164,6 +177,14 @@ class Runware(FieldVendor, PolledVendor):
         items = list(objects(answer.json(), "data[]"))
         if sources_at({"data": items}, PICTURES):
             return RemoteStatus(state="succeeded")
+        for told in objects(answer.json(), "errors[]"):
+            if told.get("taskType") == "getResponse" or _NO_END.search(str(told.get("code"))):
+                gone = _GONE.search(f"{told.get('code')} {told.get('message')}")
+                silent = ProviderUnavailable(
+                    self.name, f"Runware does not tell: {told.get('code')}"
+                )
+                silent.status = 404 if gone else None
+                raise silent
         if error := await self._error_in(answer):
             return RemoteStatus(state="failed", error=error)
         done = [item for item in items if item.get("status") == "success"]

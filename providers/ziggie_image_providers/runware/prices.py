@@ -30,13 +30,13 @@ def rates_of(entry: object, id: str, row: FieldRow) -> Sequence[RateRow]:
         row: What the table knows of it.
     """
     facts = next(objects({"entry": entry}, "entry"), None) or {}
-    if facts.get("air") != id:
+    if facts.get("air") != id or facts.get("currency", "USD") != "USD":
         return ()
     rates: list[RateRow] = []
     for told in objects(facts, "pricingRates[]"):
         unit, usd = UNITS.get(str(told.get("unit"))), number(told.get("amount"))
         label = told.get("label")
-        if unit is None or usd is None or usd < 0:
+        if unit is None or usd is None or usd < 0 or told.get("currency", "USD") != "USD":
             return ()
         side = SIDES.get(label) if isinstance(label, str) else None
         if label and side is None:

@@ -115,8 +115,8 @@ class Stability(FieldVendor, PolledVendor):
         return id if re.fullmatch(r"[\w-]+", id, re.ASCII) else ""
 
     def status_path(self, remote_id: str) -> str:
-        """Where every job's result is, for 24 hours."""
-        return f"v2beta/results/{remote_id}"
+        """Where the only kind of job has its result, for 24 hours."""
+        return f"v2beta/stable-image/upscale/creative/result/{remote_id}"
 
     async def look(self, remote_id: str) -> RemoteStatus:
         """One GET, which gives the picture once it is there."""

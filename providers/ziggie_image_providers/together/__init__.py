@@ -109,10 +109,13 @@ class Together(FieldVendor, SyncVendor):
             base = number(next(values(item, "pricing.base"), None))
             if row is None or base is None:
                 continue
-            plain = [r for r in row.rates if r.unit == "megapixel"]
-            if len(plain) == 1 and near(base * 1e6, plain[0].micro_usd):
-                rate = plain[0].model_copy(update={"micro_usd": base * 1e6})
-                found[item["id"]] = [rate, *(r for r in row.rates if r.unit != "megapixel")]
+            first = next((r.micro_usd for r in row.rates if r.unit == "image"), 0.0)
+            if first and near(base * 1e6, first):
+                times = base * 1e6 / first
+                found[str(item["id"])] = [
+                    rate.model_copy(update={"micro_usd": rate.micro_usd * times})
+                    for rate in row.rates
+                ]
         return found
 
 
