@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import os
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -392,6 +394,27 @@ async def test_flux_on_forge_has_its_guidance_preset_and_modules() -> None:
         ],
     }
     assert "enable_hr" not in body
+    assert body["negative_prompt"] == ""
+
+
+def safetensors(path: Path, *tensors: str) -> None:
+    """A model's file of which nothing is there but the head."""
+    facts = {t: {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]} for t in tensors}
+    head = json.dumps(facts).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head)
+
+
+async def test_a_file_of_this_machine_tells_its_family_by_its_tensors(tmp_path: Path) -> None:
+    merge, flux, pipe = (tmp_path / f"{n}.safetensors" for n in ("merge", "flux1-mine", "pipe"))
+    safetensors(merge, "conditioner.embedders.1.model.ln_final.weight")
+    safetensors(flux, "model.diffusion_model.double_blocks.0.img_mod.lin.weight", "vae.encoder.x")
+    os.mkfifo(pipe)
+    paths = {p.name: str(p) for p in (merge, flux, pipe)}
+    models = await listed(FakeWebUI("forge", models=[*paths], modules=[], paths=paths))
+
+    assert (models[merge.name].family, models[merge.name].note) == ("sdxl", "")
+    assert (models[flux.name].family, models[flux.name].state) == ("flux1", "ready")
+    assert models[pipe.name].family is None
 
 
 async def test_an_nf4_file_holds_all_and_gets_no_modules() -> None:

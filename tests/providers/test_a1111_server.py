@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,9 +22,6 @@ from PIL import Image
 from tests.providers.test_a1111 import JOB, SD15_ID, SDXL_ID
 from tests.support.factory import opener, service
 from tests.support.fake_a1111 import SD15, SDXL, FakeWebUI
-from ziggie_image_mcp.config.config import Config
-from ziggie_image_mcp.inventory.registry import Registry
-from ziggie_image_mcp.inventory.survey import take_survey
 from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     Generation,
@@ -248,9 +245,10 @@ async def test_progress_is_that_of_the_task_with_its_unfinished_picture() -> Non
 
 async def test_a_task_that_waits_says_so_and_its_time_is_not_counted() -> None:
     fake = FakeWebUI(state={"active": False, "queued": True})
-    async with running(fake, timeout=0.05) as at_work:
+    async with running(fake, timeout=0.5) as at_work:
         words = "waiting behind other jobs of the server"
-        await at_work.until(lambda: at_work.messages.count(words) > 8)
+        later = time.monotonic() + 0.6
+        await at_work.until(lambda: time.monotonic() > later and words in at_work.messages)
         assert not at_work.job.done()
 
 
@@ -261,6 +259,16 @@ async def test_without_its_page_the_progress_is_the_servers_own() -> None:
         await at_work.until(lambda: "working: 25%" in at_work.messages)
 
     assert "force_task_id" not in fake.posted[0]
+
+
+async def test_koboldcpp_tells_its_progress_where_it_can_and_is_never_interrupted() -> None:
+    fake = FakeWebUI("koboldcpp", models=[SD15_ID], state={"progress": 0.5})
+    async with running(fake) as at_work:
+        await at_work.until(lambda: "working: 50%" in at_work.messages)
+        at_work.job.cancel()
+        await asyncio.wait({at_work.job})
+
+    assert INTERRUPT not in fake.asked
 
 
 async def test_a_cancelled_task_that_runs_is_interrupted() -> None:
@@ -327,7 +335,7 @@ async def test_a_task_that_another_process_took_up_is_left_alone() -> None:
 
 async def test_work_beyond_the_timeout_is_interrupted_and_says_which_setting() -> None:
     fake = FakeWebUI(state={"active": True})
-    async with running(fake, timeout=0.3) as at_work:
+    async with running(fake, timeout=0.5) as at_work:
         with pytest.raises(ProviderTimeout, match=r"providers\.a1111\.timeout"):
             await at_work.job
 
@@ -407,76 +415,58 @@ async def test_cancel_job_interrupts_the_server(tmp_path: Path) -> None:
 # Where it is by itself
 
 
-def taken(port: int) -> bool:
-    """Whether somebody listens there already."""
-    with socket.socket() as knock:
-        return knock.connect_ex(("127.0.0.1", port)) == 0
+def anywhere(*places: str) -> A1111:
+    """A provider of which nothing is set."""
+    context = ProviderContext(data_dir=Path("unused"))
+    return A1111("a1111", Settings(), context, QUICK, places)
 
 
-@asynccontextmanager
-async def listening(port: int, fake: Callable[[Seen], Reply]) -> AsyncGenerator[None]:
-    """A server at one of the usual ports, in front of a fake."""
-    with FakeVendor(fake) as vendor:
-        behind = int(vendor.url.rpartition(":")[2])
-
-        async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                while data := await reader.read(2**16):
-                    writer.write(data)
-                    await writer.drain()
-            except OSError:
-                pass
-            writer.close()
-
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            inner, outer = await asyncio.open_connection("127.0.0.1", behind)
-            await asyncio.gather(pipe(reader, outer), pipe(inner, writer))
-
-        server = await asyncio.start_server(connected, "127.0.0.1", port)
-        try:
-            yield
-        finally:
-            server.close()
+NOBODY = "http://127.0.0.1:9"
 
 
-@pytest.mark.xdist_group("a1111_default_ports")
-@pytest.mark.parametrize(
-    ("port", "flavour"),
-    [(7860, "forge"), (7861, "a1111"), (1234, "sd-server"), (5001, "koboldcpp")],
-)
-async def test_without_config_it_is_found_where_it_listens_by_itself(
-    port: int, flavour: str, tmp_path: Path
-) -> None:
-    if any(map(taken, (7860, 7861, 1234, 5001))):
-        pytest.skip("something listens on one of these ports")
-    off = {name: {"enabled": False} for name in ("builtin", "diffusers", "comfyui")}
-    registry = Registry(Config.model_validate({"providers": off}), tmp_path)
-    async with listening(port, FakeWebUI(flavour, models=["sd_xl_base_1.0"])):
-        survey = await take_survey(registry)
-        await registry.aclose()
+async def test_where_nothing_is_set_the_first_that_is_one_of_the_family_is_taken() -> None:
+    page = Reply(body=b"<html>Gradio</html>", headers={"content-type": "text/html"})
+    second = FakeWebUI("sd-server", models=[SD15_ID])
+    with FakeVendor(lambda seen: page) as other, FakeVendor(second) as server:
+        with FakeVendor(FakeWebUI("koboldcpp", models=[SD15_ID])) as third:
+            tested = anywhere(NOBODY, other.url, server.url, third.url)
+            told = await tested.probe()
+            models = await tested.list_models()
+            await tested.submit(JOB, models[0], RUN)
+            await tested.aclose()
 
-    assert {m.provider for m in survey.models} == {"a1111"}
-    assert {m.device for m in survey.models} == {f"http://127.0.0.1:{port}"}
+    assert told.flavour == "stable-diffusion.cpp"
+    assert {m.device for m in models} == {server.url}
+    assert len(second.posted) == 1
 
 
-@pytest.mark.xdist_group("a1111_default_ports")
-async def test_what_hangs_at_a_usual_port_is_left_alone_for_a_while() -> None:
-    if any(map(taken, (7860, 7861, 1234, 5001))):
-        pytest.skip("something listens on one of these ports")
-    asked: list[str] = []
+async def test_where_nothing_listens_each_usual_place_costs_one_connection() -> None:
+    tested = anywhere(NOBODY, "http://127.0.0.1:10")
+    told = await tested.probe()
+    await tested.aclose()
 
-    def hang(seen: Seen) -> Reply:
-        asked.append(seen.path)
-        return Reply(then="hang")
+    assert told.state == "unreachable"
+    assert f"nothing answers at {NOBODY}; start the web UI with --api" in told.message
 
-    tested = provider(None)
-    async with listening(1234, hang):
+
+async def test_a_web_ui_without_its_api_is_told_of_wherever_it_is() -> None:
+    with FakeVendor(FakeWebUI(api=False)) as vendor:
+        tested = anywhere(NOBODY, vendor.url)
+        told = await tested.probe()
+        await tested.aclose()
+
+    assert told.state == "wrong_service"
+    assert "start it with --api" in told.message
+
+
+async def test_what_hangs_at_a_usual_place_is_left_alone_for_a_while() -> None:
+    with FakeVendor(lambda seen: Reply(then="hang")) as vendor:
+        tested = anywhere(NOBODY, vendor.url)
         first, second = await tested.probe(), await tested.probe()
         await tested.aclose()
 
     assert (first.state, second.state) == ("unreachable", "unreachable")
-    assert "http://127.0.0.1:7860" in first.message
-    assert asked == ["/sdapi/v1/options"]
+    assert vendor.asked == ["GET /sdapi/v1/options"]
 
 
 async def test_an_address_that_was_set_is_the_only_one_that_is_asked() -> None:

@@ -154,6 +154,8 @@ class FakeWebUI:
         ]
     )
     """None: the extension is not there."""
+    paths: dict[str, str] = field(default_factory=dict[str, str])
+    """Where files of these names lie."""
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     """Beside those of the flavour."""
     api: bool = True
@@ -256,6 +258,8 @@ class FakeWebUI:
         if flavour == "koboldcpp":
             kobold = {"result": "KoboldCpp", "version": "1.113.1", "txt2img": bool(self.models)}
             known["api/extra/version"] = kobold
+            if self.state:
+                known["sdapi/v1/progress"] = {"progress": self.state["progress"], "state": {}}
             known["system_stats"] = {"devices": [{"name": "koboldcpp"}]}
         return known.get(path)
 
@@ -270,7 +274,10 @@ class FakeWebUI:
                 **OPTIONS[self.flavour],
                 **self.options,
             },
-            "sdapi/v1/sd-models": [model(title) for title in self.models],
+            "sdapi/v1/sd-models": [
+                model(t) | ({"filename": self.paths[t]} if t in self.paths else {})
+                for t in self.models
+            ],
             "sdapi/v1/samplers": SAMPLERS,
             "sdapi/v1/schedulers": SCHEDULERS,
         }

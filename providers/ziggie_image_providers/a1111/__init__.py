@@ -41,7 +41,7 @@ from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_providers.a1111 import answers, failures, names, wire
 from ziggie_image_providers.a1111 import settings as section
 from ziggie_image_providers.a1111.listing import Lister, Listing
-from ziggie_image_providers.a1111.server import Identity, Server, State
+from ziggie_image_providers.a1111.server import PLACES, Identity, Server, State
 
 _log = logging.getLogger(__name__)
 
@@ -95,12 +95,13 @@ class A1111(AnswersAtOnce):
         settings: section.Settings,
         context: ProviderContext,
         pace: Pace | None = None,
+        places: Sequence[str] = PLACES,
     ) -> None:
         self.name = name
         self._settings = settings
         self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
         self._pace = pace or Pace()
-        self._server = Server(name, settings, context, self._seconds)
+        self._server = Server(name, settings, context, self._seconds, places)
         self._lister = Lister(name, settings, self._server)
         self._listing: Listing | None = None
         self._listed = 0.0
@@ -114,7 +115,6 @@ class A1111(AnswersAtOnce):
             with anyio.fail_after(PROBE_SECONDS - 0.1):
                 identity = await self._server.find()
                 contents = await self._server.contents(identity)
-                free = await self._server.free_memory() if identity.flavour.progress else None
         except failures.WrongService as e:
             return Probe(state="wrong_service", message=str(e))
         except AuthenticationFailed as e:
@@ -131,7 +131,7 @@ class A1111(AnswersAtOnce):
             version=identity.version,
             loaded_model=str(loaded or ""),
             queue_length=contents.queued if identity.by_task else None,
-            free_memory=free,
+            free_memory=contents.free_memory,
         )
 
     async def list_models(self) -> Sequence[Model]:
@@ -206,7 +206,8 @@ class A1111(AnswersAtOnce):
             job = wire.upscale(request, entry)
         else:
             job = wire.job(self.name, request, entry, listing, self._settings, id)
-        alone = identity.flavour.progress and not identity.by_task and await self._is_idle(identity)
+        watched = identity.flavour.interrupts != "" and identity.progress and not identity.by_task
+        alone = watched and await self._is_idle(identity)
         answer = await self._post(job, request, run, _Task(id=id, identity=identity, alone=alone))
         try:
             if entry.kind is None:
@@ -265,7 +266,7 @@ class A1111(AnswersAtOnce):
 
     async def _state(self, task: _Task, preview: Preview | None = None) -> State | None:
         """How far the task is; None where the server does not tell, or not now."""
-        if not task.identity.flavour.progress:
+        if not task.identity.progress:
             return None
         show = preview if self._settings.previews else None
         try:

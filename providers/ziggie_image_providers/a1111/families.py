@@ -79,6 +79,8 @@ class Data(Section):
     """Family and pattern, in this order; an empty family is one that nobody here runs."""
     trained: tuple[tuple[str, str], ...]
     """The same of what trainers write as the base model of a LoRA."""
+    tensors: tuple[tuple[str, str], ...]
+    """The same of the names of a file's tensors."""
     parts: dict[str, Part]
     kinds: dict[str, ControlKind] = Field(default={})
 
@@ -157,10 +159,11 @@ def net_kinds(name: str) -> frozenset[str]:
 
 
 def parts_for(
-    kind: Kind, name: str, modules: Sequence[str]
+    kind: Kind, name: str, modules: Sequence[str], *, whole: bool = False
 ) -> tuple[tuple[str, ...], tuple[Part, ...]]:
     """The modules that a model alone needs, and those of them that are not there."""
-    if not kind.parts or (kind.whole and re.search(kind.whole, name, re.IGNORECASE)):
+    whole = whole or bool(kind.whole and re.search(kind.whole, name, re.IGNORECASE))
+    if not kind.parts or whole:
         return (), ()
     chosen: list[str] = []
     missing: list[Part] = []

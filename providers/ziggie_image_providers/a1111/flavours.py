@@ -14,7 +14,8 @@ from ziggie_image_mcp.provider import Option
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.settings import Section
 
-OPTIONS, MODELS, PING = "sdapi/v1/options", "sdapi/v1/sd-models", "internal/ping"
+OPTIONS, MODELS, PROGRESS = "sdapi/v1/options", "sdapi/v1/sd-models", "sdapi/v1/progress"
+PING = "internal/ping"
 
 Word = Option | Literal["num_images"]
 
@@ -68,8 +69,9 @@ class Flavour(Section):
     hires: dict[str, JsonValue] = Field(default={})
     """Sent beside a second pass; empty: there is none."""
     upscales: bool = False
-    progress: bool = False
-    """Whether it tells how far it is, and can be interrupted."""
+    interrupts: Literal["task", "idle", ""] = ""
+    """How to know that what it interrupts is ours: it tells of one task by its id, or it had
+    nothing to do before; empty: it cannot be interrupted."""
     limits: dict[Literal["steps", "guidance_scale"], float] = Field(default={})
     """Above these it takes less, without a word."""
 
@@ -84,7 +86,7 @@ def flavours() -> Mapping[str, Flavour]:
 def paths() -> frozenset[str]:
     """All routes that are asked to tell the flavours apart."""
     signs = [flavour.sign for flavour in flavours().values()]
-    return frozenset({OPTIONS, MODELS, PING, *(sign.path for sign in signs)})
+    return frozenset({OPTIONS, MODELS, PING, PROGRESS, *(sign.path for sign in signs)})
 
 
 def recognise(answers: Mapping[str, Answer]) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import anyio
+import anyio.to_thread
+
 from ziggie_image_mcp.provider import (
     FREE,
     ControlSupport,
@@ -20,9 +23,10 @@ from ziggie_image_mcp.provider import (
     Task,
     TaskCapability,
 )
-from ziggie_image_providers.a1111 import families
+from ziggie_image_providers.a1111 import families, headers
 from ziggie_image_providers.a1111.families import Kind
 from ziggie_image_providers.a1111.flavours import Flavour
+from ziggie_image_providers.a1111.headers import Head
 from ziggie_image_providers.a1111.server import Contents, Identity, Server, as_dict, texts
 from ziggie_image_providers.a1111.settings import Settings
 
@@ -82,6 +86,9 @@ class Lister:
         self._name = name
         self._settings = settings
         self._server = server
+        self._memory: int | None = None
+        self._heads: dict[str, Head] = {}
+        """By path: a file of another content has another name."""
 
     async def read(self) -> Listing:
         """What it has now.
@@ -91,11 +98,23 @@ class Lister:
         """
         identity = await self._server.find()
         contents = await self._server.contents(identity)
+        self._memory = contents.memory
+        if self._server.where == "this_machine":
+            await anyio.to_thread.run_sync(self._read_heads, contents)
         entries: dict[str, Entry] = {}
         for entry in (*self._models(identity, contents), *self._upscalers(identity, contents)):
             entries.setdefault(entry.model.id, entry)
         additions = tuple(self._additions(identity.flavour, contents))
         return Listing(identity=identity, contents=contents, entries=entries, additions=additions)
+
+    def _read_heads(self, contents: Contents) -> None:
+        """Look into the files whose names do not say what they are, or whether they hold all."""
+        for item in contents.models:
+            file = str(item.get("filename") or "")
+            if file and file not in self._heads:
+                family = families.family_of(file, self._settings.families)
+                needed = family is None or bool(families.kind_of(family, file).parts)
+                self._heads[file] = headers.read(file) if needed else Head()
 
     def _models(self, identity: Identity, contents: Contents) -> Iterable[Entry]:
         loaded = str(contents.options.get("sd_model_checkpoint") or "")
@@ -123,6 +142,8 @@ class Lister:
         family = families.family_of(id, self._settings.families)
         if family is None and file:
             family = families.family_of(file, self._settings.families)
+        head = self._heads.get(file, Head())
+        family = family or head.family
         kind = families.kind_of(family, id)
         aliases = {plain_name(id), str(item.get("model_name") or "")} - {"", id}
         is_loaded = not flavour.switch or plain_name(loaded) == plain_name(title)
@@ -137,7 +158,7 @@ class Lister:
             distilled=kind.distilled,
             note="" if family else self._unknown(id),
         )
-        model, modules = self._with_modules(model, kind, flavour, contents)
+        model, modules = self._with_modules(model, kind, flavour, contents, head)
         if family and flavour.families and family not in flavour.families:
             fix = f"{flavour.title} does not run {family} models; use another engine for it"
             if family == "flux1":
@@ -159,7 +180,7 @@ class Lister:
         )
 
     def _with_modules(
-        self, model: Model, kind: Kind, flavour: Flavour, contents: Contents
+        self, model: Model, kind: Kind, flavour: Flavour, contents: Contents, head: Head
     ) -> tuple[Model, tuple[str, ...]]:
         """The modules of Forge that go with a model: the user's, those it needs, or what is set."""
         if not flavour.forge:
@@ -170,7 +191,7 @@ class Lister:
         if not kind.parts:
             names = texts(contents.options.get("forge_additional_modules"))
             return model, tuple(name for name in names if not families.is_part(name))
-        modules, missing = families.parts_for(kind, model.id, contents.modules)
+        modules, missing = families.parts_for(kind, model.id, contents.modules, whole=head.whole)
         if missing:
             files = " and ".join(f"{part.file} into {part.folder}" for part in missing)
             fix = (
@@ -214,6 +235,7 @@ class Lister:
             tasks={},
             prices=FREE,
             device=self._server.http.url,
+            device_memory=self._memory,
             memory=Memory(managed=True),
         )
 

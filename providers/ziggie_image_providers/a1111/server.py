@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import anyio
 
 from ziggie_image_mcp.provider import (
+    AuthenticationFailed,
     ProviderContext,
     ProviderError,
+    ProviderTimeout,
     ProviderUnavailable,
     Where,
 )
@@ -23,6 +25,7 @@ from ziggie_image_providers.a1111.flavours import (
     MODELS,
     OPTIONS,
     PING,
+    PROGRESS,
     Flavour,
     flavours,
     paths,
@@ -30,8 +33,13 @@ from ziggie_image_providers.a1111.flavours import (
 )
 from ziggie_image_providers.a1111.settings import Settings
 
-OTHER_URLS = ("http://127.0.0.1:7861", "http://127.0.0.1:1234", "http://127.0.0.1:5001")
-"""Where relatives listen by themselves: a web UI without its page, sd-server, koboldcpp."""
+PLACES = (
+    "http://127.0.0.1:7860",
+    "http://127.0.0.1:7861",
+    "http://127.0.0.1:1234",
+    "http://127.0.0.1:5001",
+)
+"""Where they listen by themselves: a web UI, one without its page, sd-server, koboldcpp."""
 
 FIRST_SECONDS, IDENTIFY_SECONDS = 1.0, 1.7
 """What a first answer may take where nobody said that a server is there; and all of them where it
@@ -53,9 +61,9 @@ class Identity:
     flavour: Flavour
     by_task: bool
     """Whether it tells of one task by its id, which it does beside its web page only."""
+    progress: bool
+    """Whether it tells how far it is: koboldcpp does from the summer of 2026 on."""
     version: str = ""
-    capabilities: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What its sign says beside."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +82,9 @@ class Contents:
     nets: tuple[str, ...] = ()
     net_modules: tuple[str, ...] = ()
     queued: int = 0
+    memory: int | None = None
+    """Of its GPU, bytes, and how much of it is free; None where it does not tell."""
+    free_memory: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,17 +105,25 @@ class Server:
         settings: Where it is.
         context: Gives keys, and the transport.
         seconds: How long an answer may take at most.
+        places: Where it is looked for where no address is set, the usual one first.
     """
 
     def __init__(
-        self, name: str, settings: Settings, context: ProviderContext, seconds: float
+        self,
+        name: str,
+        settings: Settings,
+        context: ProviderContext,
+        seconds: float,
+        places: Sequence[str],
     ) -> None:
         self._name = name
         self._settings = settings
         self._context = context
         self._seconds = seconds
+        set_by_user = "base_url" in settings.model_fields_set
+        self._places = (settings.base_url,) if set_by_user else tuple(places)
         self._clients: dict[str, HttpClient] = {}
-        self.http = self._client(settings.base_url)
+        self.http = self._client(self._places[0])
         self._silent: dict[str, float] = {}
         self._identity: tuple[float, Identity] | None = None
         self._was_here = False
@@ -123,7 +142,7 @@ class Server:
         """
         if self._identity and time.monotonic() - self._identity[0] < KNOWN_SECONDS:
             return self._identity[1]
-        if "base_url" in self._settings.model_fields_set:
+        if len(self._places) == 1:
             identity = await self._identify(self.http, min(IDENTIFY_SECONDS, self._seconds))
         else:
             identity = await self._look_around()
@@ -136,8 +155,8 @@ class Server:
 
     async def _look_around(self) -> Identity:
         """Ask at all usual addresses at once; the first of them, in their order, that is one."""
-        usual = self._settings.base_url
-        asked = {url: self._client(url) for url in (usual, *OTHER_URLS)}
+        usual = self._places[0]
+        asked = {url: self._client(url) for url in self._places}
         found: dict[str, Identity] = {}
         errors: dict[str, ProviderError] = {}
 
@@ -147,12 +166,12 @@ class Server:
             try:
                 with anyio.fail_after(FIRST_SECONDS):
                     found[url] = await self._identify(asked[url], FIRST_SECONDS)
-            except ProviderError as e:
-                errors[url] = e
-            except TimeoutError:
+            except (TimeoutError, ProviderTimeout):
                 if asked[url] is self.http and self._was_here:
                     return  # it is loading a model, and answers again when that is done
                 self._silent[url] = time.monotonic() + SILENT_SECONDS
+            except ProviderError as e:
+                errors[url] = e
 
         async with anyio.create_task_group() as group:
             for url in asked:
@@ -161,9 +180,9 @@ class Server:
         self.http = asked[first or usual]
         if first:
             return found[first]
-        telling = (e for e in errors.values() if not isinstance(e, ProviderUnavailable))
-        closed = (e for e in errors.values() if "--api" in str(e) or "--sdmodel" in str(e))
-        error = next(telling, None) or next(closed, None) or errors.get(usual)
+        in_order = [errors[url] for url in asked if url in errors]
+        known = (e for e in in_order if isinstance(e, failures.NotReady | AuthenticationFailed))
+        error = next(known, None) or errors.get(usual)
         if error is None:
             error = ProviderUnavailable(self._name, f"what listens at {usual} does not answer")
         raise error
@@ -193,11 +212,15 @@ class Server:
         told = answers[flavour.sign.path].data()
         for key, fix in flavour.needs.items():
             if not told.get(key):
-                raise failures.WrongService(self._name, fix)
+                raise failures.NotReady(self._name, fix)
         version = str(told.get(flavour.version) or "")[:20] if flavour.version else ""
-        by_task = has_page and flavour.progress and name != "sdnext"
+        progress = PROGRESS in answers and "progress" in answers[PROGRESS].data()
         return Identity(
-            name=name, flavour=flavour, by_task=by_task, version=version, capabilities=told
+            name=name,
+            flavour=flavour,
+            by_task=has_page and flavour.interrupts == "task",
+            progress=progress and answers[PROGRESS].ok,
+            version=version,
         )
 
     async def contents(self, identity: Identity) -> Contents:
@@ -221,6 +244,8 @@ class Server:
             routes["modules"] = "sdapi/v1/sd-modules"
         if flavour.control:
             routes |= {"nets": CONTROL_NETS, "net_modules": CONTROL_MODULES}
+        if identity.progress:
+            routes["memory"] = "sdapi/v1/memory"
         if identity.by_task:
             routes["pending"] = "internal/pending-tasks"
         bodies: dict[str, Any] = {}
@@ -244,6 +269,7 @@ class Server:
         listed = "models" not in routes or isinstance(bodies.get("models"), list)
         if not isinstance(bodies.get("options"), dict) or not listed:
             raise failures.wrong_service(self._name, self.http.url)
+        memory = as_dict(as_dict(as_dict(bodies.get("memory")).get("cuda")).get("system"))
         embeddings = as_dict(as_dict(bodies.get("embeddings")).get("loaded"))
         return Contents(
             options=options,
@@ -257,6 +283,8 @@ class Server:
             nets=texts(as_dict(bodies.get("nets")).get("model_list")),
             net_modules=texts(as_dict(bodies.get("net_modules")).get("module_list")),
             queued=int(number(as_dict(bodies.get("pending")).get("size")) or 0),
+            memory=_bytes(memory.get("total")),
+            free_memory=_bytes(memory.get("free")),
         )
 
     async def state(self, identity: Identity, task_id: str, *, preview: bool = False) -> State:
@@ -272,7 +300,7 @@ class Server:
             active, queued = told.get("active") is True, told.get("queued") is True
         else:
             params = {"skip_current_image": "false" if preview else "true"}
-            answer = await self.http.get("sdapi/v1/progress", params=params)
+            answer = await self.http.get(PROGRESS, params=params)
             told = answer.data()
             count = number(as_dict(told.get("state")).get("job_count"))
             active, queued = bool(count and count > 0) or bool(told.get("progress")), False
@@ -291,16 +319,6 @@ class Server:
             ProviderError: It cannot be asked.
         """
         await self.http.post_once("sdapi/v1/interrupt", json={}, paid=False)
-
-    async def free_memory(self) -> int | None:
-        """Bytes of its GPU's memory that are free; None where it does not tell."""
-        try:
-            answer = await self.http.get("sdapi/v1/memory", accept=ANY_FAILURE)
-        except ProviderError:
-            return None
-        system = as_dict(as_dict(answer.data().get("cuda")).get("system"))
-        free = number(system.get("free")) if answer.ok else None
-        return None if free is None or free < 0 else int(free)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -321,6 +339,11 @@ class Server:
                 read_seconds=min(READ_SECONDS, self._seconds),
             )
         return self._clients[url]
+
+
+def _bytes(value: object) -> int | None:
+    amount = number(value)
+    return None if amount is None or amount < 0 else int(amount)
 
 
 def _json(answer: Answer) -> object:

@@ -76,15 +76,15 @@ def job(
     prompt, loras = _with_loras(name, request, listing)
     body: dict[str, Any] = {
         "prompt": _with_embeddings(name, prompt, listing),
-        "negative_prompt": _with_embeddings(name, request.negative_prompt, listing),
         "width": request.width,
         "height": request.height,
         **flavour.always,
         **loras,
     }
     options = options_of(entry.model, request.task)
+    negative = request.negative_prompt if "negative_prompt" in options else ""
+    body["negative_prompt"] = _with_embeddings(name, negative, listing)
     for word, value in (
-        ("negative_prompt", body["negative_prompt"]),
         ("seed", request.seed),
         ("steps", request.steps if request.steps is not None else kind.steps),
         ("num_images", request.num_images),
