@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.support.fake_a1111 import FLUX, NF4, SD15, SDXL, FakeWebUI
+from tests.support.fake_a1111 import FLUX, NF4, NOT_FOUND, SD15, SDXL, FakeWebUI
 from ziggie_image_mcp.provider import (
     Control,
     EngineGone,
@@ -28,6 +28,7 @@ from ziggie_image_mcp.provider import (
     ProviderContext,
     ProviderError,
     ProviderRequest,
+    ProviderUnavailable,
     RequestRejected,
     Run,
 )
@@ -365,6 +366,49 @@ async def test_a_type_error_of_sdnext_is_quoted() -> None:
 
     with pytest.raises(ProviderError, match="unsupported operand"):
         await made(fake, SD15_ID)
+
+
+@pytest.mark.parametrize(
+    ("flavour", "reply", "error", "words"),
+    [
+        (
+            "sdnext",
+            Reply(status=404, body={"detail": "Sampler not found", "error": "HTTPException"}),
+            RequestRejected,
+            "Sampler not found",
+        ),
+        (
+            "a1111",
+            Reply(status=404, body={"error": "HTTPException", "detail": "Init image not found"}),
+            RequestRejected,
+            "Init image not found",
+        ),
+        ("a1111", NOT_FOUND, ProviderUnavailable, "is not there; check the base URL"),
+        (
+            "forge",
+            Reply(status=500, body={"error": "TypeError", "detail": "", "message": "not iterable"}),
+            ProviderError,
+            "look at its log .HTTP 500.: TypeError; not iterable",
+        ),
+        (
+            "sd-server",
+            Reply(status=500, body={"error": "generate_image returned no results"}),
+            ProviderError,
+            "returned no results",
+        ),
+        (
+            "sd-server",
+            Reply(status=400, body={"error": "invalid lora path: x"}),
+            RequestRejected,
+            "invalid lora path",
+        ),
+    ],
+)
+async def test_each_servers_form_of_an_error_is_quoted(
+    flavour: str, reply: Reply, error: type[ProviderError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        await made(FakeWebUI(flavour, models=[SD15], answer=reply), SD15_ID)
 
 
 async def test_a_server_that_breaks_off_may_come_back() -> None:

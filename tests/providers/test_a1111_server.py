@@ -108,6 +108,7 @@ async def test_koboldcpp_without_a_picture_model_says_how_to_give_it_one() -> No
         Reply(body=b"<html>Gradio</html>", headers={"content-type": "text/html"}),
         Reply(status=404, body={"detail": "Not Found"}),
         Reply(body={"samples_format": "png"}),
+        Reply(body={"error": "Unexpected endpoint or method. (GET /sdapi/v1/options)"}),
         Reply(body=[]),
     ],
 )
@@ -116,6 +117,14 @@ async def test_what_is_none_of_the_family_is_another_service(reply: Reply) -> No
 
     assert told.state == "wrong_service"
     assert "providers.a1111.baseUrl" in told.message
+
+
+async def test_options_without_models_alone_do_not_make_it_draw_things() -> None:
+    def script(seen: Seen) -> Reply:
+        known = seen.path == "/sdapi/v1/options"
+        return Reply(body={"detail": "x"}) if known else Reply(status=404, body={})
+
+    assert (await probe(script)).state == "wrong_service"
 
 
 async def test_a_server_that_is_exchanged_is_looked_at_anew() -> None:
@@ -393,6 +402,24 @@ async def test_a_picture_of_another_size_than_was_asked_is_a_failure(tmp_path: P
     assert result.is_error
     assert isinstance(result.content[0], TextContent)
     assert "256x256" in result.content[0].text
+
+
+async def test_a_job_outlives_a_restart_of_the_server(tmp_path: Path) -> None:
+    fake = FakeWebUI(models=[SD15], answer=Reply(then="reset"))
+
+    def script(seen: Seen) -> Reply:
+        reply = fake(seen)
+        if fake.posted:
+            fake.answer = None  # it is up again
+        return reply
+
+    with FakeVendor(script) as vendor:
+        made = service(tmp_path, provider(vendor.url))
+        async with Client(make_server(opener(made))) as client:
+            told = await call(client, "generate_image", prompt="a fox")
+
+    assert len(told["images"]) == 1
+    assert len(fake.posted) == 2
 
 
 async def test_cancel_job_interrupts_the_server(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ _SEED = re.compile(r"\bSeed: (\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class Info:
     """What a server says of the pictures that it made."""
 
     seeds: tuple[int, ...] = ()
@@ -56,23 +56,23 @@ def generation(
         ValueError: It is not in the API's words.
     """
     body = answer.json()
-    images, told = body["images"], _told(body.get("info"))
+    images, info = body["images"], _info(body.get("info"))
     if not isinstance(images, list):
         raise ValueError("no list of images")
     if not images:
         raise failures.nothing_came(name, title)
-    _check_model(name, title, entry, told.facts)
-    count = len(told.seeds) or request.num_images
-    own = cast("list[object]", images)[told.first : told.first + count][: request.num_images]
+    _check_model(name, title, entry, info.facts)
+    count = len(info.seeds) or request.num_images
+    own = cast("list[object]", images)[info.first : info.first + count][: request.num_images]
     pictures = [picture for image in own if (picture := from_base64(image)) is not None]
     if not pictures:
         raise InvalidOutput(name, f"{title} answered with what is no picture in base64")
-    notes = [*job.notes, *_differences(title, job.body, told.facts)]
+    notes = [*job.notes, *_differences(title, job.body, info.facts)]
     if len(pictures) < request.num_images:
         what = f"{title} made {len(pictures)} pictures of {request.num_images}"
         notes.append(f"{what}; it may have been interrupted there")
     honoured = "seed" in options_of(entry.model, request.task)
-    seeds = _seeds(told, pictures, request) if honoured else [None] * len(pictures)
+    seeds = _seeds(info, pictures, request) if honoured else [None] * len(pictures)
     strange = [s for i, s in enumerate(seeds) if s not in (None, (request.seed + i) % 2**32)]
     if strange:
         notes.append(f"{title} used the seed {strange[0]} instead of {request.seed}")
@@ -99,7 +99,7 @@ def enlarged(name: str, title: str, answer: Answer) -> Generation:
     return Generation(images=(GeneratedImage(data=data, seed=None),), cost=NO_COST)
 
 
-def _told(info: object) -> Told:
+def _info(info: object) -> Info:
     """`info`, which is JSON in a text, an object, or empty, by the server."""
     if isinstance(info, str) and info.strip():
         try:
@@ -110,7 +110,7 @@ def _told(info: object) -> Told:
     listed = facts.get("all_seeds")
     seeds = cast("list[object]", listed) if isinstance(listed, list) else []
     first = facts.get("index_of_first_image")
-    return Told(
+    return Info(
         seeds=tuple(s for s in seeds if type(s) is int),
         first=first if type(first) is int and first >= 0 else 0,
         facts=facts,
@@ -118,34 +118,34 @@ def _told(info: object) -> Told:
 
 
 def _check_model(name: str, title: str, entry: Entry, facts: Mapping[str, Any]) -> None:
-    told, hash = facts.get("sd_model_name"), facts.get("sd_model_hash")
-    if not isinstance(told, str) or not told:
+    used, hash = facts.get("sd_model_name"), facts.get("sd_model_hash")
+    if not isinstance(used, str) or not used:
         return
     same_hash = bool(entry.hash) and hash == entry.hash
-    if not same_hash and plain_name(told) not in entry.names:
-        raise failures.another_model(name, title, entry.model.id, told)
+    if not same_hash and plain_name(used) not in entry.names:
+        raise failures.another_model(name, title, entry.model.id, used)
 
 
 def _differences(title: str, body: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
     """What was done otherwise than it was asked."""
     extra = facts.get("extra_generation_params")
     more = cast("dict[str, Any]", extra) if isinstance(extra, dict) else {}
-    for what, asked, told in (
+    for what, asked, used in (
         ("sampler", body.get("sampler_name"), facts.get("sampler_name")),
         ("scheduler", body.get("scheduler"), more.get("Schedule type")),
     ):
-        if asked and isinstance(told, str) and told and names.plain(told) != names.plain(asked):
-            yield f"{title} used the {what} {told} instead of {asked}"
+        if asked and isinstance(used, str) and used and names.plain(used) != names.plain(asked):
+            yield f"{title} used the {what} {used} instead of {asked}"
     for what in ("steps", "cfg_scale"):
         wanted, used = number(body.get(what)), number(facts.get(what))
         if wanted is not None and used is not None and abs(wanted - used) > 1e-3:
             yield f"{title} used {what} {used:g} instead of {wanted:g}"
 
 
-def _seeds(told: Told, pictures: Sequence[bytes], request: ProviderRequest) -> list[int | None]:
+def _seeds(info: Info, pictures: Sequence[bytes], request: ProviderRequest) -> list[int | None]:
     """The seed of each picture: as the answer, or the picture, tells; the first as asked."""
-    if len(told.seeds) >= len(pictures):
-        return [s if s < 2**32 else None for s in told.seeds[: len(pictures)]]
+    if len(info.seeds) >= len(pictures):
+        return [s if s < 2**32 else None for s in info.seeds[: len(pictures)]]
     seeds = [_seed_in(picture) for picture in pictures]
     if seeds[0] is None:
         seeds[0] = request.seed

@@ -89,7 +89,7 @@ def nothing_came(provider: str, server: str) -> OutOfMemory:
     return OutOfMemory(provider, f"{what}; mostly it {MEMORY}, and its log says what it was")
 
 
-def another_model(provider: str, server: str, model: str, told: str) -> InvalidOutput:
+def another_model(provider: str, server: str, model: str, used: str) -> InvalidOutput:
     """Say that the server took another model than it was asked for."""
-    what = f"{server} made the picture with {told}, and not with {model}"
+    what = f"{server} made the picture with {used}, and not with {model}"
     return InvalidOutput(provider, f"{what}; its list of models may be old: refresh it there")

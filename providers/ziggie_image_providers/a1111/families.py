@@ -135,9 +135,9 @@ def kind_of(family: str | None, name: str) -> Kind:
 def lora_family(name: str, metadata: Mapping[str, object]) -> str | None:
     """The family that a LoRA was trained for; None where neither metadata nor name tells."""
     keys = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
-    told = " ".join(str(metadata.get(key) or "") for key in keys)
+    base_model = " ".join(str(metadata.get(key) or "") for key in keys)
     for family, pattern in data().trained:
-        if re.search(pattern, told, re.IGNORECASE):
+        if re.search(pattern, base_model, re.IGNORECASE):
             return family
     return family_of(name, {})
 

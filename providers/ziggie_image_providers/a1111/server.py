@@ -45,7 +45,7 @@ FIRST_SECONDS, IDENTIFY_SECONDS = 1.0, 1.7
 """What a first answer may take where nobody said that a server is there; and all of them where it
 is."""
 
-SILENT_SECONDS, KNOWN_SECONDS = 60.0, 30.0
+SILENT_SECONDS, KNOWN_SECONDS = 30.0, 30.0
 """How long an address of ours that was silent is left alone; how long a flavour is taken for
 granted."""
 
@@ -157,7 +157,7 @@ class Server:
         """Ask at all usual addresses at once; the first of them, in their order, that is one."""
         usual = self._places[0]
         asked = {url: self._client(url) for url in self._places}
-        found: dict[str, Identity] = {}
+        identities: dict[str, Identity] = {}
         errors: dict[str, ProviderError] = {}
 
         async def ask(url: str) -> None:
@@ -165,7 +165,7 @@ class Server:
                 return
             try:
                 with anyio.fail_after(FIRST_SECONDS):
-                    found[url] = await self._identify(asked[url], FIRST_SECONDS)
+                    identities[url] = await self._identify(asked[url], FIRST_SECONDS)
             except (TimeoutError, ProviderTimeout):
                 if asked[url] is self.http and self._was_here:
                     return  # it is loading a model, and answers again when that is done
@@ -176,10 +176,10 @@ class Server:
         async with anyio.create_task_group() as group:
             for url in asked:
                 group.start_soon(ask, url)
-        first = next((url for url in asked if url in found), "")
+        first = next((url for url in asked if url in identities), "")
         self.http = asked[first or usual]
         if first:
-            return found[first]
+            return identities[first]
         in_order = [errors[url] for url in asked if url in errors]
         known = (e for e in in_order if isinstance(e, failures.NotReady | AuthenticationFailed))
         error = next(known, None) or errors.get(usual)
@@ -209,11 +209,11 @@ class Server:
                 raise failures.without_api(self._name, http.url)
             raise failures.wrong_service(self._name, http.url)
         flavour = flavours()[name]
-        told = answers[flavour.sign.path].data()
+        body = answers[flavour.sign.path].data()
         for key, fix in flavour.needs.items():
-            if not told.get(key):
+            if not body.get(key):
                 raise failures.NotReady(self._name, fix)
-        version = str(told.get(flavour.version) or "")[:20] if flavour.version else ""
+        version = str(body.get(flavour.version) or "")[:20] if flavour.version else ""
         progress = PROGRESS in answers and "progress" in answers[PROGRESS].data()
         return Identity(
             name=name,
@@ -296,19 +296,19 @@ class Server:
         if identity.by_task:
             asked = {"id_task": task_id, "live_preview": preview, "id_live_preview": -1}
             answer = await self.http.post_once("internal/progress", json=asked, paid=False)
-            told = answer.data()
-            active, queued = told.get("active") is True, told.get("queued") is True
+            body = answer.data()
+            active, queued = body.get("active") is True, body.get("queued") is True
         else:
             params = {"skip_current_image": "false" if preview else "true"}
             answer = await self.http.get(PROGRESS, params=params)
-            told = answer.data()
-            count = number(as_dict(told.get("state")).get("job_count"))
-            active, queued = bool(count and count > 0) or bool(told.get("progress")), False
-        image = told.get("live_preview") or told.get("current_image")
+            body = answer.data()
+            count = number(as_dict(body.get("state")).get("job_count"))
+            active, queued = bool(count and count > 0) or bool(body.get("progress")), False
+        image = body.get("live_preview") or body.get("current_image")
         return State(
             active=active,
             queued=queued,
-            fraction=number(told.get("progress")),
+            fraction=number(body.get("progress")),
             preview=from_base64(image) if preview and image else None,
         )
 

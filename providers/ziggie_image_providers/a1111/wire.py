@@ -155,14 +155,14 @@ def _with_loras(
     """The prompt with its LoRAs' tags, or the field that lists them."""
     flavour, tags, files = listing.identity.flavour, list[str](), list[dict[str, Any]]()
     for lora in request.loras:
-        found = find_addition(lora.id, "lora", listing.additions)
-        if found is None:
+        addition = find_addition(lora.id, "lora", listing.additions)
+        if addition is None:
             known = [a.id for a in listing.additions if a.role == "lora"]
             near = names.nearest(lora.id, known)
             raise failures.missing(name, flavour.title, "LoRA", lora.id, near)
-        tags.append(f"<lora:{found.id}:{lora.weight:g}>")
-        paths = (i.get("path") for i in listing.contents.loras if i.get("name") == found.id)
-        files.append({"path": next(paths, None) or found.id, "multiplier": lora.weight})
+        tags.append(f"<lora:{addition.id}:{lora.weight:g}>")
+        paths = (i.get("path") for i in listing.contents.loras if i.get("name") == addition.id)
+        files.append({"path": next(paths, None) or addition.id, "multiplier": lora.weight})
     if flavour.lora == "list":
         return request.prompt, {"lora": files} if files else {}
     return " ".join((request.prompt, *tags)), {}
@@ -173,12 +173,12 @@ def _with_embeddings(name: str, prompt: str, listing: Listing) -> str:
     if not listing.identity.flavour.embeddings:
         return prompt
     for embedding in embedding_names(prompt):
-        found = find_addition(embedding, "embedding", listing.additions)
-        if found is None:
+        addition = find_addition(embedding, "embedding", listing.additions)
+        if addition is None:
             near = names.nearest(embedding, listing.contents.embeddings)
             title = listing.identity.flavour.title
             raise failures.missing(name, title, "embedding", embedding, near)
-        word = found.id.replace("\\", r"\\")
+        word = addition.id.replace("\\", r"\\")
         prompt = re.sub(rf"(?i)embedding:{re.escape(embedding)}", word, prompt)
     return prompt
 
