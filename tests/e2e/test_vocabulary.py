@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tests.support.factory import opener, service
+from tests.support.fake_a1111 import FakeWebUI
 from tests.support.fake_comfyui import FILES, FakeComfyUI
 from tests.support.model_folders import pipeline
 from ziggie_image_mcp.inventory.registry import load_types
 from ziggie_image_mcp.provider import Model, ProviderContext
+from ziggie_image_mcp.provider.testing import FakeVendor
 from ziggie_image_mcp.server.tools import make_server
 
 
 async def listed(folder: Path) -> Sequence[Model]:
-    """The models of all providers, with ComfyUI on loopback and keys that nobody checks."""
+    """The models of all providers, with engines on loopback and keys that nobody checks."""
 
     async def secret(name: str) -> str | None:
         return "a-key-0123456789"
@@ -22,9 +25,13 @@ async def listed(folder: Path) -> Sequence[Model]:
     context = ProviderContext(data_dir=folder, secret=secret)
     models: list[Model] = []
     nets = {"controlnet": ["control_v11p_sd15_canny.pth"]}
-    async with FakeComfyUI(files=FILES | nets) as comfyui:
+    async with AsyncExitStack() as stack:
+        comfyui = await stack.enter_async_context(FakeComfyUI(files=FILES | nets))
+        web_ui = stack.enter_context(FakeVendor(FakeWebUI()))
         sections: dict[str, dict[str, object]] = {
+            "a1111": {"baseUrl": web_ui.url},
             "comfyui": {"baseUrl": comfyui.url},
+            "modal": {"baseUrl": "https://me--pictures.modal.run"},
             "diffusers": {"modelDirs": [str(pipeline(folder / "models" / "sdxl"))]},
             "modal": {"baseUrl": "https://me--function.modal.run"},
         }

@@ -14,11 +14,13 @@ import pytest
 from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.errors import ConfigError
 from ziggie_image_mcp.inventory import registry as module
-from ziggie_image_mcp.inventory.registry import Registry, discover
+from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import take_survey
 from ziggie_image_mcp.provider import ENTRY_POINT_GROUP, Model, ProviderContext, ProviderInfo
 from ziggie_image_mcp.provider.settings import ProviderSettings
 from ziggie_image_mcp.provider.testing import FakeProvider
+
+AUTOMATIC = {name for name, kind in module.load_types().usable.items() if kind.info.automatic}
 
 
 def registry(folder: Path, **config: Any) -> Registry:
@@ -26,7 +28,7 @@ def registry(folder: Path, **config: Any) -> Registry:
 
 
 def test_the_built_in_providers_come_through_the_entry_points() -> None:
-    assert {"builtin", "comfyui", "diffusers"} <= set(discover())
+    assert {"a1111", "builtin", "comfyui", "diffusers"} <= AUTOMATIC
 
 
 async def test_without_config_the_automatic_providers_are_built(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ async def test_without_config_the_automatic_providers_are_built(tmp_path: Path) 
 
     await built.open()
 
-    assert set(built.providers()) == {"builtin", "comfyui", "diffusers"}
+    assert set(built.providers()) == AUTOMATIC
 
 
 async def test_a_provider_that_costs_money_is_built_when_there_is_a_key(
@@ -45,7 +47,7 @@ async def test_a_provider_that_costs_money_is_built_when_there_is_a_key(
 
     await built.open()
 
-    assert set(built.providers()) == {"builtin", "comfyui", "diffusers", "openai"}
+    assert set(built.providers()) == AUTOMATIC | {"openai"}
 
 
 async def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ async def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
 
     await built.open()
 
-    assert set(built.providers()) == {"builtin", "comfyui", "diffusers", "attic"}
+    assert set(built.providers()) == AUTOMATIC | {"attic"}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ async def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
         ({"providers": {"comfyui": {"base_ulr": "x"}}}, ["comfyui", "`base_ulr`", "'baseUrl'"]),
         ({"providers": {"comfyu": {}}}, ["providers.comfyu", "'comfyui'", '"type"']),
         ({"provider": "comfy-ui"}, ["`provider`", "'comfyui'"]),
-        ({"api": {"type": "fooocus"}}, ["`api.type`", ", builtin, comfy_cloud, "]),
+        ({"api": {"type": "fooocus"}}, ["`api.type`", "Installed: a1111, "]),
     ],
 )
 async def test_a_wrong_section_is_named(

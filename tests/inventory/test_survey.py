@@ -45,16 +45,17 @@ def registry(folder: Path, *providers: FakeProvider, **config: Any) -> Registry:
 
 
 async def test_a_provider_that_is_switched_off_is_listed_with_the_reason(tmp_path: Path) -> None:
-    off = {name: {"enabled": False} for name in ("builtin", "comfyui", "diffusers")}
+    usable = load_types().usable
+    off = [name for name, kind in usable.items() if kind.info.automatic]
 
-    survey = await take_survey(registry(tmp_path, providers=off))
+    survey = await take_survey(
+        registry(tmp_path, providers={name: {"enabled": False} for name in off})
+    )
 
     assert survey.models == ()
     assert [(r.provider, r.reasons[0].code) for r in survey.rejected] == [
-        ("builtin", "DISABLED"),
-        ("comfyui", "DISABLED"),
-        ("diffusers", "DISABLED"),
-        *((name, "NO_KEY") for name in secrets.key_names(load_types().usable)),
+        *((name, "DISABLED") for name in off),
+        *((name, "NO_KEY") for name in secrets.key_names(usable)),
     ]
 
 

@@ -484,6 +484,8 @@ class HttpClient:
             verify = self.tls()
             if verify is True and not self.proxied and self.url.startswith("https"):
                 verify = httpx2.create_ssl_context()  # SSL_CERT_FILE counts without the proxies too
+            elif verify is True and not self.proxied and not self._hosts:
+                verify = False  # it never speaks TLS, and certificates take 30 ms to be read
             self._client = httpx2.AsyncClient(
                 transport=self._context.transport,
                 verify=verify,

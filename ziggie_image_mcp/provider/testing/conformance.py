@@ -173,7 +173,8 @@ class ProviderConformance:
 
     async def models(self, provider: Provider) -> Sequence[Model]:
         """The models that are tried: all that are present. Overridden where those are too many."""
-        return [model for model in await provider.list_models() if is_present(model)]
+        listed = await provider.list_models()
+        return [m for m in listed if is_present(m) and m.role == "model"]
 
     def request(self, model: Model, task: Task, **changes: Any) -> ProviderRequest:
         """A request of a task. Overridden where the usual one asks for what the backend lacks."""
@@ -793,6 +794,9 @@ class ProviderConformance:
         assert not free, f"{where}: is FREE at a vendor; give a price, or PriceBook(rates=())"
         if not is_present(model):
             assert model.fix, f"{where}: is {model.state}, and fix does not say what to do"
+            return
+        if model.role != "model":
+            assert not model.tasks, f"{where}: is no model of its own, and has tasks"
             return
         assert model.tasks, f"{where}: is present, and does nothing"
         for task, able in model.tasks.items():
