@@ -33,7 +33,6 @@ async def listed(folder: Path) -> Sequence[Model]:
             "comfyui": {"baseUrl": comfyui.url},
             "modal": {"baseUrl": "https://me--pictures.modal.run"},
             "diffusers": {"modelDirs": [str(pipeline(folder / "models" / "sdxl"))]},
-            "modal": {"baseUrl": "https://me--function.modal.run"},
         }
         kinds = dict(load_types().usable)
         del kinds["comfy_cloud"]  # the same as comfyui, and asks nobody without a price
