@@ -218,7 +218,7 @@ def ledger_of(settings: config.Config) -> Ledger | None:
 def _spend_table(report: spend_report.Summary) -> Table:
     title = f"Spent from {report.first} to {report.last} (UTC)"
     table = new_table("day", "provider", title=title)
-    for column in ("pictures", "settled", "held", "unknown"):
+    for column in ("pictures asked", "settled", "held", "unknown"):
         table.add_column(column, justify="right")
     day: date | None = None
     for row in report.rows:
@@ -233,7 +233,7 @@ def _spend_table(report: spend_report.Summary) -> Table:
 def _group_table(report: spend_report.Summary, by: spend_report.By) -> Table:
     title = f"Spent from {report.first} to {report.last} (UTC)"
     table = new_table(by, title=title, whole=[by])
-    for column in ("pictures", "settled", "held", "unknown"):
+    for column in ("pictures asked", "settled", "held", "unknown"):
         table.add_column(column, justify="right")
     for group in report.groups:
         table.add_row(group.name, *_cells(group.amounts))

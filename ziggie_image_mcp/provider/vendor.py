@@ -62,6 +62,9 @@ from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, merge_r
 
 DEFAULT_SECONDS = 300.0
 
+STOP_PAUSE = 0.3
+"""Between two looks at a job that is to stop, seconds."""
+
 MOST_CREDITS = 1e12
 """Nobody has so many: what tells more is misread."""
 
@@ -408,6 +411,27 @@ class PolledVendor(Polled, Vendor):
         assert status.answer is not None, "look() gives it"
         return await self.generation(status.answer, request, model)
 
+    async def cancel_by_put(self, path: str, remote_id: str) -> CancelOutcome:
+        """One PUT, which is a wish, and looks at what comes of it, as long as a cancel may take.
+
+        A job that was withdrawn may be charged all the same: then its error says what.
+        """
+        with anyio.move_on_after(STOP_SECONDS):
+            try:
+                answer = await self.http.put(path, seconds=STOP_SECONDS)
+                if answer.status != 202:
+                    return CancelOutcome(state="too_late")
+                while True:
+                    status = await self._look(remote_id)
+                    if status.state == "failed":
+                        return CancelOutcome(state="stopped", cost=_cost_of(status))
+                    if status.state == "succeeded":
+                        break
+                    await anyio.sleep(STOP_PAUSE)
+            except ProviderError:
+                pass  # what nobody tells was not stopped
+        return CancelOutcome(state="too_late")
+
     async def cancel(self, remote_id: str) -> CancelOutcome:
         """One POST, and a look at what came of it."""
         path = self.cancel_path(remote_id)
@@ -420,10 +444,14 @@ class PolledVendor(Polled, Vendor):
             except ProviderError:
                 return CancelOutcome(state="too_late")
             if status.state == "failed":
-                charged = status.error.charged if status.error else None
-                cost = UNKNOWN_COST if charged is None else Cost(micro_usd=charged, basis="exact")
-                return CancelOutcome(state="stopped", cost=cost)
+                return CancelOutcome(state="stopped", cost=_cost_of(status))
         return CancelOutcome(state="too_late")
+
+
+def _cost_of(status: RemoteStatus) -> Cost:
+    """What a job cost that ended without a picture."""
+    charged = status.error.charged if status.error else None
+    return UNKNOWN_COST if charged is None else Cost(micro_usd=charged, basis="exact")
 
 
 def from_base64(text: object) -> bytes | None:

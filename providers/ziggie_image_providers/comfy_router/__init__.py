@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal, cast
 import anyio
 
 from ziggie_image_mcp.provider import (
-    STOP_SECONDS,
     UNKNOWN_COST,
     AuthenticationFailed,
     CancelOutcome,
@@ -224,23 +223,7 @@ class ComfyRouter(FieldVendor, PolledVendor):
         """
         if not _REMOTE_ID.fullmatch(remote_id):
             return CancelOutcome(state="unsupported")
-        with anyio.move_on_after(STOP_SECONDS):
-            try:
-                answer = await self.http.put(f"v2/models/{remote_id}/cancel", seconds=STOP_SECONDS)
-                if answer.status != 202:
-                    return CancelOutcome(state="too_late")
-                while True:
-                    status = await self._look(remote_id)
-                    if status.state in ("succeeded", "failed"):
-                        break
-                    await anyio.sleep(0.3)
-            except ProviderError:
-                return CancelOutcome(state="too_late")
-            if status.state == "failed":
-                charged = status.error.charged if status.error else None
-                cost = UNKNOWN_COST if charged is None else Cost(micro_usd=charged, basis="exact")
-                return CancelOutcome(state="stopped", cost=cost)
-        return CancelOutcome(state="too_late")
+        return await self.cancel_by_put(f"v2/models/{remote_id}/cancel", remote_id)
 
     # What an answer says
 

@@ -12,10 +12,7 @@ import anyio
 import httpx2
 
 from ziggie_image_mcp.provider import (
-    CANCEL_SECONDS,
     PROBE_SECONDS,
-    STOP_SECONDS,
-    UNKNOWN_COST,
     CancelOutcome,
     ContentRefused,
     Cost,
@@ -183,23 +180,7 @@ class Fal(FieldVendor, PolledVendor):
         """One PUT, which is a wish, and a look at what came of it."""
         if not _REMOTE_ID.fullmatch(remote_id):
             return CancelOutcome(state="unsupported")
-        with anyio.move_on_after(STOP_SECONDS):
-            try:
-                path = self._job(remote_id, "cancel")
-                answer = await self.http.put(path, seconds=CANCEL_SECONDS)
-                if answer.status != 202:
-                    return CancelOutcome(state="too_late")
-                status = await self._look(remote_id)
-                while status.state not in ("succeeded", "failed"):
-                    await anyio.sleep(0.3)
-                    status = await self._look(remote_id)
-            except ProviderError:
-                return CancelOutcome(state="too_late")
-            if status.state == "failed":
-                charged = status.error.charged if status.error else None
-                cost = UNKNOWN_COST if charged is None else Cost(micro_usd=charged, basis="exact")
-                return CancelOutcome(state="stopped", cost=cost)
-        return CancelOutcome(state="too_late")
+        return await self.cancel_by_put(self._job(remote_id, "cancel"), remote_id)
 
     # What an answer says
 
