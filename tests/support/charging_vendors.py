@@ -144,7 +144,7 @@ class ChargingRunware(ChargingVendor):
     name = "runware"
     key_name = "RUNWARE_API_KEY"
     model = "bfl:5@1"
-    list_price = 60_000
+    list_price = 30_000
 
     def prompt_of(self, seen: Seen) -> str | None:
         return _task(seen).get("positivePrompt")

@@ -183,7 +183,7 @@ class FieldVendor(Vendor):
         own = row.references or row.images
         if task == "text_to_image":
             guided = row.control is not None and row.control.required
-            if not (row.shapes or guided) and _SIZES.isdisjoint(words):
+            if not (row.shapes or guided or self.takes_size(words)):
                 able = replace(able, sizes=_as_it_comes(row))
             return replace(able, max_references=row.max_inputs if own else 0)
         if task in ("upscale", "remove_background"):
@@ -194,6 +194,10 @@ class FieldVendor(Vendor):
         others = row.max_inputs - 1 if row.edits_with_references else 0
         polarity = row.mask_polarity if row.mask and task in ("inpaint", "outpaint") else None
         return replace(able, max_references=others, mask=polarity)
+
+    def takes_size(self, words: Mapping[Word, str]) -> bool:
+        """Sometimes overridden: whether a model without `shapes` is told a size."""
+        return not _SIZES.isdisjoint(words)
 
     # A request
 

@@ -44,7 +44,7 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.delivery import MALFORMED, Polled, RemoteStatus
 from ziggie_image_mcp.provider.error_rules import Problem, Rule, error_of
-from ziggie_image_mcp.provider.fields import FieldVendor
+from ziggie_image_mcp.provider.fields import FieldVendor, Word
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.json_paths import objects, values
 from ziggie_image_mcp.provider.pricing import is_free, list_cost
@@ -177,6 +177,10 @@ class Replicate(FieldVendor, Polled, Vendor):
         listed = super().model(id, row)
         trouble = self._troubles.get(id)
         return listed if trouble is None else replace(listed, state="unusable", fix=trouble)
+
+    def takes_size(self, words: Mapping[Word, str]) -> bool:
+        """Width and height go out by their usual names where the row has no prompt of its own."""
+        return "prompt" not in words or super().takes_size(words)
 
     def payload(self, request: ProviderRequest, model: Model) -> dict[str, Any]:
         """The row's words; the prompt and the size by their usual names where it has none."""
