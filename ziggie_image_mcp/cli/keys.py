@@ -78,9 +78,12 @@ def keys_set(
     _tell(saved.notes)
     if setting(os.environ, saved.name):
         _tell([f"the environment has its own {saved.name}, and that one is used"])
-    for other in _beside(saved.name):
-        _tell([f"its provider wants {other} as well: `ziggie-image-mcp keys set {other}`"])
-    if saved.name not in _all_names():
+    together = next((names for names in _key_sets() if saved.name in names), ())
+    for other in together:
+        if other != saved.name:
+            how = f"`ziggie-image-mcp keys set {other}`"
+            _tell([f"its provider wants {other} as well: {how}"])
+    if not together:
         _tell([f"no provider asks for {saved.name} unless its keyName in config.json says so"])
 
 
@@ -200,20 +203,11 @@ async def _unpause(settings: config.Config, variable: str) -> None:
             await learnt.reset(name)
 
 
-def _beside(variable: str) -> Sequence[str]:
-    """The other keys that the provider of this one wants."""
+def _key_sets() -> Sequence[tuple[str, ...]]:
+    """The variables that each kind of provider wants, all of one together."""
     from ziggie_image_mcp.inventory.registry import load_types
 
-    for kind in load_types().usable.values():
-        if variable in kind.info.key_names:
-            return [name for name in kind.info.key_names if name != variable]
-    return ()
-
-
-def _all_names() -> set[str]:
-    from ziggie_image_mcp.inventory.registry import load_types
-
-    return {name for kind in load_types().usable.values() for name in kind.info.key_names}
+    return [kind.info.key_names for kind in load_types().usable.values()]
 
 
 def _key_names() -> dict[str, str]:

@@ -50,6 +50,11 @@ def public_url(url: str | httpx2.URL) -> str:
     return f"{parsed.scheme}://{host}{port}{parsed.path.rstrip('/')}"
 
 
+def origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    """Scheme, host and port: who is asked."""
+    return url.scheme, url.host, url.port
+
+
 def is_loopback(url: str | httpx2.URL) -> bool:
     """Tell whether an address is this machine, going by its name alone."""
     return names_this_machine(httpx2.URL(url).host)

@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import anyio
 import httpx2
 
-from ziggie_image_mcp.provider.addresses import is_loopback
+from ziggie_image_mcp.provider.addresses import is_loopback, origin
 from ziggie_image_mcp.provider.contract import Resolver
 from ziggie_image_mcp.provider.http import CONNECT_SECONDS
 from ziggie_image_mcp.provider.pictures import MAX_BYTES, is_picture
@@ -124,7 +124,7 @@ async def _checked(url: str, source: Source) -> tuple[httpx2.URL, dict[str, str]
         raise DownloadFailed("stand at an address that is not https, so they were not fetched")
     if parsed.scheme == "http" and host != source.home.host:
         raise DownloadFailed("stand at an address that is not https, so they were not fetched")
-    if source.private or _origin(parsed) == _origin(source.home):
+    if source.private or origin(parsed) == origin(source.home):
         return parsed, {}, {}
     if any(host == h or host.endswith(f".{h}") for h in source.trusted_hosts):
         return parsed, {}, {}
@@ -170,10 +170,6 @@ def _is_here(url: str) -> bool:
         return is_loopback(url)
     except httpx2.InvalidURL:
         return False
-
-
-def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
 
 
 def _is_ip(host: str) -> bool:

@@ -25,10 +25,10 @@ from ziggie_image_mcp.provider.capabilities import (
     Task,
     TaskCapability,
 )
-from ziggie_image_mcp.provider.http import Answer, Files
+from ziggie_image_mcp.provider.http import Files
 from ziggie_image_mcp.provider.json_paths import put
 from ziggie_image_mcp.provider.masks import convert_mask
-from ziggie_image_mcp.provider.nouns import Defaults, Model, ProviderRequest, Run, options_of
+from ziggie_image_mcp.provider.nouns import Defaults, Model, ProviderRequest, options_of
 from ziggie_image_mcp.provider.settings import ModelRow, Section
 from ziggie_image_mcp.provider.vendor import Vendor, to_data_url
 
@@ -268,21 +268,20 @@ class FieldVendor(Vendor):
             for i, (path, picture) in enumerate(named)
         ]
 
-    async def send(self, request: ProviderRequest, model: Model, run: Run) -> Answer:
-        """One POST, if its pictures are not too large to be taken.
+    def check(
+        self, request: ProviderRequest, model: Model, body: Mapping[str, Any], files: Files
+    ) -> None:
+        """Refuse pictures that are too large to be taken.
 
         Raises:
-            RequestRejected: They are.
+            RequestRejected: One is, or all together are.
         """
-        row: FieldRow = self.row(model)
-        self._check_pictures(request, row)
+        self._check_pictures(request, self.row(model))
         if self.max_body_bytes is not None:
-            size = len(json.dumps(self.payload(request, model)).encode())
-            size += sum(len(data) for _, (_, data, _) in self.files(request, model))
+            size = len(json.dumps(body).encode()) + sum(len(data) for _, (_, data, _) in files)
             if size > self.max_body_bytes:
                 most = self.max_body_bytes if self.form else self.max_body_bytes * 3 // 4
                 raise self._too_large("all the pictures together are", most)
-        return await super().send(request, model, run)
 
     def seed(self, request: ProviderRequest, model: Model, index: int) -> int | None:
         """The seed that the model was given: some take smaller ones only."""

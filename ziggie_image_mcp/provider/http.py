@@ -23,7 +23,7 @@ from ziggie_image_mcp.errors import (
     ProviderUnavailable,
     duration,
 )
-from ziggie_image_mcp.provider.addresses import is_loopback, public_url, where_is
+from ziggie_image_mcp.provider.addresses import is_loopback, origin, public_url, where_is
 from ziggie_image_mcp.provider.bounds import ERROR_BYTES, MAX_VALUES, PLAIN_BYTES, values_in
 from ziggie_image_mcp.provider.contract import ProviderContext
 from ziggie_image_mcp.provider.error_rules import (
@@ -458,6 +458,19 @@ class HttpClient:
                 most = PLAIN_BYTES if max_bytes is None else max_bytes
                 return await read_answer(response, min(most, self._context.max_answer_bytes))
 
+    def may_ask(self, address: str) -> bool:
+        """Whether a whole address is at the backend's own host, or another that may have the keys.
+
+        Args:
+            address: As an answer of the backend named it.
+        """
+        try:
+            url = httpx2.URL(address)
+        except httpx2.InvalidURL:
+            return False
+        known = url.scheme == "https" and url.port is None and url.host.lower() in self._hosts
+        return not url.userinfo and (known or origin(url) == origin(httpx2.URL(self.url)))
+
     def _address(self, path: str) -> str:
         """The address of a path; a whole one is looked at, since a backend's answer named it.
 
@@ -466,14 +479,7 @@ class HttpClient:
         """
         if "://" not in path.partition("?")[0]:
             return f"{self.url}/{path.lstrip('/')}" if path else self.url
-        home = httpx2.URL(self.url)
-        try:
-            url = httpx2.URL(path)
-        except httpx2.InvalidURL:
-            url = httpx2.URL()
-        at_home = (url.scheme, url.host, url.port) == (home.scheme, home.host, home.port)
-        known = url.scheme == "https" and url.port is None and url.host.lower() in self._hosts
-        if url.userinfo or not (at_home or known):
+        if not self.may_ask(path):
             what = f"{self.url} leads to another host, which was not asked"
             raise ProviderUnavailable(self._provider, what)
         return path

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ziggie_image_mcp.errors import ProviderError
 from ziggie_image_mcp.provider.pricing import PriceBook, Unit
-from ziggie_image_mcp.provider.settings import RateRow, Section
+from ziggie_image_mcp.provider.settings import RateRow, RowT, Section
 from ziggie_image_mcp.provider.systems import put_in_place
 
 Rates = Mapping[str, Sequence[RateRow]]
@@ -111,6 +111,26 @@ class LivePrices:
             put_in_place(self._file, kept.model_dump_json(by_alias=True).encode(), 0o600)
         except OSError:
             return  # a full disk costs the cache, not the prices
+
+
+async def asked_apart(
+    rows: Mapping[str, RowT], ask: Callable[[str, RowT], Awaitable[Sequence[RateRow]]]
+) -> Rates:
+    """A list out of a question for each model, all at once; who does not answer is left out."""
+    found: dict[str, Sequence[RateRow]] = {}
+
+    async def read(id: str, row: RowT) -> None:
+        try:
+            rates = await ask(id, row)
+        except (ProviderError, *UNREADABLE):
+            return  # this one keeps the table's
+        if rates:
+            found[id] = rates
+
+    async with anyio.create_task_group() as group:
+        for id, row in rows.items():
+            group.start_soon(read, id, row)
+    return found
 
 
 def _is_price(rows: Sequence[RateRow]) -> bool:

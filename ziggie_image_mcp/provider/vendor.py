@@ -93,6 +93,10 @@ class Vendor:
     """Hosts of its API beside the base URL's, where its answers lead there."""
     trusted_hosts: ClassVar[tuple[str, ...]] = ()
     """Where its finished pictures lie."""
+    model_path: ClassVar[str] = ""
+    """Where its answers say which model made a picture; empty where they do not."""
+    accept: ClassVar[tuple[int, ...]] = ()
+    """Failing statuses that answer a request all the same."""
     mask: ClassVar[MaskPolarity | None] = None
     """Of the masks that it takes."""
     form: ClassVar[bool] = False
@@ -126,16 +130,25 @@ class Vendor:
         """Sometimes overridden: by a path that also tells flavour and version."""
         try:
             await self.http.keys()
-            if self.probe_path:
-                with anyio.fail_after(PROBE_SECONDS):
-                    await self.http.get_json(self.probe_path)
+            with anyio.fail_after(PROBE_SECONDS):
+                return await self.try_key()
         except TimeoutError:
             return Probe(state="unreachable", message=f"{self.http.url} answered too late")
         except ProviderError as e:
             unauthorised = e.code == "AUTHENTICATION_FAILED"
             return Probe(state="unauthorised" if unauthorised else "unreachable", message=str(e))
-        unasked = "" if self.probe_path else "its key is there, and cannot be tried for nothing"
-        return Probe(state="ready", message=unasked)
+
+    async def try_key(self) -> Probe:
+        """Sometimes overridden: one call that costs nothing, and shows whether the key is taken.
+
+        Raises:
+            ProviderError: It is not, or nobody answers.
+        """
+        if not self.probe_path:
+            message = "its key is there, and cannot be tried for nothing"
+            return Probe(state="ready", message=message)
+        await self.http.get_json(self.probe_path)
+        return Probe(state="ready")
 
     async def list_models(self) -> Sequence[Model]:
         """Usually inherited: the rows of the table and of the config. Asks nobody but for the key.
@@ -224,6 +237,15 @@ class Vendor:
         """Overridden where pictures go as files of a form; then the body goes as its fields."""
         return ()
 
+    def check(
+        self, request: ProviderRequest, model: Model, body: Mapping[str, Any], files: Files
+    ) -> None:
+        """Sometimes overridden: what can be refused before anything is sent.
+
+        Raises:
+            RequestRejected: It can.
+        """
+
     def wrapped(self, body: dict[str, Any], run: Run) -> object:
         """Sometimes overridden: where the body stands in something else, as a list of tasks."""
         return body
@@ -235,6 +257,7 @@ class Vendor:
     async def send(self, request: ProviderRequest, model: Model, run: Run) -> Answer:
         """Usually inherited: one POST."""
         body, files = self.payload(request, model), self.files(request, model)
+        self.check(request, model, body, files)
         is_form = self.form or bool(files)
         await run.progress(0.05, f"sent to {self.name}")
         return await self.http.post_once(
@@ -244,6 +267,7 @@ class Vendor:
             files=files,
             headers=self.headers(request, model, run),
             paid=not is_free(model.prices),
+            accept=self.accept,
             max_bytes=answer_bytes(request),
         )
 
@@ -265,8 +289,9 @@ class Vendor:
         return request.seed if honoured and index == 0 else None
 
     def served(self, answer: Answer) -> str:
-        """Overridden where the answer says which model made it: another one is noticed."""
-        return ""
+        """Usually inherited: which model the answer says that it was; another one is noticed."""
+        told = values(answer.data(), self.model_path) if self.model_path else ()
+        return next((name for name in told if isinstance(name, str)), "")
 
     def notes(self, answer: Answer, request: ProviderRequest, model: Model) -> Sequence[str]:
         """Sometimes overridden: what the caller should know."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -22,11 +21,12 @@ from ziggie_image_mcp.provider import (
     ProviderUnavailable,
     RateLimited,
 )
+from ziggie_image_mcp.provider.addresses import origin
 from ziggie_image_mcp.provider.delivery import RemoteStatus
 from ziggie_image_mcp.provider.error_rules import Rule, scrub
 from ziggie_image_mcp.provider.fields import FieldRow, FieldVendor
 from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, KeyHeader
-from ziggie_image_mcp.provider.json_paths import values
+from ziggie_image_mcp.provider.json_paths import number, values
 from ziggie_image_mcp.provider.pricing import list_cost, whole
 from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, settings_for, table
 from ziggie_image_mcp.provider.vendor import PolledVendor, sources_at
@@ -72,12 +72,9 @@ class Bfl(FieldVendor, PolledVendor):
         """The address of the job, and what it costs."""
         body = answer.json()
         id: str = body["id"]
-        address = httpx2.URL(body.get("polling_url") or "")
-        home = httpx2.URL(self.http.url)
-        at_home = (address.scheme, address.netloc) == (home.scheme, home.netloc)
-        if not at_home and address.host not in self.api_hosts:
-            address = home.copy_with(path=f"{home.path.rstrip('/')}/v1/get_result", query=None)
-            address = address.copy_with(params={"id": id})
+        address, home = httpx2.URL(body.get("polling_url") or ""), httpx2.URL(self.http.url)
+        if origin(address) != origin(home) and address.host not in self.api_hosts:
+            address = httpx2.URL(f"{self.http.url}/v1/get_result", params={"id": id})
         credits = _credits(body)
         return f"{address}" if credits is None else f"{address} {credits:g}"
 
@@ -153,9 +150,5 @@ class Bfl(FieldVendor, PolledVendor):
 
 def _credits(body: object) -> float | None:
     """What an answer says that a job costs; None where it says nothing."""
-    for amount in (*values(body, "cost"), *values(body, "result.cost")):
-        if isinstance(amount, bool) or not isinstance(amount, int | float):
-            continue
-        if math.isfinite(amount) and amount >= 0:
-            return float(amount)
-    return None
+    told = map(number, (*values(body, "cost"), *values(body, "result.cost")))
+    return next((amount for amount in told if amount is not None and amount >= 0), None)

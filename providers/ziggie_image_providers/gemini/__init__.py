@@ -57,6 +57,7 @@ class Gemini(FieldVendor, SyncVendor):
     )
     auth: ClassVar[tuple[KeyHeader, ...]] = (KeyHeader("x-goog-api-key", prefix=""),)
     table: ClassVar[Mapping[str, ModelRow]] = table(__name__, FieldRow)
+    model_path: ClassVar[str] = "modelVersion"
     post: ClassVar[str] = "v1beta/models/{model}:generateContent"
     probe_path: ClassVar[str] = "v1beta/models?pageSize=1"
     max_body_bytes: ClassVar[int | None] = 20 * 2**20
@@ -117,11 +118,6 @@ class Gemini(FieldVendor, SyncVendor):
         usage = next(objects(answer.data(), "usageMetadata"), None)
         counts = _tokens(usage) if usage else ()
         return computed_cost(counts, request, model) if counts else UNKNOWN_COST
-
-    def served(self, answer: Answer) -> str:
-        """Which model it was."""
-        told = answer.data().get("modelVersion")
-        return told if isinstance(told, str) else ""
 
 
 def _picture(part: Mapping[str, Any]) -> bytes | None:

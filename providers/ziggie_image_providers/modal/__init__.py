@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import urljoin
-
-import httpx2
 
 from ziggie_image_mcp.provider import (
     AuthenticationFailed,
@@ -26,7 +24,6 @@ from ziggie_image_mcp.provider import (
     Run,
     Submission,
 )
-from ziggie_image_mcp.provider.bounds import answer_bytes
 from ziggie_image_mcp.provider.delivery import RemoteStatus
 from ziggie_image_mcp.provider.error_rules import Rule
 from ziggie_image_mcp.provider.fields import FieldVendor
@@ -70,6 +67,7 @@ class Modal(FieldVendor, PolledVendor):
         KeyHeader("Modal-Key", prefix=""),
         KeyHeader("Modal-Secret", prefix=""),
     )
+    accept: ClassVar[tuple[int, ...]] = (SEE_OTHER,)
     errors: ClassVar[tuple[Rule, ...]] = (
         Rule(
             status=401,
@@ -103,24 +101,16 @@ class Modal(FieldVendor, PolledVendor):
             body["response_format"] = "b64_json"
         return body
 
-    async def send(self, request: ProviderRequest, model: Model, run: Run) -> Answer:
-        """One POST, which may be answered by where to look."""
-        return await self.http.post_once(
-            self.path(request, model),
-            json=self.payload(request, model),
-            headers={"Idempotency-Key": run.key},
-            paid=not is_free(model.prices),
-            accept=(SEE_OTHER,),
-            max_bytes=answer_bytes(request),
-        )
+    def headers(self, request: ProviderRequest, model: Model, run: Run) -> Mapping[str, str]:
+        """The same if a request should ever come twice."""
+        return {"Idempotency-Key": run.key}
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """The pictures; or the job, where they take longer than 150 seconds."""
-        await run.progress(0.05, f"sent to {self.name}")
         answer = await self.send(request, model, run)
-        paid = not is_free(model.prices)
         if answer.status == SEE_OTHER:
             if not answer.location:
+                paid = not is_free(model.prices)
                 raise self.http.lost("leads on, but not where to", paid=paid)
             return RemoteJob(id=urljoin(f"{self.http.url}/", answer.location))
         return await self.generation(answer, request, model)
@@ -131,7 +121,7 @@ class Modal(FieldVendor, PolledVendor):
         Raises:
             OutcomeUnknown: The function's answer is an error, or what it names is not Modal's.
         """
-        if not self._is_own(remote_id):
+        if not self.http.may_ask(remote_id):
             raise OutcomeUnknown(self.name, "this is no address of the function's")
         try:
             answer = await self.http.get(
@@ -144,14 +134,6 @@ class Modal(FieldVendor, PolledVendor):
         if answer.status == SEE_OTHER:
             return RemoteStatus(state="running", answer=answer, message="Modal: running")
         return RemoteStatus(state="succeeded", answer=answer)
-
-    def _is_own(self, address: str) -> bool:
-        """Whether an address is at the function's own host, which has the token already."""
-        try:
-            asked, home = httpx2.URL(address), httpx2.URL(self.http.url)
-        except httpx2.InvalidURL:
-            return False
-        return (asked.scheme, asked.host, asked.port) == (home.scheme, home.host, home.port)
 
     async def generation(
         self, answer: Answer, request: ProviderRequest, model: Model

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import anyio
-
 from ziggie_image_mcp.provider import (
     Balance,
     ContentRefused,
@@ -14,7 +12,6 @@ from ziggie_image_mcp.provider import (
     Model,
     ModelMissing,
     PaymentRequired,
-    ProviderError,
     ProviderInfo,
     ProviderRequest,
     ProviderUnavailable,
@@ -23,9 +20,15 @@ from ziggie_image_mcp.provider.error_rules import Rule
 from ziggie_image_mcp.provider.fields import FieldRow, FieldVendor
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.json_paths import number, objects, values
-from ziggie_image_mcp.provider.live_prices import Rates
+from ziggie_image_mcp.provider.live_prices import Rates, asked_apart
 from ziggie_image_mcp.provider.pricing import list_cost, whole
-from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, settings_for, table
+from ziggie_image_mcp.provider.settings import (
+    ModelRow,
+    RateRow,
+    VendorSettings,
+    settings_for,
+    table,
+)
 from ziggie_image_mcp.provider.vendor import SyncVendor, sources_at
 from ziggie_image_providers.openrouter.prices import rates_of
 
@@ -96,17 +99,9 @@ class OpenRouter(FieldVendor, SyncVendor):
 
     async def read_prices(self) -> Rates:
         """The prices of the models listed here, each asked for apart; the dearest endpoint's."""
-        found: dict[str, Any] = {}
 
-        async def read(id: str, row: FieldRow) -> None:
-            try:
-                entry = await self.http.get_json(f"images/models/{id}/endpoints")
-            except ProviderError:
-                return  # this one keeps the table's
-            if rates := rates_of(entry, row):
-                found[id] = rates
+        async def ask(id: str, row: FieldRow) -> Sequence[RateRow]:
+            entry = await self.http.get_json(f"images/models/{id}/endpoints")
+            return rates_of(entry, row)
 
-        async with anyio.create_task_group() as group:
-            for id, row in self.rows.items():
-                group.start_soon(read, id, row)
-        return found
+        return await asked_apart(self.rows, ask)

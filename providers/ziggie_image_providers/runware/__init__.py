@@ -9,10 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-import anyio
-
 from ziggie_image_mcp.provider import (
-    PROBE_SECONDS,
     AuthenticationFailed,
     Balance,
     ContentRefused,
@@ -38,9 +35,9 @@ from ziggie_image_mcp.provider.error_rules import Rule
 from ziggie_image_mcp.provider.fields import FieldRow, FieldVendor
 from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient
 from ziggie_image_mcp.provider.json_paths import number, objects
-from ziggie_image_mcp.provider.live_prices import Rates
+from ziggie_image_mcp.provider.live_prices import Rates, asked_apart
 from ziggie_image_mcp.provider.pricing import list_cost, whole
-from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, table
+from ziggie_image_mcp.provider.settings import ModelRow, RateRow, VendorSettings, table
 from ziggie_image_mcp.provider.vendor import PolledVendor, sources_at
 from ziggie_image_providers.runware import settings as section
 from ziggie_image_providers.runware.prices import rates_of
@@ -116,22 +113,14 @@ class Runware(FieldVendor, PolledVendor):
         prices = settings.model_copy(update={"base_url": settings.prices_url, "headers": {}})
         self._catalogue = HttpClient(name, prices, context)
 
-    async def probe(self) -> Probe:
-        """Ask for the account, which costs nothing and shows whether the key is right."""
-        try:
-            await self.http.keys()
-            with anyio.fail_after(PROBE_SECONDS):
-                answer = await self._ask(_account())
-                if error := await self._error_in(answer):
-                    raise error
-                if not list(objects(answer.data(), "data[]")):
-                    what = f"something else answers at {self.http.url}"
-                    return Probe(state="wrong_service", message=what)
-        except TimeoutError:
-            return Probe(state="unreachable", message=f"{self.http.url} answered too late")
-        except ProviderError as e:
-            unauthorised = e.code == "AUTHENTICATION_FAILED"
-            return Probe(state="unauthorised" if unauthorised else "unreachable", message=str(e))
+    async def try_key(self) -> Probe:
+        """Ask for the account, which shows whether the key is right."""
+        answer = await self._ask(_account())
+        if error := await self._error_in(answer):
+            raise error
+        if not list(objects(answer.data(), "data[]")):
+            what = f"something else answers at {self.http.url}"
+            return Probe(state="wrong_service", message=what)
         return Probe(state="ready")
 
     def path(self, request: ProviderRequest, model: Model) -> str:
@@ -231,20 +220,12 @@ class Runware(FieldVendor, PolledVendor):
 
     async def read_prices(self) -> Rates:
         """The prices of the models listed here, from the public catalogue, without the key."""
-        found: dict[str, Any] = {}
 
-        async def read(id: str, row: FieldRow) -> None:
-            try:
-                entry = await self._catalogue.get_json(f"models/{quote(id, safe='')}/pricing")
-            except ProviderError:
-                return  # this one keeps the table's
-            if rates := rates_of(entry, id, row):
-                found[id] = rates
+        async def ask(id: str, row: FieldRow) -> Sequence[RateRow]:
+            entry = await self._catalogue.get_json(f"models/{quote(id, safe='')}/pricing")
+            return rates_of(entry, id, row)
 
-        async with anyio.create_task_group() as group:
-            for id, row in self.rows.items():
-                group.start_soon(read, id, row)
-        return found
+        return await asked_apart(self.rows, ask)
 
     async def aclose(self) -> None:
         """Close the connections."""

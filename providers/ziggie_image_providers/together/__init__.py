@@ -46,6 +46,7 @@ class Together(FieldVendor, SyncVendor):
         "https://api.together.ai/v1", key="TOGETHER_API_KEY", row=FieldRow
     )
     table: ClassVar[Mapping[str, ModelRow]] = table(__name__, FieldRow)
+    model_path: ClassVar[str] = "model"
     post: ClassVar[str] = "images/generations"
     probe_path: ClassVar[str] = "models"
     trusted_hosts: ClassVar[tuple[str, ...]] = ("together.ai", "together.xyz")
@@ -91,11 +92,6 @@ class Together(FieldVendor, SyncVendor):
     def pictures(self, answer: Answer) -> Sequence[bytes | str]:
         """In the answer, or at an address where a server in between changed that."""
         return sources_at(answer.json(), ("data[].b64_json", "data[].url"))
-
-    def served(self, answer: Answer) -> str:
-        """Which model it was, where the answer says so."""
-        told = answer.data().get("model")
-        return told if isinstance(told, str) else ""
 
     async def read_prices(self) -> Rates:
         """The `base` prices of its list, whose unit is not documented.

@@ -45,6 +45,7 @@ class XAI(FieldVendor, SyncVendor):
         "https://api.x.ai/v1", key="XAI_API_KEY", row=FieldRow
     )
     table: ClassVar[Mapping[str, ModelRow]] = table(__name__, FieldRow)
+    model_path: ClassVar[str] = "model"
     post: ClassVar[str] = "images/generations"
     probe_path: ClassVar[str] = "api-key"
     trusted_hosts: ClassVar[tuple[str, ...]] = ("x.ai",)
@@ -112,11 +113,6 @@ class XAI(FieldVendor, SyncVendor):
         if told:
             return Cost(micro_usd=told, basis="exact")
         return list_cost(request, model, images)
-
-    def served(self, answer: Answer) -> str:
-        """Which model it was, where the answer says so."""
-        told = answer.data().get("model")
-        return told if isinstance(told, str) else ""
 
     async def read_prices(self) -> Rates:
         """The prices of models that have one for every picture.
