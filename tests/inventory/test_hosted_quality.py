@@ -52,3 +52,15 @@ async def test_high_quality_finds_a_vendors_model(
 
     assert plan.candidates[0].model.provider == "openai"
     assert plan.candidates[0].model.quality == 9.7
+
+
+async def test_nano_banana_2_1_is_what_gemini_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "AIzaSy0123456789abcdef")
+    off = {name: {"enabled": False} for name in ("builtin", "comfyui", "diffusers", "a1111")}
+    made = service(tmp_path, providers=off)
+
+    plan = await made.plan(ImageRequest(prompt="a red fox in the snow", allow_paid=True))
+
+    assert plan.candidates[0].model.id == "gemini-nano-banana-2.1"
