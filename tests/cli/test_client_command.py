@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from ziggie_image_mcp.cli import client_files
 from ziggie_image_mcp.cli.client_config import CLIENTS, SERVER, Launch, client_config

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from ziggie_image_mcp.cli.client_config import Launch, client_config
 from ziggie_image_mcp.errors import InvalidRequest

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from ziggie_image_mcp.cli import client_files, jsonc
 from ziggie_image_mcp.cli.client_config import CLIENTS, SERVER, Format, Launch, client_config

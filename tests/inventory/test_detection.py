@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ Script = Callable[[Seen], Reply]
 
 
 @contextmanager
-def listening(*scripts: Script) -> Iterator[list[FakeVendor]]:
+def listening(*scripts: Script) -> Generator[list[FakeVendor]]:
     with ExitStack() as stack:
         yield [stack.enter_context(FakeVendor(script)) for script in scripts]
 
@@ -81,13 +81,20 @@ async def test_koboldcpp_answers_as_all_of_them_and_is_known_all_the_same() -> N
     assert await names(FakeEngine("localai", less)) == ["localai"]
 
 
+def always(reply: Reply) -> Script:
+    return lambda seen: reply
+
+
+TEXTS_ONLY: dict[str, Any] = {"v1/models": {"data": [{"id": "llama", "owned_by": "vllm"}]}}
+
+
 @pytest.mark.parametrize(
     "script",
     [
-        lambda seen: Reply(body=b"<html>Gradio</html>", headers={"content-type": "text/html"}),
-        lambda seen: Reply(body={"error": "Unexpected endpoint"}),
-        lambda seen: Reply(status=500, body={}),
-        FakeEngine("vllm", {"v1/models": {"data": [{"id": "llama", "owned_by": "vllm"}]}}),
+        always(Reply(body=b"<html>Gradio</html>", headers={"content-type": "text/html"})),
+        always(Reply(body={"error": "Unexpected endpoint"})),
+        always(Reply(status=500, body={})),
+        FakeEngine("vllm", TEXTS_ONLY),
     ],
 )
 async def test_what_is_none_of_them_is_none(script: Script) -> None:
@@ -149,7 +156,7 @@ async def test_what_makes_no_pictures_says_why_and_what_to_do(
     ],
 )
 async def test_ollama_made_pictures_in_some_versions_only(version: str, can: bool) -> None:
-    answers = {"api/version": {"version": version}, "api/tags": {"models": []}}
+    answers: dict[str, Any] = {"api/version": {"version": version}, "api/tags": {"models": []}}
     with listening(FakeEngine("ollama", answers)) as vendors:
         [one] = await detect([HERE], ports(vendors))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -150,6 +152,29 @@ async def test_a_checkpoint_without_a_telling_name_goes_by_its_size() -> None:
     models = await listed(answers)
 
     assert models["deliberate_v2.safetensors"].family == "sd1"
+
+
+@pytest.mark.parametrize(
+    ("local", "bytes_more", "family"), [(True, 0, "sd3"), (True, 1, None), (None, 0, None)]
+)
+async def test_files_of_a_container_that_are_mounted_here_are_known_by_their_tensors(
+    local: bool | None, bytes_more: int, family: str | None, tmp_path: Path
+) -> None:
+    header = json.dumps({"joint_blocks.0.context_block.attn.qkv.weight": {"shape": [1, 1]}})
+    file = tmp_path / "mystery.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    size = file.stat().st_size + bytes_more
+    answers = Answers(
+        {
+            "models/checkpoints": [file.name],
+            "experiment/models/checkpoints": [{"name": file.name, "size": size, "pathIndex": 0}],
+            "": {"checkpoints": [str(tmp_path)]},  # internal/folder_paths, without /api
+        }
+    )
+
+    models = await listed(answers, baseUrl="http://comfyui:8188", local=local)
+
+    assert models[file.name].family == family
 
 
 async def test_a_name_in_both_folders_stays_two_models() -> None:

@@ -10,8 +10,8 @@ from ziggie_image_mcp.provider.testing import Reply, Seen
 
 WEB_UI: dict[str, Any] = {"samples_format": "png", "sd_model_checkpoint": "sd15.safetensors"}
 PING: dict[str, Any] = {"internal/ping": {}, "sdapi/v1/sd-models": [], "sdapi/v1/cmd-flags": {}}
-OLLAMA = {"api/version": {"version": "0.7.0"}, "api/tags": {"models": []}}
-COMFYUI = {"system_stats": {"system": {"comfyui_version": "0.33.0"}, "devices": []}}
+OLLAMA: dict[str, Any] = {"api/version": {"version": "0.7.0"}, "api/tags": {"models": []}}
+COMFYUI: dict[str, Any] = {"system_stats": {"system": {"comfyui_version": "0.33.0"}, "devices": []}}
 
 
 def listed(**item: Any) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def _read(text: str, kind: Format) -> object:
 
 def _read_yaml(text: str) -> object:
     try:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
     except ImportError as e:
         raise ValueError("the package PyYAML, which reads it, is not installed") from e
     try:

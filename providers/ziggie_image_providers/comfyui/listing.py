@@ -178,14 +178,15 @@ class Listing:
             self.is_complete = True
 
     async def _read_tensors(self, files: _Files) -> None:
-        """The names of tensors, of a server on this machine."""
+        """The names of tensors, of a server whose folders are on this machine, or mounted here."""
         wanted = [
             (folder, file, files.size(folder, file))
             for folder in _MODEL_FOLDERS
             for file in files.names[folder]
         ]
         wanted = [one for one in wanted if one not in self._tensors]
-        if self._client.where != "this_machine" or not wanted:
+        own = self._client.where == "this_machine" or self._settings.local
+        if not own or not wanted:
             return
         folders = await self._client.folders()
 
@@ -193,6 +194,8 @@ class Listing:
             found: dict[tuple[str, str, int | None], Tensors | None] = {}
             for folder, file, size in wanted:
                 path: Path | None = find_file(folders.get(folder, ()), file)
+                if path and size is not None and path.stat().st_size != size:
+                    path = None  # another file of this name, on another machine than the server's
                 found[folder, file, size] = read_tensors(path) if path else None
             return found
 
