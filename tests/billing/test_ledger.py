@@ -889,7 +889,7 @@ async def test_of_four_processes_exactly_one_may_send_each_job(
 async def test_killed_processes_lose_no_cent_and_charge_nothing_twice(
     database: str, peer: Peer, tmp_path: Path, after_death: Any
 ) -> None:
-    await kill_and_count(database, peer, tmp_path, after_death, kills=20)
+    await kill_and_count(database, peer, tmp_path, after_death, kills=8)
 
 
 async def kill_and_count(

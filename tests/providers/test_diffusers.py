@@ -618,7 +618,7 @@ async def test_prints_in_the_worker_do_not_break_the_wire_and_an_idle_worker_lea
         "    while True:\n"
         "        os.write(1, b'native noise\\n')\n"
         "        print('noise', flush=True)\n"
-        "        time.sleep(0.002)\n"
+        "        time.sleep(0.02)\n"
         "threading.Thread(target=chatter, daemon=True).start()\n",
         encoding="utf-8",
     )

@@ -9,6 +9,7 @@ import pytest
 from tests.jobs import test_kills
 from tests.jobs.test_kills import (
     SHAPES,
+    assert_none_ran_it_again,
     assert_nothing_was_lost_or_charged_twice,
     needs_fork,
 )
@@ -42,6 +43,11 @@ def test_200_kills_with_each_shape_of_vendor_and_with_comfyui(
         assert set(outcome.posted) == {"1"}, "what ComfyUI still has is not sent again"
     else:
         assert_nothing_was_lost_or_charged_twice(outcome)
+
+
+@needs_fork
+def test_20_launches_never_run_a_living_servers_job_again(tmp_path: Path, peer: Peer) -> None:
+    assert_none_ran_it_again(peer.run(tmp_path, kind="launches", rounds=4, timeout=LONG))
 
 
 @needs_fork

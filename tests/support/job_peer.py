@@ -89,7 +89,7 @@ IMPORTED_BEFORE_FORKING = (
 class Run:
     """What the servers are to do, and how often one of them is killed.
 
-    `launches`: one server has one long job, and 20 others come, look around and go.
+    `launches`: one server has one long job, and others come five at a time, look around and go.
     `stalled`: a server stands still for so long that another host takes its job, and then goes on.
     `window`: a server with one job kills itself `at` a checkpoint, and another takes the job up.
     `hosts`: the same at one checkpoint after another, each server on a host of its own.
@@ -108,6 +108,8 @@ class Run:
     kills: int = 0
     aimed: int = 0
     """Every so many kills, one hits the server that has the engine, while it works."""
+    rounds: int = 1
+    """Of `launches`."""
     seed: int = 0
     patience: float = 90.0
     """Seconds after the last kill in which all jobs must have ended."""
@@ -512,7 +514,7 @@ def launches(run: Run) -> Outcome:
     first = fork(run, one_long_job)
     while not lines_of(Path(run.folder) / "begun"):
         time.sleep(0.05)
-    for _ in range(4):
+    for _ in range(run.rounds):
         others = [fork(run, look_around) for _ in range(5)]
         for pid in others:
             assert os.waitpid(pid, 0)[1] == 0
