@@ -17,10 +17,11 @@ from ziggie_image_mcp.provider import (
     ProviderRequest,
     options_of,
 )
+from ziggie_image_mcp.provider import sampler_names as names
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.json_paths import number
 from ziggie_image_mcp.provider.vendor import from_base64
-from ziggie_image_providers.a1111 import failures, names
+from ziggie_image_providers.a1111 import failures
 from ziggie_image_providers.a1111.listing import Entry, plain_name
 from ziggie_image_providers.a1111.wire import Job
 
