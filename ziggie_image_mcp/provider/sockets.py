@@ -49,6 +49,7 @@ async def open_socket(
                 ssl=_tls(http),
                 additional_headers=headers,
                 proxy=True if http.proxied else None,
+                create_connection=_Connection,
                 compression=None,
                 logger=_quiet,
                 max_size=max_bytes,
@@ -87,6 +88,15 @@ def _tls(http: HttpClient) -> ssl.SSLContext | None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+class _Connection(ClientConnection):
+    """A connection that is cut where too much comes: else it would be read on till its end."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.protocol.parser_exc is not None:
+            self.transport.abort()
 
 
 class _Once(connect):

@@ -21,6 +21,11 @@ BAD_SESSION = "invalid_session_id"
 
 ERRORS = (
     Rule(
+        code=BAD_SESSION,
+        error=EngineGone,
+        message="SwarmUI was restarted, and knows the session of the job no longer",
+    ),
+    Rule(
         match=r"invalid or unauthorized|invalid_login",
         error=AuthenticationFailed,
         message="SwarmUI wants an account: make a token in its page User, Swarm Auth Tokens, and"

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import anyio
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, PayloadTooBig, WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
 
 from ziggie_image_mcp.provider import ProviderError, ProviderTimeout, Run, duration
 from ziggie_image_mcp.provider.http import HttpClient
@@ -88,8 +89,6 @@ class Stream:
             self.sent = True
             await connection.send(json.dumps(body))
             return await self._listen(connection, run, int(body["images"]), max_bytes)
-        except PayloadTooBig as e:
-            raise self._http.lost(f"sent more than {max_bytes >> 20} MB", paid=self._paid) from e
         except (WebSocketException, OSError) as e:
             raise failures.gone(self._name, self._http.url, paid=self._paid) from e
         finally:
@@ -107,10 +106,10 @@ class Stream:
                     frame = await connection.recv()
             except TimeoutError:
                 raise self._too_late() from None
-            except ConnectionClosed:
+            except ConnectionClosed as e:
                 if outcome.error is not None:
                     return outcome  # what SwarmUI refuses it says, and closes
-                if connection.close_code == 1009:
+                if e.sent is not None and e.sent.code == CloseCode.MESSAGE_TOO_BIG:
                     what = f"sent more than {max_bytes >> 20} MB"
                     raise self._http.lost(what, paid=self._paid) from None
                 raise
