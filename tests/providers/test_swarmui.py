@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -285,11 +286,9 @@ async def test_a_model_that_is_gone_is_refused_with_the_nearest() -> None:
     fake = FakeSwarm()
     with FakeVendor(fake) as vendor:
         tested = provider(vendor.url)
-        model = next(m for m in await tested.list_models() if m.id == SD15)
-        fake.models = [m for m in fake.models if m["name"] != SD15]
-        fake.models.append({**fake.models[0], "name": "dreamshaper_7.safetensors"})
-        tested._listing = None  # as half a minute later
-        with pytest.raises(ModelMissing, match=r"nearest: dreamshaper_7"):
+        known = next(m for m in await tested.list_models() if m.id == SD15)
+        model = replace(known, id="dreamshaper_9.safetensors")
+        with pytest.raises(ModelMissing, match=r"nearest: dreamshaper_8"):
             await tested.submit(job(), model, RUN)
         await tested.aclose()
 

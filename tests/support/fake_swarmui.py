@@ -131,6 +131,8 @@ class FakeSwarm:
     sessions: list[str] = field(default_factory=list[str])
     interrupted: list[str] = field(default_factory=list[str])
     """Sessions that were interrupted."""
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def restart(self) -> None:
         """Forget all sessions, as the real one does when it starts."""
@@ -151,7 +153,8 @@ class FakeSwarm:
             cookie = f"swarm_token={self.token}"
             if self.token and seen.headers.get("cookie") != cookie:
                 return LOGIN
-            self.sessions.append(f"SESSION{len(self.sessions)}")
+            with self._lock:
+                self.sessions.append(f"SESSION{next(self._numbers)}")
             return Reply(
                 body={
                     "session_id": self.sessions[-1],

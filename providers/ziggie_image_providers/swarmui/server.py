@@ -89,24 +89,30 @@ class Server:
             read_seconds=min(READ_SECONDS, seconds),
         )
         self._session: tuple[float, Session] | None = None
+        self._renewing = anyio.Lock()
 
     @property
     def where(self) -> Where:
         """Whoever's host it is, it is no vendor: it takes no money."""
         return "this_machine" if self.http.where == "this_machine" else "own_network"
 
-    async def find(self) -> Session:
-        """A session for reading.
+    async def find(self, forgotten: Session | None = None) -> Session:
+        """A session for reading, one for all who ask at the same time.
+
+        Args:
+            forgotten: One that it does not know any more.
 
         Raises:
             WrongService: What answers is no SwarmUI.
             ProviderError: Nothing answers, or not to us.
         """
-        if self._session and time.monotonic() - self._session[0] < SESSION_SECONDS:
-            return self._session[1]
-        session = await self.new_session(min(IDENTIFY_SECONDS, self._seconds))
-        self._session = time.monotonic(), session
-        return session
+        async with self._renewing:
+            since, session = self._session or (0.0, None)
+            old = time.monotonic() - since >= SESSION_SECONDS
+            if session is None or old or session == forgotten:
+                session = await self.new_session(min(IDENTIFY_SECONDS, self._seconds))
+                self._session = time.monotonic(), session
+            return session
 
     def forget(self) -> None:
         """What comes up next at this address knows none of our sessions."""
@@ -138,10 +144,10 @@ class Server:
         Raises:
             ProviderError: It cannot be asked, or refuses.
         """
-        answer = await self._ask(route, await self.find(), body)
+        session = await self.find()
+        answer = await self._ask(route, session, body)
         if answer.data().get("error_id") == failures.BAD_SESSION:
-            self.forget()
-            answer = await self._ask(route, await self.find(), body)
+            answer = await self._ask(route, await self.find(forgotten=session), body)
         told = answer.data()
         error = await self._error_in(told)
         if error is None and not answer.ok:

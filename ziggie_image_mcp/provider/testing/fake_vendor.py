@@ -104,6 +104,8 @@ class FakeVendor:
         self.connections = 0
         self.endless_bytes = 0
         """The most that was sent of one endless answer."""
+        self.handshake: Reply | None = None
+        """Answers who asks for a websocket, instead of one: a refusal, or a redirect."""
         self.failures: list[Exception] = []
         """What the script raised."""
         self._over = threading.Event()
@@ -141,11 +143,16 @@ class FakeVendor:
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         """Reply one request; to one for a websocket, once its first message is here."""
-        if wants_socket(request):
+        socket_asked = wants_socket(request)
+        if socket_asked and self.handshake is None:
             self._talk(request)
             return
         length = int(request.headers.get("content-length") or 0)
-        answer = self._answer_to(request, request.rfile.read(length))
+        content = request.rfile.read(length)
+        if socket_asked and self.handshake is not None:
+            answer = self.handshake
+        else:
+            answer = self._answer_to(request, content)
         if answer.then == "hang":
             self._over.wait(60)
         if answer.then in ("hang", "reset"):
