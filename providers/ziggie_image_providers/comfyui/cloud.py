@@ -40,6 +40,7 @@ from ziggie_image_mcp.provider import (
     Run,
     Submission,
     TaskCapability,
+    WrongService,
     duration,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
@@ -113,7 +114,7 @@ class ComfyCloud(Polled):
             with anyio.fail_after(PROBE_SECONDS - 0.1):
                 account = await self._client.account()
                 length = await self._client.queue_length() if account else None
-        except failures.WrongService as e:
+        except WrongService as e:
             return Probe(state="wrong_service", message=str(e))
         except ProviderError as e:
             denied = isinstance(e, AuthenticationFailed)
