@@ -76,16 +76,17 @@ async def secret(name: str) -> str | None:
     return "fooocus-key-0123" if name == "FOOOCUS_KEY" else None
 
 
-def provider(url: str | None, plain: str = NOBODY, **settings: Any) -> Fooocus:
+def provider(url: str | None, *places: str, **settings: Any) -> Fooocus:
     where = {} if url is None else {"baseUrl": url}
     given = Settings.model_validate({**where, **settings})
     context = ProviderContext(data_dir=Path("unused"), secret=secret)
-    return Fooocus("fooocus", given, context, QUICK, plain)
+    return Fooocus("fooocus", given, context, QUICK, places)
 
 
 def job(**changes: Any) -> ProviderRequest:
     values: dict[str, Any] = {"prompt": "a red bicycle", "width": 1024, "height": 1024, "seed": 7}
-    return ProviderRequest(**{**values, "steps": 30, "guidance_scale": 4.0, **changes})
+    values |= {"steps": 30, "guidance_scale": 4.0}
+    return ProviderRequest(**{**values, **changes})
 
 
 async def listed(script: Script, **settings: Any) -> dict[str, Model]:
@@ -406,13 +407,13 @@ async def test_what_is_no_fooocus_is_another_service(reply: Reply) -> None:
 async def test_fooocus_itself_is_known_and_said_to_have_no_api() -> None:
     told = await probe(plain_fooocus)
     with FakeVendor(plain_fooocus) as vendor:
-        tested = provider(None, vendor.url, timeout=5)
+        tested = provider(None, NOBODY, vendor.url)
         tested_elsewhere = await tested.probe()
         await tested.aclose()
 
     for one in (told, tested_elsewhere):
         assert one.state == "wrong_service"
-        assert "has no API; install Fooocus-API" in one.message
+        assert "has a page and no API that programs can use; run Fooocus-API" in one.message
 
 
 async def test_its_key_goes_as_x_api_key_and_is_asked_for_where_it_is_missing() -> None:

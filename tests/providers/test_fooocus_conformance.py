@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from tests.support.fake_fooocus import FORBIDDEN, INVALID, JUGGERNAUT, UNKNOWN_JOB, FakeFooocus
 from ziggie_image_mcp.provider import (
@@ -28,7 +28,16 @@ FULL = Reply(
     }
 )
 FAILED = {**UNKNOWN_JOB, "job_id": "job-1", "job_status": "Loading models ..."}
-STOPPED = {**FAILED, "job_stage": "SUCCESS", "job_status": "Finished", "job_result": []}
+STOPPED: dict[str, Any] = {
+    **FAILED,
+    "job_stage": "SUCCESS",
+    "job_status": "Finished",
+    "job_result": [],
+}
+
+
+def fields(reply: Reply) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", reply.body) if isinstance(reply.body, Mapping) else {}
 
 
 class TestFooocus(ProviderConformance):
@@ -59,7 +68,7 @@ class TestFooocus(ProviderConformance):
         return seen.method == "POST" and not seen.path.endswith("/stop")
 
     def gets(self, seen: Seen, reply: Reply) -> bool:
-        told_later = isinstance(reply.body, dict) and "job_stage" in reply.body and reply != FULL
+        told_later = "job_stage" in fields(reply) and reply != FULL
         return "query-job" in seen.path if told_later else self.is_submit(seen)
 
     def mask_of(self, seen: Seen) -> bytes | None:

@@ -44,7 +44,12 @@ POSTS = {
     "v2/generation/image-upscale-vary": "Image Upscale or Variation",
     "v2/generation/image-inpaint-outpaint": "Image Inpaint or Outpaint",
 }
-GRADIO = {"version": "3.41.2", "mode": "blocks", "title": "Fooocus 2.5.5", "components": []}
+GRADIO: dict[str, Any] = {
+    "version": "3.41.2",
+    "mode": "blocks",
+    "title": "Fooocus 2.5.5",
+    "components": [],
+}
 
 
 def png(width: int, height: int, facts: dict[str, Any] | None) -> bytes:

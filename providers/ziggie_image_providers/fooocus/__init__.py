@@ -35,7 +35,9 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
+    WrongService,
     duration,
+    engines,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.delivery import MALFORMED
@@ -46,7 +48,7 @@ from ziggie_image_mcp.provider.sampler_names import nearest
 from ziggie_image_providers.fooocus import answers, failures, wire
 from ziggie_image_providers.fooocus import settings as section
 from ziggie_image_providers.fooocus.listing import Lister, Listing
-from ziggie_image_providers.fooocus.server import PLAIN_FOOOCUS, JobState, Server
+from ziggie_image_providers.fooocus.server import KIND, JobState, Server
 
 _log = logging.getLogger(__name__)
 
@@ -90,13 +92,15 @@ class Fooocus:
         settings: section.Settings,
         context: ProviderContext,
         pace: Pace | None = None,
-        plain: str = PLAIN_FOOOCUS,
+        places: Sequence[str] = (),
     ) -> None:
         self.name = name
         self._settings = settings
         self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
         self._pace = pace or Pace()
-        self._server = Server(name, settings, context, self._seconds, plain)
+        self._server = Server(
+            name, settings, context, self._seconds, places or engines.places(KIND, context.hosts)
+        )
         self._lister = Lister(name, settings, self._server)
         self._listing: Listing | None = None
         self._listed = 0.0
@@ -110,7 +114,7 @@ class Fooocus:
             with anyio.fail_after(PROBE_SECONDS - 0.1):
                 await self._server.find()
                 contents = await self._server.contents()
-        except failures.WrongService as e:
+        except WrongService as e:
             return Probe(state="wrong_service", message=str(e))
         except AuthenticationFailed as e:
             return Probe(state="unauthorised", message=str(e))

@@ -10,9 +10,9 @@ from ziggie_image_mcp.provider import (
     OutOfMemory,
     ProviderError,
     ProviderTimeout,
-    ProviderUnavailable,
     RateLimited,
     RequestRejected,
+    WrongService,
     duration,
 )
 from ziggie_image_mcp.provider.error_rules import Rule
@@ -39,25 +39,10 @@ ERRORS = (
 """500 is how it says that a request failed: the server itself goes on."""
 
 
-class WrongService(ProviderUnavailable):
-    """Raised when what answers is no Fooocus-API."""
-
-
-class WithoutApi(WrongService):
-    """Raised when it is Fooocus itself, whose page has no API."""
-
-
 def wrong_service(provider: str, url: str) -> WrongService:
     """Say that what answers there is no Fooocus-API."""
     what = f"what answers at {url} is no Fooocus-API"
     return WrongService(provider, f"{what}; set providers.{provider}.baseUrl")
-
-
-def without_api(provider: str, url: str) -> WithoutApi:
-    """Say that Fooocus is up, which programs cannot ask for pictures."""
-    what = f"Fooocus is up at {url}, and has no API"
-    then = "install Fooocus-API (github.com/mrhan1993/Fooocus-API), which runs the same models"
-    return WithoutApi(provider, f"{what}; {then}")
 
 
 def missing(provider: str, what: str, name: str, near: str) -> ModelMissing:

@@ -10,21 +10,19 @@ from urllib.parse import quote
 
 import anyio
 
-from ziggie_image_mcp.provider import ProviderContext, ProviderError, ProviderUnavailable, Where
+from ziggie_image_mcp.provider import ProviderContext, ProviderError, Where, engines
+from ziggie_image_mcp.provider.engines import Sighting
 from ziggie_image_mcp.provider.http import READ_SECONDS, HttpClient, KeyHeader
 from ziggie_image_mcp.provider.json_paths import first_object, number, objects, values
+from ziggie_image_mcp.provider.places import Places
 from ziggie_image_mcp.provider.vendor import from_base64
 from ziggie_image_providers.fooocus import failures
 from ziggie_image_providers.fooocus.settings import Settings
 
-PLAIN_FOOOCUS = "http://127.0.0.1:7865"
-"""Where Fooocus itself listens, with a page and without an API."""
+KIND = "fooocus"
+KNOWN_SECONDS = 30.0
+"""How long it is taken for granted."""
 
-IDENTIFY_SECONDS = 1.0
-KNOWN_SECONDS, SILENT_SECONDS = 30.0, 30.0
-"""How long it is taken for granted; how long what hangs at PLAIN_FOOOCUS is left alone."""
-
-ANY = range(300, 600)
 Stage = Literal["waiting", "running", "finished", "failed"]
 
 
@@ -67,7 +65,7 @@ class Server:
         settings: Where it is.
         context: Gives keys, and the transport.
         seconds: How long an answer may take at most.
-        plain: Where Fooocus itself is looked for, to say what it lacks.
+        places: Where it, or Fooocus without one, is looked for where no address is set.
     """
 
     def __init__(
@@ -76,26 +74,21 @@ class Server:
         settings: Settings,
         context: ProviderContext,
         seconds: float,
-        plain: str = PLAIN_FOOOCUS,
+        places: Sequence[str],
     ) -> None:
         self._name = name
+        self._settings = settings
+        self._context = context
         self._seconds = seconds
-        names = [settings.key_name] if settings.key_name else []
-        self.http = HttpClient(
-            name,
-            settings,
-            context,
-            auth=(KeyHeader(name="X-API-KEY", prefix=""),),
-            key_names=names,
-            rules=failures.ERRORS,
-            fix=f"start Fooocus-API, or set providers.{name}.baseUrl",
-            read_seconds=min(READ_SECONDS, seconds),
-        )
-        elsewhere = settings.model_copy(update={"base_url": plain})
-        self._plain = HttpClient(name, elsewhere, context)
-        self._looks_around = "base_url" not in settings.model_fields_set
-        self._silent_until = 0.0
+        urls = (settings.base_url,) if "base_url" in settings.model_fields_set else places
+        self._places = Places(name, urls, self._client)
+        self._files: HttpClient | None = None
         self._known_until = 0.0
+
+    @property
+    def http(self) -> HttpClient:
+        """The connections to it."""
+        return self._places.taken
 
     @property
     def where(self) -> Where:
@@ -106,30 +99,20 @@ class Server:
         """See that it is there.
 
         Raises:
-            WrongService: What answers is no Fooocus-API, or Fooocus without one.
+            NotReady: It is Fooocus itself, which has no API.
+            WrongService: What answers is no Fooocus-API.
             ProviderError: Nothing answers, or not to us.
         """
-        if time.monotonic() < self._known_until:
-            return
-        seconds = min(IDENTIFY_SECONDS, self._seconds)
-        try:
-            answer = await self.http.get("ping", accept=ANY, seconds=seconds)
-        except ProviderUnavailable:
-            if self._looks_around and await self._is_fooocus(self._plain):
-                raise failures.without_api(self._name, self._plain.url) from None
-            raise
-        denied = answer.status in (401, 403) and answer.data().get("detail") == "Forbidden"
-        if denied or 300 <= answer.status < 400 or answer.status >= 500:
-            raise self.http.error(answer, await self.http.keys())
-        if not answer.ok or answer.content.strip() != b'"pong"':
-            if await self._is_fooocus(self.http):
-                raise failures.without_api(self._name, self.http.url)
-            raise failures.wrong_service(self._name, self.http.url)
-        self._known_until = time.monotonic() + KNOWN_SECONDS
+        if time.monotonic() >= self._known_until:
+            await self._places.find(self._identify)
+            self._known_until = time.monotonic() + KNOWN_SECONDS
 
     def forget(self) -> None:
         """What comes up next at this address may be another one."""
         self._known_until = 0.0
+
+    async def _identify(self, http: HttpClient, seconds: float) -> Sighting:
+        return await engines.identify(http, self._name, KIND, min(seconds, self._seconds))
 
     async def contents(self) -> Contents:
         """All that it lists, asked at once.
@@ -203,30 +186,34 @@ class Server:
         await self.http.post_once("v1/generation/stop", json={}, paid=False)
 
     async def picture(self, path: str, max_bytes: int) -> bytes:
-        """The file of a picture, with what Fooocus wrote into it.
+        """The file of a picture, with what Fooocus wrote into it. It wants no key.
 
         Raises:
             ProviderError: It cannot be had.
         """
-        answer = await self.http.get(f"files/{path}", max_bytes=max_bytes)
+        if self._files is None or self._files.url != self.http.url:
+            self._files = self._client(self.http.url, login=False)
+        answer = await self._files.get(f"files/{path}", max_bytes=max_bytes)
         return answer.content
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self.http.aclose()
-        await self._plain.aclose()
+        await self._places.aclose()
+        if self._files is not None:
+            await self._files.aclose()
 
-    async def _is_fooocus(self, http: HttpClient) -> bool:
-        """Whether a page of Fooocus itself is there, as Gradio describes it."""
-        if http is self._plain and time.monotonic() < self._silent_until:
-            return False
-        try:
-            answer = await http.get("config", accept=ANY, seconds=IDENTIFY_SECONDS / 2)
-        except ProviderError:
-            if http is self._plain:
-                self._silent_until = time.monotonic() + SILENT_SECONDS
-            return False
-        return str(answer.data().get("title") or "").startswith("Fooocus")
+    def _client(self, url: str, *, login: bool = True) -> HttpClient:
+        key = self._settings.key_name if login else None
+        return HttpClient(
+            self._name,
+            self._settings.model_copy(update={"base_url": url}),
+            self._context,
+            auth=(KeyHeader(name="X-API-KEY", prefix=""),),
+            key_names=[key] if key else [],
+            rules=failures.ERRORS,
+            fix=f"start Fooocus-API, or set providers.{self._name}.baseUrl",
+            read_seconds=min(READ_SECONDS, self._seconds),
+        )
 
 
 _LISTS: Sequence[str] = (

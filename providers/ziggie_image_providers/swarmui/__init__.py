@@ -28,7 +28,9 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
+    WrongService,
     duration,
+    engines,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.delivery import AnswersAtOnce
@@ -37,7 +39,7 @@ from ziggie_image_mcp.provider.sampler_names import nearest
 from ziggie_image_providers.swarmui import answers, failures, wire
 from ziggie_image_providers.swarmui import settings as section
 from ziggie_image_providers.swarmui.listing import Entry, Lister, Listing
-from ziggie_image_providers.swarmui.server import Server, Session
+from ziggie_image_providers.swarmui.server import KIND, Server, Session
 from ziggie_image_providers.swarmui.stream import Stream
 
 _log = logging.getLogger(__name__)
@@ -63,12 +65,20 @@ class SwarmUI(AnswersAtOnce):
     )
     Settings: ClassVar[type[section.Settings]] = section.Settings
 
-    def __init__(self, name: str, settings: section.Settings, context: ProviderContext) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: section.Settings,
+        context: ProviderContext,
+        places: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self._settings = settings
         self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
         self._max_bytes = context.max_answer_bytes
-        self._server = Server(name, settings, context, self._seconds)
+        self._server = Server(
+            name, settings, context, self._seconds, places or engines.places(KIND, context.hosts)
+        )
         self._lister = Lister(name, settings, self._server)
         self._listing: Listing | None = None
         self._listed = 0.0
@@ -80,7 +90,7 @@ class SwarmUI(AnswersAtOnce):
             with anyio.fail_after(PROBE_SECONDS - 0.1):
                 session = await self._server.find()
                 contents = await self._server.contents()
-        except failures.WrongService as e:
+        except WrongService as e:
             return Probe(state="wrong_service", message=str(e))
         except AuthenticationFailed as e:
             return Probe(state="unauthorised", message=str(e))

@@ -8,12 +8,13 @@ from ziggie_image_mcp.provider import (
     InvalidOutput,
     ModelMissing,
     ModelUnusable,
+    NotReady,
     OutcomeUnknown,
     OutOfMemory,
     ProviderError,
-    ProviderUnavailable,
     RateLimited,
     RequestRejected,
+    WrongService,
 )
 from ziggie_image_mcp.provider.error_rules import Rule
 
@@ -75,14 +76,6 @@ ERRORS = (
         message="SwarmUI failed; its page Server, Logs says why",
     ),
 )
-
-
-class WrongService(ProviderUnavailable):
-    """Raised when what answers is no SwarmUI."""
-
-
-class NotReady(WrongService):
-    """Raised when it is SwarmUI, and has no backend that makes pictures."""
 
 
 def wrong_service(provider: str, url: str) -> WrongService:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,16 @@ from ziggie_image_mcp.provider import (
     ProviderContext,
     ProviderError,
     Where,
+    engines,
 )
 from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient, KeyHeader
 from ziggie_image_mcp.provider.json_paths import first_object, number, objects, values
+from ziggie_image_mcp.provider.places import IDENTIFY_SECONDS, Places
 from ziggie_image_providers.swarmui import failures
 from ziggie_image_providers.swarmui.settings import Settings
 
-IDENTIFY_SECONDS = 1.7
-"""What a first answer may take."""
-
+KIND = "swarmui"
+SESSION = "API/GetNewSession"
 SESSION_SECONDS = 600.0
 """How long one session serves for reading. SwarmUI forgets those that nobody used for long."""
 
@@ -71,25 +72,30 @@ class Server:
         settings: Where it is.
         context: Gives keys, and the transport.
         seconds: How long an answer may take at most.
+        places: Where it is looked for where no address is set, the usual one first.
     """
 
     def __init__(
-        self, name: str, settings: Settings, context: ProviderContext, seconds: float
+        self,
+        name: str,
+        settings: Settings,
+        context: ProviderContext,
+        seconds: float,
+        places: Sequence[str],
     ) -> None:
         self._name = name
+        self._settings = settings
+        self._context = context
         self._seconds = seconds
-        self.http = HttpClient(
-            name,
-            settings,
-            context,
-            auth=(KeyHeader(name="Cookie", prefix="swarm_token="),),
-            key_names=[settings.key_name] if settings.key_name else [],
-            rules=failures.ERRORS,
-            fix=f"start SwarmUI, or set providers.{name}.baseUrl",
-            read_seconds=min(READ_SECONDS, seconds),
-        )
+        urls = (settings.base_url,) if "base_url" in settings.model_fields_set else places
+        self._places = Places(name, urls, self._client)
         self._session: tuple[float, Session] | None = None
         self._renewing = anyio.Lock()
+
+    @property
+    def http(self) -> HttpClient:
+        """The connections to it."""
+        return self._places.taken
 
     @property
     def where(self) -> Where:
@@ -110,7 +116,7 @@ class Server:
             since, session = self._session or (0.0, None)
             old = time.monotonic() - since >= SESSION_SECONDS
             if session is None or old or session == forgotten:
-                session = await self.new_session(min(IDENTIFY_SECONDS, self._seconds))
+                session = await self._places.find(self._identify)
                 self._session = time.monotonic(), session
             return session
 
@@ -118,25 +124,33 @@ class Server:
         """What comes up next at this address knows none of our sessions."""
         self._session = None
 
-    async def new_session(self, seconds: float | None = None) -> Session:
+    async def new_session(self) -> Session:
         """A session of its own, as each job has one.
 
         Raises:
-            WrongService: What answers is no SwarmUI.
-            ProviderError: Nothing answers, or not to us.
+            ProviderError: It gives none.
         """
-        answer = await self.http.post_once(
-            "API/GetNewSession", json={}, paid=False, accept=range(300, 500), seconds=seconds
+        return await self._identify(self.http, IDENTIFY_SECONDS)
+
+    async def _identify(self, http: HttpClient, seconds: float) -> Session:
+        """A new session, which only a SwarmUI gives."""
+        ends = time.monotonic() + min(seconds, self._seconds)
+        answer = await http.post_once(
+            SESSION,
+            json={},
+            paid=False,
+            accept=range(300, 500),
+            seconds=max(0.1, ends - time.monotonic()),
         )
         body = answer.data()
         if answer.ok and all(isinstance(body.get(k), str) for k in ("session_id", "server_id")):
             return Session(id=body["session_id"], version=str(body.get("version") or "")[:20])
-        error = await self._error_in(body)
-        if isinstance(error, AuthenticationFailed) or answer.status in (401, 403):
-            raise error or self.http.error(answer, await self.http.keys())
-        if 300 <= answer.status < 400:
-            raise self.http.error(answer)
-        raise failures.wrong_service(self._name, self.http.url)
+        error = await error_in(http, body)
+        if isinstance(error, AuthenticationFailed):
+            raise error
+        # It is something else, which can say what it is.
+        await engines.identify(http, self._name, KIND, max(0.1, ends - time.monotonic()))
+        raise failures.wrong_service(self._name, http.url)
 
     async def read(self, route: str, **body: object) -> dict[str, Any]:
         """Ask something that makes nothing; in a new session where it has forgotten ours.
@@ -149,7 +163,7 @@ class Server:
         if answer.data().get("error_id") == failures.BAD_SESSION:
             answer = await self._ask(route, await self.find(forgotten=session), body)
         told = answer.data()
-        error = await self._error_in(told)
+        error = await error_in(self.http, told)
         if error is None and not answer.ok:
             error = self.http.error(answer, await self.http.keys())
         if error is not None:
@@ -163,7 +177,7 @@ class Server:
             ProviderError: It cannot be asked, or knows no such session.
         """
         answer = await self._ask("InterruptAll", session, {"other_sessions": False})
-        error = await self._error_in(answer.data())
+        error = await error_in(self.http, answer.data())
         if error is not None:
             raise error
 
@@ -224,7 +238,7 @@ class Server:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self.http.aclose()
+        await self._places.aclose()
 
     async def _ask(self, route: str, session: Session, body: Mapping[str, object]) -> Answer:
         return await self.http.post_once(
@@ -234,9 +248,18 @@ class Server:
             accept=REFUSALS,
         )
 
-    async def _error_in(self, body: Mapping[str, Any]) -> ProviderError | None:
-        """The error that an answer of SwarmUI says, whatever its status."""
-        return await error_in(self.http, body)
+    def _client(self, url: str) -> HttpClient:
+        settings = self._settings
+        return HttpClient(
+            self._name,
+            settings.model_copy(update={"base_url": url}),
+            self._context,
+            auth=(KeyHeader(name="Cookie", prefix="swarm_token="),),
+            key_names=[settings.key_name] if settings.key_name else [],
+            rules=failures.ERRORS,
+            fix=f"start SwarmUI, or set providers.{self._name}.baseUrl",
+            read_seconds=min(READ_SECONDS, self._seconds),
+        )
 
 
 async def error_in(http: HttpClient, body: Mapping[str, Any]) -> ProviderError | None:
