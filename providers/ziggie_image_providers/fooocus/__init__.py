@@ -191,8 +191,9 @@ class Fooocus:
         if state.stage == "failed":
             reason = str(failures.job_failed(self.name, state.words))
             return Resolution(state="failed", remote_id=remote_id, cost=NO_COST, reason=reason)
-        found = "finished" if state.stage == "finished" else "running"
-        return Resolution(state=found, remote_id=remote_id)
+        if state.stage == "finished":
+            return Resolution(state="finished", remote_id=remote_id)
+        return Resolution(state="running", remote_id=remote_id)
 
     async def cancel(self, remote_id: str) -> CancelOutcome:
         """End the job if it is the one that is made; if it waits, end it when it begins."""

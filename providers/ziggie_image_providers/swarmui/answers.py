@@ -104,6 +104,6 @@ def _differences(body: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterat
         for word in cast("list[str]", asked_loras):
             if plain_name(word) not in told:
                 yield f"SwarmUI did not lay the LoRA {word} over the model"
-    for word in values(metadata, "sui_extra_data.unused_parameters[]"):
-        if word in body and word not in _TOLD:
-            yield f"SwarmUI says that it made no use of {word}"
+    for unused in values(metadata, "sui_extra_data.unused_parameters[]"):
+        if unused in body and unused not in _TOLD:
+            yield f"SwarmUI says that it made no use of {unused}"
