@@ -123,7 +123,12 @@ class Fooocus:
         except TimeoutError:
             message = f"{url} did not answer within {duration(PROBE_SECONDS)}"
             return Probe(state="unreachable", message=message)
-        return Probe(state="ready", flavour="Fooocus-API", queue_length=contents.queued)
+        return Probe(
+            state="ready",
+            flavour="Fooocus-API",
+            url=self._server.http.url,
+            queue_length=contents.queued,
+        )
 
     async def list_models(self) -> Sequence[Model]:
         """List its models, its upscaler, and its LoRAs."""

@@ -104,6 +104,7 @@ class SwarmUI(AnswersAtOnce):
             state="ready",
             flavour="SwarmUI",
             version=session.version,
+            url=self._server.http.url,
             loaded_model=next(loaded, ""),
             queue_length=contents.queued,
             free_memory=contents.free_memory,
