@@ -349,6 +349,13 @@ async def test_other_values_than_asked_are_said() -> None:
     )
 
 
+async def test_a_lora_that_fooocus_left_out_is_said() -> None:
+    fake = FakeFooocus(facts={"loras": []})
+    generation = await made(fake, JUGGERNAUT, job(loras=(Lora(id="pixel"),)))
+
+    assert generation.notes == ("Fooocus did not lay the LoRA pixel over the model",)
+
+
 async def test_pictures_are_fetched_where_it_is_reached_and_not_where_it_says() -> None:
     fake = FakeFooocus()  # says 192.168.1.99, which is not asked
     await made(fake, JUGGERNAUT, job())

@@ -213,12 +213,13 @@ class FakeFooocus:
         asked = body["base_model_name"]
         used = asked if asked in self.models else self.models[0]
         facts = {
-            "base_model": used.rpartition("/")[2].removesuffix(".safetensors"),
+            "base_model": _stem(used),
             "steps": advanced["overwrite_step"],
             "guidance_scale": body.get("guidance_scale", 1.0),
             "sampler": advanced.get("sampler_name", "dpmpp_2m_sde_gpu"),
             "scheduler": advanced.get("scheduler_name", "karras"),
             "seed": str(body["image_seed"]),
+            "loras": [[_stem(one["model_name"]), one["weight"], "e3b0"] for one in body["loras"]],
             **self.facts,
         }
         size = tuple(map(int, body["aspect_ratios_selection"].split("*")))
@@ -226,6 +227,10 @@ class FakeFooocus:
             size = _size(body["input_image"])
         width, height = self.size or (size[0], size[1])
         return Reply(body=png(width, height, facts))
+
+
+def _stem(file: str) -> str:
+    return file.replace("\\", "/").rpartition("/")[2].removesuffix(".safetensors")
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -89,10 +89,23 @@ def _differences(
         asked, used = sampling.get(f"{what}_name"), facts.get(what)
         if asked and isinstance(used, str) and used != asked:
             yield f"Fooocus used the {what} {used} instead of {asked}"
+    listed = facts.get("loras")
+    if isinstance(listed, list):
+        used_loras = {_stem(str(name)) for name in _names(cast("list[object]", listed))}
+        for lora in request.loras:
+            if _stem(lora.id) not in used_loras:
+                yield f"Fooocus did not lay the LoRA {lora.id} over the model"
     for what, wanted in (("steps", request.steps), ("guidance_scale", request.guidance_scale)):
         used = number(facts.get(what))
         if wanted is not None and used is not None and abs(wanted - used) > 1e-3:
             yield f"Fooocus used {what} {used:g} instead of {wanted:g}"
+
+
+def _names(listed: Sequence[object]) -> Iterator[object]:
+    """The first of each of its lists of name, weight and hash."""
+    for item in listed:
+        if isinstance(item, list) and item:
+            yield cast("list[object]", item)[0]
 
 
 def _stem(file: str) -> str:
