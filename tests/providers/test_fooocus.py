@@ -159,7 +159,6 @@ async def test_a_picture_from_a_prompt_leaves_nothing_to_fooocuss_defaults() -> 
         num_images=2,
         steps=12,
         sampler="DPM++ 2M Karras",
-        style="sai pixel art",
         loras=(Lora(id="sd_xl_offset_example-lora_1.0", weight=0.5),),
     )
     generation = await made(fake, JUGGERNAUT, request)
@@ -169,7 +168,6 @@ async def test_a_picture_from_a_prompt_leaves_nothing_to_fooocuss_defaults() -> 
     assert body == {
         **COMMON,
         "negative_prompt": "blurry",
-        "style_selections": ["SAI Pixel Art"],
         "aspect_ratios_selection": "896*1152",
         "image_number": 2,
         "loras": [{"enabled": True, "model_name": OFFSET, "weight": 0.5}],
@@ -261,12 +259,13 @@ async def test_its_upscaler_doubles_the_sides() -> None:
 
 async def test_styles_of_the_users_are_laid_over_every_prompt_and_are_checked() -> None:
     fake = FakeFooocus()
-    await made(fake, JUGGERNAUT, job(style="SAI Line Art"), styles=["fooocus sharp"])
+    await made(fake, JUGGERNAUT, job(), styles=["fooocus sharp", "SAI Line Art"])
     error = await error_of(fake, JUGGERNAUT, job(), styles=["Fooocus Shrap"])
 
     assert fake.posted[0][1]["style_selections"] == ["Fooocus Sharp", "SAI Line Art"]
     assert isinstance(error, RequestRejected)
     assert "no style 'Fooocus Shrap'; nearest: Fooocus Sharp" in str(error)
+    assert "providers.fooocus.styles" in str(error)
     assert len(fake.posted) == 1
 
 
@@ -277,7 +276,7 @@ async def test_a_fast_performance_decides_guidance_and_sampler_and_takes_none() 
     await made(fake, JUGGERNAUT, request, performance="Lightning")
 
     able = models[JUGGERNAUT].tasks["text_to_image"]
-    assert able.options == {"seed", "steps", "style"}
+    assert able.options == {"seed", "steps"}
     assert models[JUGGERNAUT].defaults.steps == 4
     assert fake.posted[0][1] == {
         **{k: v for k, v in COMMON.items() if k != "guidance_scale"},
@@ -294,7 +293,6 @@ async def test_a_fast_performance_decides_guidance_and_sampler_and_takes_none() 
     [
         ({"sampler": "eulr"}, "no sampler 'eulr'; nearest: euler"),
         ({"scheduler": "karas"}, "no scheduler 'karas'; nearest: karras"),
-        ({"style": "SAI Pixl Art"}, "no style 'SAI Pixl Art'; nearest: SAI Pixel Art"),
         ({"loras": (Lora(id=OFFSET, weight=3),)}, "the weight 3 of"),
         ({"references": (PNG,) * 5}, "4 references and control pictures together"),
     ],

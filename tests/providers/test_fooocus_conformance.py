@@ -41,9 +41,6 @@ class TestFooocus(ProviderConformance):
     provider_type = Fooocus
     secrets: ClassVar[Mapping[str, str]] = {"FOOOCUS_KEY": "fooocus-0123456789abcdef"}
     settings: ClassVar[Mapping[str, Any]] = {"keyName": "FOOOCUS_KEY"}
-    option_values: ClassVar[Mapping[Any, tuple[Any, Any]]] = {
-        "style": ("SAI Pixel Art", "fooocus cinematic"),
-    }
     max_answer_bytes = 2**23
     refusals = (
         (FULL, RateLimited),

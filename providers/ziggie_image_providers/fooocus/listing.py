@@ -148,7 +148,7 @@ class Lister:
 
 
 def _tasks(contents: Contents, *, full: bool) -> Mapping[Task, TaskCapability]:
-    options = set(_options(contents, full=full))
+    options = set(_options(full=full))
     bounds: dict[Option, tuple[float, float]] = {
         "steps": (1, 200),
         "guidance_scale": (1, 30),
@@ -189,9 +189,7 @@ def _tasks(contents: Contents, *, full: bool) -> Mapping[Task, TaskCapability]:
     }
 
 
-def _options(contents: Contents, *, full: bool) -> Iterable[Option]:
+def _options(*, full: bool) -> Iterable[Option]:
     yield from ("seed", "steps")
-    if contents.styles:
-        yield "style"
     if full:
         yield from ("guidance_scale", "negative_prompt", "sampler", "scheduler")

@@ -97,7 +97,7 @@ def _common(
     body: dict[str, Any] = {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt if "negative_prompt" in options else "",
-        "style_selections": _styles(name, request, model, listing, settings),
+        "style_selections": _styles(name, listing, settings),
         "performance_selection": settings.performance,
         "aspect_ratios_selection": f"{request.width}*{request.height}",
         "image_number": request.num_images,
@@ -116,19 +116,15 @@ def _common(
     return body, advanced
 
 
-def _styles(
-    name: str, request: ProviderRequest, model: Model, listing: Listing, settings: Settings
-) -> list[str]:
-    asked = [*settings.styles]
-    if "style" in options_of(model, request.task) and request.style:
-        asked += [style.strip() for style in request.style.split(",")]
+def _styles(name: str, listing: Listing, settings: Settings) -> list[str]:
     known = {style.lower(): style for style in listing.contents.styles}
     styles: list[str] = []
-    for style in filter(None, asked):
+    for style in settings.styles:
         word = known.get(style.lower())
         if word is None:
             near = nearest(style, listing.contents.styles)
-            raise RequestRejected(name, f"Fooocus has no style {style!r}{near}")
+            what = f"Fooocus has no style {style!r}{near}; correct providers.{name}.styles"
+            raise RequestRejected(name, what)
         styles.append(word)
     return list(dict.fromkeys(styles))
 
