@@ -66,7 +66,7 @@ async def test_one_kind_can_be_configured_twice(tmp_path: Path) -> None:
         ({"providers": {"comfyui": {"base_ulr": "x"}}}, ["comfyui", "`base_ulr`", "'baseUrl'"]),
         ({"providers": {"comfyu": {}}}, ["providers.comfyu", "'comfyui'", '"type"']),
         ({"provider": "comfy-ui"}, ["`provider`", "'comfyui'"]),
-        ({"api": {"type": "fooocus"}}, ["`api.type`", "Installed: a1111, "]),
+        ({"api": {"type": "midjourney"}}, ["`api.type`", "Installed: a1111, "]),
     ],
 )
 async def test_a_wrong_section_is_named(

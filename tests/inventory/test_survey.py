@@ -70,7 +70,8 @@ async def test_the_reports_api_block_addresses_the_engine(tmp_path: Path) -> Non
     await built.aclose()
 
     assert "comfyui" in survey.configured
-    assert "127.0.0.1:9" in survey.rejected[-1].reasons[0].have
+    reasons = {rejected.provider: rejected.reasons[0].have for rejected in survey.rejected}
+    assert "127.0.0.1:9" in reasons["comfyui"]
 
 
 async def test_one_silent_provider_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -179,6 +179,20 @@ class HttpClient:
             keys.append(key)
         return tuple(keys)
 
+    async def sent_headers(self) -> dict[str, str]:
+        """What goes out with each request, the keys among it, for a socket to the same backend.
+
+        Raises:
+            AuthenticationFailed: See `keys`.
+        """
+        keys = await self.keys()
+        return self._headers(keys)
+
+    def _headers(self, keys: Sequence[str]) -> dict[str, str]:
+        sent = dict(self.headers)
+        sent.update({h.name: h.value(k) for h, k in zip(self._auth, keys, strict=False)})
+        return sent
+
     async def get(
         self,
         path: str,
@@ -441,9 +455,7 @@ class HttpClient:
         seconds: float | None = None,
         max_bytes: int | None = None,
     ) -> Answer:
-        sent = dict(self.headers)
-        sent.update({h.name: h.value(k) for h, k in zip(self._auth, keys, strict=False)})
-        sent.update(headers or {})
+        sent = {**self._headers(keys), **(headers or {})}
         url = self._address(path)
         with anyio.fail_after(self._read_seconds if seconds is None else seconds):
             async with self._open().stream(

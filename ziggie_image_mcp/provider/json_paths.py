@@ -49,6 +49,11 @@ def objects(body: object, path: str) -> Iterator[dict[str, Any]]:
             yield cast("dict[str, Any]", value)
 
 
+def first_object(body: object, path: str) -> dict[str, Any]:
+    """The first JSON object that a path names; an empty one where there is none."""
+    return next(objects(body, path), dict[str, Any]())
+
+
 def number(value: object) -> float | None:
     """A finite number out of JSON; None of anything else, true and false included."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

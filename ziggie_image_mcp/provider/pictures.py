@@ -53,6 +53,20 @@ def is_picture(data: bytes, *, input: bool = False) -> bool:
     return avif or data.startswith((b"GIF8", b"BM", b"II*\0", b"MM\0*"))
 
 
+def png_text(png: bytes, keyword: str) -> str:
+    """The text that a PNG carries under a keyword before its pixels; empty where it has none."""
+    at = 8
+    while media_type(png) == "image/png" and at + 8 <= len(png):
+        length, kind = struct.unpack(">I4s", png[at : at + 8])
+        if kind == b"IDAT":
+            return ""
+        body = png[at + 8 : at + 8 + length]
+        if kind == b"tEXt" and body.startswith(keyword.encode("latin-1") + b"\0"):
+            return body[len(keyword) + 1 :].decode("latin-1")
+        at += 12 + length
+    return ""
+
+
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, input: bool = False) -> Image.Image:
     """The picture, decoded to its last pixel: 8 bits a channel, L, RGB or RGBA. PNG, JPEG, WebP.
 

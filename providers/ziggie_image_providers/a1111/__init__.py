@@ -40,7 +40,8 @@ from ziggie_image_mcp.provider.bounds import answer_bytes
 from ziggie_image_mcp.provider.delivery import MALFORMED, AnswersAtOnce
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.pricing import estimate
-from ziggie_image_providers.a1111 import answers, failures, names, wire
+from ziggie_image_mcp.provider.sampler_names import nearest
+from ziggie_image_providers.a1111 import answers, failures, wire
 from ziggie_image_providers.a1111 import settings as section
 from ziggie_image_providers.a1111.listing import Lister, Listing
 from ziggie_image_providers.a1111.server import Identity, Server, State
@@ -201,7 +202,7 @@ class A1111(AnswersAtOnce):
         entry, identity = listing.entries.get(model.id), listing.identity
         title = identity.flavour.title
         if entry is None:
-            near = names.nearest(model.id, listing.entries)
+            near = nearest(model.id, listing.entries)
             raise failures.missing(self.name, title, "model", model.id, near)
         if entry.model.state in ("unusable", "missing"):
             kind = ModelUnusable if entry.model.state == "unusable" else ModelMissing

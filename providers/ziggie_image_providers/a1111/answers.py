@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,10 +16,12 @@ from ziggie_image_mcp.provider import (
     ProviderRequest,
     options_of,
 )
+from ziggie_image_mcp.provider import sampler_names as names
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.json_paths import number
+from ziggie_image_mcp.provider.pictures import png_text
 from ziggie_image_mcp.provider.vendor import from_base64
-from ziggie_image_providers.a1111 import failures, names
+from ziggie_image_providers.a1111 import failures
 from ziggie_image_providers.a1111.listing import Entry, plain_name
 from ziggie_image_providers.a1111.wire import Job
 
@@ -154,14 +155,5 @@ def _seeds(info: Info, pictures: Sequence[bytes], request: ProviderRequest) -> l
 
 def _seed_in(png: bytes) -> int | None:
     """The seed in the text that a PNG carries before its pixels; None where it says none."""
-    at = 8
-    while png.startswith(b"\x89PNG") and at + 8 <= len(png):
-        length, kind = struct.unpack(">I4s", png[at : at + 8])
-        if kind == b"IDAT":
-            return None
-        if kind == b"tEXt" and png[at + 8 :].startswith(b"parameters\0"):
-            text = png[at + 8 : at + 8 + length].decode("latin-1")
-            match = _SEED.search(text)
-            return int(match[1]) if match and int(match[1]) < 2**32 else None
-        at += 12 + length
-    return None
+    match = _SEED.search(png_text(png, "parameters"))
+    return int(match[1]) if match and int(match[1]) < 2**32 else None

@@ -15,10 +15,11 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     options_of,
 )
+from ziggie_image_mcp.provider import sampler_names as names
 from ziggie_image_mcp.provider.additions import embedding_names, find_addition
 from ziggie_image_mcp.provider.masks import convert_mask
 from ziggie_image_mcp.provider.sizes import Size
-from ziggie_image_providers.a1111 import failures, names
+from ziggie_image_providers.a1111 import failures
 from ziggie_image_providers.a1111.families import Kind
 from ziggie_image_providers.a1111.listing import Entry, Listing, module_for, net_for
 from ziggie_image_providers.a1111.settings import Settings

@@ -7,12 +7,14 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
+
+from ziggie_image_mcp.provider.testing.fake_socket import CONTINUED, FakeSocket, wants_socket
 
 DRIP_SECONDS = 0.05
 """Between two bytes of what drips."""
@@ -65,12 +67,13 @@ class Reply:
 
     status: int = 200
     body: Any = None
-    """Bytes go out as they are, anything else as JSON."""
+    """Bytes go out as they are, anything else as JSON. To a websocket a list, or what is iterated
+    as it goes out, is several messages."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     then: Literal["answer", "reset", "cut", "hang", "drip", "endless"] = "answer"
     """`reset` breaks off before the answer, `cut` in the middle of its body, `hang` says nothing,
     `drip` sends the body a byte at a time and does not come to its end, `endless` sends the body
-    and then zeros."""
+    and then zeros. A websocket is closed after the messages, but with `drip`."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -101,6 +104,8 @@ class FakeVendor:
         self.connections = 0
         self.endless_bytes = 0
         """The most that was sent of one endless answer."""
+        self.handshake: Reply | None = None
+        """Answers who asks for a websocket, instead of one: a refusal, or a redirect."""
         self.failures: list[Exception] = []
         """What the script raised."""
         self._over = threading.Event()
@@ -137,21 +142,17 @@ class FakeVendor:
         return [f"{seen.method} {seen.path}" for seen in self.seen]
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
-        """Reply one request."""
+        """Reply one request; to one for a websocket, once its first message is here."""
+        socket_asked = wants_socket(request)
+        if socket_asked and self.handshake is None:
+            self._talk(request)
+            return
         length = int(request.headers.get("content-length") or 0)
-        seen = Seen(
-            method=request.command,
-            path=request.path,
-            headers={k.lower(): v for k, v in request.headers.items()},
-            content=request.rfile.read(length),
-        )
-        try:
-            answer = self.script(seen)
-        except Exception as e:
-            self.failures.append(e)
-            answer = Reply(status=500, body={"error": "the test's script failed"})
-        self.replies.append(answer)
-        self.seen.append(seen)
+        content = request.rfile.read(length)
+        if socket_asked and self.handshake is not None:
+            answer = self.handshake
+        else:
+            answer = self._answer_to(request, content)
         if answer.then == "hang":
             self._over.wait(60)
         if answer.then in ("hang", "reset"):
@@ -178,6 +179,65 @@ class FakeVendor:
         elif answer.then == "endless":
             request.close_connection = True
             self._pour(request)
+
+    def _answer_to(self, request: BaseHTTPRequestHandler, content: bytes) -> Reply:
+        seen = Seen(
+            method=request.command,
+            path=request.path,
+            headers={k.lower(): v for k, v in request.headers.items()},
+            content=content,
+        )
+        try:
+            answer = self.script(seen)
+        except Exception as e:
+            self.failures.append(e)
+            answer = Reply(status=500, body={"error": "the test's script failed"})
+        self.replies.append(answer)
+        self.seen.append(seen)
+        return answer
+
+    def _talk(self, request: BaseHTTPRequestHandler) -> None:
+        connection = FakeSocket(request)
+        connection.accept()
+        content = connection.receive()
+        if content is None:
+            return
+        answer = self._answer_to(request, content)
+        if answer.then == "hang":
+            self._over.wait(60)
+        if answer.then in ("hang", "reset"):
+            _reset(request)
+            return
+        try:
+            self._send(connection, answer)
+        except OSError:
+            return  # whoever asked has gone
+        if answer.then == "cut":
+            _reset(request)
+        elif answer.then == "drip":
+            self._over.wait(60)
+        else:
+            connection.close()
+
+    def _send(self, connection: FakeSocket, answer: Reply) -> None:
+        several = isinstance(answer.body, list | Iterator)
+        bodies = cast("Iterable[Any]", answer.body) if several else [answer.body]
+        for body in bodies:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            if answer.then == "endless":
+                connection.send(data, last=False)
+                self._pour_into(connection)
+                return
+            connection.send(data, cut=len(data) // 2 if answer.then == "cut" else None)
+            if answer.then == "cut":
+                return
+
+    def _pour_into(self, connection: FakeSocket) -> None:
+        sent, block = 0, b"0" * 2**16
+        while sent < ENDLESS_BYTES and not self._over.is_set():
+            connection.send(block, kind=CONTINUED, last=False)
+            sent += len(block)
+            self.endless_bytes = max(self.endless_bytes, sent)
 
     def _drip(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         for i in itertools.cycle(range(len(body))):

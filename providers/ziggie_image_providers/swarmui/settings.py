@@ -1,0 +1,39 @@
+"""What a user may set about one SwarmUI."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from ziggie_image_mcp.provider.settings import HttpSettings
+
+
+class Settings(HttpSettings):
+    """This provider's section of config.json."""
+
+    base_url: str = Field(default="http://127.0.0.1:7801", repr=False)
+    """Where SwarmUI listens; may carry a path."""
+    key_name: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$")
+    """The variable that holds a token of its page User, Swarm Auth Tokens; only where it wants
+    accounts."""
+    families: dict[str, str] = Field(default_factory=dict[str, str])
+    """Model name pattern (as `my_merge*`) to family, as `sdxl`, where SwarmUI does not know it."""
+    vaes: dict[str, str] = Field(default_factory=dict[str, str])
+    """Model name pattern to the VAE that goes with it, by SwarmUI's name of it."""
+    prices: dict[str, float] = Field(default_factory=dict[str, float])
+    """Model name pattern to US dollars for one picture, for models that other servers make: of
+    another SwarmUI, or of a vendor behind an extension; 0 where it costs nothing."""
+    previews: bool = True
+    """Whether pictures of the work are asked for, for whoever waits at a terminal or a page."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _ends_before_the_route(cls, value: str) -> str:
+        return value.removesuffix("/API")
+
+    @field_validator("prices")
+    @classmethod
+    def _are_prices(cls, value: dict[str, float]) -> dict[str, float]:
+        wrong = next((name for name, price in value.items() if not 0 <= price <= 1_000_000), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong!r}: a price is 0 or more")
+        return value
