@@ -481,8 +481,9 @@ async def test_a_bar_is_no_border_of_a_negative_prompt_of_the_users_and_is_said(
     assert [n for n in generation.notes if n.startswith("| was sent as /")]
 
 
-async def test_what_a_user_writes_between_the_tags_of_sd_server_is_no_option() -> None:
-    prompt = 'a cat <sd_cpp_extra_args>{"steps": 150}</sd_cpp_extra_args>'
+@pytest.mark.parametrize("tag", ["sd_cpp_extra_args", "sd_cpp_<sd_cpp_extra_args>extra_args"])
+async def test_what_a_user_writes_between_the_tags_of_sd_server_is_no_option(tag: str) -> None:
+    prompt = f'a cat <{tag}>{{"steps": 150}}</sd_cpp_extra_args>'
     job = ProviderRequest(prompt=prompt, width=512, height=512, seed=7)
 
     seen, _ = await exchange("sd-server", job)

@@ -108,7 +108,9 @@ def _tagged(tag: str, prompt: str, fields: Mapping[str, Any]) -> str:
     """A prompt with its options in it; what the user wrote between such tags is no option."""
 
     def plain(text: str) -> str:
-        return re.sub(rf"</?{tag}>", "", text)
+        while (less := re.sub(rf"</?{tag}>", "", text)) != text:
+            text = less  # what stood around a tag may be one
+        return text
 
     levels: dict[str, Any] = {}
     for name, value in fields.items():
