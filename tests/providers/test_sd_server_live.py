@@ -28,7 +28,6 @@ from ziggie_image_mcp.provider import (
     ProviderRequest,
     Task,
 )
-from ziggie_image_mcp.provider.testing import picture
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.server.tools import make_server
 from ziggie_image_providers.a1111 import A1111
@@ -79,7 +78,7 @@ async def server(kind: str) -> AsyncGenerator[tuple[A1111 | OpenAI, Model]]:
 def request(task: Task = "text_to_image", **changes: Any) -> ProviderRequest:
     values: dict[str, Any] = {"width": SIDE, "height": SIDE, "seed": 7, "steps": 2}
     if task != "text_to_image":
-        values |= {"image_id": "i", "image": picture(SIDE, SIDE, "red")}
+        values |= {"image_id": "i", "image": half(SIDE // 2, 255, "RGB")}
     return ProviderRequest(task=task, prompt="a cat", guidance_scale=2.0, **(values | changes))
 
 
@@ -94,9 +93,11 @@ def distance(one: Image.Image, other: Image.Image) -> float:
     return max(ImageStat.Stat(ImageChops.difference(one, other)).mean)
 
 
-def mask(value: int) -> bytes:
-    out = io.BytesIO()
-    Image.new("L", (SIDE, SIDE), value).save(out, "PNG")
+def half(width: int, value: int = 255, mode: str = "L") -> bytes:
+    """A picture whose left part, so many pixels wide, is as light as this; the rest is black."""
+    image, out = Image.new(mode, (SIDE, SIDE)), io.BytesIO()
+    image.paste((value,) * len(mode), (0, 0, width, SIDE))
+    image.save(out, "PNG")
     return out.getvalue()
 
 
@@ -146,24 +147,22 @@ async def test_two_pictures_of_a_request_have_seeds_of_their_own(kind: str) -> N
 
 @BOTH
 async def test_an_edit_begins_with_the_picture_that_is_given(kind: str) -> None:
-    wishes = {"strength": 0.5, "steps": 2}
-    [red] = await draw(kind, request("image_to_image", **wishes))
-    [green] = await draw(
-        kind, request("image_to_image", image=picture(SIDE, SIDE, "green"), **wishes)
-    )
+    wishes = {"strength": 0.1, "steps": 10}  # one step, with little noise
+    [one] = await draw(kind, request("image_to_image", **wishes))
+    [other] = await draw(kind, request("image_to_image", image=half(8, 200, "RGB"), **wishes))
 
-    assert red.size == (SIDE, SIDE)
-    assert distance(red, green) > OTHER
+    assert one.size == (SIDE, SIDE)
+    assert distance(one, other) > OTHER
 
 
 @BOTH
 async def test_it_paints_anew_where_the_mask_is_white_alone(kind: str) -> None:
-    async def painted(value: int, seed: int) -> Image.Image:
-        wishes = {"mask_id": "m", "mask": mask(value), "seed": seed, "strength": 0.75}
+    async def painted(width: int, seed: int) -> Image.Image:
+        wishes = {"mask_id": "m", "mask": half(width), "seed": seed, "strength": 0.75}
         [image] = await draw(kind, request("inpaint", **wishes))
         return image
 
-    assert distance(await painted(255, 1), await painted(255, 2)) > OTHER
+    assert distance(await painted(SIDE, 1), await painted(SIDE, 2)) > OTHER
     assert distance(await painted(0, 1), await painted(0, 2)) < SAME
 
 
