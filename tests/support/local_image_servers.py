@@ -41,6 +41,7 @@ LISTINGS: Mapping[str, Mapping[str, Any]] = {
     "vllm-omni": {"/v1/models": listing(vllm("black-forest-labs/FLUX.2-klein-4B"))},
     "sglang": {
         "/v1/models": listing(sglang("black-forest-labs/FLUX.2-dev", "T2I", "TI2I")),
+        "/model_info": {"model_type": "diffusion"},
     },
     "lemonade": {
         "/v1/models": listing(
@@ -54,9 +55,13 @@ LISTINGS: Mapping[str, Mapping[str, Any]] = {
             {"id": "RealESRGAN-x4plus", "recipe": "sd-cpp", "labels": ["upscaling", "image"]},
             {"id": "Qwen3-4B-GGUF", "recipe": "llamacpp", "labels": ["reasoning"]},
             {"id": "cloud-image", "recipe": "cloud", "labels": ["image"]},
-        )
+        ),
+        "/v1/health": {"status": "ok", "model_loaded": None, "version": "11.7.0"},
     },
-    "sd-server": {"/v1/models": listing({"id": "sd-cpp-local", "object": "model"})},
+    "sd-server": {
+        "/v1/models": listing({"id": "sd-cpp-local", "object": "model"}),
+        "/sdcpp/v1/capabilities": {"model": {}, "samplers": []},
+    },
     "localai": {
         "/v1/models": listing({"id": "dreamshaper", "object": "model"}),
         "/v1/models/capabilities": listing(
@@ -68,10 +73,13 @@ LISTINGS: Mapping[str, Mapping[str, Any]] = {
             },
             {"id": "llama", "capabilities": ["chat"], "output_modalities": ["text"]},
         ),
+        "/.well-known/localai.json": {"version": "v4.9.0"},
         "/api/tags": {"models": [ollama("dreamshaper")]},
+        "/api/version": {"version": "0.9.0"},
     },
     "koboldcpp": {
         "/v1/models": listing({"id": "koboldcpp/sd15", "object": "model", "owned_by": "koboldcpp"}),
+        "/api/extra/version": {"result": "KoboldCpp", "version": "1.116", "txt2img": True},
         "/api/tags": {"models": [ollama("koboldcpp")]},
         "/api/version": {"version": "0.7.0"},
     },
@@ -193,7 +201,7 @@ def _lemonade(seen: Seen) -> Reply:
 def _sd_server(seen: Seen) -> Reply:
     fields = fields_of(seen)
     match = re.search("<sd_cpp_extra_args>(.*?)</sd_cpp_extra_args>", str(fields["prompt"]))
-    told = json.loads(match[1]) if match else {}
+    told: dict[str, Any] = json.loads(match[1]) if match else {}
     width, height = (-(-side // 64) * 64 for side in _size(str(fields["size"])))
     pictures = [
         png(width, height, seed=told.get("seed", 42) + i) for i in range(int(str(fields["n"])))

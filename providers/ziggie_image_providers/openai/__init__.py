@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -31,14 +32,15 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.addresses import where_is
 from ziggie_image_mcp.provider.download import DownloadFailed
+from ziggie_image_mcp.provider.engines import NotReady
 from ziggie_image_mcp.provider.error_rules import Rule
-from ziggie_image_mcp.provider.http import BEARER, Answer, Files, KeyHeader
+from ziggie_image_mcp.provider.http import BEARER, Answer, Files, HttpClient, KeyHeader
 from ziggie_image_mcp.provider.pricing import Prices, counted_cost, list_cost
 from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, merge_rows, table
 from ziggie_image_mcp.provider.vendor import SyncVendor
 from ziggie_image_providers.openai import answers, wire
 from ziggie_image_providers.openai import settings as section
-from ziggie_image_providers.openai.failures import ERRORS, NoPictures, NoTransparency
+from ziggie_image_providers.openai.failures import ERRORS, NoTransparency
 from ziggie_image_providers.openai.flavours import Flavour, Route, by_host, flavours, has
 from ziggie_image_providers.openai.servers import Server, row_of
 from ziggie_image_providers.openai.settings import Row
@@ -74,7 +76,6 @@ class OpenAI(SyncVendor):
             if not self._flavour_name and where_is(settings) == "vendor":
                 self._flavour_name = "openai"  # a gateway to it; servers of one's own are asked
         self._section = settings
-        self._is_checked = False
         self._opaque: set[str] = set()
         """Models that refused a transparent ground: of some it depends on the account."""
         if by_host(httpx2.URL(settings.base_url).host.lower()) == "azure":
@@ -88,7 +89,14 @@ class OpenAI(SyncVendor):
         ):
             if value:
                 self.http.headers[header] = value
-        self._server = Server(name, self.http, self.seconds)
+        self._root = HttpClient(
+            name,
+            settings.model_copy(update={"base_url": _root_of(settings.base_url)}),
+            context,
+            auth=self.key_headers(),
+            key_names=[settings.key_name] if settings.key_name else [],
+        )
+        self._server = Server(name, self.http, self._root, self.seconds)
 
     def key_headers(self) -> Sequence[KeyHeader]:
         """Azure's header is another one."""
@@ -112,13 +120,11 @@ class OpenAI(SyncVendor):
         """The name of the flavour: asked once, and remembered.
 
         Raises:
-            NoPictures: It is a server that makes none.
+            NotReady: It is an engine that makes no pictures as it is.
             ProviderError: The server does not answer.
         """
-        if not self._is_checked:
-            name = self._flavour_name or await self._server.recognise()
-            await self._server.check(flavours()[name])
-            self._flavour_name, self._is_checked = name, True
+        if not self._flavour_name:
+            self._flavour_name = await self._server.recognise()
         return self._flavour_name
 
     async def probe(self) -> Probe:
@@ -129,7 +135,7 @@ class OpenAI(SyncVendor):
                 if probe.state == "ready":
                     return replace(probe, flavour=await self.detect())
                 return probe
-        except NoPictures as e:
+        except NotReady as e:
             return Probe(state="wrong_service", message=str(e))
         except (ProviderError, TimeoutError) as e:
             message = str(e) or f"{self.http.url} answered too late"
@@ -155,7 +161,7 @@ class OpenAI(SyncVendor):
         )
         if flavour.none and not rows:
             what = f"{flavour.title} at {self.http.url} has no model that makes pictures"
-            raise NoPictures(self.name, f"{what}; {flavour.none}")
+            raise NotReady(self.name, f"{what}; {flavour.none}")
         return [
             replace(self.model(id, row), where="vendor", prices=row.prices("vendor"), device="")
             if flavour.foreign and has(items.get(id, {}), flavour.foreign)
@@ -275,6 +281,11 @@ class OpenAI(SyncVendor):
             notes.append(answers.about_count(body["usage"], request, model))
         return notes
 
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._root.aclose()
+        await super().aclose()
+
     @property
     def _is_classic(self) -> bool:
         return self._flavour_name == "azure" and self._section.is_classic
@@ -312,6 +323,11 @@ class OpenAI(SyncVendor):
         """References make an edit of what is text to image to us."""
         edit = request.task == "text_to_image" and request.reference_ids
         return self.flavour.tasks["image_to_image" if edit else request.task]
+
+
+def _root_of(url: str) -> str:
+    """A base URL without the path of the API."""
+    return re.sub(r"(/api)?/v1$", "", url)
 
 
 def _azure(settings: section.Settings) -> str:

@@ -8,19 +8,15 @@ from ziggie_image_mcp.provider import (
     ModelMissing,
     OutOfMemory,
     PaymentRequired,
-    ProviderUnavailable,
     RateLimited,
     RequestRejected,
 )
+from ziggie_image_mcp.provider.engines import NotReady
 from ziggie_image_mcp.provider.error_rules import Rule
 
 
 class NoTransparency(RequestRejected):
     """Raised when a model refuses a transparent ground."""
-
-
-class NoPictures(ProviderUnavailable):
-    """Raised when a server of one's own is there, and makes no pictures as it is."""
 
 
 REFUSED = (
@@ -87,7 +83,7 @@ ERRORS = (
     Rule(
         status=400,
         match="image generation models are not currently supported",  # Ollama since 0.32.6
-        error=NoPictures,
+        error=NotReady,
         message="this Ollama makes no pictures: only 0.14.0 to 0.32.5 do",
     ),
     Rule(

@@ -44,16 +44,6 @@ class Route(Section):
     bounds: dict[Option, tuple[float, float]] = Field(default={})
 
 
-class Versions(Section):
-    """Of a server whose picture routes came and went."""
-
-    path: str
-    """Where it tells its version, below its root."""
-    since: str
-    before: str
-    """The first one without them again."""
-
-
 class Flavour(Section):
     """One kind of server."""
 
@@ -67,7 +57,8 @@ class Flavour(Section):
     """Where its models are listed, below the base URL, or below the root where it begins with a
     slash; empty where rows alone say what there is."""
     sign: dict[str, tuple[str, ...]] = Field(default={})
-    """What a listed model has that no other server lists so."""
+    """What a listed model has that no other server lists so: of one that `provider/engines.json`
+    does not tell, as behind a proxy that shows its API alone."""
     pictures: dict[str, tuple[str, ...]] = Field(default={})
     """What a listed model has that makes pictures; empty: all do."""
     paints: dict[str, tuple[str, ...]] = Field(default={})
@@ -83,11 +74,8 @@ class Flavour(Section):
     pictures. The others drop it without a word."""
     foreign: dict[str, tuple[str, ...]] = Field(default={})
     """What a listed model has that the server passes on to somebody else."""
-    route: str = ""
-    """What a server of this kind answers, and a relative of it without pictures does not have."""
-    version: Versions | None = None
     without: str = ""
-    """What to say of one that makes no pictures."""
+    """What to say of a server with such a list that has no route for pictures; empty: it has."""
     none: str = ""
     """What to do where it lists no model that makes pictures."""
     max_seed: int = 2**32 - 1

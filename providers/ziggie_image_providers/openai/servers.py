@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ziggie_image_mcp.provider import ProviderUnavailable
+from ziggie_image_mcp.provider.engines import NotReady, ask, engines, recognise
 from ziggie_image_mcp.provider.http import HttpClient
-from ziggie_image_providers.openai.failures import NoPictures
 from ziggie_image_providers.openai.flavours import Flavour, flavours, has
 from ziggie_image_providers.openai.settings import Row
 
@@ -16,6 +16,9 @@ NO_ROUTE = (400, 404, 405, 501)
 """How a server answers that has no such list."""
 
 LISTING_SECONDS = 20.0
+
+SIGN_SECONDS = 1.2
+"""For what engines tell of themselves; a probe has to list as well."""
 
 USUAL_FACTOR = 4
 """Of upscalers whose id does not tell."""
@@ -30,53 +33,44 @@ class Server:
     Args:
         name: The provider's name.
         http: The connections to it.
+        root: The same without the path of the API, where engines tell what they are.
         seconds: What an answer may take at most.
     """
 
-    def __init__(self, name: str, http: HttpClient, seconds: float) -> None:
+    def __init__(self, name: str, http: HttpClient, root: HttpClient, seconds: float) -> None:
         self._name = name
         self._http = http
+        self._root = root
         self._seconds = min(LISTING_SECONDS, seconds)
-        self._root = re.sub(r"(/api)?/v1$", "", http.url)
 
     async def recognise(self) -> str:
-        """The name of its flavour, by what it lists.
+        """The name of its flavour: by what engines answer, or else by what it lists.
 
         Raises:
+            NotReady: It is an engine that makes no pictures as it is.
             ProviderError: It does not answer.
         """
-        listings: dict[str, list[Item]] = {}
+        items = await self.items("models")
+        known = {name: engine for name, engine in engines().items() if name in flavours()}
+        routes = {route for engine in known.values() for route in engine.routes}
+        answers = await ask(self._root, routes, min(SIGN_SECONDS, self._seconds))
+        sighting = recognise(answers, known)
+        if sighting is not None and sighting.problem:
+            raise NotReady(self._name, f"at {self._http.url}: {sighting.problem}")
+        if sighting is not None:
+            return sighting.name
         for name, flavour in flavours().items():
-            if not flavour.sign:
-                continue
-            if flavour.listing not in listings:
-                listings[flavour.listing] = await self.items(flavour.listing)
-            if any(has(item, flavour.sign) for item in listings[flavour.listing]):
+            if flavour.sign and any(has(item, flavour.sign) for item in items):
+                if flavour.without and await self._lacks_route(flavour):
+                    raise NotReady(self._name, f"at {self._http.url}: {flavour.without}")
                 return name
         return "compatible"
 
-    async def check(self, flavour: Flavour) -> None:
-        """See that it makes pictures, where servers of this kind do not all do so.
-
-        Raises:
-            NoPictures: It does not.
-            ProviderError: It does not answer.
-        """
-        why = f"at {self._http.url}: {flavour.without}"
-        if flavour.title and not flavour.tasks:
-            raise NoPictures(self._name, why)
-        if flavour.route:
-            answer = await self._http.get(flavour.route, accept=NO_ROUTE, seconds=self._seconds)
-            if answer.status == 404:
-                raise NoPictures(self._name, why)
-        if flavour.version:
-            path = self._path(flavour.version.path)
-            answer = await self._http.get(path, accept=NO_ROUTE, seconds=self._seconds)
-            version = _numbers(answer.data().get("version"))
-            first, beyond = _numbers(flavour.version.since), _numbers(flavour.version.before)
-            if any(version) and not first <= version < beyond:
-                told = ".".join(map(str, version))
-                raise NoPictures(self._name, f"{flavour.title} {told} {why}")
+    async def _lacks_route(self, flavour: Flavour) -> bool:
+        """Whether it has no route by which pictures are made from text."""
+        path = flavour.tasks["text_to_image"].path
+        answer = await self._http.get(path, accept=NO_ROUTE, seconds=self._seconds)
+        return answer.status == 404
 
     async def items(self, listing: str) -> list[Item]:
         """The models of a list; none where there is no such list.
@@ -84,8 +78,8 @@ class Server:
         Raises:
             ProviderError: It does not answer, or is no server of this API.
         """
-        path = self._path(listing)
-        answer = await self._http.get(path, accept=NO_ROUTE, seconds=self._seconds)
+        http = self._root if listing.startswith("/") else self._http
+        answer = await http.get(listing, accept=NO_ROUTE, seconds=self._seconds)
         try:
             body: Any = answer.json() if answer.ok else None
         except ValueError as e:
@@ -99,9 +93,6 @@ class Server:
         if not isinstance(body, list):
             return []
         return [_with_id(item) for item in cast("list[Item]", body) if isinstance(item, dict)]  # pyright: ignore[reportUnnecessaryIsInstance]
-
-    def _path(self, path: str) -> str:
-        return f"{self._root}{path}" if path.startswith("/") else path
 
 
 def row_of(flavour: Flavour, id: str, item: Mapping[str, Any]) -> Row:
@@ -145,9 +136,3 @@ def _factor(flavour: Flavour, id: str, item: Mapping[str, Any]) -> int | None:
 def _with_id(item: Item) -> Item:
     """The same, as Ollama calls it too."""
     return {"id": item.get("model") or item.get("name"), **item}
-
-
-def _numbers(version: object) -> tuple[int, ...]:
-    """The numbers of a version; none where it is not told."""
-    match = re.match(r"\d+(\.\d+)*", version) if isinstance(version, str) else None
-    return tuple(map(int, match[0].split("."))) if match else ()
