@@ -136,7 +136,7 @@ class OpenAI(SyncVendor):
                     return replace(probe, flavour=await self.detect())
                 return probe
         except NotReady as e:
-            return Probe(state="wrong_service", message=str(e))
+            return Probe(state="wrong_service", message=str(e), url=self.http.url)
         except (ProviderError, TimeoutError) as e:
             message = str(e) or f"{self.http.url} answered too late"
             return Probe(state="unreachable", message=message)
