@@ -654,6 +654,7 @@ COOLDOWN = 'model "m" load is in cooldown after a recent failure; retry after 7s
         {"error": {"message": COOLDOWN, "code": 503, "type": ""}},
         {"error": {"message": "backend inference capacity reached (max_concurrent=1)"}},
         {"error": {"type": "admission_rejected", "message": "model m is at capacity"}},
+        b"",  # with LOCALAI_OPAQUE_ERRORS
     ],
 )
 async def test_localai_says_when_to_ask_again(body: Any) -> None:
