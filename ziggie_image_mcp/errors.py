@@ -194,6 +194,18 @@ class ProviderUnavailable(ProviderError):
     scope = "provider"
 
 
+class WrongService(ProviderUnavailable):
+    """Raised when something answers that is another service, or not one for pictures."""
+
+    code = "WRONG_SERVICE"
+
+
+class NotReady(WrongService):
+    """Raised when the right engine answers, started so that it makes no pictures for us."""
+
+    code = "ENGINE_NOT_READY"
+
+
 class ProviderTimeout(ProviderError):
     """Raised when the provider answered too late."""
 

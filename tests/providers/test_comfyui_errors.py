@@ -19,6 +19,7 @@ from tests.support.comfyui_answers import (
     silence,
 )
 from tests.support.fake_comfyui import OOM, PNG, STATS
+from ziggie_image_mcp.errors import WrongService
 from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     EngineCrashed,
@@ -33,7 +34,6 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     Run,
 )
-from ziggie_image_mcp.provider.engines import WrongService
 
 
 def refusal(kind: str, **extra: Any) -> httpx2.Response:

@@ -16,6 +16,7 @@ from ziggie_image_mcp.provider.settings import HttpSettings
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.provider.engines import Sighting
+    from ziggie_image_mcp.provider.http import Answer
 
 LOOK_SECONDS = 2.0
 """What one look takes at most, whatever hangs."""
@@ -86,7 +87,7 @@ async def detect(hosts: Sequence[str], ports: Sequence[int] = ()) -> tuple[Detec
     async def look(host: str, port: int) -> None:
         if await _accepts(host, port):
             url = f"http://{host}:{port}"
-            sighting = await _identify(url, ends - 0.1)
+            sighting = await _identify(url, port, ends - 0.1)
             if sighting is not None:
                 detected[host, port] = Detected(url=url, sighting=sighting)
 
@@ -107,18 +108,29 @@ async def _accepts(host: str, port: int) -> bool:
     return True
 
 
-async def _identify(url: str, ends: float) -> Sighting | None:
+async def _identify(url: str, port: int, ends: float) -> Sighting | None:
+    """What answers; who listens there by itself is asked for first, and who can seem to be it."""
     from ziggie_image_mcp.provider import engines
     from ziggie_image_mcp.provider.http import HttpClient
 
     context = ProviderContext(data_dir=Path(), max_answer_bytes=engines.SIGN_BYTES)
     http = HttpClient("detection", HttpSettings(base_url=url), context)
-    routes = {route for engine in engines.engines().values() for route in engine.routes}
+    everyone = engines.engines()
+    usual = {name: e for name, e in everyone.items() if port in e.ports or e.emulates}
+    answers: dict[str, Answer] = {}
+    sighting: Sighting | None = None
     try:
-        answers = await engines.ask(http, routes, max(0.1, ends - time.monotonic()))
+        for among, share in ((usual, 0.5), (everyone, 1.0)):
+            routes = {route for e in among.values() for route in e.routes}
+            routes = {(path, post) for path, post in routes if path not in answers}
+            left = share * (ends - time.monotonic())
+            answers |= await engines.ask(http, routes, max(0.1, left))
+            sighting = engines.recognise(answers, among)
+            if sighting is not None:
+                break
     finally:
         await http.aclose()
-    return engines.recognise(answers)
+    return sighting
 
 
 def unused(

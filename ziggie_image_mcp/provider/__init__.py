@@ -19,6 +19,7 @@ from ziggie_image_mcp.errors import (
     InvalidRequest,
     ModelMissing,
     ModelUnusable,
+    NotReady,
     OutcomeUnknown,
     OutOfMemory,
     OverBudget,
@@ -31,6 +32,7 @@ from ziggie_image_mcp.errors import (
     RequestRejected,
     Scope,
     StorageError,
+    WrongService,
     duration,
 )
 from ziggie_image_mcp.provider.capabilities import (
@@ -137,6 +139,7 @@ __all__ = [
     "Model",
     "ModelMissing",
     "ModelUnusable",
+    "NotReady",
     "Option",
     "OutOfMemory",
     "OutcomeUnknown",
@@ -175,6 +178,7 @@ __all__ = [
     "TaskCapability",
     "When",
     "Where",
+    "WrongService",
     "duration",
     "is_local",
     "is_present",

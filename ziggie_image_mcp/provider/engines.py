@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import time
@@ -14,23 +15,19 @@ from typing import Any, cast
 import anyio
 from pydantic import Field, TypeAdapter
 
-from ziggie_image_mcp.errors import ProviderError, ProviderUnavailable
+from ziggie_image_mcp.errors import NotReady, ProviderError, WrongService
 from ziggie_image_mcp.provider.http import Answer, HttpClient
 from ziggie_image_mcp.provider.nouns import HERE
 from ziggie_image_mcp.provider.settings import Section
 
 ANY_FAILURE = range(300, 600)
 
+AT_ONCE = 4
+"""Connections to one server: some, koboldcpp among them, let no more than five wait, and the next
+would be a second late."""
+
 SIGN_BYTES = 2**20
 """No answer that tells what an engine is has more; options of web UIs have some 50 KB."""
-
-
-class WrongService(ProviderUnavailable):
-    """Raised when something answers that is another service, or not one for pictures."""
-
-
-class NotReady(WrongService):
-    """Raised when it is the right engine, started so that it makes no pictures for us."""
 
 
 class Sign(Section):
@@ -178,22 +175,26 @@ async def ask(
         seconds: What all of them may take together.
     """
     answers: dict[str, Answer] = {}
+    ends = time.monotonic() + seconds
+    few = anyio.CapacityLimiter(AT_ONCE)
 
     async def one(path: str, post: bool) -> None:
-        try:
-            if post:
-                answers[path] = await http.post_once(
-                    path, json={}, paid=False, accept=ANY_FAILURE, seconds=seconds
-                )
-            else:
-                answers[path] = await http.get(path, accept=ANY_FAILURE, seconds=seconds)
-        except ProviderError:
-            return
+        async with few:
+            left = ends - time.monotonic()
+            if left > 0:
+                with contextlib.suppress(ProviderError):
+                    answers[path] = await _answer(http, path, post, left)
 
     async with anyio.create_task_group() as group:
         for path, post in sorted(routes):
             group.start_soon(one, path, post)
     return answers
+
+
+async def _answer(http: HttpClient, path: str, post: bool, seconds: float) -> Answer:
+    if not post:
+        return await http.get(path, accept=ANY_FAILURE, seconds=seconds)
+    return await http.post_once(path, json={}, paid=False, accept=ANY_FAILURE, seconds=seconds)
 
 
 async def identify(
@@ -223,12 +224,7 @@ async def identify(
     hello = max(signs, key=lambda sign: paths[sign.path])
     routes = {route for engine in mine.values() for route in engine.routes}
     routes |= {(path, False) for path in also}
-    if hello.post:
-        first = await http.post_once(
-            hello.path, json={}, paid=False, accept=ANY_FAILURE, seconds=seconds
-        )
-    else:
-        first = await http.get(hello.path, accept=ANY_FAILURE, seconds=seconds)
+    first = await _answer(http, hello.path, hello.post, seconds)
     answers = {hello.path: first}
     routes.discard((hello.path, hello.post))
     answers |= await ask(http, routes, max(0.1, ends - time.monotonic()))

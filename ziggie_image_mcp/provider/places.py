@@ -10,11 +10,11 @@ import anyio
 
 from ziggie_image_mcp.errors import (
     AuthenticationFailed,
+    NotReady,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
 )
-from ziggie_image_mcp.provider.engines import NotReady
 
 FIRST_SECONDS, IDENTIFY_SECONDS = 1.0, 1.7
 """What an engine may take to tell what it is where nobody said that it is there; and where it is

@@ -32,12 +32,12 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
+    WrongService,
     duration,
     engines,
 )
 from ziggie_image_mcp.provider.bounds import answer_bytes
 from ziggie_image_mcp.provider.delivery import MALFORMED, AnswersAtOnce
-from ziggie_image_mcp.provider.engines import WrongService
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_providers.a1111 import answers, failures, names, wire

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import anyio
 
-from ziggie_image_mcp.provider import ProviderContext, ProviderError, Where, engines
-from ziggie_image_mcp.provider.engines import ANY_FAILURE, WrongService
+from ziggie_image_mcp.provider import ProviderContext, ProviderError, Where, WrongService, engines
+from ziggie_image_mcp.provider.engines import ANY_FAILURE
 from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient, KeyHeader
 from ziggie_image_mcp.provider.json_paths import number
 from ziggie_image_mcp.provider.places import Places

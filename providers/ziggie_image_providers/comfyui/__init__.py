@@ -35,10 +35,10 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
+    WrongService,
     duration,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
-from ziggie_image_mcp.provider.engines import WrongService
 from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_providers.comfyui import (

@@ -40,12 +40,12 @@ from ziggie_image_mcp.provider import (
     Run,
     Submission,
     TaskCapability,
+    WrongService,
     duration,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.delivery import Polled, RemoteStatus
 from ziggie_image_mcp.provider.download import DownloadFailed
-from ziggie_image_mcp.provider.engines import WrongService
 from ziggie_image_mcp.provider.pricing import estimate, is_free
 from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_providers.comfyui import cloud_jobs, drafting, failures, groups

@@ -16,8 +16,8 @@ from ziggie_image_mcp.provider import (
     OutOfMemory,
     ProviderError,
     RequestRejected,
+    WrongService,
 )
-from ziggie_image_mcp.provider.engines import WrongService
 from ziggie_image_providers.comfyui import wire
 from ziggie_image_providers.comfyui.kinds import pack_of
 
