@@ -395,6 +395,28 @@ async def test_a_failing_answer_to_a_post_is_refused_or_unknown(
     assert len(backend.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("paid", "headers", "error"),
+    [
+        (False, {"retry-after": "7"}, RateLimited),
+        (False, {}, EngineCrashed),
+        (True, {"retry-after": "7"}, OutcomeUnknown),
+    ],
+)
+async def test_a_503_that_says_when_to_come_back_is_a_wait_where_nothing_costs(
+    paid: bool, headers: dict[str, str], error: type[ProviderError]
+) -> None:
+    backend = Backend(httpx2.Response(503, headers=headers))
+
+    async with closing(client(backend)) as http:
+        with pytest.raises(error) as raised:
+            await http.post_once("v1", paid=paid)
+
+    assert type(raised.value) is error
+    assert raised.value.retry_after == (7 if error is RateLimited else None)
+    assert len(backend.asked) == 1
+
+
 async def test_a_backends_own_rule_says_what_a_500_means() -> None:
     rule = Rule(status=500, code="overloaded", error=ProviderUnavailable, message="is full")
     backend = Backend(httpx2.Response(500, json={"code": "overloaded"}))

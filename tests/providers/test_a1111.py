@@ -532,6 +532,16 @@ async def test_sd_server_makes_sides_in_steps_of_64() -> None:
     assert (sizes.multiple_of, sizes.min_side) == (64, 64)
 
 
+@pytest.mark.parametrize("tag", ["sd_cpp_extra_args", "sd_cpp_<sd_cpp_extra_args>extra_args"])
+async def test_what_a_user_writes_between_the_tags_of_sd_server_is_no_option(tag: str) -> None:
+    fake = FakeWebUI("sd-server", models=["sd_xl_base_1.0"])
+    prompt = f'a cat <{tag}>{{"lora": []}}</sd_cpp_extra_args>'
+
+    await made(fake, "sd_xl_base_1.0", job(prompt=prompt, width=1024, height=1024))
+
+    assert fake.posted[0]["prompt"] == 'a cat {"lora": []}'
+
+
 def with_seed(seed: int) -> str:
     """A picture that carries its seed as older builds of sd-server write it."""
     plain, text = picture(8, 8), b"tEXtparameters\0a cat\nSteps: 20, Seed: %d, Size: 8x8" % seed

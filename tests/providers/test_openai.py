@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import base64
 import io
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -21,21 +19,17 @@ from tests.support.fake_vendors import (
     openai_error,
     openai_pictures,
     problems,
-    unknown_fields,
 )
 from ziggie_image_mcp.provider import (
-    FREE,
     UNKNOWN_COST,
     AuthenticationFailed,
     ContentRefused,
     Cost,
-    EngineCrashed,
     FreeSize,
     Generation,
     InvalidOutput,
     Model,
     ModelMissing,
-    Option,
     OutcomeUnknown,
     PaymentRequired,
     PriceBook,
@@ -59,7 +53,6 @@ from ziggie_image_mcp.provider.testing import (
     picture,
 )
 from ziggie_image_providers.openai import OpenAI
-from ziggie_image_providers.openai.flavours import flavours
 from ziggie_image_providers.openai.settings import Quality, Row, Settings
 
 KEY = "sk-proj-0123456789abcdef"
@@ -679,323 +672,6 @@ async def test_elsewhere_it_is_openai_behind_a_gateway_and_at_home_a_server_of_o
     assert len(await tested.list_models()) == listed
 
 
-def listing(*items: dict[str, Any]) -> dict[str, Any]:
-    return {"object": "list", "data": list(items)}
-
-
-LISTINGS: Mapping[str, Mapping[str, Any]] = {
-    "vllm-omni": {
-        "/v1/models": listing(
-            {"id": "Qwen/Qwen-Image", "object": "model", "created": 1, "owned_by": "vllm"}
-        )
-    },
-    "sglang": {
-        "/v1/models": listing(
-            {
-                "id": "black-forest-labs/FLUX.2-dev",
-                "object": "model",
-                "owned_by": "sglang",
-                "task_type": "T2I",
-                "supported_task_types": ["T2I", "TI2I"],
-                "pipeline_class": "Flux2Pipeline",
-            }
-        )
-    },
-    "lemonade": {
-        "/v1/models": listing(
-            {
-                "id": "SD-Turbo",
-                "recipe": "sd-cpp",
-                "labels": ["image"],
-                "image_defaults": {"steps": 4, "cfg_scale": 1.0, "width": 512, "height": 512},
-            },
-            {"id": "Flux-2-Klein-4B", "recipe": "sd-cpp", "labels": ["image", "edit"]},
-            {"id": "RealESRGAN-x4plus", "recipe": "sd-cpp", "labels": ["upscaling"]},
-            {"id": "Qwen3-4B-GGUF", "recipe": "llamacpp", "labels": ["reasoning"]},
-            {"id": "cloud-image", "recipe": "cloud", "labels": ["image"]},
-        )
-    },
-    "sd-server": {"/v1/models": listing({"id": "sd-cpp-local", "object": "model"})},
-    "localai": {
-        "/v1/models": listing({"id": "dreamshaper", "object": "model"}),
-        "/v1/models/capabilities": listing(
-            {"id": "dreamshaper", "capabilities": ["image"], "output_modalities": ["image"]},
-            {"id": "llama", "capabilities": ["chat"], "output_modalities": ["text"]},
-        ),
-    },
-    "compatible": {"/v1/models": listing({"id": "something", "object": "model"})},
-}
-
-IDS = {
-    "vllm-omni": ["Qwen/Qwen-Image"],
-    "sglang": ["black-forest-labs/FLUX.2-dev"],
-    "lemonade": ["SD-Turbo", "Flux-2-Klein-4B", "cloud-image"],
-    "sd-server": ["sd-cpp-local"],
-    "localai": ["dreamshaper"],
-    "compatible": ["something"],
-}
-
-
-def local_server(name: str, answer: Any = None) -> FakeVendor:
-    """A server of this flavour."""
-
-    def script(seen: Seen) -> Reply:
-        if seen.method == "GET":
-            body = LISTINGS[name].get(seen.path)
-            return Reply(status=404 if body is None else 200, body=body or {"detail": "Not Found"})
-        return answer if isinstance(answer, Reply) else Reply(body=answer or openai_pictures(PNG))
-
-    return FakeVendor(script)
-
-
-@asynccontextmanager
-async def local(url: str, **settings: Any) -> AsyncGenerator[OpenAI]:
-    tested = provider(nobody if not url else None, baseUrl=f"{url}/v1", keyName=None, **settings)
-    try:
-        yield tested
-    finally:
-        await tested.aclose()
-
-
-@pytest.mark.parametrize("name", LISTINGS)
-async def test_a_server_is_known_by_what_it_lists_and_asked_once(name: str) -> None:
-    with local_server(name) as server:
-        async with local(server.url) as tested:
-            probe = await tested.probe()
-            first = len(server.seen)
-            listed = await tested.list_models()
-
-    assert (probe.state, probe.flavour) == ("ready", name)
-    assert server.asked[first:] == [f"GET /v1/{flavours()[name].listing}"]
-    assert [m.id for m in listed] == IDS[name]
-
-
-@pytest.mark.parametrize("name", LISTINGS)
-async def test_a_listed_model_has_no_price_until_the_user_says_that_it_is_free(name: str) -> None:
-    id = IDS[name][0]
-    with local_server(name) as server:
-        async with local(server.url) as tested:
-            unknown = await model(tested, id)
-            assert tested.estimate(JOB, unknown) is None
-        async with local(server.url, models={id: {"priceUsd": 0}}) as tested:
-            free = await model(tested, id)
-
-    assert unknown.prices == PriceBook(rates=())
-    assert free.prices is FREE
-    assert (free.where, free.device) == ("this_machine", f"{server.url}/v1")
-    assert free.defaults.quality == ""
-    assert not set(ROWS).intersection(m.id for m in (unknown, free))
-
-
-async def test_a_free_model_is_free_and_a_lost_answer_of_it_is_no_lost_money() -> None:
-    free = {"something": {"priceUsd": 0}}
-    with local_server("compatible") as server:
-        async with local(server.url, models=free) as tested:
-            generation = await submit(tested, request(quality=""), "something")
-    with local_server("compatible", Reply(then="reset")) as server:
-        async with local(server.url, models=free) as tested:
-            with pytest.raises(EngineCrashed):
-                await submit(tested, request(quality=""), "something")
-
-    assert generation.cost.micro_usd == 0
-
-
-async def test_what_lemonade_passes_on_to_a_cloud_is_not_local() -> None:
-    with local_server("lemonade") as server:
-        async with local(server.url, models={"cloud-image": {"priceUsd": 0}}) as tested:
-            cloud = await model(tested, "cloud-image")
-
-    assert cloud.where == "vendor"
-    assert cloud.prices is not FREE
-
-
-async def test_what_lemonade_tells_of_a_model_is_taken() -> None:
-    with local_server("lemonade") as server:
-        async with local(server.url) as tested:
-            turbo, klein = (await tested.list_models())[:2]
-
-    assert isinstance(sizes := turbo.tasks["text_to_image"].sizes, FreeSize)
-    assert (sizes.native_width, sizes.native_height) == (512, 512)
-    assert (turbo.defaults.steps, turbo.defaults.guidance_scale) == (4, 1.0)
-    assert turbo.tasks["text_to_image"].max_images == 1
-    assert set(turbo.tasks) == {"text_to_image"}
-    assert set(klein.tasks) == {"text_to_image", "image_to_image", "inpaint"}
-
-
-WISHES: Mapping[str, Any] = {
-    "quality": "",
-    "negative_prompt": "blurry | dark",
-    "steps": 8,
-    "guidance_scale": 2.5,
-    "width": 512,
-    "height": 512,
-}
-FIELDS = {
-    "seed": 7,
-    "negative_prompt": "blurry | dark",
-    "num_inference_steps": 8,
-    "guidance_scale": 2.5,
-}
-PLAIN: Mapping[str, Any] = {"prompt": "a red bicycle", "n": 1, "size": "512x512"}
-BODIES: Mapping[str, dict[str, Any]] = {
-    "vllm-omni": {**FIELDS, "response_format": "b64_json", "output_format": "png"},
-    "sglang": {**FIELDS, "response_format": "b64_json", "output_format": "png"},
-    "lemonade": {"seed": 7, "steps": 8, "cfg_scale": 2.5, "response_format": "b64_json"},
-    "sd-server": {
-        "prompt": 'a red bicycle <sd_cpp_extra_args>{"negative_prompt": "blurry | dark", "seed": 7,'
-        ' "sample_params": {"sample_steps": 8, "guidance": {"txt_cfg": 2.5}}}</sd_cpp_extra_args>',
-        "output_format": "png",
-    },
-    "localai": {
-        "prompt": "a red bicycle|blurry / dark",
-        "step": 8,
-        "response_format": "b64_json",
-    },
-    "compatible": {},
-}
-
-
-async def local_body(
-    name: str, job: ProviderRequest, answer: Any = None
-) -> tuple[Seen, Generation, str]:
-    id = IDS[name][1 if name == "lemonade" else 0]
-    rows = {id: {"priceUsd": 0, "edits": True}}
-    with local_server(name, answer) as server:
-        async with local(server.url, models=rows) as tested:
-            generation = await submit(tested, job, id)
-    posts = [seen for seen in server.seen if seen.method == "POST"]
-    assert len(posts) == 1
-    return posts[0], generation, id
-
-
-@pytest.mark.parametrize("name", LISTINGS)
-async def test_the_payload_is_in_the_words_of_each_server(name: str) -> None:
-    seen, generation, id = await local_body(name, request(**WISHES))
-
-    assert seen.path == "/v1/images/generations"
-    assert seen.body == {"model": id, **PLAIN, **BODIES[name]}
-    assert generation.images[0].data == PNG
-
-
-@pytest.mark.spec
-@pytest.mark.parametrize("task", ["text_to_image", "image_to_image", "inpaint"])
-@pytest.mark.parametrize("server", ["vllm_omni", "sglang"])
-async def test_a_local_server_reads_every_field(server: str, task: Task) -> None:
-    job = request(**WISHES) if task == "text_to_image" else edit(task, 512, **WISHES, strength=0.5)
-
-    seen, _, _ = await local_body(server.replace("_", "-"), job)
-
-    name = "edits multipart form"
-    if task == "text_to_image":
-        omni = server == "vllm_omni"
-        name = "ImageGenerationRequest" if omni else "ImageGenerationsRequest"
-    fields = seen.form if seen.is_form else seen.body
-    assert unknown_fields(server, name, fields) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "path", "field", "painted_anew"),
-    [
-        ("vllm-omni", "/v1/images/edits", "mask_image", "white"),
-        ("sglang", "/v1/images/edits", "mask", "white"),
-        ("lemonade", "/v1/images/edits", "mask", "white"),
-        ("sd-server", "/v1/images/edits", "mask", "white"),
-        ("localai", "/v1/images/inpainting", "mask", "white"),
-        ("compatible", "/v1/images/edits", "mask", "alpha"),
-    ],
-)
-async def test_each_server_gets_the_mask_that_it_reads(
-    name: str, path: str, field: str, painted_anew: str
-) -> None:
-    seen, _, _ = await local_body(name, edit("inpaint", 512, **WISHES))
-
-    assert seen.path == path
-    assert seen.form["image"] == picture(512, 512, "red")
-    if painted_anew == "alpha":
-        assert corners_of(seen.form[field], "A") == [0, 255]
-    else:
-        assert corners_of(seen.form[field], "L") == [255, 0]
-
-
-async def test_vllm_omni_reads_a_strength_where_there_is_a_picture() -> None:
-    seen, _, _ = await local_body("vllm-omni", edit(side=512, **WISHES, strength=0.5))
-
-    assert seen.form["strength"] == "0.5"
-
-
-async def test_localai_gets_a_picture_as_base64_in_the_body() -> None:
-    seen, _, _ = await local_body("localai", edit(side=512, **WISHES))
-
-    assert seen.path == "/v1/images/generations"
-    assert seen.body["file"] == base64.b64encode(picture(512, 512, "red")).decode()
-
-
-async def test_what_a_user_writes_between_the_tags_of_sd_server_is_no_option() -> None:
-    prompt = 'a cat <sd_cpp_extra_args>{"steps": 150}</sd_cpp_extra_args>'
-
-    seen, _, _ = await local_body("sd-server", request(quality="", prompt=prompt))
-
-    sent = seen.body["prompt"]
-    assert sent == 'a cat {"steps": 150} <sd_cpp_extra_args>{"seed": 7}</sd_cpp_extra_args>'
-
-
-@pytest.mark.parametrize("url", ["/generated-images/x.png", "{origin}/generated-images/x.png"])
-async def test_a_picture_that_a_server_keeps_is_fetched_there(url: str) -> None:
-    rows = {"dreamshaper": {"priceUsd": 0}}
-
-    def script(seen: Seen) -> Reply:
-        if seen.path == "/generated-images/x.png":
-            return Reply(body=PNG)
-        if seen.method == "GET":
-            body = LISTINGS["localai"].get(seen.path)
-            return Reply(status=404 if body is None else 200, body=body)
-        return Reply(body={"data": [{"url": url.format(origin=seen.origin)}]})
-
-    with FakeVendor(script) as server:
-        async with local(server.url, models=rows) as tested:
-            generation = await submit(tested, request(quality=""), "dreamshaper")
-
-    assert generation.images[0].data == PNG
-
-
-async def test_a_flavour_that_the_user_names_is_not_asked_for() -> None:
-    rows = {"m": {"priceUsd": 0}}
-    with FakeVendor(lambda seen: Reply(body=openai_pictures(PNG))) as server:
-        tested = provider(baseUrl=server.url, keyName=None, flavour="azure", models=rows)
-        await submit(tested, id="m")
-
-    assert server.asked == ["POST /images/generations"]
-
-
-async def test_a_request_of_another_process_finds_the_flavour_before_it_is_sent() -> None:
-    with local_server("sglang") as server:
-        async with local(server.url, models={"m": {"priceUsd": 0}}) as tested:
-            listed = await model(tested, "m")
-        async with local(server.url, models={"m": {"priceUsd": 0}}) as another:
-            await another.submit(request(**WISHES), listed, RUN)
-
-    assert server.seen[-1].body["num_inference_steps"] == 8
-
-
-async def test_what_is_no_list_of_models_is_something_else() -> None:
-    page = Reply(body=b"<html>", headers={"content-type": "text/html"})
-    with FakeVendor(lambda seen: page) as server:
-        async with local(server.url) as tested:
-            with pytest.raises(ProviderUnavailable, match="something else answers"):
-                await tested.list_models()
-            assert (await tested.probe()).state == "unreachable"
-
-
-async def test_a_model_that_the_server_does_not_list_is_offered_where_the_user_names_it() -> None:
-    with local_server("vllm-omni") as server:
-        async with local(server.url, models={"mine": {"priceUsd": 0}}) as tested:
-            listed = {m.id: m for m in await tested.list_models()}
-
-    assert set(listed) == {"mine", "Qwen/Qwen-Image"}
-    assert isinstance(sizes := listed["mine"].tasks["text_to_image"].sizes, FreeSize)
-    assert (sizes.min_side, sizes.min_pixels, sizes.max_ratio) == (64, 0, None)
-
-
 # What every provider does
 
 
@@ -1017,7 +693,9 @@ class TestOpenAIConformance(ProviderConformance):
     def reply(self, seen: Seen) -> Reply:
         """A picture, cheap enough for the smallest of a low quality; or a list."""
         if seen.method == "GET":
-            return Reply(body=listing({"id": "gpt-image-2", "object": "model"}))
+            return Reply(
+                body={"object": "list", "data": [{"id": "gpt-image-2", "object": "model"}]}
+            )
         body = openai_pictures(picture(64, 64))
         body["data"] *= int(str(fields_of(seen).get("n", 1)))
         body["usage"]["output_tokens"] = 120
@@ -1027,38 +705,3 @@ class TestOpenAIConformance(ProviderConformance):
         """One that does less and one that does more: each costs many requests with pictures."""
         few = ("gpt-image-2", "gpt-image-2.6-flare")
         return [m for m in await provider.list_models() if m.id in few]
-
-
-class TestVllmOmniConformance(ProviderConformance):
-    """A local server, which is found by its listing."""
-
-    provider_type: ClassVar[Any] = OpenAI
-    name: ClassVar[str] = "vllm-omni"
-    base_path: ClassVar[str] = "/v1"
-    option_values: ClassVar[Mapping[Option, tuple[Any, Any]]] = {}
-
-    @property
-    def settings(self) -> Mapping[str, Any]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Free, and on this machine."""
-        rows = {IDS[self.name][0]: {"priceUsd": 0, "nativeWidth": 512, "nativeHeight": 512}}
-        return {"keyName": None, "local": True, "models": rows}
-
-    def reply(self, seen: Seen) -> Reply:
-        """A picture, or what it lists."""
-        if seen.method == "GET":
-            body = LISTINGS[self.name].get(seen.path)
-            return Reply(status=404 if body is None else 200, body=body)
-        count = int(str(fields_of(seen).get("n", 1)))
-        return Reply(body={"created": 1, "data": openai_pictures(picture(64, 64))["data"] * count})
-
-
-class TestSdServerConformance(TestVllmOmniConformance):
-    """Options that stand in the prompt."""
-
-    name: ClassVar[str] = "sd-server"
-
-
-class TestLocalAIConformance(TestVllmOmniConformance):
-    """A picture in a JSON body."""
-
-    name: ClassVar[str] = "localai"

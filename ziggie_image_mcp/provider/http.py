@@ -21,6 +21,7 @@ from ziggie_image_mcp.errors import (
     OutcomeUnknown,
     ProviderError,
     ProviderUnavailable,
+    RateLimited,
     duration,
 )
 from ziggie_image_mcp.provider.addresses import is_loopback, origin, public_url, where_is
@@ -302,6 +303,7 @@ class HttpClient:
 
         Raises:
             OutcomeUnknown: It was sent, may have been charged, and no answer tells.
+            RateLimited: It asks to wait; where nothing costs, by a 503 with its `Retry-After` too.
             ProviderError: It was not sent, or refused: not charged but for the error's `charged`.
         """
         keys = await self.keys()
@@ -332,6 +334,9 @@ class HttpClient:
         error = self.error(answer, keys)
         speaks = bool(answer.data()) and self._has_rule(answer)  # a page is by what stands before
         if (answer.status == 408 or answer.status >= 500) and not speaks:
+            if answer.status == 503 and error.retry_after is not None and not paid:
+                wait = error.retry_after  # it made nothing yet, and asking again costs nothing
+                raise RateLimited(self._provider, str(error), retry_after=wait) from error
             raise self.lost(f"failed after the request was sent: {error}", paid=paid) from error
         raise error
 

@@ -49,6 +49,8 @@ class Flavour(Section):
     forge: bool = False
     """Whether a request names preset and modules."""
     lora: Literal["tag", "list", ""] = ""
+    tag: str = ""
+    """Around what it reads in a prompt as options: a user's is none."""
     embeddings: bool = False
     control: bool = False
     hires: dict[str, JsonValue] = Field(default={})

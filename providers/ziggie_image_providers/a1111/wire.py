@@ -76,7 +76,7 @@ def job(
     _check_limits(name, request, listing)
     prompt, loras = _with_loras(name, request, listing)
     body: dict[str, Any] = {
-        "prompt": _with_embeddings(name, prompt, listing),
+        "prompt": _without_tag(_with_embeddings(name, prompt, listing), flavour.tag),
         "width": request.width,
         "height": request.height,
         **flavour.always,
@@ -181,6 +181,13 @@ def _with_embeddings(name: str, prompt: str, listing: Listing) -> str:
             raise failures.missing(name, title, "embedding", embedding, near)
         word = addition.id.replace("\\", r"\\")
         prompt = re.sub(rf"(?i)embedding:{re.escape(embedding)}", word, prompt)
+    return prompt
+
+
+def _without_tag(prompt: str, tag: str) -> str:
+    """The prompt without the signs between which the server reads options."""
+    while tag and (less := re.sub(rf"</?{tag}>", "", prompt)) != prompt:
+        prompt = less  # what stood around a tag may be one
     return prompt
 
 

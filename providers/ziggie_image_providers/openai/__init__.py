@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from urllib.parse import quote, urljoin
 
 import anyio
@@ -20,38 +18,35 @@ from ziggie_image_mcp.provider import (
     ContentRefused,
     Cost,
     Defaults,
+    FreeSize,
     Model,
     Probe,
     ProviderContext,
     ProviderError,
     ProviderInfo,
     ProviderRequest,
-    ProviderUnavailable,
     Run,
+    SameAsInput,
     Task,
     TaskCapability,
-    options_of,
 )
 from ziggie_image_mcp.provider.addresses import where_is
+from ziggie_image_mcp.provider.download import DownloadFailed
+from ziggie_image_mcp.provider.engines import NotReady
 from ziggie_image_mcp.provider.error_rules import Rule
-from ziggie_image_mcp.provider.http import BEARER, Answer, Files, KeyHeader
-from ziggie_image_mcp.provider.masks import convert_mask
+from ziggie_image_mcp.provider.http import BEARER, Answer, Files, HttpClient, KeyHeader
 from ziggie_image_mcp.provider.pricing import Prices, counted_cost, list_cost
 from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, merge_rows, table
 from ziggie_image_mcp.provider.vendor import SyncVendor
-from ziggie_image_providers.openai import answers
+from ziggie_image_providers.openai import answers, wire
 from ziggie_image_providers.openai import settings as section
 from ziggie_image_providers.openai.failures import ERRORS, NoTransparency
 from ziggie_image_providers.openai.flavours import Flavour, Route, by_host, flavours, has
+from ziggie_image_providers.openai.servers import Server, row_of
 from ziggie_image_providers.openai.settings import Row
 
-NO_LISTING = (400, 404, 405, 501)
-"""How a server answers that has no such list."""
-
-LISTING_SECONDS = 20.0
-
-MASK_BYTES = 4_000_000
-"""A mask is smaller."""
+MOST_PIXELS = 4096 * 4096
+"""Of an enlarged picture."""
 
 OUTPUT = "content_filter_results"
 FILTERS: tuple[tuple[str, str, int | None], ...] = (
@@ -94,6 +89,14 @@ class OpenAI(SyncVendor):
         ):
             if value:
                 self.http.headers[header] = value
+        self._root = HttpClient(
+            name,
+            settings.model_copy(update={"base_url": _root_of(settings.base_url)}),
+            context,
+            auth=self.key_headers(),
+            key_names=[settings.key_name] if settings.key_name else [],
+        )
+        self._server = Server(name, self.http, self._root, self.seconds)
 
     def key_headers(self) -> Sequence[KeyHeader]:
         """Azure's header is another one."""
@@ -117,20 +120,11 @@ class OpenAI(SyncVendor):
         """The name of the flavour: asked once, and remembered.
 
         Raises:
+            NotReady: It is an engine that makes no pictures as it is.
             ProviderError: The server does not answer.
         """
         if not self._flavour_name:
-            listings: dict[str, list[dict[str, Any]]] = {}
-            for name, flavour in flavours().items():
-                if not flavour.sign:
-                    continue
-                if flavour.listing not in listings:
-                    listings[flavour.listing] = await self._listed(flavour.listing)
-                if any(has(item, flavour.sign) for item in listings[flavour.listing]):
-                    self._flavour_name = name
-                    break
-            else:
-                self._flavour_name = "compatible"
+            self._flavour_name = await self._server.recognise()
         return self._flavour_name
 
     async def probe(self) -> Probe:
@@ -141,6 +135,8 @@ class OpenAI(SyncVendor):
                 if probe.state == "ready":
                     return replace(probe, flavour=await self.detect())
                 return probe
+        except NotReady as e:
+            return Probe(state="wrong_service", message=str(e), url=self.http.url)
         except (ProviderError, TimeoutError) as e:
             message = str(e) or f"{self.http.url} answered too late"
             return Probe(state="unreachable", message=message)
@@ -157,14 +153,18 @@ class OpenAI(SyncVendor):
         flavour = self.flavour
         items = {
             item["id"]: item
-            for item in (await self._listed(flavour.listing) if flavour.listing else ())
-            if isinstance(item.get("id"), str) and has(item, flavour.pictures)
+            for item in (await self._server.items(flavour.listing) if flavour.listing else ())
+            if isinstance(item["id"], str) and has(item, flavour.pictures)
         }
-        listed = {id: _listed_row(flavour, item) for id, item in items.items()}
-        rows = merge_rows(dict.fromkeys(self.rows, flavour.row) | listed, self.rows)
+        rows = merge_rows(
+            {id: row_of(flavour, id, items.get(id, {})) for id in (*self.rows, *items)}, self.rows
+        )
+        if flavour.none and not rows:
+            what = f"{flavour.title} at {self.http.url} has no model that makes pictures"
+            raise NotReady(self.name, f"{what}; {flavour.none}")
         return [
             replace(self.model(id, row), where="vendor", prices=row.prices("vendor"), device="")
-            if items.get(id, {}).get("recipe") == "cloud"  # Lemonade passes it on to somebody
+            if flavour.foreign and has(items.get(id, {}), flavour.foreign)
             else self.model(id, row)
             for id, row in rows.items()
         ]
@@ -179,16 +179,22 @@ class OpenAI(SyncVendor):
         return super().model(id, row.model_copy(update=changes))
 
     def tasks(self, row: Row) -> Mapping[Task, TaskCapability]:
-        """What the server has routes for."""
+        """What the server has routes for, and the model can do."""
+        able: dict[Task, bool] = {
+            "text_to_image": row.paints,
+            "image_to_image": row.edits,
+            "inpaint": row.edits and row.masks is not False,
+        }
         return {
             task: self._capability(row, route)
             for task, route in self.flavour.tasks.items()
-            if task == "text_to_image" or row.edits
+            if (task == "upscale" if row.upscales else able.get(task))
         }
 
     def defaults(self, row: Row) -> Defaults:
         """What goes over the wire alone: a quality only where one is read."""
-        fields = self.flavour.tasks["text_to_image"].fields
+        route = self.flavour.tasks.get("text_to_image")
+        fields = route.fields if route and not row.upscales else ()
         return Defaults(
             steps=row.default_steps if "steps" in fields else None,
             guidance_scale=row.default_guidance if "guidance_scale" in fields else None,
@@ -211,60 +217,13 @@ class OpenAI(SyncVendor):
 
     def payload(self, request: ProviderRequest, model: Model) -> dict[str, Any]:
         """Say the request in the words of the server's flavour."""
-        flavour, route = self.flavour, self._route(request)
-        values: dict[str, Any] = {
-            "negative_prompt": request.negative_prompt or None,
-            "seed": request.seed,
-            "steps": request.steps,
-            "guidance_scale": request.guidance_scale,
-            "strength": request.strength,
-            "quality": request.quality or None,
-            "transparent": "transparent" if request.transparent else None,
-        }
-        options = options_of(model, request.task)
-        fields = {
-            name: values[option]
-            for option, name in route.fields.items()
-            if option in options and values[option] is not None
-        }
-        body: dict[str, Any] = {
-            "model": model.id,
-            "prompt": request.prompt,
-            "n": request.num_images,
-            "size": f"{request.width}x{request.height}",
-            **route.always,
-            **self._settings_for(request, model),
-        }
-        if self._is_classic:
-            del body["model"]
-        if flavour.tag:
-            body["prompt"] = _tagged(flavour.tag, request.prompt, fields)
-        else:
-            negative = fields.pop("", None)
-            body |= fields
-            if flavour.separator:
-                prompts = [request.prompt, negative] if negative else [request.prompt]
-                plain = [prompt.replace(flavour.separator, "/") for prompt in prompts]
-                body["prompt"] = flavour.separator.join(plain)
-        if route.encoded_image and request.image is not None:
-            body[route.encoded_image] = base64.b64encode(request.image).decode()
-        return body
+        route, settings = self._route(request), self._settings_for(request, model)
+        body = wire.body(request, model, self.flavour, route, settings)
+        return {k: v for k, v in body.items() if k != "model"} if self._is_classic else body
 
     def files(self, request: ProviderRequest, model: Model) -> Files:
         """The pictures of a form; the mask as the server reads it."""
-        route = self._route(request)
-        if not route.image:
-            return ()
-        first = () if request.image is None else (request.image,)
-        images = (*first, *request.references)
-        name = route.image if len(images) == 1 else f"{route.image}[]"
-        files = [(name, (f"image{i}.png", image, "image/png")) for i, image in enumerate(images)]
-        if request.mask is not None and route.polarity is not None:
-            mask = convert_mask(request.mask, route.polarity)
-            if len(mask) >= MASK_BYTES:  # greys pack badly; what was not masked is put back anyway
-                mask = convert_mask(request.mask, route.polarity, hard=True)
-            files.append((route.mask, ("mask.png", mask, "image/png")))
-        return files
+        return wire.files(request, self._route(request))
 
     def pictures(self, answer: Answer) -> Sequence[bytes | str]:
         """The pictures, or where the server has put them."""
@@ -277,6 +236,21 @@ class OpenAI(SyncVendor):
                     what = f"the safety system refused {stage} ({', '.join(sorted(reasons))})"
                     raise ContentRefused(self.name, what, charged=charged)
         return [urljoin(f"{self.http.url}/", s) if isinstance(s, str) else s for s in sources]
+
+    async def fetch(self, source: bytes | str, max_bytes: int) -> bytes:
+        """A picture that a server of one's own keeps lies there, and nobody else is asked for it.
+
+        Raises:
+            DownloadFailed: It cannot be fetched.
+        """
+        if self.flavour.own_host and isinstance(source, str) and not self.http.may_ask(source):
+            raise DownloadFailed("stand at another host than the server's, which is not asked")
+        return await super().fetch(source, max_bytes)
+
+    def seed(self, request: ProviderRequest, model: Model, index: int) -> int | None:
+        """In as many bits as the server takes."""
+        seed = super().seed(request, model, index)
+        return None if seed is None else seed % (self.flavour.max_seed + 1)
 
     def cost(self, answer: Answer, request: ProviderRequest, model: Model, images: int) -> Cost:
         """By the tokens that the answer tells, where the price is one of tokens."""
@@ -297,6 +271,7 @@ class OpenAI(SyncVendor):
         body = answer.data()
         notes = [f"{name} {value}" for name, value in self._settings_for(request, model).items()]
         notes += answers.differences(body, request)
+        notes += wire.changes(request, self.flavour)
         items = answers.items_of(body)
         lost = sum(bool(answers.filtered(i, OUTPUT)) and not answers.source_of(i) for i in items)
         if lost:
@@ -306,22 +281,10 @@ class OpenAI(SyncVendor):
             notes.append(answers.about_count(body["usage"], request, model))
         return notes
 
-    async def _listed(self, path: str) -> list[dict[str, Any]]:
-        """The models at a path; none where there is no list."""
-        answer = await self.http.get(
-            path, accept=NO_LISTING, seconds=min(LISTING_SECONDS, self.seconds)
-        )
-        try:
-            body: Any = answer.json() if answer.ok else None
-        except ValueError as e:
-            if path != self.probe_path:
-                return []
-            message = f"something else answers at {self.http.url}; its base URL ends with /v1"
-            raise ProviderUnavailable(self.name, message) from e
-        items: Any = cast(dict[str, Any], body).get("data") if isinstance(body, dict) else body
-        if not isinstance(items, list):
-            return []
-        return [item for item in cast("list[dict[str, Any]]", items) if isinstance(item, dict)]  # pyright: ignore[reportUnnecessaryIsInstance]
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._root.aclose()
+        await super().aclose()
 
     @property
     def _is_classic(self) -> bool:
@@ -336,6 +299,15 @@ class OpenAI(SyncVendor):
         return {name: value for name in names if (value := values[name]) is not None}
 
     def _capability(self, row: Row, route: Route) -> TaskCapability:
+        if row.upscales:
+            accepts = FreeSize(
+                native_width=512,
+                native_height=512,
+                min_side=16,
+                multiple_of=1,
+                max_pixels=MOST_PIXELS // row.upscales**2,
+            )
+            return TaskCapability(sizes=SameAsInput(accepts=accepts), factors=(row.upscales,))
         optional = frozenset(("transparent",)) - row.options
         return TaskCapability(
             sizes=row.sizes(),
@@ -344,12 +316,18 @@ class OpenAI(SyncVendor):
             max_references=route.max_references if row.edits else 0,
             mask=route.polarity,
             max_prompt=row.prompt_limit(),
+            bounds=route.bounds,
         )
 
     def _route(self, request: ProviderRequest) -> Route:
         """References make an edit of what is text to image to us."""
         edit = request.task == "text_to_image" and request.reference_ids
         return self.flavour.tasks["image_to_image" if edit else request.task]
+
+
+def _root_of(url: str) -> str:
+    """A base URL without the path of the API."""
+    return re.sub(r"(/api)?/v1$", "", url)
 
 
 def _azure(settings: section.Settings) -> str:
@@ -361,37 +339,3 @@ def _azure(settings: section.Settings) -> str:
 def _has_tokens(prices: Prices) -> bool:
     """Whether a picture is paid by its tokens."""
     return prices is not FREE and any(r.unit == "image_token_out" for r in prices.rates)
-
-
-def _listed_row(flavour: Flavour, item: Mapping[str, Any]) -> Row:
-    """What is known of a model that the server lists."""
-    changes: dict[str, Any] = {}
-    if flavour.edits:
-        changes["edits"] = has(item, flavour.edits)
-    defaults = item.get("image_defaults")
-    if isinstance(defaults, dict):  # as Lemonade tells
-        for field, name in (
-            ("native_width", "width"),
-            ("native_height", "height"),
-            ("default_steps", "steps"),
-            ("default_guidance", "cfg_scale"),
-        ):
-            value = cast(dict[str, Any], defaults).get(name)
-            if isinstance(value, int | float) and value > 0:
-                changes[field] = value
-    return flavour.row.model_copy(update=changes)
-
-
-def _tagged(tag: str, prompt: str, fields: Mapping[str, Any]) -> str:
-    """A prompt with its options in it; what the user wrote between such tags is no option."""
-
-    def plain(text: str) -> str:
-        return re.sub(rf"</?{tag}>", "", text)
-
-    levels: dict[str, Any] = {}
-    for name, value in fields.items():
-        level, (*above, last) = levels, name.split(".")
-        for key in above:
-            level = level.setdefault(key, {})
-        level[last] = plain(value) if isinstance(value, str) else value
-    return f"{plain(prompt)} <{tag}>{json.dumps(levels)}</{tag}>" if levels else plain(prompt)

@@ -6,9 +6,12 @@ from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     ContentRefused,
     ModelMissing,
+    OutOfMemory,
     PaymentRequired,
+    RateLimited,
     RequestRejected,
 )
+from ziggie_image_mcp.provider.engines import NotReady
 from ziggie_image_mcp.provider.error_rules import Rule
 
 
@@ -76,6 +79,30 @@ ERRORS = (
         match="model mismatch",  # vLLM-Omni serves one model
         error=ModelMissing,
         message="the server has another model",
+    ),
+    Rule(
+        status=400,
+        match="image generation models are not currently supported",  # Ollama since 0.32.6
+        error=NotReady,
+        message="this Ollama makes no pictures: only 0.14.0 to 0.32.5 do",
+    ),
+    Rule(
+        status=503,
+        code=("model_loading", "admission_rejected"),  # LocalAI
+        error=RateLimited,
+        message="the server loads the model, or has as many requests as it takes",
+    ),
+    Rule(
+        status=503,
+        match="load is in cooldown|inference capacity reached",  # LocalAI
+        error=RateLimited,
+        message="the server is busy, or could not load the model; its log says more",
+    ),
+    Rule(
+        status=500,
+        match=r"out of memory|OutOfMemory|failed to allocate",
+        error=OutOfMemory,
+        message="the server ran out of memory; ask for a smaller picture, or fewer at once",
     ),
     Rule(
         status=403,

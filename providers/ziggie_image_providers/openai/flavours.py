@@ -31,27 +31,56 @@ class Route(Section):
     """The file that holds the picture; of several each is called so, with [] behind it."""
     encoded_image: str = ""
     """The field of a JSON body that holds the picture as base64, instead of a file."""
+    data_url: bool = False
+    """Whether that base64 stands in a data URL."""
+    bare: bool = False
+    """Whether only model and picture are sent: no prompt, number or size."""
+    factor: str = ""
+    """The field that says how many times an upscaler enlarges; empty where each does as it can."""
     mask: str = ""
     polarity: MaskPolarity | None = None
     max_images: int = 10
     max_references: int = 0
+    bounds: dict[Option, tuple[float, float]] = Field(default={})
 
 
 class Flavour(Section):
     """One kind of server."""
 
+    title: str = ""
+    """What people call it; empty where it is no server of one's own."""
     source: str = ""
     hosts: tuple[str, ...] = ()
     """Of a vendor: its host, or the ends of its hosts where they begin with a dot."""
     key_header: str = "Authorization"
     listing: str = ""
-    """Where its models are listed; empty where rows alone say what there is."""
+    """Where its models are listed, below the base URL, or below the root where it begins with a
+    slash; empty where rows alone say what there is."""
     sign: dict[str, tuple[str, ...]] = Field(default={})
-    """What a listed model has that no other server lists so."""
+    """What a listed model has that no other server lists so: of one that `provider/engines.json`
+    does not tell, as behind a proxy that shows its API alone."""
     pictures: dict[str, tuple[str, ...]] = Field(default={})
     """What a listed model has that makes pictures; empty: all do."""
+    paints: dict[str, tuple[str, ...]] = Field(default={})
+    """What a listed model has that needs no picture; empty: as its row says."""
     edits: dict[str, tuple[str, ...]] = Field(default={})
     """What a listed model has that changes pictures; empty: as its row says."""
+    upscales: dict[str, tuple[str, ...]] = Field(default={})
+    """What a listed model has that enlarges pictures, and does nothing else."""
+    upscalers: str = ""
+    """The same by its id, a regular expression."""
+    masks: str = ""
+    """A regular expression for the ids of models that read a mask; empty: all that change
+    pictures. The others drop it without a word."""
+    foreign: dict[str, tuple[str, ...]] = Field(default={})
+    """What a listed model has that the server passes on to somebody else."""
+    without: str = ""
+    """What to say of a server with such a list that has no route for pictures; empty: it has."""
+    none: str = ""
+    """What to do where it lists no model that makes pictures."""
+    max_seed: int = 2**32 - 1
+    own_host: bool = False
+    """Whether its pictures lie at its own host alone, where they are no part of the answer."""
     tag: str = ""
     """Options stand as JSON inside of this tag in the prompt; a dot in a name is a level."""
     separator: str = ""

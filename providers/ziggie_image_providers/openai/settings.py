@@ -25,6 +25,9 @@ FlavourName = Literal[
     "lemonade",
     "sd-server",
     "localai",
+    "koboldcpp",
+    "lm-studio",
+    "ollama",
     "compatible",
 ]
 
@@ -62,8 +65,14 @@ class Row(ModelRow):
     max_ratio: float | None = Field(default=3.0, ge=1)
     max_images: int = Field(default=10, ge=1, le=10)
     max_prompt: int | None = Field(default=32_000, ge=1)
+    paints: bool = True
+    """Whether it makes pictures from text alone."""
     edits: bool = True
     """Whether it also works from pictures."""
+    masks: bool | None = None
+    """Whether it reads a mask; unset: as the server's models do."""
+    upscales: Literal[2, 4] | None = None
+    """Of a model that only enlarges: how many times."""
     image_tokens: int = Field(default=7_000, ge=0)
     """What a picture to work from counts at most. Not published for these models: gpt-image-1
     took 65, 129 for each tile and 6,240 more at high fidelity (from memory, unverified)."""
