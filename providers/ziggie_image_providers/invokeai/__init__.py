@@ -62,6 +62,14 @@ _IDS = uuid.UUID("b52d4c0a-6d5c-4a0e-9a76-2f3f6a1c9e44")
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Sent:
+    """A request of this process that is in the server's queue."""
+
+    notes: tuple[str, ...]
+    uploaded: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Litter:
     """Pictures on the server that nobody needs any more."""
 
@@ -101,8 +109,8 @@ class InvokeAI:
         self._fetcher = Fetcher(name, self._server)
         self._listing: Listing | None = None
         self._listed = 0.0
-        self._notes: dict[str, tuple[str, ...]] = {}
-        """By remote id: what is to be said of requests that nobody collects yet."""
+        self._sent: dict[str, _Sent] = {}
+        """By remote id: those of this process that were not collected yet."""
         self._litter: list[_Litter] = []
 
     async def probe(self) -> Probe:
@@ -112,7 +120,7 @@ class InvokeAI:
             with anyio.fail_after(PROBE_SECONDS - 0.1):
                 version = await self._server.version()
                 status = await self._server.queue()
-                loaded = await self._server.loaded()
+                stats = await self._server.stats()
         except failures.WrongService as e:
             return Probe(state="wrong_service", message=str(e))
         except AuthenticationFailed as e:
@@ -123,7 +131,7 @@ class InvokeAI:
             message = f"{url} did not answer within {duration(PROBE_SECONDS)}"
             return Probe(state="unreachable", message=message)
         entries = self._listing.entries.values() if self._listing else ()
-        names = (e.model.id for e in entries if e.record and e.kind and e.record.key in loaded)
+        names = (e.model.id for e in entries if e.record and e.kind and stats.holds(e.record))
         return Probe(
             state="ready",
             version=version,
@@ -162,14 +170,14 @@ class InvokeAI:
             self._throw_away(uploaded)
             self._forget_after(e)
             raise
-        self._notes[id] = planned.notes
+        self._sent[id] = _Sent(notes=planned.notes, uploaded=tuple(uploaded))
         return RemoteJob(id=id)
 
     async def collect(
         self, remote_id: str, request: ProviderRequest, model: Model, run: Run
     ) -> Generation:
         """Wait for the batch, and fetch its pictures."""
-        notes = self._notes.pop(remote_id, ())
+        sent = self._sent.get(remote_id, _Sent(notes=(), uploaded=()))
         try:
             await watch.follow(self._server, self.name, remote_id, run, self._pace, self._seconds)
             await run.progress(0.9, "fetching the pictures")
@@ -179,8 +187,10 @@ class InvokeAI:
             if run.is_ours():
                 await self.cancel(remote_id)
             raise
-        self._throw_away(collection.litter if not self._settings.keep else collection.inputs)
-        return Generation(images=collection.images, notes=(*notes, *collection.notes), cost=NO_COST)
+        self._sent.pop(remote_id, None)
+        self._throw_away(collection.inputs if self._settings.keep else collection.litter)
+        notes = (*sent.notes, *collection.notes)
+        return Generation(images=collection.images, notes=notes, cost=NO_COST)
 
     async def resolve(self, key: str, remote_id: str) -> Resolution:
         """Look the batch up, by its id or by that which a run with this key would have."""
@@ -200,7 +210,8 @@ class InvokeAI:
 
     async def cancel(self, remote_id: str) -> CancelOutcome:
         """Take all pictures off the queue, and stop the one that is being made."""
-        self._notes.pop(remote_id, None)
+        sent = self._sent.pop(remote_id, None)
+        self._throw_away(sent.uploaded if sent else ())
         return await self._stop(remote_id, STOP_SECONDS)
 
     async def balance(self) -> Balance | None:
@@ -216,8 +227,8 @@ class InvokeAI:
         if self._listing is None or time.monotonic() - self._listed >= seconds:
             await self._server.version()  # tells another service from an old listing
             records, status = await self._server.models(), await self._server.queue()
-            loaded = await self._server.loaded()
-            self._listing = self._lister.read(records, loaded, status.queue.open)
+            stats = await self._server.stats()
+            self._listing = self._lister.read(records, stats, status.queue.open)
             self._listed = time.monotonic()
         return self._listing
 

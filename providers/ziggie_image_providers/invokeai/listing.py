@@ -24,7 +24,7 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_providers.invokeai import families, parts
 from ziggie_image_providers.invokeai.families import EXTERNAL, Kind
-from ziggie_image_providers.invokeai.wire import ModelRecord
+from ziggie_image_providers.invokeai.wire import ModelRecord, Stats
 
 MAX_IMAGES = 16
 MAX_CONTROL, MAX_REFERENCES = 3, 4
@@ -84,12 +84,12 @@ class Lister:
         self._where: Where = where
         self._device = device
 
-    def read(self, records: Sequence[ModelRecord], loaded: frozenset[str], waiting: int) -> Listing:
+    def read(self, records: Sequence[ModelRecord], stats: Stats, waiting: int) -> Listing:
         """What a server has.
 
         Args:
             records: Its models of all types.
-            loaded: The keys of those in memory.
+            stats: Which are in memory.
             waiting: How many jobs wait or run there.
         """
         ids = _ids(records)
