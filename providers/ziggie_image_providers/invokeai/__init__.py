@@ -323,7 +323,7 @@ class InvokeAI:
         self._litter = [one for one in self._litter if one not in due]
         with anyio.move_on_after(STOP_SECONDS):
             try:
-                await self._server.delete([name for one in due for name in one.names])
+                await self._server.delete(sorted({name for one in due for name in one.names}))
             except ProviderError as e:
                 _log.warning("%s: pictures are left on the server: %s", self.name, e)
 

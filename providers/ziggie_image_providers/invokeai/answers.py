@@ -52,7 +52,7 @@ class Fetcher:
             InvalidOutput: A picture is gone.
             ProviderError: None was made; the first one's error.
         """
-        items = in_order(await self._server.items(id), request.seed)
+        items = in_order(await self._server.items(id), request.seed)[: request.num_images]
         images: list[GeneratedImage] = []
         results: set[str] = set()
         failed: list[tuple[int, ProviderError]] = []
@@ -87,10 +87,8 @@ class Fetcher:
 def in_order(items: Sequence[Item], seed: int) -> list[Item]:
     """The items of a batch by their seeds, as the pictures were asked for.
 
-    InvokeAI numbers them the other way round, or as it likes.
+    InvokeAI numbers them the other way round, or as it likes. Of two with one seed the newer
+    counts.
     """
-
-    def place(item: Item) -> tuple[int, int]:
-        return ((item.seed or 0) - seed) % 2**32 if item.seed is not None else 0, item.item_id
-
-    return sorted(items, key=place)
+    newest = {item.seed: item for item in sorted(items, key=lambda item: item.item_id)}
+    return sorted(newest.values(), key=lambda item: ((item.seed or 0) - seed) % 2**32)

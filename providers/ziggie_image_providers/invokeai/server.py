@@ -47,6 +47,7 @@ class Server:
         self._name = name
         self._login = settings.key_name
         self._login_ends = 0.0
+        self._poll_seconds = min(POLL_SECONDS, seconds)
         self.http = HttpClient(
             name,
             settings,
@@ -113,7 +114,7 @@ class Server:
     async def counts(self, destination: str) -> wire.Counts:
         """Where the items with this destination stand; all 0 where it has none."""
         path, query = f"{QUEUE}/counts_by_destination", {"destination": destination}
-        answer = await self._get(path, params=query, seconds=POLL_SECONDS)
+        answer = await self._get(path, params=query, seconds=self._poll_seconds)
         return self._read(answer, wire.Counts)
 
     async def items(self, destination: str) -> list[wire.Item]:
