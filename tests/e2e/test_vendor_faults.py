@@ -18,7 +18,7 @@ from tests.providers.test_comfy_router import FLUX, drawn, ended, is_result, is_
 from tests.support.fake_vendors import FakeVendor, Reply, Seen
 from ziggie_image_mcp.provider.testing import picture
 
-SOON, LATER = 2, 30
+SOON, LATER = 5, 30
 """Deadlines of calls, seconds: of those that it ends, and of the others."""
 
 GRACE = 2.0
@@ -147,7 +147,7 @@ Outcome = tuple[str, str]
 """What the result says, and where the charge stands."""
 
 SETTLED, LOST = ("[INVALID_OUTPUT]", "settled"), ("[OUTCOME_UNKNOWN]", "unknown")
-LATE = (": PROVIDER_TIMEOUT: the whole call took longer than 2 s (deadline)", "unknown")
+LATE = (": PROVIDER_TIMEOUT: the whole call took longer than 5 s (deadline)", "unknown")
 UNSENT: Mapping[str, Outcome] = {
     "wait": ("[RATE_LIMITED]", "released"),
     "unpaid": ("[PAYMENT_REQUIRED]", "released"),

@@ -33,7 +33,7 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     Run,
 )
-from ziggie_image_providers.comfyui.failures import WrongService
+from ziggie_image_mcp.provider.engines import WrongService
 
 
 def refusal(kind: str, **extra: Any) -> httpx2.Response:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import anyio
 from pydantic import BaseModel
 
 from ziggie_image_mcp.app.service import Service
@@ -13,11 +14,19 @@ from ziggie_image_mcp.billing import payback
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
 from ziggie_image_mcp.inventory import hardware_probe
+from ziggie_image_mcp.inventory.detection import Detected, unused
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Gpu, Rejection, Survey, lacks_key, reason_sentence
 from ziggie_image_mcp.provider import pricing
-from ziggie_image_mcp.provider.nouns import Model, ProviderRequest, is_local, is_present
+from ziggie_image_mcp.provider.nouns import (
+    Balance,
+    Model,
+    Probe,
+    ProviderRequest,
+    is_local,
+    is_present,
+)
 from ziggie_image_mcp.provider.redaction import hidden
 from ziggie_image_mcp.provider.sizes import corners, native_size
 from ziggie_image_mcp.routing import planner
@@ -142,6 +151,8 @@ class HardwareReport(BaseModel):
     tier: str
     tier_means: str
     engines: list[Engine]
+    other_engines: list[str]
+    """Those that answer and that no provider speaks with: what each is, and what to do."""
     paused: list[str]
     waiting: list[str]
     speeds: list[str]
@@ -312,7 +323,18 @@ async def machine(service: Service) -> HardwareReport:
     plan = _plan_for_all(context)
     vendors = {m.provider for m in context.survey.models if m.where == "vendor"}
     own = {n: p for n, p in service.registry.providers().items() if n not in vendors}
-    statuses = await probe_all(own)
+    statuses: dict[str, tuple[Probe, Balance | None]] = {}
+    detected: list[Detected] = []
+
+    async def probe() -> None:
+        statuses.update(await probe_all(own))
+
+    async def detect() -> None:
+        detected.extend(await service.detector.take())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(probe)
+        group.start_soon(detect)
     engines: list[Engine] = []
     for name in service.registry.providers():
         silent = [r for r in plan.rejected if r.provider == name and r.model is None]
@@ -339,6 +361,14 @@ async def machine(service: Service) -> HardwareReport:
         tier=tier,
         tier_means=_TIERS[tier],
         engines=engines,
+        other_engines=[
+            f"{what}; {fix}"
+            for what, fix in unused(
+                detected,
+                [probe.url for probe, _ in statuses.values() if probe.url],
+                " ".join(engine.detail for engine in engines),
+            )
+        ],
         paused=[_pause(b) for b in context.history.breakers.values() if is_open(b, context.now)],
         waiting=[
             _queue_sentence(line)

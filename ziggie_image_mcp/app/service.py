@@ -28,6 +28,7 @@ from ziggie_image_mcp.config.loader import (
     provider_privacy,
 )
 from ziggie_image_mcp.errors import ConsentRequired, InvalidRequest, StorageError
+from ziggie_image_mcp.inventory.detection import Detector
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
 from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.inventory.survey import SurveyCache
@@ -84,6 +85,7 @@ class Service:
         self.billing = billing
         self.history = history
         self.scheduler = scheduler
+        self.detector = Detector(lambda: registry.hosts)
         self.databases = databases or {}
         """Where state is kept, by what it is."""
         self.consents = Consents(snapshots, billing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.config import config, loader
 from ziggie_image_mcp.errors import ImageError, ModelMissing, duration
 from ziggie_image_mcp.inventory import recommend
+from ziggie_image_mcp.inventory.detection import Detected, unused
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
 from ziggie_image_mcp.inventory.types import Hardware, Survey
 from ziggie_image_mcp.jobs.leases import lease_folder
@@ -58,7 +59,9 @@ async def examine(
     machine = await service.hardware()
     findings += packages(machine, _version)
     survey = await service.survey()
-    findings += engines(survey, await probe_all(service.registry.providers()))
+    statuses = await probe_all(service.registry.providers())
+    known = engines(survey, statuses)
+    findings += [*known, *other_engines(await service.detector.take(), statuses, known)]
     findings += await _real_model(service, machine)
     if picture:
         findings.append(await _self_test(service, survey))
@@ -210,6 +213,23 @@ def engines(
             state = state if statuses[name][0].state == "ready" else "warn"
         findings.append(Finding(state=state, what=what, fix=fix))
     return findings
+
+
+def other_engines(
+    detected: Sequence[Detected],
+    statuses: Mapping[str, tuple[Probe, Balance | None]],
+    known: Sequence[Finding],
+) -> list[Finding]:
+    """Look at the engines that answer and that no provider speaks with.
+
+    Args:
+        detected: What answers.
+        statuses: How the providers are.
+        known: What is said of these already.
+    """
+    urls = [probe.url for probe, _ in statuses.values() if probe.url]
+    others = unused(detected, urls, " ".join(finding.what for finding in known))
+    return [Finding(state="warn", what=what, fix=fix) for what, fix in others]
 
 
 async def _real_model(service: Service, machine: Hardware) -> list[Finding]:

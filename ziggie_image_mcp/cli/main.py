@@ -199,6 +199,7 @@ def hardware(ctx: typer.Context, as_json: JsonOption = False) -> None:
         mark = "ok" if engine.running else "--"
         out.print(f"{engine.provider:10} {mark} {engine.detail}", markup=False)
     for title, facts in (
+        ("also here", report.other_engines),
         ("paused", report.paused),
         ("in line", report.waiting),
         ("speed", report.speeds),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -73,6 +74,13 @@ def _folder(value: str, info: ValidationInfo) -> str:
         return value.strip()
     context = cast(dict[str, Path], info.context or {})
     return whole_path(value, context.get(BESIDE))
+
+
+def _host(value: str) -> str:
+    """A host alone, since engines are looked for at several ports of it."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
+        raise ValueError(f"{value!r} is no host; write a name or an address without port")
+    return value
 
 
 def _database(value: str) -> str:
@@ -284,6 +292,11 @@ class Config(Section):
     input_urls: bool = Field(
         default=False,
         description="Fetch pictures to work from at https addresses of the open internet.",
+    )
+    engine_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
+        default=(),
+        description="Where local engines are looked for at their usual ports beside this machine: "
+        "hosts, docker (this container's host), wsl (the other side of WSL).",
     )
     database: Annotated[str, AfterValidator(_database)] | None = Field(
         default=None, description="SQLAlchemy URL; by default an SQLite file."

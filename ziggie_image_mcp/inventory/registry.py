@@ -26,6 +26,7 @@ from ziggie_image_mcp.errors import (
     plain_key,
     suggestion,
 )
+from ziggie_image_mcp.inventory import engine_hosts
 from ziggie_image_mcp.inventory.types import NO_KEY, Reason, Rejection
 from ziggie_image_mcp.provider import bulkhead, pricing, written
 from ziggie_image_mcp.provider.addresses import where_is
@@ -37,7 +38,7 @@ from ziggie_image_mcp.provider.contract import (
     ProviderType,
 )
 from ziggie_image_mcp.provider.error_rules import scrub
-from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
+from ziggie_image_mcp.provider.nouns import HERE, Model, ProviderRequest
 from ziggie_image_mcp.provider.pricing import Estimate
 from ziggie_image_mcp.provider.settings import HttpSettings
 
@@ -164,6 +165,7 @@ class Registry:
         self._named: frozenset[str] = frozenset(self._providers)
         self._extra = frozenset(self._providers)
         self._built = bool(self._providers)
+        self._hosts: tuple[str, ...] = (HERE,)
         self._from: dict[str, tuple[object, ...]] = {}
         """What each was built from."""
         self._retired: list[Provider] = []
@@ -182,6 +184,7 @@ class Registry:
         if not self._built:
             types = await anyio.to_thread.run_sync(load_types)
             with_key, trouble = await _with_keys(types.usable)
+            await self._resolve_hosts()
             self._build(types, with_key)
             self._off += trouble
             self._built = True
@@ -200,12 +203,14 @@ class Registry:
         new._elsewhere = set(self._elsewhere)
         types = await anyio.to_thread.run_sync(load_types)
         with_key, trouble = await _with_keys(types.usable)
+        await new._resolve_hosts()
         new._build(types, with_key)
         new._off += trouble
         kept = list(new._providers.values())
         self._retired += [p for p in self._providers.values() if p not in kept]
         self._config, self._providers, self._from = config, new._providers, new._from
         self._off, self._elsewhere, self._named = new._off, new._elsewhere, new._named
+        self._hosts = new._hosts
 
     async def collector(self, name: str) -> Provider | None:
         """A provider that is switched off, or not named any more, to fetch what it was sent.
@@ -285,6 +290,15 @@ class Registry:
             return None
         return estimate if (estimate.upper == 0) == pricing.is_free(model.prices) else None
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Where local engines are looked for, this machine first."""
+        return self._hosts
+
+    async def _resolve_hosts(self) -> None:
+        if named := self._config.engine_hosts:
+            self._hosts = await anyio.to_thread.run_sync(engine_hosts.resolve, named)
+
     def _build(self, types: InstalledTypes, with_key: Collection[str]) -> None:
         plans = list(_sections(self._config, types, with_key))
         names = [*_WORDS, *(p.name for p in plans), *types.broken]
@@ -328,7 +342,7 @@ class Registry:
                 )
 
     def _make(self, one: _Section, kind: ProviderType, before: Provider | None) -> None:
-        source = (one, self._config.api, self._config.hardware)
+        source = (one, self._config.api, self._config.hardware, self._hosts)
         try:
             if before is None or self._from.get(one.name) != source:
                 before = self._built_by(one, kind)
@@ -355,6 +369,7 @@ class Registry:
             timeout=api.timeout / 1000 if api and api.timeout and api.type == one.kind else None,
             gpu=self._config.hardware.gpu,
             vram_optimization=self._config.hardware.vram_optimization,
+            hosts=self._hosts,
             secret=partial(_secret, one.name),
         )
         made = cast(object, bulkhead.build(one.name, lambda: kind(one.name, settings, context)))

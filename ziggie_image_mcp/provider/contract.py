@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from pydantic import BaseModel
 
 from ziggie_image_mcp.provider.nouns import (
+    HERE,
     Balance,
     CancelOutcome,
     Generation,
@@ -56,6 +57,8 @@ class ProviderContext:
     """The config's `hardware.gpu`: `auto`, `cpu`, or a device as `cuda:1`."""
     vram_optimization: bool = True
     """The config's `hardware.vramOptimization`."""
+    hosts: tuple[str, ...] = (HERE,)
+    """Where local engines are looked for, this machine first: the config's `engineHosts`."""
     secret: Callable[[str], Awaitable[str | None]] = _no_secret
     """Gives a key by its environment variable's name (OPENAI_API_KEY), from the environment, the
     keyring or the key file; None when there is none. Never keep it in a message or a repr."""

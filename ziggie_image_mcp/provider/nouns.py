@@ -13,6 +13,9 @@ from pydantic import Field
 from ziggie_image_mcp.provider.capabilities import Amount, Count, Option, Task, TaskCapability
 from ziggie_image_mcp.provider.pricing import UNKNOWN_COST, Cost, Prices
 
+HERE = "127.0.0.1"
+"""This machine, where its servers listen for nobody else."""
+
 Where = Literal["this_machine", "own_network", "vendor"]
 """Who sees prompts and pictures: this machine alone, the user's own hosts, or a vendor."""
 
@@ -289,6 +292,8 @@ class Probe:
     flavour: str = ""
     """Which dialect of its API it speaks."""
     version: str = ""
+    url: str = ""
+    """Where it answers, as messages write it; an engine of the user's own tells it."""
     loaded_model: str = ""
     queue_length: Amount | None = None
     free_memory: Amount | None = None

@@ -131,7 +131,8 @@ class Vendor:
         try:
             await self.http.keys()
             with anyio.fail_after(PROBE_SECONDS):
-                return await self.try_key()
+                probe = await self.try_key()
+                return probe if self.http.where == "vendor" else replace(probe, url=self.http.url)
         except TimeoutError:
             return Probe(state="unreachable", message=f"{self.http.url} answered too late")
         except ProviderError as e:

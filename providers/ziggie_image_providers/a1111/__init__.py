@@ -33,15 +33,17 @@ from ziggie_image_mcp.provider import (
     Run,
     Submission,
     duration,
+    engines,
 )
 from ziggie_image_mcp.provider.bounds import answer_bytes
 from ziggie_image_mcp.provider.delivery import MALFORMED, AnswersAtOnce
+from ziggie_image_mcp.provider.engines import WrongService
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_providers.a1111 import answers, failures, names, wire
 from ziggie_image_providers.a1111 import settings as section
 from ziggie_image_providers.a1111.listing import Lister, Listing
-from ziggie_image_providers.a1111.server import PLACES, Identity, Server, State
+from ziggie_image_providers.a1111.server import Identity, Server, State
 
 _log = logging.getLogger(__name__)
 
@@ -95,13 +97,15 @@ class A1111(AnswersAtOnce):
         settings: section.Settings,
         context: ProviderContext,
         pace: Pace | None = None,
-        places: Sequence[str] = PLACES,
+        places: Sequence[str] = (),
     ) -> None:
         self.name = name
         self._settings = settings
         self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
         self._pace = pace or Pace()
-        self._server = Server(name, settings, context, self._seconds, places)
+        self._server = Server(
+            name, settings, context, self._seconds, places or engines.places("a1111", context.hosts)
+        )
         self._lister = Lister(name, settings, self._server)
         self._listing: Listing | None = None
         self._listed = 0.0
@@ -115,7 +119,7 @@ class A1111(AnswersAtOnce):
             with anyio.fail_after(PROBE_SECONDS - 0.1):
                 identity = await self._server.find()
                 contents = await self._server.contents(identity)
-        except failures.WrongService as e:
+        except WrongService as e:
             return Probe(state="wrong_service", message=str(e))
         except AuthenticationFailed as e:
             return Probe(state="unauthorised", message=str(e))
@@ -129,6 +133,7 @@ class A1111(AnswersAtOnce):
             state="ready",
             flavour=identity.flavour.title,
             version=identity.version,
+            url=self._server.http.url,
             loaded_model=str(loaded or ""),
             queue_length=contents.queued if identity.by_task else None,
             free_memory=contents.free_memory,

@@ -9,7 +9,6 @@ from ziggie_image_mcp.provider import (
     ModelUnusable,
     OutOfMemory,
     ProviderError,
-    ProviderUnavailable,
     RequestRejected,
 )
 from ziggie_image_mcp.provider.error_rules import Rule
@@ -53,29 +52,6 @@ ERRORS = (
     ),
 )
 """500 is how all of them say that a job failed: the server itself goes on."""
-
-
-class WrongService(ProviderUnavailable):
-    """Raised when something answers that has none of these APIs, or not for pictures."""
-
-
-class NotReady(WrongService):
-    """Raised when it is one of the family, started so that it makes no pictures for us."""
-
-
-def wrong_service(provider: str, url: str) -> WrongService:
-    """Say that what answers there is none of the family."""
-    what = f"what answers at {url} is no Stable Diffusion web UI with an API"
-    return WrongService(provider, f"{what}; set providers.{provider}.baseUrl")
-
-
-def without_api(provider: str, url: str) -> NotReady:
-    """Say that the web UI is up, and its API is switched off."""
-    what = f"a Stable Diffusion web UI is up at {url}, but without its API"
-    return NotReady(
-        provider,
-        f"{what}; start it with --api, in webui-user.bat or webui-user.sh under COMMANDLINE_ARGS",
-    )
 
 
 def missing(provider: str, server: str, what: str, name: str, near: str) -> ModelMissing:

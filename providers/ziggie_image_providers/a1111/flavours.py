@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-import re
+import json
 from collections.abc import Mapping
 from importlib import resources
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, JsonValue, TypeAdapter
 
 from ziggie_image_mcp.provider import Option
-from ziggie_image_mcp.provider.http import Answer
+from ziggie_image_mcp.provider.engines import engines
 from ziggie_image_mcp.provider.settings import Section
 
 OPTIONS, MODELS, PROGRESS = "sdapi/v1/options", "sdapi/v1/sd-models", "sdapi/v1/progress"
@@ -20,29 +20,14 @@ PING = "internal/ping"
 Word = Option | Literal["num_images"]
 
 
-class Sign(Section):
-    """What one route answers at this server, and at none that is looked for after it."""
-
-    path: str
-    equals: dict[str, str] = Field(default={})
-    has: tuple[str, ...] = ()
-    """Keys of its object, all of them."""
-    like: str = ""
-    """A pattern that one of its keys has."""
-    absent: str = ""
-    """Another route, which it does not have."""
-
-
 class Flavour(Section):
     """One kind of server."""
 
     title: str
+    """As engines.json has it."""
     source: str
-    sign: Sign
-    needs: dict[str, str] = Field(default={})
-    """Keys of the sign's answer that must be true, each with what to do where it is not."""
-    version: str = ""
-    """The key of the sign's answer that tells it."""
+    lists_models: bool = True
+    """Whether it tells which models it has; else it has the one that its options name."""
     switch: Literal["override", ""] = ""
     """How a request names its model; empty: the server has one, whatever is asked."""
     words: dict[Word, str]
@@ -78,33 +63,8 @@ class Flavour(Section):
 
 @functools.cache
 def flavours() -> Mapping[str, Flavour]:
-    """All that are known, by name, in the order in which they are looked for."""
+    """All that are known, by their names in `provider/engines.json`, which tells them apart."""
     text = (resources.files(__package__ or "") / "flavours.json").read_text(encoding="utf-8")
-    return TypeAdapter(dict[str, Flavour]).validate_json(text)
-
-
-def paths() -> frozenset[str]:
-    """All routes that are asked to tell the flavours apart."""
-    signs = [flavour.sign for flavour in flavours().values()]
-    return frozenset({OPTIONS, MODELS, PING, PROGRESS, *(sign.path for sign in signs)})
-
-
-def recognise(answers: Mapping[str, Answer]) -> str:
-    """The flavour that gives these answers; empty where it is none of them."""
-    return next((n for n, f in flavours().items() if _is(f.sign, answers)), "")
-
-
-def _is(sign: Sign, answers: Mapping[str, Answer]) -> bool:
-    answer = answers.get(sign.path)
-    body = answer.data() if answer is not None and answer.ok else {}
-    if not body:
-        return False
-    if sign.absent:
-        other = answers.get(sign.absent)
-        if other is None or other.status != 404:
-            return False
-    if any(body.get(key) != value for key, value in sign.equals.items()):
-        return False
-    return all(key in body for key in sign.has) and (
-        not sign.like or any(re.search(sign.like, key) for key in body)
-    )
+    known: dict[str, dict[str, Any]] = json.loads(text)
+    titled = {name: row | {"title": engines()[name].title} for name, row in known.items()}
+    return TypeAdapter(dict[str, Flavour]).validate_python(titled)

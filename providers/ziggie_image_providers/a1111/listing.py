@@ -119,7 +119,7 @@ class Lister:
     def _models(self, identity: Identity, contents: Contents) -> Iterable[Entry]:
         loaded = str(contents.options.get("sd_model_checkpoint") or "")
         listed = contents.models
-        if identity.flavour.sign.absent:  # it lists none: the app has one chosen
+        if not identity.flavour.lists_models:  # the app has one chosen
             loaded = str(contents.options.get("model") or "") or identity.flavour.title
             listed = ({"title": loaded},)
         for item in listed:

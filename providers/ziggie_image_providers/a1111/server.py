@@ -9,16 +9,11 @@ from typing import Any, cast
 
 import anyio
 
-from ziggie_image_mcp.provider import (
-    AuthenticationFailed,
-    ProviderContext,
-    ProviderError,
-    ProviderTimeout,
-    ProviderUnavailable,
-    Where,
-)
+from ziggie_image_mcp.provider import ProviderContext, ProviderError, Where, engines
+from ziggie_image_mcp.provider.engines import ANY_FAILURE, WrongService
 from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient, KeyHeader
 from ziggie_image_mcp.provider.json_paths import number
+from ziggie_image_mcp.provider.places import Places
 from ziggie_image_mcp.provider.vendor import from_base64
 from ziggie_image_providers.a1111 import failures
 from ziggie_image_providers.a1111.flavours import (
@@ -28,29 +23,13 @@ from ziggie_image_providers.a1111.flavours import (
     PROGRESS,
     Flavour,
     flavours,
-    paths,
-    recognise,
 )
 from ziggie_image_providers.a1111.settings import Settings
 
-PLACES = (
-    "http://127.0.0.1:7860",
-    "http://127.0.0.1:7861",
-    "http://127.0.0.1:1234",
-    "http://127.0.0.1:5001",
-)
-"""Where they listen by themselves: a web UI, one without its page, sd-server, koboldcpp."""
-
-FIRST_SECONDS, IDENTIFY_SECONDS = 1.0, 1.7
-"""What a first answer may take where nobody said that a server is there; and all of them where it
-is."""
-
-SILENT_SECONDS, KNOWN_SECONDS = 30.0, 30.0
-"""How long an address of ours that was silent is left alone; how long a flavour is taken for
-granted."""
+KNOWN_SECONDS = 30.0
+"""How long a flavour is taken for granted."""
 
 CONTROL_NETS, CONTROL_MODULES = "controlnet/model_list", "controlnet/module_list"
-ANY_FAILURE = range(300, 600)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,18 +99,19 @@ class Server:
         self._settings = settings
         self._context = context
         self._seconds = seconds
-        set_by_user = "base_url" in settings.model_fields_set
-        self._places = (settings.base_url,) if set_by_user else tuple(places)
-        self._clients: dict[str, HttpClient] = {}
-        self.http = self._client(self._places[0])
-        self._silent: dict[str, float] = {}
+        urls = (settings.base_url,) if "base_url" in settings.model_fields_set else places
+        self._places = Places(name, urls, self._client)
         self._identity: tuple[float, Identity] | None = None
-        self._was_here = False
 
     @property
     def where(self) -> Where:
         """Whoever's host it is, it is no vendor: it takes no money."""
         return "this_machine" if self.http.where == "this_machine" else "own_network"
+
+    @property
+    def http(self) -> HttpClient:
+        """The connections to it."""
+        return self._places.taken
 
     async def find(self) -> Identity:
         """Which it is; where no address is set, also where relatives listen by themselves.
@@ -140,87 +120,27 @@ class Server:
             WrongService: What answers is none of the family.
             ProviderError: Nothing answers, or not to us.
         """
-        if self._identity and time.monotonic() - self._identity[0] < KNOWN_SECONDS:
-            return self._identity[1]
-        if len(self._places) == 1:
-            identity = await self._identify(self.http, min(IDENTIFY_SECONDS, self._seconds))
-        else:
-            identity = await self._look_around()
-        self._identity, self._was_here = (time.monotonic(), identity), True
-        return identity
+        if self._identity is None or time.monotonic() - self._identity[0] >= KNOWN_SECONDS:
+            self._identity = (time.monotonic(), await self._places.find(self._identify))
+        return self._identity[1]
 
     def forget(self) -> None:
         """What comes up next at this address may be another one."""
         self._identity = None
 
-    async def _look_around(self) -> Identity:
-        """Ask at all usual addresses at once; the first of them, in their order, that is one."""
-        usual = self._places[0]
-        asked = {url: self._client(url) for url in self._places}
-        identities: dict[str, Identity] = {}
-        errors: dict[str, ProviderError] = {}
-
-        async def ask(url: str) -> None:
-            if self._silent.get(url, 0.0) > time.monotonic():
-                return
-            try:
-                with anyio.fail_after(FIRST_SECONDS):
-                    identities[url] = await self._identify(asked[url], FIRST_SECONDS)
-            except (TimeoutError, ProviderTimeout):
-                if asked[url] is self.http and self._was_here:
-                    return  # it is loading a model, and answers again when that is done
-                self._silent[url] = time.monotonic() + SILENT_SECONDS
-            except ProviderError as e:
-                errors[url] = e
-
-        async with anyio.create_task_group() as group:
-            for url in asked:
-                group.start_soon(ask, url)
-        first = next((url for url in asked if url in identities), "")
-        self.http = asked[first or usual]
-        if first:
-            return identities[first]
-        in_order = [errors[url] for url in asked if url in errors]
-        known = (e for e in in_order if isinstance(e, failures.NotReady | AuthenticationFailed))
-        error = next(known, None) or errors.get(usual)
-        if error is None:
-            error = ProviderUnavailable(self._name, f"what listens at {usual} does not answer")
-        raise error
-
     async def _identify(self, http: HttpClient, seconds: float) -> Identity:
-        first = await http.get(OPTIONS, accept=ANY_FAILURE, seconds=seconds)
-        if first.status in (401, 403) or first.status >= 500 or 300 <= first.status < 400:
-            raise http.error(first, await http.keys())
-        answers = {OPTIONS: first}
-
-        async def ask(path: str) -> None:
-            try:
-                answers[path] = await http.get(path, accept=ANY_FAILURE, seconds=seconds)
-            except ProviderError:
-                return  # one route that hangs is no sign of anything
-
-        async with anyio.create_task_group() as group:
-            for path in sorted(paths() - {OPTIONS}):
-                group.start_soon(ask, path)
+        sighting = await engines.identify(
+            http, self._name, "a1111", min(seconds, self._seconds), (PING, PROGRESS)
+        )
+        answers, flavour = sighting.answers, flavours()[sighting.name]
         has_page = PING in answers and answers[PING].ok and _json(answers[PING]) == {}
-        name = recognise(answers)
-        if not name:
-            if has_page and first.status in (404, 405):
-                raise failures.without_api(self._name, http.url)
-            raise failures.wrong_service(self._name, http.url)
-        flavour = flavours()[name]
-        body = answers[flavour.sign.path].data()
-        for key, fix in flavour.needs.items():
-            if not body.get(key):
-                raise failures.NotReady(self._name, fix)
-        version = str(body.get(flavour.version) or "")[:20] if flavour.version else ""
         progress = PROGRESS in answers and "progress" in answers[PROGRESS].data()
         return Identity(
-            name=name,
+            name=sighting.name,
             flavour=flavour,
             by_task=has_page and flavour.interrupts == "task",
             progress=progress and answers[PROGRESS].ok,
-            version=version,
+            version=sighting.version,
         )
 
     async def contents(self, identity: Identity) -> Contents:
@@ -232,7 +152,7 @@ class Server:
         flavour = identity.flavour
         routes = {"options": OPTIONS, "samplers": "sdapi/v1/samplers"}
         routes["schedulers"] = "sdapi/v1/schedulers"
-        if not flavour.sign.absent:
+        if flavour.lists_models:
             routes["models"] = MODELS
         if flavour.upscales:
             routes["upscalers"] = "sdapi/v1/upscalers"
@@ -268,7 +188,8 @@ class Server:
         options, models = as_dict(bodies.get("options")), _dicts(bodies.get("models"))
         listed = "models" not in routes or isinstance(bodies.get("models"), list)
         if not isinstance(bodies.get("options"), dict) or not listed:
-            raise failures.wrong_service(self._name, self.http.url)
+            what = f"what answers at {self.http.url} does not list what it has"
+            raise WrongService(self._name, f"{what}; set providers.{self._name}.baseUrl")
         memory = as_dict(as_dict(as_dict(bodies.get("memory")).get("cuda")).get("system"))
         embeddings = as_dict(as_dict(bodies.get("embeddings")).get("loaded"))
         return Contents(
@@ -322,23 +243,20 @@ class Server:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for client in self._clients.values():
-            await client.aclose()
+        await self._places.aclose()
 
     def _client(self, url: str) -> HttpClient:
-        if url not in self._clients:
-            names = [self._settings.key_name] if self._settings.key_name else []
-            self._clients[url] = HttpClient(
-                self._name,
-                self._settings.model_copy(update={"base_url": url}),
-                self._context,
-                auth=(KeyHeader(basic=True),),
-                key_names=names,
-                rules=failures.ERRORS,
-                fix=f"start the web UI with --api, or set providers.{self._name}.baseUrl",
-                read_seconds=min(READ_SECONDS, self._seconds),
-            )
-        return self._clients[url]
+        names = [self._settings.key_name] if self._settings.key_name else []
+        return HttpClient(
+            self._name,
+            self._settings.model_copy(update={"base_url": url}),
+            self._context,
+            auth=(KeyHeader(basic=True),),
+            key_names=names,
+            rules=failures.ERRORS,
+            fix=f"start the web UI with --api, or set providers.{self._name}.baseUrl",
+            read_seconds=min(READ_SECONDS, self._seconds),
+        )
 
 
 def _bytes(value: object) -> int | None:

@@ -38,6 +38,7 @@ from ziggie_image_mcp.provider import (
     duration,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
+from ziggie_image_mcp.provider.engines import WrongService
 from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_providers.comfyui import (
@@ -145,7 +146,7 @@ class ComfyUI:
             with anyio.fail_after(PROBE_SECONDS - 0.1):
                 stats = await self._server.find()
                 length = await self._server.client.queue_length()
-        except failures.WrongService as e:
+        except WrongService as e:
             return Probe(state="wrong_service", message=str(e))
         except AuthenticationFailed as e:
             return Probe(state="unauthorised", message=str(e))
@@ -158,6 +159,7 @@ class ComfyUI:
         return Probe(
             state="ready",
             version=stats.system.comfyui_version,
+            url=self._server.client.url,
             loaded_model=self._server.last_model,
             queue_length=length,
             free_memory=device.vram_free if device and device.type != "cpu" else None,

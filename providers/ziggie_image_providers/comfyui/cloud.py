@@ -45,6 +45,7 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.delivery import Polled, RemoteStatus
 from ziggie_image_mcp.provider.download import DownloadFailed
+from ziggie_image_mcp.provider.engines import WrongService
 from ziggie_image_mcp.provider.pricing import estimate, is_free
 from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_providers.comfyui import cloud_jobs, drafting, failures, groups
@@ -113,7 +114,7 @@ class ComfyCloud(Polled):
             with anyio.fail_after(PROBE_SECONDS - 0.1):
                 account = await self._client.account()
                 length = await self._client.queue_length() if account else None
-        except failures.WrongService as e:
+        except WrongService as e:
             return Probe(state="wrong_service", message=str(e))
         except ProviderError as e:
             denied = isinstance(e, AuthenticationFailed)

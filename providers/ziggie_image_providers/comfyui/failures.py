@@ -15,9 +15,9 @@ from ziggie_image_mcp.provider import (
     ModelUnusable,
     OutOfMemory,
     ProviderError,
-    ProviderUnavailable,
     RequestRejected,
 )
+from ziggie_image_mcp.provider.engines import WrongService
 from ziggie_image_providers.comfyui import wire
 from ziggie_image_providers.comfyui.kinds import pack_of
 
@@ -41,10 +41,6 @@ FOLDERS = {
 _LOADERS = ("CheckpointLoaderSimple", "UNETLoader", "DualCLIPLoader", "VAELoader")
 _MEMORY = re.compile(r"out of memory|can't allocate memory", re.IGNORECASE)
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/][^\s'\":]*[\\/]")
-
-
-class WrongService(ProviderUnavailable):
-    """Raised when something answers that is not ComfyUI."""
 
 
 def wrong_service(provider: str, url: str, who: str = "something else") -> WrongService:

@@ -18,7 +18,9 @@ from ziggie_image_mcp.provider import (
     ProviderContext,
     ProviderError,
     ProviderUnavailable,
+    engines,
 )
+from ziggie_image_mcp.provider.places import Places
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.client import Client
 from ziggie_image_providers.comfyui.listing import Contents, Entry, Listing
@@ -29,10 +31,6 @@ _log = logging.getLogger(__name__)
 FRESH_SECONDS, OLD_SECONDS = 1.0, 30.0
 """From when on the names of the files are looked at, and from when on all of them are listed anew,
 which takes twenty calls."""
-
-OTHER_URL = "http://127.0.0.1:8000"
-"""Where the desktop app was first made to listen; looked at where nothing is set and nobody answers
-at the usual place."""
 
 
 class Server:
@@ -52,7 +50,11 @@ class Server:
         self._settings = settings
         self._context = context
         self._seconds = seconds
-        self._talk_to(settings)
+        self._set_by_user = "base_url" in settings.model_fields_set
+        usual = engines.places("comfyui", context.hosts)
+        urls = (settings.base_url,) if self._set_by_user else usual
+        self._places = Places(name, urls, self._connect)
+        self._talk_to(self._places.taken)
         self.contents = Contents()
         self.last_model = ""
         """The one that this process used last."""
@@ -60,7 +62,7 @@ class Server:
         self._freeing: asyncio.Task[None] | None = None
 
     async def find(self) -> wire.SystemStats:
-        """Ask who is there; where nothing is set, also where the desktop app listens.
+        """Ask who is there; where nothing is set, also at the other places where it may listen.
 
         Raises:
             ProviderError: Nobody answers, or not as ComfyUI.
@@ -68,19 +70,14 @@ class Server:
         try:
             return await self.client.system()
         except ProviderUnavailable:
-            if "base_url" in self._settings.model_fields_set:
+            if self._set_by_user:
                 raise
-            here = self.client
-            usual = Settings.base_url_default()
-            base_url = OTHER_URL if here.url == usual else usual
-            self._talk_to(self._settings.model_copy(update={"base_url": base_url}))
             try:
-                stats = await self.client.system()
+                stats = await self._places.find(_system)
             except ProviderError:
-                await self.client.aclose()
-                self._talk_to(self._settings.model_copy(update={"base_url": here.url}))
+                self._talk_to(self._places.taken)
             else:
-                await here.aclose()
+                self._talk_to(self._places.taken)
                 return stats
             raise
 
@@ -162,11 +159,15 @@ class Server:
         """Close the connections."""
         if self._freeing is not None:
             self._freeing.cancel()
-        await self.client.aclose()
+        await self._places.aclose()
 
-    def _talk_to(self, settings: Settings) -> None:
-        self.client = Client(self._name, settings, self._context, self._seconds)
-        self._listing = Listing(self._name, self.client, settings)
+    def _connect(self, url: str) -> Client:
+        settings = self._settings.model_copy(update={"base_url": url})
+        return Client(self._name, settings, self._context, self._seconds)
+
+    def _talk_to(self, client: Client) -> None:
+        self.client = client
+        self._listing = Listing(self._name, client, self._settings)
 
     async def _list(self) -> None:
         self.contents, self._listed = await self._listing.contents(), time.monotonic()
@@ -184,3 +185,7 @@ class Server:
         file = await self.client.last_model()
         entries = self.contents.entries.values()
         return next((e.model.id for e in entries if file and e.file == file), "")
+
+
+async def _system(client: Client, seconds: float) -> wire.SystemStats:
+    return await client.system()

@@ -82,11 +82,6 @@ class Settings(HttpSettings):
         named = cast(dict[str, object], value)
         return {k: {"file": v} if isinstance(v, str) else v for k, v in named.items()}
 
-    @classmethod
-    def base_url_default(cls) -> str:
-        """Where ComfyUI listens by itself."""
-        return str(cls.model_fields["base_url"].default)
-
     @field_validator("base_url")
     @classmethod
     def _ends_before_api(cls, value: str) -> str:

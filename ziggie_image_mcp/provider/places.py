@@ -1,0 +1,110 @@
+"""Find a local engine at the addresses where its kind listens by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import anyio
+
+from ziggie_image_mcp.errors import (
+    AuthenticationFailed,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from ziggie_image_mcp.provider.engines import NotReady
+
+FIRST_SECONDS, IDENTIFY_SECONDS = 1.0, 1.7
+"""What an engine may take to tell what it is where nobody said that it is there; and where it is
+said."""
+
+SILENT_SECONDS = 30.0
+"""How long an address that was silent is left alone, where there are others."""
+
+
+class Connection(Protocol):
+    """What speaks with one address."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+
+
+C = TypeVar("C", bound=Connection)
+T = TypeVar("T")
+
+
+class Places(Generic[C]):
+    """The addresses of one provider, of which one is taken.
+
+    Args:
+        provider: The provider's name.
+        urls: Where its engine may be, the usual address first.
+        connect: Gives the connection to one of them; opens nothing.
+    """
+
+    def __init__(self, provider: str, urls: Sequence[str], connect: Callable[[str], C]) -> None:
+        self._provider = provider
+        self._connections = {url: connect(url) for url in urls}
+        self._urls = tuple(self._connections)
+        self._taken = self._urls[0]
+        self._silent: dict[str, float] = {}
+        self._was_here = False
+
+    @property
+    def taken(self) -> C:
+        """The connection to the one that answered last; to the usual one before."""
+        return self._connections[self._taken]
+
+    async def find(self, identify: Callable[[C, float], Awaitable[T]]) -> T:
+        """Ask at all addresses at once; the first of them, in their order, whose answer is right.
+
+        Args:
+            identify: Tells within these seconds what answers there.
+
+        Raises:
+            NotReady: One is there, and makes no pictures for us.
+            AuthenticationFailed: One is there, and wants a login.
+            ProviderError: None is there; what was said at the usual address.
+        """
+        if len(self._urls) == 1:
+            return await identify(self.taken, IDENTIFY_SECONDS)
+        right: dict[str, T] = {}
+        errors: dict[str, ProviderError] = {}
+
+        async def look(url: str) -> None:
+            if self._silent.get(url, 0.0) > time.monotonic():
+                return
+            try:
+                with anyio.fail_after(FIRST_SECONDS):
+                    right[url] = await identify(self._connections[url], FIRST_SECONDS)
+            except (TimeoutError, ProviderTimeout):
+                if url == self._taken and self._was_here:
+                    return  # it is loading a model, and answers again when that is done
+                self._silent[url] = time.monotonic() + SILENT_SECONDS
+            except ProviderError as e:
+                errors[url] = e
+
+        async with anyio.create_task_group() as group:
+            for url in self._urls:
+                group.start_soon(look, url)
+        first = next((url for url in self._urls if url in right), "")
+        self._taken = first or self._urls[0]
+        if first:
+            self._was_here = True
+            return right[first]
+        raise self._error(errors)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for connection in self._connections.values():
+            await connection.aclose()
+
+    def _error(self, errors: dict[str, ProviderError]) -> ProviderError:
+        usual = self._urls[0]
+        in_order = [errors[url] for url in self._urls if url in errors]
+        telling = (e for e in in_order if isinstance(e, NotReady | AuthenticationFailed))
+        error = next(telling, None) or errors.get(usual)
+        what = f"what listens at {usual} does not answer"
+        return error or ProviderUnavailable(self._provider, what)
