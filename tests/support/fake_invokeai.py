@@ -91,6 +91,7 @@ SD3 = record("sd3.5-medium", "sd-3", format="diffusers")
 T5 = record("t5-xxl", "any", "t5_encoder", format="t5_encoder")
 CLIP = record("clip-vit-large", "any", "clip_embed", format="diffusers", variant="large")
 QWEN3 = record("qwen3-4b", "any", "qwen3_encoder", variant="qwen3_4b")
+Q3_8B = record("qwen3-8b", "any", "qwen3_encoder", variant="qwen3_8b")
 VAE = record("flux-vae", "flux", "vae")
 LORA = record("pixel-art", "sd-1", "lora", format="lycoris")
 LORA_XL = record("pixel-art-xl", "sdxl", "lora", format="lycoris")
@@ -137,6 +138,8 @@ class FakeItem:
     id: int
     batch: dict[str, Any]
     seed: int | None
+    first: bool
+    """Of its batch."""
     status: str = "pending"
     error: tuple[str, str] | None = None
     image_name: str = ""
@@ -144,7 +147,11 @@ class FakeItem:
 
 @dataclass
 class FakeInvokeAI:
-    """The script of a `FakeVendor`. Each look at the queue ends what runs, and begins the next."""
+    """The script of a `FakeVendor`.
+
+    A first look at a batch finds it running, and the next one at its end; with `endings`, each look
+    ends what runs and begins the next.
+    """
 
     records: list[Record] = field(default_factory=lambda: [*RECORDS])
     endings: list[str | tuple[str, str]] = field(default_factory=list[str | tuple[str, str]])
@@ -166,6 +173,7 @@ class FakeInvokeAI:
     stats: dict[str, Any] | None = None
     items: list[FakeItem] = field(default_factory=list[FakeItem])
     images: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    uploaded: list[str] = field(default_factory=list[str])
     deleted: list[str] = field(default_factory=list[str])
     batches: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     tokens: set[str] = field(default_factory=set[str])
@@ -251,7 +259,8 @@ class FakeInvokeAI:
         ids: list[int] = []
         for seed in taken:
             ids.append(len(self.items) + 1)
-            self.items.append(FakeItem(id=ids[-1], batch=batch, seed=seed))
+            first = seed == seeds[0]
+            self.items.append(FakeItem(id=ids[-1], batch=batch, seed=seed, first=first))
         body = {
             "queue_id": "default",
             "enqueued": len(taken),
@@ -263,14 +272,19 @@ class FakeInvokeAI:
         return Reply(body=body, then="cut" if self.loses_answer else "answer")
 
     def _work(self) -> None:
-        for item in self.items:
-            if item.status == "in_progress" and self._ends(item):
-                break
-        if self.paused or self.others or any(i.status == "in_progress" for i in self.items):
-            return
-        waiting = next((i for i in self.items if i.status == "pending"), None)
-        if waiting is not None:
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """End what runs, or begin what waits; whether more of it goes on by itself."""
+        running = next((item for item in self.items if item.status == "in_progress"), None)
+        if running is not None:
+            return self._ends(running)
+        waiting = next((item for item in self.items if item.status == "pending"), None)
+        if waiting is not None and not self.paused and not self.others:
             waiting.status = "in_progress"
+            return not self.endings and not waiting.first
+        return False
 
     def _ends(self, item: FakeItem) -> bool:
         ending = self.endings[0] if self.endings else "completed"
@@ -338,6 +352,7 @@ class FakeInvokeAI:
                 assert isinstance(data, bytes)
                 name = f"{uuid.uuid4()}.png"
                 self.images[name] = data
+                self.uploaded.append(name)
                 return Reply(status=201, body={"image_name": name, "width": 1, "height": 1})
             case "POST", ["delete"]:
                 names = [name for name in seen.body["image_names"] if name in self.images]

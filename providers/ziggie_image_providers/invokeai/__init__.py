@@ -37,6 +37,7 @@ from ziggie_image_mcp.provider import (
     Submission,
     duration,
 )
+from ziggie_image_mcp.provider.engines import WrongService
 from ziggie_image_mcp.provider.masks import convert_mask
 from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_providers.invokeai import failures, graphs, listing, watch
@@ -105,7 +106,6 @@ class InvokeAI:
         self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
         self._pace = pace or watch.Pace()
         self._server = Server(name, settings, context, self._seconds)
-        self._lister = Lister(name, self._server.where, self._server.http.url)
         self._fetcher = Fetcher(name, self._server)
         self._listing: Listing | None = None
         self._listed = 0.0
@@ -115,26 +115,26 @@ class InvokeAI:
 
     async def probe(self) -> Probe:
         """Ask for version, queue, and what is in memory."""
-        url = self._server.http.url
         try:
             with anyio.fail_after(PROBE_SECONDS - 0.1):
-                version = await self._server.version()
+                sighting = await self._server.find()
                 status = await self._server.queue()
                 stats = await self._server.stats()
-        except failures.WrongService as e:
+        except WrongService as e:
             return Probe(state="wrong_service", message=str(e))
         except AuthenticationFailed as e:
             return Probe(state="unauthorised", message=str(e))
         except ProviderError as e:
             return Probe(state="unreachable", message=str(e))
         except TimeoutError:
-            message = f"{url} did not answer within {duration(PROBE_SECONDS)}"
+            message = f"{self._server.http.url} did not answer within {duration(PROBE_SECONDS)}"
             return Probe(state="unreachable", message=message)
         entries = self._listing.entries.values() if self._listing else ()
         names = (e.model.id for e in entries if e.record and e.kind and stats.holds(e.record))
         return Probe(
             state="ready",
-            version=version,
+            url=self._server.http.url,
+            version=sighting.version,
             loaded_model=next(names, ""),
             queue_length=status.queue.open,
         )
@@ -143,7 +143,7 @@ class InvokeAI:
         """List its models and upscalers, usable or not, and what can be laid over them."""
         found = await self._read(FRESH_SECONDS)
         models = [entry.model for entry in found.entries.values()]
-        if not any(entry.kind for entry in found.entries.values()):
+        if all("upscale" in model.tasks for model in models):
             raise ModelMissing(
                 self.name,
                 f"InvokeAI at {self._server.http.url} has no model; install one in its model"
@@ -225,10 +225,11 @@ class InvokeAI:
 
     async def _read(self, seconds: float) -> Listing:
         if self._listing is None or time.monotonic() - self._listed >= seconds:
-            await self._server.version()  # tells another service from an old listing
+            await self._server.find()
             records, status = await self._server.models(), await self._server.queue()
             stats = await self._server.stats()
-            self._listing = self._lister.read(records, stats, status.queue.open)
+            lister = Lister(self.name, self._server.where, self._server.http.url)
+            self._listing = lister.read(records, stats, status.queue.open)
             self._listed = time.monotonic()
         return self._listing
 

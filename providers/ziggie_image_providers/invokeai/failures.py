@@ -73,16 +73,6 @@ ERRORS = (
 """500 is how it says that a call failed: the server itself goes on."""
 
 
-class WrongService(ProviderUnavailable):
-    """Raised when something answers that is not InvokeAI."""
-
-
-def wrong_service(provider: str, url: str) -> WrongService:
-    """Say that what answers there is not InvokeAI."""
-    what = f"what answers at {url} is not InvokeAI"
-    return WrongService(provider, f"{what}; set providers.{provider}.baseUrl")
-
-
 def other_words(provider: str, url: str) -> ProviderUnavailable:
     """Say that its answers are not those of the versions that are known."""
     what = f"InvokeAI at {url} answers in other words than version 6 does"

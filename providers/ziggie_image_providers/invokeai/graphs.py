@@ -56,11 +56,17 @@ class _Graph:
         self.sources |= dict.fromkeys(slots.values(), id)
 
     def collect(self, id: str, items: Mapping[str, str], into: str) -> None:
-        """Lead outputs of some nodes together into one input of the sampler."""
-        self.add(id, "collect")
-        for node, output in items.items():
-            self.edge(node, output, id, "item")
-        self.edge(id, "collection", DENOISE, into)
+        """Lead outputs of some nodes together into one input of the sampler, in their order.
+
+        Each has a collector of its own, which goes on with the one before: one alone keeps no
+        order.
+        """
+        for i, (node, output) in enumerate(items.items(), 1):
+            self.add(f"{id}_{i}", "collect")
+            if i > 1:
+                self.edge(f"{id}_{i - 1}", "collection", f"{id}_{i}", "collection")
+            self.edge(node, output, f"{id}_{i}", "item")
+        self.edge(f"{id}_{len(items)}", "collection", DENOISE, into)
 
 
 def batch(plan: Plan, pictures: Pictures, id: str, *, keep: bool) -> dict[str, Any]:

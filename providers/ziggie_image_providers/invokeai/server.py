@@ -10,20 +10,17 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from ziggie_image_mcp.provider import (
-    AuthenticationFailed,
-    ProviderContext,
-    Where,
-)
+from ziggie_image_mcp.provider import AuthenticationFailed, ProviderContext, Where, engines
+from ziggie_image_mcp.provider.engines import Sighting
 from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient
 from ziggie_image_mcp.provider.pictures import media_type
+from ziggie_image_mcp.provider.places import Places
 from ziggie_image_providers.invokeai import failures, wire
 from ziggie_image_providers.invokeai.settings import Settings
 
 _T = TypeVar("_T", bound=BaseModel)
 
 QUEUE = "v1/queue/default"
-VERSION = "v1/app/version"
 PICTURE_SECONDS = 300.0
 POLL_SECONDS = 10.0
 """What an answer about a job may take: a server that loads a model is slow."""
@@ -45,34 +42,40 @@ class Server:
         self, name: str, settings: Settings, context: ProviderContext, seconds: float
     ) -> None:
         self._name = name
-        self._login = settings.key_name
-        self._login_ends = 0.0
+        self._settings = settings
+        self._context = context
+        self._seconds = seconds
         self._poll_seconds = min(POLL_SECONDS, seconds)
-        self.http = HttpClient(
-            name,
-            settings,
-            context,
-            key_names=[self._login] if self._login else [],  # never sent: see `_log_in`
-            rules=failures.ERRORS,
-            fix=f"start InvokeAI, or set providers.{name}.baseUrl",
-            read_seconds=min(READ_SECONDS, seconds),
-        )
-        # Whoever's host it is, it is no vendor: it takes no money.
-        here = self.http.where == "this_machine"
-        self.where: Where = "this_machine" if here else "own_network"
+        self._login = settings.key_name
+        self._login_ends: dict[str, float] = {}
+        """By address: until when a login there holds."""
+        set_by_user = "base_url" in settings.model_fields_set
+        urls = (settings.base_url,) if set_by_user else engines.places("invokeai", context.hosts)
+        self._places = Places(name, urls, self._connect)
 
-    async def version(self) -> str:
-        """Ask who is there.
+    @property
+    def http(self) -> HttpClient:
+        """The connections to it."""
+        return self._places.taken
+
+    @property
+    def where(self) -> Where:
+        """Whoever's host it is, it is no vendor: it takes no money."""
+        return "this_machine" if self.http.where == "this_machine" else "own_network"
+
+    async def find(self) -> Sighting:
+        """Ask who is there; where no address is set, wherever engines are looked for.
 
         Raises:
             WrongService: What answers is not InvokeAI.
             ProviderError: Nothing answers, or not to us.
         """
-        answer = await self.http.get(f"api/{VERSION}", accept=(404, 405))
-        version = answer.data().get("version") if answer.ok else None
-        if not isinstance(version, str) or not version[:1].isdigit():
-            raise failures.wrong_service(self._name, self.http.url)
-        return version[:20]
+
+        async def identify(http: HttpClient, seconds: float) -> Sighting:
+            seconds = min(seconds, self._seconds)
+            return await engines.identify(http, self._name, "invokeai", seconds)
+
+        return await self._places.find(identify)
 
     async def models(self) -> list[wire.ModelRecord]:
         """All models of all types."""
@@ -164,7 +167,18 @@ class Server:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self.http.aclose()
+        await self._places.aclose()
+
+    def _connect(self, url: str) -> HttpClient:
+        return HttpClient(
+            self._name,
+            self._settings.model_copy(update={"base_url": url}),
+            self._context,
+            key_names=[self._login] if self._login else [],  # never sent: see `_log_in`
+            rules=failures.ERRORS,
+            fix=f"start InvokeAI, or set providers.{self._name}.baseUrl",
+            read_seconds=min(READ_SECONDS, self._seconds),
+        )
 
     async def _get(
         self,
@@ -195,7 +209,7 @@ class Server:
         """
         if self._login is None:
             return await ask()
-        if time.monotonic() >= self._login_ends:
+        if time.monotonic() >= self._login_ends.get(self.http.url, 0.0):
             await self._log_in(self._login)
             return await ask()
         try:
@@ -214,14 +228,14 @@ class Server:
         path = "api/v1/auth/login"
         answer = await self.http.post_once(path, json=body, paid=False, accept=(401, 403, 422))
         if answer.status == 403:  # it runs for one user, and wants no login
-            self._login_ends = math.inf
+            self._login_ends[self.http.url] = math.inf
             return
         token, lasts = answer.data().get("token"), answer.data().get("expires_in")
         if not answer.ok or not isinstance(token, str) or not token.isascii():
             raise failures.bad_login(self._name, key_name)
         self.http.headers["Authorization"] = f"Bearer {token}"
         seconds = lasts if isinstance(lasts, int | float) else 0.0
-        self._login_ends = time.monotonic() + TOKEN_SHARE * seconds
+        self._login_ends[self.http.url] = time.monotonic() + TOKEN_SHARE * seconds
 
     def _read(self, answer: Answer, shape: type[_T]) -> _T:
         try:
