@@ -35,9 +35,9 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
+    WrongService,
     duration,
 )
-from ziggie_image_mcp.provider.engines import WrongService
 from ziggie_image_mcp.provider.masks import convert_mask
 from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_providers.invokeai import failures, graphs, listing, watch
