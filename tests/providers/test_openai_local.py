@@ -32,6 +32,7 @@ from ziggie_image_mcp.provider import (
     InvalidOutput,
     Model,
     ModelMissing,
+    NotReady,
     Option,
     OutOfMemory,
     PriceBook,
@@ -45,7 +46,6 @@ from ziggie_image_mcp.provider import (
     SameAsInput,
     Task,
 )
-from ziggie_image_mcp.provider.engines import NotReady
 from ziggie_image_mcp.provider.testing import FakeVendor, ProviderConformance, Reply, Seen, picture
 from ziggie_image_mcp.provider.testing.rig import left_half
 from ziggie_image_mcp.routing.request import ImageRequest

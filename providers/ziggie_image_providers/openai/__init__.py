@@ -20,6 +20,7 @@ from ziggie_image_mcp.provider import (
     Defaults,
     FreeSize,
     Model,
+    NotReady,
     Probe,
     ProviderContext,
     ProviderError,
@@ -32,7 +33,6 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.addresses import where_is
 from ziggie_image_mcp.provider.download import DownloadFailed
-from ziggie_image_mcp.provider.engines import NotReady
 from ziggie_image_mcp.provider.error_rules import Rule
 from ziggie_image_mcp.provider.http import BEARER, Answer, Files, HttpClient, KeyHeader
 from ziggie_image_mcp.provider.pricing import Prices, counted_cost, list_cost

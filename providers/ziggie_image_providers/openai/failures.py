@@ -6,12 +6,12 @@ from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     ContentRefused,
     ModelMissing,
+    NotReady,
     OutOfMemory,
     PaymentRequired,
     RateLimited,
     RequestRejected,
 )
-from ziggie_image_mcp.provider.engines import NotReady
 from ziggie_image_mcp.provider.error_rules import Rule
 
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ziggie_image_mcp.provider import ProviderUnavailable
-from ziggie_image_mcp.provider.engines import NotReady, ask, engines, recognise
+from ziggie_image_mcp.provider import NotReady, ProviderUnavailable
+from ziggie_image_mcp.provider.engines import ask, engines, recognise
 from ziggie_image_mcp.provider.http import HttpClient
 from ziggie_image_providers.openai.flavours import Flavour, flavours, has
 from ziggie_image_providers.openai.settings import Row
