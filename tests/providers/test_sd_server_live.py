@@ -168,7 +168,7 @@ async def test_it_paints_anew_where_the_mask_is_white_alone(kind: str) -> None:
 
 @BOTH
 async def test_a_call_that_is_cancelled_ends_within_2_seconds(kind: str, tmp_path: Path) -> None:
-    sent = anyio.Event()
+    sent, began = anyio.Event(), list[float]()
 
     async def hear(progress: float, total: float | None, message: str | None) -> None:
         if message and ("sent" in message or "working" in message):
@@ -183,8 +183,8 @@ async def test_a_call_that_is_cancelled_ends_within_2_seconds(kind: str, tmp_pat
 
             group.start_soon(call)
             await sent.wait()
-            began = time.monotonic()
             group.cancel_scope.cancel()
-        ended = time.monotonic() - began
+            began.append(time.monotonic())
+        ended = time.monotonic()
 
-    assert ended < 2
+    assert ended - began[0] < 2

@@ -78,7 +78,6 @@ class Reply:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 128  # of 5, the sixth connection at once waits a second
 
     def __init__(self, vendor: FakeVendor, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
