@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar
 
+import pytest
+
 from tests.support.fake_invokeai import DENIED, ENQUEUE_FAILED, INVALID, NO_NODE, FakeInvokeAI
 from ziggie_image_mcp.provider import (
     AuthenticationFailed,
@@ -84,6 +86,7 @@ class TestInvokeAI(ProviderConformance):
         return [model for model in await provider.list_models() if model.id in self.tried]
 
 
+@pytest.mark.soak
 class TestFlux(TestInvokeAI):
     """Another form of graph: size, seed and guidance stand in the sampler."""
 
