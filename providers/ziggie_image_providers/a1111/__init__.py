@@ -12,15 +12,9 @@ from typing import ClassVar
 import anyio
 
 from ziggie_image_mcp.provider import (
-    PROBE_SECONDS,
     STOP_SECONDS,
-    AuthenticationFailed,
-    Balance,
-    EngineCrashed,
-    Estimate,
     Model,
     ModelMissing,
-    ModelUnusable,
     Preview,
     Probe,
     ProviderContext,
@@ -28,18 +22,16 @@ from ziggie_image_mcp.provider import (
     ProviderInfo,
     ProviderRequest,
     ProviderTimeout,
-    ProviderUnavailable,
     Resolution,
     Run,
     Submission,
-    WrongService,
     duration,
     engines,
 )
 from ziggie_image_mcp.provider.bounds import answer_bytes
 from ziggie_image_mcp.provider.delivery import MALFORMED, AnswersAtOnce
 from ziggie_image_mcp.provider.http import Answer
-from ziggie_image_mcp.provider.pricing import estimate
+from ziggie_image_mcp.provider.local_engine import FRESH_SECONDS, OLD_SECONDS, LocalEngine
 from ziggie_image_mcp.provider.sampler_names import nearest
 from ziggie_image_providers.a1111 import answers, failures, wire
 from ziggie_image_providers.a1111 import settings as section
@@ -48,9 +40,6 @@ from ziggie_image_providers.a1111.server import Identity, Server, State
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_SECONDS = 600.0
-FRESH_SECONDS, OLD_SECONDS = 1.0, 30.0
-"""How long a listing serves for who lists, and for a request of a model that is in it."""
 
 ASKED_SECONDS = 5.0
 """What an answer about progress may take: a server that loads a model is slow."""
@@ -76,14 +65,13 @@ class _Task:
     """Whether nothing else ran when it was sent, where the server tells of no task by its id."""
 
 
-class A1111(AnswersAtOnce):
+class A1111(AnswersAtOnce, LocalEngine[Listing]):
     """One server with AUTOMATIC1111's routes.
 
     The answer to a request is its pictures. Meanwhile the server is asked how far it is, and who
     cancels has it interrupted, but only while it works at this very task.
     """
 
-    contract: ClassVar[int] = 1
     info: ClassVar[ProviderInfo] = ProviderInfo(
         summary="Stable Diffusion web UIs: AUTOMATIC1111, Forge, SD.Next; sd-server, koboldcpp",
         automatic=True,
@@ -100,41 +88,31 @@ class A1111(AnswersAtOnce):
         pace: Pace | None = None,
         places: Sequence[str] = (),
     ) -> None:
-        self.name = name
+        super().__init__(name, settings, context)
         self._settings = settings
-        self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
         self._pace = pace or Pace()
         self._server = Server(
-            name, settings, context, self._seconds, places or engines.places("a1111", context.hosts)
+            name, settings, context, self.seconds, places or engines.places("a1111", context.hosts)
         )
         self._lister = Lister(name, settings, self._server)
-        self._listing: Listing | None = None
-        self._listed = 0.0
         self._late: set[asyncio.Task[None]] = set()
         """Those that wait for a cancelled job to begin, to end it then."""
 
-    async def probe(self) -> Probe:
+    @property
+    def url(self) -> str:
+        """Where it is, as messages write it."""
+        return self._server.http.url
+
+    async def look(self) -> Probe:
         """Ask which of the family it is, what it has loaded, and how much memory is free."""
-        url = self._server.http.url
-        try:
-            with anyio.fail_after(PROBE_SECONDS - 0.1):
-                identity = await self._server.find()
-                contents = await self._server.contents(identity)
-        except WrongService as e:
-            return Probe(state="wrong_service", message=str(e))
-        except AuthenticationFailed as e:
-            return Probe(state="unauthorised", message=str(e))
-        except ProviderError as e:
-            return Probe(state="unreachable", message=str(e))
-        except TimeoutError:
-            message = f"{url} did not answer within {duration(PROBE_SECONDS)}"
-            return Probe(state="unreachable", message=message)
+        identity = await self._server.find()
+        contents = await self._server.contents(identity)
         loaded = contents.options.get("sd_model_checkpoint") or contents.options.get("model")
         return Probe(
             state="ready",
             flavour=identity.flavour.title,
             version=identity.version,
-            url=self._server.http.url,
+            url=self.url,
             loaded_model=str(loaded or ""),
             queue_length=contents.queued if identity.by_task else None,
             free_memory=contents.free_memory,
@@ -142,40 +120,31 @@ class A1111(AnswersAtOnce):
 
     async def list_models(self) -> Sequence[Model]:
         """List its models and upscalers, and the LoRAs, control nets and embeddings beside."""
-        listing = await self._read(FRESH_SECONDS)
+        listing = await self.listing(FRESH_SECONDS)
         models = [entry.model for entry in listing.entries.values()]
         if not any(entry.kind for entry in listing.entries.values()):
             raise ModelMissing(
                 self.name,
-                f"{listing.identity.flavour.title} at {self._server.http.url} has no model; put"
+                f"{listing.identity.flavour.title} at {self.url} has no model; put"
                 " a checkpoint into its models/Stable-diffusion folder and refresh its list",
             )
         return [*models, *listing.additions]
 
-    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
-        """Nothing: it is the user's own."""
-        return estimate(request, model)
-
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """One POST, and questions how far it is until it is answered."""
         try:
-            listing = await self._read(OLD_SECONDS)
+            listing = await self.listing(OLD_SECONDS)
             if model.id not in listing.entries:
-                listing = await self._read(0.0)
+                listing = await self.listing(0.0)
             return await self._make(request, model, run, listing)
         except ProviderError as e:
-            if isinstance(e, EngineCrashed | ProviderUnavailable | ModelMissing):
-                self._forget()
+            self.forget_after(e)
             raise
 
     async def resolve(self, key: str, remote_id: str) -> Resolution:
         """Pictures whose asker is gone are not kept by these servers."""
         reason = "these servers do not keep the pictures of a request whose connection is gone"
         return Resolution(state="unknowable", reason=reason)
-
-    async def balance(self) -> Balance | None:
-        """There is no account."""
-        return None
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -186,15 +155,14 @@ class A1111(AnswersAtOnce):
             await asyncio.wait(late)
         await self._server.aclose()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """What comes up next at this address may be another one."""
+        super().forget()
         self._server.forget()
-        self._listing = None
 
-    async def _read(self, seconds: float) -> Listing:
-        if self._listing is None or time.monotonic() - self._listed >= seconds:
-            self._listing = await self._lister.read()
-            self._listed = time.monotonic()
-        return self._listing
+    async def read(self) -> Listing:
+        """All that it lists, asked at once."""
+        return await self._lister.read()
 
     async def _make(
         self, request: ProviderRequest, model: Model, run: Run, listing: Listing
@@ -204,9 +172,7 @@ class A1111(AnswersAtOnce):
         if entry is None:
             near = nearest(model.id, listing.entries)
             raise failures.missing(self.name, title, "model", model.id, near)
-        if entry.model.state in ("unusable", "missing"):
-            kind = ModelUnusable if entry.model.state == "unusable" else ModelMissing
-            raise kind(self.name, f"{model.id}: {entry.model.fix}")
+        self.check_usable(entry.model)
         id = f"ziggie-{run.key}"
         if entry.kind is None:
             job = wire.upscale(request, entry)
@@ -224,7 +190,7 @@ class A1111(AnswersAtOnce):
 
     async def _is_idle(self, identity: Identity) -> bool:
         try:
-            with anyio.fail_after(min(ASKED_SECONDS, self._seconds)):
+            with anyio.fail_after(min(ASKED_SECONDS, self.seconds)):
                 return not (await self._server.state(identity, "")).active
         except (ProviderError, TimeoutError):
             return False
@@ -254,18 +220,18 @@ class A1111(AnswersAtOnce):
     async def _wait(self, posting: asyncio.Task[Answer], run: Run, task: _Task) -> Answer:
         started = time.monotonic()
         while True:
-            left = started + self._seconds - time.monotonic()
+            left = started + self.seconds - time.monotonic()
             await asyncio.wait({posting}, timeout=max(0.0, min(self._pace.progress, left)))
             if posting.done():
                 return posting.result()
             state = await self._state(task, preview=run.preview)
             if state is not None and state.queued:
                 started = time.monotonic()  # others' work is not counted
-            if time.monotonic() - started >= self._seconds:
+            if time.monotonic() - started >= self.seconds:
                 title = task.identity.flavour.title
                 raise ProviderTimeout(
                     self.name,
-                    f"{title} did not finish within {duration(self._seconds)} of work, so the job"
+                    f"{title} did not finish within {duration(self.seconds)} of work, so the job"
                     f" was stopped; ask for less, or set providers.{self.name}.timeout",
                 )
             await run.progress(*_words(state, time.monotonic() - started))
@@ -276,7 +242,7 @@ class A1111(AnswersAtOnce):
             return None
         show = preview if self._settings.previews else None
         try:
-            with anyio.fail_after(min(ASKED_SECONDS, self._seconds)):
+            with anyio.fail_after(min(ASKED_SECONDS, self.seconds)):
                 state = await self._server.state(task.identity, task.id, preview=show is not None)
         except (ProviderError, TimeoutError):
             return None

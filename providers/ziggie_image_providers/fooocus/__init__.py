@@ -13,17 +13,12 @@ import anyio
 
 from ziggie_image_mcp.provider import (
     NO_COST,
-    PROBE_SECONDS,
     STOP_SECONDS,
-    AuthenticationFailed,
-    Balance,
     CancelOutcome,
     EngineCrashed,
-    Estimate,
     Generation,
     Model,
     ModelMissing,
-    ModelUnusable,
     Probe,
     ProviderContext,
     ProviderError,
@@ -35,15 +30,13 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
-    WrongService,
-    duration,
     engines,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.delivery import MALFORMED
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.json_paths import objects
-from ziggie_image_mcp.provider.pricing import estimate
+from ziggie_image_mcp.provider.local_engine import FRESH_SECONDS, OLD_SECONDS, LocalEngine
 from ziggie_image_mcp.provider.sampler_names import nearest
 from ziggie_image_providers.fooocus import answers, failures, wire
 from ziggie_image_providers.fooocus import settings as section
@@ -51,10 +44,6 @@ from ziggie_image_providers.fooocus.listing import Lister, Listing
 from ziggie_image_providers.fooocus.server import KIND, JobState, Server
 
 _log = logging.getLogger(__name__)
-
-DEFAULT_SECONDS = 600.0
-FRESH_SECONDS, OLD_SECONDS = 1.0, 30.0
-"""How long a listing serves for who lists, and for a request of a model that is in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +59,13 @@ class Pace:
     """How long a server may be silent in the middle of a job before it counts as gone."""
 
 
-class Fooocus:
+class Fooocus(LocalEngine[Listing]):
     """One Fooocus-API.
 
     A request is put into its queue, and asked after by the id that it gives. It keeps jobs and
     pictures, so that they outlive a restart of ours, but not one of its own.
     """
 
-    contract: ClassVar[int] = 1
     info: ClassVar[ProviderInfo] = ProviderInfo(
         summary="Fooocus-API: Fooocus's SDXL models, styles, edits and upscaler",
         automatic=True,
@@ -94,71 +82,56 @@ class Fooocus:
         pace: Pace | None = None,
         places: Sequence[str] = (),
     ) -> None:
-        self.name = name
+        super().__init__(name, settings, context)
         self._settings = settings
-        self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
         self._pace = pace or Pace()
         self._server = Server(
-            name, settings, context, self._seconds, places or engines.places(KIND, context.hosts)
+            name, settings, context, self.seconds, places or engines.places(KIND, context.hosts)
         )
         self._lister = Lister(name, settings, self._server)
-        self._listing: Listing | None = None
-        self._listed = 0.0
         self._late: set[asyncio.Task[None]] = set()
         """Those that wait for a cancelled job to begin, to end it then."""
 
-    async def probe(self) -> Probe:
+    @property
+    def url(self) -> str:
+        """Where it is, as messages write it."""
+        return self._server.http.url
+
+    async def look(self) -> Probe:
         """Ask whether it is there, and how many jobs it has."""
-        url = self._server.http.url
-        try:
-            with anyio.fail_after(PROBE_SECONDS - 0.1):
-                await self._server.find()
-                contents = await self._server.contents()
-        except WrongService as e:
-            return Probe(state="wrong_service", message=str(e))
-        except AuthenticationFailed as e:
-            return Probe(state="unauthorised", message=str(e))
-        except ProviderError as e:
-            return Probe(state="unreachable", message=str(e))
-        except TimeoutError:
-            message = f"{url} did not answer within {duration(PROBE_SECONDS)}"
-            return Probe(state="unreachable", message=message)
+        await self._server.find()
+        contents = await self._server.contents()
         return Probe(
             state="ready",
             flavour="Fooocus-API",
-            url=self._server.http.url,
+            url=self.url,
             queue_length=contents.queued,
         )
 
     async def list_models(self) -> Sequence[Model]:
         """List its models, its upscaler, and its LoRAs."""
-        listing = await self._read(FRESH_SECONDS)
+        listing = await self.listing(FRESH_SECONDS)
         if not listing.contents.models:
             raise ModelMissing(
                 self.name,
-                f"Fooocus at {self._server.http.url} has no model; put one of SDXL into its folder"
+                f"Fooocus at {self.url} has no model; put one of SDXL into its folder"
                 " models/checkpoints",
             )
         return [*listing.models.values(), *listing.additions]
 
-    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
-        """Nothing: it is the user's own."""
-        return estimate(request, model)
-
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Put one job into its queue."""
         try:
-            listing = await self._read(OLD_SECONDS)
+            listing = await self.listing(OLD_SECONDS)
             if model.id not in listing.models:
-                listing = await self._read(0.0)
+                listing = await self.listing(0.0)
             self._check(model, listing)
             job = wire.job(self.name, request, model, listing, self._settings)
             if run.preview is None or not self._settings.previews:
                 job.body.setdefault("advanced_params", {})["disable_preview"] = True
             return await self._post(job, run)
         except ProviderError as e:
-            if isinstance(e, EngineCrashed | ProviderUnavailable | ModelMissing):
-                self._forget()
+            self.forget_after(e)
             raise
 
     async def collect(
@@ -179,7 +152,7 @@ class Fooocus:
             ]
             return answers.generation(self.name, request, model, pictures)
         except EngineCrashed:
-            self._forget()
+            self.forget()
             raise
 
     async def resolve(self, key: str, remote_id: str) -> Resolution:
@@ -220,10 +193,6 @@ class Fooocus:
         _log.warning("%s: a job may still run: %s", self.name, why)
         return CancelOutcome(state="unsupported", cost=NO_COST)
 
-    async def balance(self) -> Balance | None:
-        """There is no account."""
-        return None
-
     async def aclose(self) -> None:
         """Close the connections."""
         late, self._late = self._late, set()
@@ -233,23 +202,21 @@ class Fooocus:
             await asyncio.wait(late)
         await self._server.aclose()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """What comes up next at this address may be another one."""
+        super().forget()
         self._server.forget()
-        self._listing = None
 
-    async def _read(self, seconds: float) -> Listing:
-        if self._listing is None or time.monotonic() - self._listed >= seconds:
-            self._listing = await self._lister.read()
-            self._listed = time.monotonic()
-        return self._listing
+    async def read(self) -> Listing:
+        """All that it lists, asked at once."""
+        return await self._lister.read()
 
     def _check(self, model: Model, listing: Listing) -> None:
         known = listing.models.get(model.id)
         if known is None:
             near = nearest(model.id, listing.models)
             raise failures.missing(self.name, "model", model.id, near)
-        if known.state == "unusable":
-            raise ModelUnusable(self.name, f"{model.id}: {known.fix}")
+        self.check_usable(known)
 
     async def _post(self, job: wire.Job, run: Run) -> RemoteJob:
         await run.progress(0.01, "sent to Fooocus")
@@ -296,7 +263,7 @@ class Fooocus:
                 state = await self._look(remote_id, preview=show is not None)
             except (ProviderUnavailable, ProviderTimeout) as e:
                 silent += time.monotonic() - started + pause
-                if silent >= min(self._pace.patience, self._seconds):
+                if silent >= min(self._pace.patience, self.seconds):
                     raise failures.silent(self.name, self._server.http.url) from e
             else:
                 silent = 0.0
@@ -308,13 +275,13 @@ class Fooocus:
                 if show is not None and state.preview:
                     show(state.preview)
                 await run.progress(*_words(state))
-            await anyio.sleep(min(pause, max(0.0, self._seconds - spent)))
+            await anyio.sleep(min(pause, max(0.0, self.seconds - spent)))
             pause = min(pause * self._pace.factor, self._pace.longest)
             spent += time.monotonic() - started if working else 0.0
-            if spent >= self._seconds:
+            if spent >= self.seconds:
                 if run.is_ours():
                     await self.cancel(remote_id)
-                raise failures.too_late(self.name, self._seconds)
+                raise failures.too_late(self.name, self.seconds)
 
     async def _stop_later(self, remote_id: str) -> None:
         """End a job that waits behind others' once it is its turn: no route takes it away."""

@@ -14,17 +14,12 @@ import anyio
 
 from ziggie_image_mcp.provider import (
     NO_COST,
-    PROBE_SECONDS,
     STOP_SECONDS,
-    AuthenticationFailed,
-    Balance,
     CancelOutcome,
     EngineCrashed,
-    Estimate,
     Generation,
     Model,
     ModelMissing,
-    ModelUnusable,
     Probe,
     ProviderContext,
     ProviderError,
@@ -35,11 +30,9 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
-    WrongService,
-    duration,
 )
+from ziggie_image_mcp.provider.local_engine import FRESH_SECONDS, OLD_SECONDS, LocalEngine
 from ziggie_image_mcp.provider.masks import convert_mask
-from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_providers.invokeai import failures, graphs, listing, watch
 from ziggie_image_providers.invokeai import settings as section
 from ziggie_image_providers.invokeai.answers import Fetcher
@@ -50,9 +43,6 @@ from ziggie_image_providers.invokeai.server import Server
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_SECONDS = 600.0
-FRESH_SECONDS, OLD_SECONDS = 1.0, 30.0
-"""How long a listing serves for who lists, and for a request of a model that is in it."""
 
 LITTER_SECONDS = 60.0
 """How long pictures are left on the server after they were fetched: a process that dies before it
@@ -78,14 +68,13 @@ class _Litter:
     names: tuple[str, ...]
 
 
-class InvokeAI:
+class InvokeAI(LocalEngine[Listing]):
     """One InvokeAI server, through its HTTP API.
 
     A request is a batch in InvokeAI's queue, with an item for each picture. Its id, which is its
     destination too, is derived from the run's key: whoever knows the key finds it again.
     """
 
-    contract: ClassVar[int] = 1
     info: ClassVar[ProviderInfo] = ProviderInfo(
         summary="InvokeAI: Stable Diffusion, SDXL, FLUX, Z-Image and others on an InvokeAI server",
         automatic=True,
@@ -101,39 +90,30 @@ class InvokeAI:
         context: ProviderContext,
         pace: watch.Pace | None = None,
     ) -> None:
-        self.name = name
+        super().__init__(name, settings, context)
         self._settings = settings
-        self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
         self._pace = pace or watch.Pace()
-        self._server = Server(name, settings, context, self._seconds)
+        self._server = Server(name, settings, context, self.seconds)
         self._fetcher = Fetcher(name, self._server)
-        self._listing: Listing | None = None
-        self._listed = 0.0
         self._sent: dict[str, _Sent] = {}
         """By remote id: those of this process that were not collected yet."""
         self._litter: list[_Litter] = []
 
-    async def probe(self) -> Probe:
+    @property
+    def url(self) -> str:
+        """Where it is, as messages write it."""
+        return self._server.http.url
+
+    async def look(self) -> Probe:
         """Ask for version, queue, and what is in memory."""
-        try:
-            with anyio.fail_after(PROBE_SECONDS - 0.1):
-                sighting = await self._server.find()
-                status = await self._server.queue()
-                stats = await self._server.stats()
-        except WrongService as e:
-            return Probe(state="wrong_service", message=str(e))
-        except AuthenticationFailed as e:
-            return Probe(state="unauthorised", message=str(e))
-        except ProviderError as e:
-            return Probe(state="unreachable", message=str(e))
-        except TimeoutError:
-            message = f"{self._server.http.url} did not answer within {duration(PROBE_SECONDS)}"
-            return Probe(state="unreachable", message=message)
-        entries = self._listing.entries.values() if self._listing else ()
+        sighting = await self._server.find()
+        status = await self._server.queue()
+        stats = await self._server.stats()
+        entries = self.latest.entries.values() if self.latest else ()
         names = (e.model.id for e in entries if e.record and e.kind and stats.holds(e.record))
         return Probe(
             state="ready",
-            url=self._server.http.url,
+            url=self.url,
             version=sighting.version,
             loaded_model=next(names, ""),
             queue_length=status.queue.open,
@@ -141,19 +121,14 @@ class InvokeAI:
 
     async def list_models(self) -> Sequence[Model]:
         """List its models and upscalers, usable or not, and what can be laid over them."""
-        found = await self._read(FRESH_SECONDS)
+        found = await self.listing(FRESH_SECONDS)
         models = [entry.model for entry in found.entries.values()]
         if all("upscale" in model.tasks for model in models):
             raise ModelMissing(
                 self.name,
-                f"InvokeAI at {self._server.http.url} has no model; install one in its model"
-                " manager",
+                f"InvokeAI at {self.url} has no model; install one in its model manager",
             )
         return [*models, *found.additions]
-
-    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
-        """Nothing: it is the user's own."""
-        return estimate(request, model)
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Give the server the request's pictures, and put the batch into its queue."""
@@ -168,7 +143,7 @@ class InvokeAI:
             await self._post(id, batch, run)
         except BaseException as e:
             self._throw_away(uploaded)
-            self._forget_after(e)
+            self.forget_after(e)
             raise
         self._sent[id] = _Sent(notes=planned.notes, uploaded=tuple(uploaded))
         return RemoteJob(id=id)
@@ -179,11 +154,11 @@ class InvokeAI:
         """Wait for the batch, and fetch its pictures."""
         sent = self._sent.get(remote_id, _Sent(notes=(), uploaded=()))
         try:
-            await watch.follow(self._server, self.name, remote_id, run, self._pace, self._seconds)
+            await watch.follow(self._server, self.name, remote_id, run, self._pace, self.seconds)
             await run.progress(0.9, "fetching the pictures")
             collection = await self._fetcher.fetch(remote_id, request)
         except Exception as e:
-            self._forget_after(e)
+            self.forget_after(e)
             if run.is_ours():
                 await self.cancel(remote_id)
             raise
@@ -214,37 +189,29 @@ class InvokeAI:
         self._throw_away(sent.uploaded if sent else ())
         return await self._stop(remote_id, STOP_SECONDS)
 
-    async def balance(self) -> Balance | None:
-        """There is no account."""
-        return None
-
     async def aclose(self) -> None:
         """Take away what is left on the server, and close the connections."""
         await self._sweep(0.0)
         await self._server.aclose()
 
-    async def _read(self, seconds: float) -> Listing:
-        if self._listing is None or time.monotonic() - self._listed >= seconds:
-            await self._server.find()
-            records, status = await self._server.models(), await self._server.queue()
-            stats = await self._server.stats()
-            lister = Lister(self.name, self._server.where, self._server.http.url)
-            self._listing = lister.read(records, stats, status.queue.open)
-            self._listed = time.monotonic()
-        return self._listing
+    async def read(self) -> Listing:
+        """All that it lists."""
+        await self._server.find()
+        records, status = await self._server.models(), await self._server.queue()
+        stats = await self._server.stats()
+        lister = Lister(self.name, self._server.where, self._server.http.url)
+        return lister.read(records, stats, status.queue.open)
 
     async def _entry(self, model: Model) -> tuple[Entry, Listing]:
         """What is needed to run a model."""
-        found = await self._read(OLD_SECONDS)
+        found = await self.listing(OLD_SECONDS)
         if model.id not in found.entries:
-            found = await self._read(0.0)
+            found = await self.listing(0.0)
         entry = found.entries.get(model.id)
         if entry is None:
             near = listing.nearest(model.id, found.entries)
             raise failures.missing(self.name, "model", model.id, near)
-        if entry.model.state in ("unusable", "missing"):
-            kind = ModelUnusable if entry.model.state == "unusable" else ModelMissing
-            raise kind(self.name, f"{model.id}: {entry.model.fix}")
+        self.check_usable(entry.model)
         return entry, found
 
     async def _upload(self, planned: Plan, uploaded: list[str]) -> Pictures:
@@ -306,11 +273,6 @@ class InvokeAI:
                 return CancelOutcome(state="stopped" if stopped else "too_late", cost=NO_COST)
         _log.warning("%s: a job may still run: %s", self.name, why)
         return CancelOutcome(state="unsupported", cost=NO_COST)
-
-    def _forget_after(self, error: BaseException) -> None:
-        """What comes up next at this address may have other models."""
-        if isinstance(error, EngineCrashed | ProviderUnavailable | ModelMissing):
-            self._listing = None
 
     def _throw_away(self, names: Sequence[str]) -> None:
         if names:

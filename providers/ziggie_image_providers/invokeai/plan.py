@@ -117,6 +117,6 @@ def _with_embeddings(name: str, prompt: str, kind: Kind, listing: Listing) -> st
         if addition is None:
             known = (a.id for a in listing.additions if a.role == "embedding")
             raise failures.missing(name, "embedding", embedding, nearest(embedding, known))
-        word = f"<{listing.records['embedding', addition.id].key}>"
-        prompt = re.sub(rf"(?i)embedding:{re.escape(embedding)}", lambda _, w=word: w, prompt)
+        key = listing.records["embedding", addition.id].key.replace("\\", r"\\")
+        prompt = re.sub(rf"(?i)embedding:{re.escape(embedding)}", f"<{key}>", prompt)
     return prompt

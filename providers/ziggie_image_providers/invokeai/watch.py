@@ -52,14 +52,14 @@ async def follow(server: Server, name: str, id: str, run: Run, pace: Pace, secon
     pause, was_silent, unknown, ahead = pace.first, False, 0, None
     while True:
         try:
-            counts = await server.counts(id)
+            heard = await server.counts(id)
         except (ProviderUnavailable, ProviderTimeout) as e:
             was_silent = True
             if time.monotonic() - last_heard >= pace.patience:
                 raise failures.silent(name, server.http.url) from e
             counts = None
         else:
-            last_heard = time.monotonic()
+            counts, last_heard = heard, time.monotonic()
             unknown = 0 if counts.total else unknown + 1
         if counts is not None and unknown == 2:
             raise failures.lost(name)

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from typing import ClassVar
 
 import anyio
 
 from ziggie_image_mcp.provider import (
-    PROBE_SECONDS,
     STOP_SECONDS,
-    AuthenticationFailed,
-    Balance,
-    EngineCrashed,
-    Estimate,
     Model,
     ModelMissing,
-    ModelUnusable,
     Probe,
     ProviderContext,
     ProviderError,
     ProviderInfo,
     ProviderRequest,
-    ProviderUnavailable,
     Resolution,
     Run,
     Submission,
-    WrongService,
-    duration,
     engines,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.delivery import AnswersAtOnce
-from ziggie_image_mcp.provider.pricing import estimate
+from ziggie_image_mcp.provider.local_engine import FRESH_SECONDS, OLD_SECONDS, LocalEngine
 from ziggie_image_mcp.provider.sampler_names import nearest
 from ziggie_image_providers.swarmui import answers, failures, wire
 from ziggie_image_providers.swarmui import settings as section
@@ -44,19 +34,14 @@ from ziggie_image_providers.swarmui.stream import Stream
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_SECONDS = 600.0
-FRESH_SECONDS, OLD_SECONDS = 1.0, 30.0
-"""How long a listing serves for who lists, and for a request of a model that is in it."""
 
-
-class SwarmUI(AnswersAtOnce):
+class SwarmUI(AnswersAtOnce, LocalEngine[Listing]):
     """One SwarmUI.
 
     Each job has a session of its own, so that it can be ended without ending others'. Its pictures
     come over its websocket and are kept nowhere else.
     """
 
-    contract: ClassVar[int] = 1
     info: ClassVar[ProviderInfo] = ProviderInfo(
         summary="SwarmUI: Stable Diffusion, FLUX and others over its ComfyUI backends",
         automatic=True,
@@ -72,39 +57,29 @@ class SwarmUI(AnswersAtOnce):
         context: ProviderContext,
         places: Sequence[str] = (),
     ) -> None:
-        self.name = name
+        super().__init__(name, settings, context)
         self._settings = settings
-        self._seconds = settings.timeout or context.timeout or DEFAULT_SECONDS
         self._max_bytes = context.max_answer_bytes
         self._server = Server(
-            name, settings, context, self._seconds, places or engines.places(KIND, context.hosts)
+            name, settings, context, self.seconds, places or engines.places(KIND, context.hosts)
         )
         self._lister = Lister(name, settings, self._server)
-        self._listing: Listing | None = None
-        self._listed = 0.0
 
-    async def probe(self) -> Probe:
+    @property
+    def url(self) -> str:
+        """Where it is, as messages write it."""
+        return self._server.http.url
+
+    async def look(self) -> Probe:
         """Ask for its version, what is loaded, and how much memory is free."""
-        url = self._server.http.url
-        try:
-            with anyio.fail_after(PROBE_SECONDS - 0.1):
-                session = await self._server.find()
-                contents = await self._server.contents()
-        except WrongService as e:
-            return Probe(state="wrong_service", message=str(e))
-        except AuthenticationFailed as e:
-            return Probe(state="unauthorised", message=str(e))
-        except ProviderError as e:
-            return Probe(state="unreachable", message=str(e))
-        except TimeoutError:
-            message = f"{url} did not answer within {duration(PROBE_SECONDS)}"
-            return Probe(state="unreachable", message=message)
+        session = await self._server.find()
+        contents = await self._server.contents()
         loaded = (str(m.get("name") or "") for m in contents.models if m.get("loaded") is True)
         return Probe(
             state="ready",
             flavour="SwarmUI",
             version=session.version,
-            url=self._server.http.url,
+            url=self.url,
             loaded_model=next(loaded, ""),
             queue_length=contents.queued,
             free_memory=contents.free_memory,
@@ -112,29 +87,24 @@ class SwarmUI(AnswersAtOnce):
 
     async def list_models(self) -> Sequence[Model]:
         """List its models, usable or not, and the LoRAs, control nets and embeddings beside."""
-        listing = await self._read(FRESH_SECONDS)
+        listing = await self.listing(FRESH_SECONDS)
         if not listing.entries:
             raise ModelMissing(
                 self.name,
-                f"SwarmUI at {self._server.http.url} has no model; put one into its folder"
+                f"SwarmUI at {self.url} has no model; put one into its folder"
                 " Models/Stable-Diffusion and refresh its list",
             )
         return [*(entry.model for entry in listing.entries.values()), *listing.additions]
 
-    def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
-        """Nothing for what it makes itself; what others want for it only the user can tell."""
-        return estimate(request, model)
-
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """One request over a websocket, in a session of its own."""
         try:
-            listing = await self._read(OLD_SECONDS)
+            listing = await self.listing(OLD_SECONDS)
             if model.id not in listing.entries:
-                listing = await self._read(0.0)
+                listing = await self.listing(0.0)
             return await self._make(request, model, run, listing)
         except ProviderError as e:
-            if isinstance(e, EngineCrashed | ProviderUnavailable | ModelMissing):
-                self._forget()
+            self.forget_after(e)
             raise
 
     async def resolve(self, key: str, remote_id: str) -> Resolution:
@@ -142,30 +112,24 @@ class SwarmUI(AnswersAtOnce):
         reason = "SwarmUI sends pictures to who asked for them alone, and keeps none of ours"
         return Resolution(state="unknowable", reason=reason)
 
-    async def balance(self) -> Balance | None:
-        """There is no account."""
-        return None
-
     async def aclose(self) -> None:
         """Close the connections."""
         await self._server.aclose()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """What comes up next at this address may be another one."""
+        super().forget()
         self._server.forget()
-        self._listing = None
 
-    async def _read(self, seconds: float) -> Listing:
-        if self._listing is None or time.monotonic() - self._listed >= seconds:
-            self._listing = await self._lister.read()
-            self._listed = time.monotonic()
-        return self._listing
+    async def read(self) -> Listing:
+        """All that it lists, asked at once."""
+        return await self._lister.read()
 
     def _entry(self, model: Model, listing: Listing) -> Entry:
         entry = listing.entries.get(model.id)
         if entry is None:
             raise failures.missing(self.name, "model", model.id, nearest(model.id, listing.entries))
-        if entry.model.state == "unusable":
-            raise ModelUnusable(self.name, f"{model.id}: {entry.model.fix}")
+        self.check_usable(entry.model)
         return entry
 
     async def _make(
@@ -178,7 +142,7 @@ class SwarmUI(AnswersAtOnce):
         body = {"session_id": session.id, **job.body}
         if run.preview is None or not self._settings.previews:
             body["nopreviews"] = True
-        stream = Stream(self.name, self._server.http, self._seconds, paid=entry.paid)
+        stream = Stream(self.name, self._server.http, self.seconds, paid=entry.paid)
         most = min(picture_bytes(request) * 4 // 3 + 2**20, self._max_bytes)
         try:
             outcome = await stream.make(body, run, most)
