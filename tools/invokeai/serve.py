@@ -2,7 +2,7 @@
 
     python tools/invokeai/serve.py --home /tmp/w/invoke [--port 19090] [--background]
 
-Everything is made once: an environment, models, a root with its settings. See README.md.
+Everything is made once: an environment, models, a root with its settings.
 """
 
 import argparse
