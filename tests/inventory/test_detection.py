@@ -171,7 +171,8 @@ async def test_ollama_made_pictures_in_some_versions_only(version: str, can: boo
     ("name", "block"),
     [
         ("comfyui", '"comfyui": {"baseUrl": "http://127.0.0.1:1"}'),
-        ("forge", '"a1111": {"baseUrl": "http://127.0.0.1:1"}'),
+        ("a1111", '"a1111": {"baseUrl": "http://127.0.0.1:1"}'),
+        ("forge", '"forge": {"type": "a1111", "baseUrl": "http://127.0.0.1:1"}'),
         ("localai", '"localai": {"type": "openai", "baseUrl": "http://127.0.0.1:1/v1"}'),
         ("lemonade", '"lemonade": {"type": "openai", "baseUrl": "http://127.0.0.1:1/api/v1"}'),
     ],

@@ -45,6 +45,14 @@ def test_the_gateway_is_read_from_the_table_of_routes(tmp_path: Path) -> None:
     assert engine_hosts.gateway(tmp_path / "missing") == ""
 
 
+@pytest.mark.parametrize(
+    ("kind", "port"),
+    [("a1111", 7860), ("comfyui", 8188), ("invokeai", 9090), ("swarmui", 7801), ("fooocus", 8888)],
+)
+def test_the_first_place_is_the_usual_one(kind: str, port: int) -> None:
+    assert engines.places(kind)[0] == f"http://127.0.0.1:{port}"
+
+
 def test_each_host_has_all_usual_ports() -> None:
     assert engines.places("a1111", ("127.0.0.1", "box.lan"))[:5] == (
         "http://127.0.0.1:7860",

@@ -260,9 +260,8 @@ def advice(sighting: Sighting, url: str) -> str:
     engine = sighting.engine
     if sighting.problem or not engine.provider:
         return sighting.problem
-    name = sighting.name if engine.provider == "openai" else engine.provider
-    kind = f'"type": "{engine.provider}", ' if name != engine.provider else ""
-    block = f'"{name}": {{{kind}"baseUrl": "{url}{engine.base}"}}'
+    kind = f'"type": "{engine.provider}", ' if sighting.name != engine.provider else ""
+    block = f'"{sighting.name}": {{{kind}"baseUrl": "{url}{engine.base}"}}'
     return f"to use it, write {block} under providers in config.json"
 
 
@@ -278,8 +277,10 @@ def places(kind: str, hosts: Sequence[str] = (HERE,)) -> tuple[str, ...]:
         kind: The type of provider.
         hosts: Where to look.
     """
-    counted = Counter(p for e in engines().values() if e.provider == kind for p in e.ports)
-    known = sorted(counted, key=lambda port: (-counted[port], port))
+    own = [e for e in engines().values() if e.provider == kind]
+    counted = Counter(port for e in own for port in e.ports if not e.problem)
+    usual = {port: place for e in reversed(own) for place, port in enumerate(e.ports)}
+    known = sorted(usual, key=lambda port: (-counted[port], usual[port]))
     return tuple(f"http://{host}:{port}" for host in hosts for port in known)
 
 
