@@ -71,16 +71,19 @@ class Detector:
             return self._latest[2]
 
 
-async def detect(hosts: Sequence[str], ports: Sequence[int] = ()) -> tuple[Detected, ...]:
+async def detect(
+    hosts: Sequence[str], ports: Sequence[int] = (), seconds: float = LOOK_SECONDS
+) -> tuple[Detected, ...]:
     """Ask at all addresses at once; what has not told by then what it is, is left out.
 
     Args:
         hosts: Where to look.
         ports: Instead of those at which engines listen by themselves.
+        seconds: What it may take altogether.
     """
     from ziggie_image_mcp.provider import engines
 
-    ends = time.monotonic() + LOOK_SECONDS
+    ends = time.monotonic() + seconds
     addresses = [(host, port) for host in hosts for port in ports or engines.ports()]
     detected: dict[tuple[str, int], Detected] = {}
 
@@ -91,7 +94,7 @@ async def detect(hosts: Sequence[str], ports: Sequence[int] = ()) -> tuple[Detec
             if sighting is not None:
                 detected[host, port] = Detected(url=url, sighting=sighting)
 
-    with anyio.move_on_after(LOOK_SECONDS):
+    with anyio.move_on_after(seconds):
         async with anyio.create_task_group() as group:
             for host, port in addresses:
                 group.start_soon(look, host, port)
