@@ -210,6 +210,16 @@ async def test_embeddings_go_out_by_their_bare_names() -> None:
     assert fake.posted[0]["negative_prompt"] == "EasyNegative, blurry"
 
 
+async def test_sd_next_lists_embeddings_in_a_row_and_is_not_asked_for_schedulers() -> None:
+    fake = FakeWebUI("sdnext")
+    models = await listed(fake)
+    await made(fake, SD15_ID, job(negative_prompt="embedding:easynegative"))
+
+    assert models["EasyNegative"].role == "embedding"
+    assert fake.posted[0]["negative_prompt"] == "EasyNegative"
+    assert "GET sdapi/v1/schedulers" not in fake.asked
+
+
 async def test_control_is_a_unit_of_the_extension_with_the_net_of_the_family() -> None:
     fake = FakeWebUI()
     lines = Control(kind="canny", image_id="c", weight=0.7, image=picture(512, 512))

@@ -46,6 +46,7 @@ from ziggie_image_providers.swarmui import SwarmUI
 from ziggie_image_providers.swarmui.settings import Settings
 
 Changes = Mapping[str, Any]
+PRICES = {"api models/*": {"priceUsd": 0.04}}
 
 
 async def ignore(share: float, message: str) -> None:
@@ -338,8 +339,8 @@ async def test_what_another_server_makes_is_not_free_though_swarmui_lists_it() -
 
 async def test_a_vendors_model_with_a_price_of_the_users_is_asked_for_in_few_words() -> None:
     fake = FakeSwarm()
-    models = await listed(FakeSwarm(), prices={"api models/*": 0.04})
-    generation = await made(fake, VENDORS, job(), prices={"api models/*": 0.04})
+    models = await listed(FakeSwarm(), models=PRICES)
+    generation = await made(fake, VENDORS, job(), models=PRICES)
 
     assert models[VENDORS].tasks["text_to_image"].options == frozenset()
     assert fake.posted[0] == {
@@ -357,7 +358,9 @@ async def test_a_vendors_model_with_a_price_of_the_users_is_asked_for_in_few_wor
 
 
 async def test_a_vendors_job_whose_socket_breaks_may_have_been_charged() -> None:
-    error = await error_of(FakeSwarm(then="cut"), VENDORS, job(), prices={"api models/*": 0.04})
+    error = await error_of(
+        FakeSwarm(then="cut"), VENDORS, job(), models={"api models/*": {"priceUsd": 0.04}}
+    )
 
     assert isinstance(error, OutcomeUnknown)
 

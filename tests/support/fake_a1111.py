@@ -249,6 +249,7 @@ class FakeWebUI:
                 "url": "https://github.com/vladmandic/sdnext",
             }
             known["sdapi/v1/samplers"] = [{"name": s["name"], "options": {}} for s in SAMPLERS]
+            known["sdapi/v1/embeddings"] = {"loaded": ["EasyNegative"], "skipped": []}
         if flavour == "sd-server":
             known["sdcpp/v1/capabilities"] = CAPABILITIES
             known["sdapi/v1/loras"] = [{"name": x["name"], "path": x["path"]} for x in self.loras]

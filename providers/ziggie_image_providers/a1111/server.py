@@ -151,7 +151,8 @@ class Server:
         """
         flavour = identity.flavour
         routes = {"options": OPTIONS, "samplers": "sdapi/v1/samplers"}
-        routes["schedulers"] = "sdapi/v1/schedulers"
+        if "scheduler" in flavour.words:  # SD.Next is slow to say that it cannot list its own
+            routes["schedulers"] = "sdapi/v1/schedulers"
         if flavour.lists_models:
             routes["models"] = MODELS
         if flavour.upscales:
@@ -191,7 +192,7 @@ class Server:
             what = f"what answers at {self.http.url} does not list what it has"
             raise WrongService(self._name, f"{what}; set providers.{self._name}.baseUrl")
         memory = as_dict(as_dict(as_dict(bodies.get("memory")).get("cuda")).get("system"))
-        embeddings = as_dict(as_dict(bodies.get("embeddings")).get("loaded"))
+        embeddings = as_dict(bodies.get("embeddings")).get("loaded")
         return Contents(
             options=options,
             models=tuple(models),
@@ -199,7 +200,7 @@ class Server:
             schedulers=_names(bodies.get("schedulers"), "label", "name"),
             upscalers=tuple(names[0] for names in _names(bodies.get("upscalers"), "name")),
             loras=tuple(_dicts(bodies.get("loras"))),
-            embeddings=tuple(map(str, embeddings)),
+            embeddings=texts(embeddings) or tuple(as_dict(embeddings)),
             modules=tuple(n[0] for n in _names(bodies.get("modules"), "model_name", "filename")),
             nets=texts(as_dict(bodies.get("nets")).get("model_list")),
             net_modules=texts(as_dict(bodies.get("net_modules")).get("module_list")),

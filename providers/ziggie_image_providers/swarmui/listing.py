@@ -153,8 +153,8 @@ class Lister:
 
     def _prices(self, name: str) -> Prices:
         """What the user said; what nobody said is not known, and not used."""
-        price = families.set_for(name, self._settings.prices)
-        return ModelRow(price_usd=price).prices("vendor")
+        price = families.set_for(name, self._settings.models)
+        return ModelRow(price_usd=price.price_usd if price else None).prices("vendor")
 
     def _model(self, id: str, contents: Contents) -> Model:
         return Model(

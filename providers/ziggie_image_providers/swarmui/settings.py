@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from ziggie_image_mcp.provider.settings import HttpSettings
+from ziggie_image_mcp.provider.settings import HttpSettings, Section
+
+
+class Price(Section):
+    """What a picture costs."""
+
+    price_usd: float = Field(ge=0, le=1_000_000)
+    """US dollars; 0 where it costs nothing."""
 
 
 class Settings(HttpSettings):
@@ -19,9 +26,9 @@ class Settings(HttpSettings):
     """Model name pattern (as `my_merge*`) to family, as `sdxl`, where SwarmUI does not know it."""
     vaes: dict[str, str] = Field(default_factory=dict[str, str])
     """Model name pattern to the VAE that goes with it, by SwarmUI's name of it."""
-    prices: dict[str, float] = Field(default_factory=dict[str, float])
-    """Model name pattern to US dollars for one picture, for models that other servers make: of
-    another SwarmUI, or of a vendor behind an extension; 0 where it costs nothing."""
+    models: dict[str, Price] = Field(default_factory=dict[str, Price])
+    """By id or by a pattern of ids: the prices of models that other servers make, of another
+    SwarmUI, or of a vendor behind an extension."""
     previews: bool = True
     """Whether pictures of the work are asked for, for whoever waits at a terminal or a page."""
 
@@ -29,11 +36,3 @@ class Settings(HttpSettings):
     @classmethod
     def _ends_before_the_route(cls, value: str) -> str:
         return value.removesuffix("/API")
-
-    @field_validator("prices")
-    @classmethod
-    def _are_prices(cls, value: dict[str, float]) -> dict[str, float]:
-        wrong = next((name for name, price in value.items() if not 0 <= price <= 1_000_000), None)
-        if wrong is not None:
-            raise ValueError(f"{wrong!r}: a price is 0 or more")
-        return value
