@@ -10,6 +10,7 @@ from tests.support.factory import opener, service
 from tests.support.fake_a1111 import FakeWebUI
 from tests.support.fake_comfyui import FILES, FakeComfyUI
 from tests.support.fake_fooocus import FakeFooocus
+from tests.support.fake_invokeai import FakeInvokeAI
 from tests.support.fake_swarmui import FakeSwarm
 from tests.support.model_folders import pipeline
 from ziggie_image_mcp.inventory.registry import load_types
@@ -31,11 +32,13 @@ async def listed(folder: Path) -> Sequence[Model]:
         comfyui = await stack.enter_async_context(FakeComfyUI(files=FILES | nets))
         web_ui = stack.enter_context(FakeVendor(FakeWebUI()))
         swarm = stack.enter_context(FakeVendor(FakeSwarm()))
+        invokeai = stack.enter_context(FakeVendor(FakeInvokeAI()))
         fooocus = stack.enter_context(FakeVendor(FakeFooocus()))
         sections: dict[str, dict[str, object]] = {
             "a1111": {"baseUrl": web_ui.url},
             "comfyui": {"baseUrl": comfyui.url},
             "fooocus": {"baseUrl": fooocus.url},
+            "invokeai": {"baseUrl": invokeai.url},
             "swarmui": {"baseUrl": swarm.url},
             "modal": {"baseUrl": "https://me--pictures.modal.run"},
             "diffusers": {"modelDirs": [str(pipeline(folder / "models" / "sdxl"))]},
