@@ -159,7 +159,8 @@ async def test_an_edit_through_the_tools_keeps_what_was_not_masked(tmp_path: Pat
     half = Image.new("L", (64, 64), 0)
     half.paste(255, (0, 0, 32, 64))
     half.save(mask)
-    async with invokeai() as invoke, client(service(tmp_path / "service", invoke)) as mcp:
+    folders: dict[str, Any] = {"inputDirectories": [str(tmp_path)]}
+    async with invokeai() as invoke, client(service(tmp_path, invoke, **folders)) as mcp:
         words = {"image": str(file), "mask": str(mask), "prompt": "a fox", "steps": 2}
         told = data(await mcp.call_tool("edit_image", {**words, "wait_seconds": 200}))
 
@@ -225,7 +226,7 @@ async def test_nothing_of_ours_is_left_on_the_server() -> None:
 
 async def test_a_size_that_it_does_not_take_is_refused_with_the_field() -> None:
     async with invokeai() as invoke:
-        with pytest.raises(RequestRejected, match="noise.width: Input should be a multiple of 8"):
+        with pytest.raises(RequestRejected, match=r"noise\.width: Input should be a multiple of 8"):
             await make(invoke, "tiny-sd1", request(width=60))
 
 

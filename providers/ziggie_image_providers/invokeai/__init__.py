@@ -33,7 +33,8 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.local_engine import FRESH_SECONDS, OLD_SECONDS, LocalEngine
 from ziggie_image_mcp.provider.masks import convert_mask
-from ziggie_image_providers.invokeai import failures, graphs, listing, watch
+from ziggie_image_mcp.provider.sampler_names import nearest
+from ziggie_image_providers.invokeai import failures, graphs, watch
 from ziggie_image_providers.invokeai import settings as section
 from ziggie_image_providers.invokeai.answers import Fetcher
 from ziggie_image_providers.invokeai.graphs import Pictures
@@ -209,7 +210,7 @@ class InvokeAI(LocalEngine[Listing]):
             found = await self.listing(0.0)
         entry = found.entries.get(model.id)
         if entry is None:
-            near = listing.nearest(model.id, found.entries)
+            near = nearest(model.id, found.entries)
             raise failures.missing(self.name, "model", model.id, near)
         self.check_usable(entry.model)
         return entry, found
