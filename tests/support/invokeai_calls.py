@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -94,7 +94,7 @@ def lines(batch: Mapping[str, Any], pictures: Mapping[str, str]) -> list[str]:
 
     def short(value: Any) -> Any:
         if isinstance(value, list):
-            return [short(item) for item in cast("list[Any]", value)]
+            return [short(item) for item in cast("Sequence[Any]", value)]
         if not isinstance(value, dict):
             return value
         facts = cast("dict[str, Any]", value)

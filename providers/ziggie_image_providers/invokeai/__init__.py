@@ -99,6 +99,8 @@ class InvokeAI(LocalEngine[Listing]):
         self._sent: dict[str, _Sent] = {}
         """By remote id: those of this process that were not collected yet."""
         self._litter: list[_Litter] = []
+        self._unstopped: set[str] = set()
+        """Batches that were to be stopped while the server was away: its queue outlives it."""
 
     @property
     def url(self) -> str:
@@ -139,6 +141,8 @@ class InvokeAI(LocalEngine[Listing]):
             entry, found = await self._entry(model)
             planned = plan(self.name, request, entry, found)
             await self._sweep(LITTER_SECONDS)
+            for unstopped in [*self._unstopped]:
+                await self._stop(unstopped, STOP_SECONDS)
             pictures = await self._upload(planned, uploaded)
             batch = graphs.batch(planned, pictures, id, keep=self._settings.keep)
             await self._post(id, batch, run)
@@ -271,7 +275,9 @@ class InvokeAI(LocalEngine[Listing]):
             except ProviderError as e:
                 why = str(e)
             else:
+                self._unstopped.discard(id)
                 return CancelOutcome(state="stopped" if stopped else "too_late", cost=NO_COST)
+        self._unstopped.add(id)
         _log.warning("%s: a job may still run: %s", self.name, why)
         return CancelOutcome(state="unsupported", cost=NO_COST)
 
