@@ -114,7 +114,7 @@ async def test_an_embedding_goes_out_by_its_key() -> None:
             ModelMissing,
             "LoRA 'pixel-arts'; nearest: pixel-art",
         ),
-        ({"prompt": "embedding:easy"}, ModelMissing, "embedding 'easy'; it has EasyNegative"),
+        ({"prompt": "embedding:easy"}, ModelMissing, "embedding 'easy'; nearest: EasyNegative"),
     ],
 )
 async def test_what_it_would_not_honour_is_refused_before_anything_is_sent(
@@ -403,6 +403,29 @@ async def test_a_server_that_goes_away_for_good_is_gone() -> None:
                 await make(invoke, ID, request())
 
 
+async def test_what_waits_on_a_server_that_went_away_is_stopped_once_it_is_back() -> None:
+    server, away = FakeInvokeAI(endings=["hangs"]), False
+
+    def script(seen: Seen) -> Reply:
+        nonlocal away
+        if not away and any(item.status == "in_progress" for item in server.items):
+            away = True
+            server.restart()
+        return Reply(then="reset") if away and not back else server(seen)
+
+    back = False
+    with FakeVendor(script) as vendor:
+        async with at(vendor.url) as invoke:
+            with pytest.raises(EngineGone):
+                await make(invoke, ID, request(num_images=2))
+            back = True
+            await invoke.submit(
+                request(), (await listed(invoke))[ID], Run(key="k", progress=ignore)
+            )
+
+    assert [item.status for item in server.items] == ["canceled", "canceled", "pending"]
+
+
 # Cancelled, and found again
 
 
@@ -478,8 +501,9 @@ async def test_another_process_finds_a_job_by_the_key_of_its_run(
         async with at(vendor.url) as invoke:
             await invoke.submit(request(), (await listed(invoke))[ID], RUN)
         async with at(vendor.url) as successor:
-            for _ in range(looks):
-                resolution = await successor.resolve(RUN.key, "")
+            for _ in range(looks - 1):
+                await successor.resolve(RUN.key, "")
+            resolution = await successor.resolve(RUN.key, "")
             nothing = await successor.resolve("another", "")
 
     assert (resolution.state, resolution.remote_id) == (state, DESTINATION)

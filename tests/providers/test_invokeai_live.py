@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from tests.providers.test_invokeai_graphs import CASES
-from tests.support.calls import client, data, said
+from tests.support.calls import client, data
 from tests.support.factory import service
 from tests.support.fake_invokeai import FakeInvokeAI
 from tests.support.invokeai_calls import listed, provider, request
@@ -159,14 +159,10 @@ async def test_an_edit_through_the_tools_keeps_what_was_not_masked(tmp_path: Pat
     half = Image.new("L", (64, 64), 0)
     half.paste(255, (0, 0, 32, 64))
     half.save(mask)
-    async with (
-        invokeai() as invoke,
-        client(service(tmp_path / "service", invoke, inputDirectories=[str(tmp_path)])) as mcp,
-    ):
+    folders: dict[str, Any] = {"inputDirectories": [str(tmp_path)]}
+    async with invokeai() as invoke, client(service(tmp_path, invoke, **folders)) as mcp:
         words = {"image": str(file), "mask": str(mask), "prompt": "a fox", "steps": 2}
-        result = await mcp.call_tool("edit_image", {**words, "wait_seconds": 200})
-        assert not result.is_error, said(result)
-        told = data(result)
+        told = data(await mcp.call_tool("edit_image", {**words, "wait_seconds": 200}))
 
     after = pixels(Path(told["images"][0]["path"]).read_bytes())
     before = pixels(file.read_bytes())

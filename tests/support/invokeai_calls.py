@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.support.fake_invokeai import RECORDS, FakeInvokeAI
 from tests.support.vendors import ignore
@@ -94,12 +94,13 @@ def lines(batch: Mapping[str, Any], pictures: Mapping[str, str]) -> list[str]:
 
     def short(value: Any) -> Any:
         if isinstance(value, list):
-            return [short(item) for item in value]
+            return [short(item) for item in cast("Sequence[Any]", value)]
         if not isinstance(value, dict):
             return value
-        if "image_name" in value:
-            return pictures[value["image_name"]]
-        return NAMES[value["key"]] if "key" in value else value
+        facts = cast("dict[str, Any]", value)
+        if "image_name" in facts:
+            return pictures[facts["image_name"]]
+        return NAMES[facts["key"]] if "key" in facts else facts
 
     told: list[str] = []
     for id, node in batch["graph"]["nodes"].items():

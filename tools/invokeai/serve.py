@@ -98,6 +98,7 @@ def install(port: int, models: Path) -> None:
         if model.name not in known:
             query = urllib.parse.urlencode({"source": str(model), "inplace": "true"})
             ask(port, f"v2/models/install?{query}", b"{}")
+    jobs: list[Any] = []
     for _ in range(INSTALL_SECONDS):
         jobs = ask(port, "v2/models/install")
         if all(job["status"] in ("completed", "error", "cancelled") for job in jobs):

@@ -33,7 +33,8 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.local_engine import FRESH_SECONDS, OLD_SECONDS, LocalEngine
 from ziggie_image_mcp.provider.masks import convert_mask
-from ziggie_image_providers.invokeai import failures, graphs, listing, watch
+from ziggie_image_mcp.provider.sampler_names import nearest
+from ziggie_image_providers.invokeai import failures, graphs, watch
 from ziggie_image_providers.invokeai import settings as section
 from ziggie_image_providers.invokeai.answers import Fetcher
 from ziggie_image_providers.invokeai.graphs import Pictures
@@ -98,6 +99,8 @@ class InvokeAI(LocalEngine[Listing]):
         self._sent: dict[str, _Sent] = {}
         """By remote id: those of this process that were not collected yet."""
         self._litter: list[_Litter] = []
+        self._unstopped: set[str] = set()
+        """Batches that were to be stopped while the server was away: its queue outlives it."""
 
     @property
     def url(self) -> str:
@@ -138,6 +141,8 @@ class InvokeAI(LocalEngine[Listing]):
             entry, found = await self._entry(model)
             planned = plan(self.name, request, entry, found)
             await self._sweep(LITTER_SECONDS)
+            for unstopped in [*self._unstopped]:
+                await self._stop(unstopped, STOP_SECONDS)
             pictures = await self._upload(planned, uploaded)
             batch = graphs.batch(planned, pictures, id, keep=self._settings.keep)
             await self._post(id, batch, run)
@@ -209,7 +214,7 @@ class InvokeAI(LocalEngine[Listing]):
             found = await self.listing(0.0)
         entry = found.entries.get(model.id)
         if entry is None:
-            near = listing.nearest(model.id, found.entries)
+            near = nearest(model.id, found.entries)
             raise failures.missing(self.name, "model", model.id, near)
         self.check_usable(entry.model)
         return entry, found
@@ -270,7 +275,9 @@ class InvokeAI(LocalEngine[Listing]):
             except ProviderError as e:
                 why = str(e)
             else:
+                self._unstopped.discard(id)
                 return CancelOutcome(state="stopped" if stopped else "too_late", cost=NO_COST)
+        self._unstopped.add(id)
         _log.warning("%s: a job may still run: %s", self.name, why)
         return CancelOutcome(state="unsupported", cost=NO_COST)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ziggie_image_mcp.provider import (
@@ -195,15 +194,6 @@ class Lister:
 _ROLES = ("lora", "embedding", "controlnet", "ip_adapter")
 _FETCHED = "InvokeAI downloads this upscaler's file from GitHub when it is first used"
 _NO_GRAPH = "this provider makes no graphs for models of the base {base}; use it in InvokeAI's page"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The names most like this one, as the end of a sentence."""
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    if near:
-        return "; nearest: " + ", ".join(near)
-    return "; it has " + ", ".join(names[:5]) if names else ""
 
 
 def net_for(picture: str, base: str, kind: Kind, listing: Listing) -> ModelRecord | None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from ziggie_image_mcp.provider import Control, ModelMissing, ProviderRequest, RequestRejected
 from ziggie_image_mcp.provider.additions import embedding_names, find_addition
+from ziggie_image_mcp.provider.sampler_names import nearest
 from ziggie_image_providers.invokeai import failures, families, samplers
 from ziggie_image_providers.invokeai.families import Kind
-from ziggie_image_providers.invokeai.listing import Entry, Listing, nearest, net_for
+from ziggie_image_providers.invokeai.listing import Entry, Listing, net_for
 from ziggie_image_providers.invokeai.wire import ModelRecord
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
+
+from ziggie_image_mcp.provider.sampler_names import nearest, plain
 
 KARRAS = "karras"
 PLAIN = ("", "normal", "automatic", "default")
@@ -44,7 +45,7 @@ def choose(sampler: str, scheduler: str, usual: str, known: Sequence[str]) -> st
         return usual
     base, own = _divide(sampler or usual, known)
     if not base:
-        raise Unknown(f"no sampler {sampler!r}{_nearest(sampler, known)}")
+        raise Unknown(f"no sampler {sampler!r}{nearest(sampler, known)}")
     asked = scheduler.strip().lower() or (KARRAS if own else "")
     if asked in PLAIN:
         return base
@@ -59,17 +60,6 @@ def _divide(name: str, known: Sequence[str]) -> tuple[str, bool]:
     """The sampler without its scheduler, empty where there is none, and whether it is karras."""
     karras = re.search(r"[\s_(]+(karras\)?|k)$", name.strip(), re.IGNORECASE)
     base = name.strip()[: karras.start()] if karras else name
-    plain = _plain(base)
-    words = {_plain(word): word for word in known if not word.endswith("_k")}
-    return words.get(plain) or words.get(_plain(_SAME.get(plain, ""))) or "", karras is not None
-
-
-def _plain(name: str) -> str:
-    """A name in which spellings meet: AUTOMATIC1111's, ComfyUI's and InvokeAI's."""
-    words = name.lower().replace("++", "pp").replace("ancestral", "a")
-    return re.sub(r"[^a-z0-9]", "", re.sub(r"^k_", "", words))
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    return "; nearest: " + ", ".join(near) if near else "; it has " + ", ".join(known[:5])
+    words = {plain(word): word for word in known if not word.endswith("_k")}
+    word = words.get(plain(base)) or words.get(plain(_SAME.get(plain(base), "")))
+    return word or "", karras is not None
