@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Generator
@@ -16,8 +17,11 @@ from mcp import Client
 
 from tests.support.factory import opener, service
 from tests.support.fake_engines import ANSWERS, FakeEngine
+from tests.support.fake_swarmui import FakeSwarm
 from ziggie_image_mcp.cli import doctor
+from ziggie_image_mcp.config.config import Config
 from ziggie_image_mcp.inventory.detection import LOOK_SECONDS, Detector, detect, unused
+from ziggie_image_mcp.inventory.registry import Registry
 from ziggie_image_mcp.provider import engines
 from ziggie_image_mcp.provider.engines import engines as known_engines
 from ziggie_image_mcp.provider.nouns import HERE, Probe
@@ -177,8 +181,15 @@ async def test_ollama_made_pictures_in_some_versions_only(version: str, can: boo
         ("comfyui", '"comfyui": {"baseUrl": "http://127.0.0.1:1"}'),
         ("a1111", '"a1111": {"baseUrl": "http://127.0.0.1:1"}'),
         ("forge", '"forge": {"type": "a1111", "baseUrl": "http://127.0.0.1:1"}'),
-        ("localai", '"localai": {"type": "openai", "baseUrl": "http://127.0.0.1:1/v1"}'),
-        ("lemonade", '"lemonade": {"type": "openai", "baseUrl": "http://127.0.0.1:1/api/v1"}'),
+        (
+            "localai",
+            '"localai": {"type": "openai", "baseUrl": "http://127.0.0.1:1/v1", "keyName": null}',
+        ),
+        (
+            "lemonade",
+            '"lemonade": {"type": "openai", "baseUrl": "http://127.0.0.1:1/api/v1",'
+            ' "keyName": null}',
+        ),
     ],
 )
 def test_the_block_of_config_json_is_told(name: str, block: str) -> None:
@@ -187,14 +198,72 @@ def test_the_block_of_config_json_is_told(name: str, block: str) -> None:
     assert block in engines.advice(sighting, "http://127.0.0.1:1")
 
 
+@pytest.mark.parametrize("name", [n for n, e in known_engines().items() if e.provider])
+async def test_the_block_wants_no_key_of_a_vendors(name: str, tmp_path: Path) -> None:
+    sighting = engines.Sighting(name=name, engine=known_engines()[name])
+    block = re.search(r"write (.*) under", engines.advice(sighting, "http://127.0.0.1:1"))
+    if block is None:
+        assert sighting.engine.problem
+        return
+    config = Config.model_validate({"providers": json.loads(f"{{{block[1]}}}")})
+    registry = Registry(config, tmp_path)
+    await registry.open()
+    probe = await registry.providers()[name].probe()
+    await registry.aclose()
+
+    assert probe.state == "unreachable"
+    assert "KEY" not in probe.message
+
+
 async def test_only_what_no_provider_speaks_with_is_told_of() -> None:
     with listening(*map(FakeEngine, ("comfyui", "localai", "webui"))) as vendors:
         detected = await detect([HERE], ports(vendors), UNHURRIED)
         comfyui, localai, webui = ports(vendors)
-    used = [f"http://localhost:{comfyui}/comfy"]
+    used = {"comfyui": f"http://localhost:{comfyui}/comfy"}
+    told = f"a1111: at http://127.0.0.1:{webui}: A Stable Diffusion web UI is up, without its API"
 
-    [(what, _)] = unused(detected, used, f"a1111: at http://127.0.0.1:{webui}: without its API")
+    [(what, _)] = unused(detected, used, told)
     assert what == f"what answers at http://127.0.0.1:{localai} is LocalAI v4.9.0"
+
+
+async def test_an_engine_is_told_of_though_a_provider_calls_its_address_something_else() -> None:
+    with listening(FakeEngine("vllm-omni")) as vendors:
+        detected = await detect([HERE], ports(vendors))
+        [port] = ports(vendors)
+
+    [(what, _)] = unused(detected, {}, f"something else answers at http://127.0.0.1:{port}")
+    assert what.endswith("is vLLM-Omni")
+
+
+async def test_blocks_of_engines_beside_take_nobodys_name() -> None:
+    scripts = map(FakeEngine, ("webui", "forge", "forge", "invokeai", "localai", "localai"))
+    with listening(*scripts) as vendors:
+        detected = await detect([HERE], ports(vendors))
+    others = unused(detected, {"a1111": "http://127.0.0.1:1", "localai": "http://box:8080"}, "")
+    names = [re.findall(r'write "([^"]+)"', advice) for _, advice in others]
+
+    assert names == [[], ["forge"], ["forge-2"], ["invokeai"], ["localai-2"], ["localai-3"]]
+
+
+async def test_an_engine_that_is_seen_under_two_names_is_told_of_once() -> None:
+    with listening(FakeEngine("invokeai")) as vendors:
+        detected = await detect([HERE, "localhost"], ports(vendors))
+
+    assert len(detected) == 2
+    assert len(unused(detected, {}, "")) == 1
+
+
+async def test_an_engine_of_which_a_model_is_a_vendors_is_asked_how_it_is(tmp_path: Path) -> None:
+    with FakeVendor(FakeSwarm()) as vendor:
+        made = service(tmp_path, providers={"swarmui": {"baseUrl": vendor.url}})
+        made.detector = Detector(lambda: (HERE,), ports([vendor]))
+        async with Client(make_server(opener(made))) as client:
+            result = await client.call_tool("check_hardware", {})
+    assert result.structured_content is not None
+    engines_told = {e["provider"]: e for e in result.structured_content["engines"]}
+
+    assert "2 in its queue" in engines_told["swarmui"]["detail"]
+    assert result.structured_content["other_engines"] == []
 
 
 async def test_one_look_serves_all_who_ask_for_a_while() -> None:

@@ -322,6 +322,7 @@ async def machine(service: Service) -> HardwareReport:
     context = await service.snapshot(_ANY)
     plan = _plan_for_all(context)
     vendors = {m.provider for m in context.survey.models if m.where == "vendor"}
+    vendors -= {m.provider for m in context.survey.models if m.where != "vendor"}
     own = {n: p for n, p in service.registry.providers().items() if n not in vendors}
     statuses: dict[str, tuple[Probe, Balance | None]] = {}
     detected: list[Detected] = []
@@ -365,7 +366,7 @@ async def machine(service: Service) -> HardwareReport:
             f"{what}; {fix}"
             for what, fix in unused(
                 detected,
-                [probe.url for probe, _ in statuses.values() if probe.url],
+                {name: probe.url for name, (probe, _) in statuses.items() if probe.url},
                 " ".join(engine.detail for engine in engines),
             )
         ],

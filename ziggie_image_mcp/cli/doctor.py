@@ -227,7 +227,7 @@ def other_engines(
         statuses: How the providers are.
         known: What is said of these already.
     """
-    urls = [probe.url for probe, _ in statuses.values() if probe.url]
+    urls = {name: probe.url for name, (probe, _) in statuses.items() if probe.url}
     others = unused(detected, urls, " ".join(finding.what for finding in known))
     return [Finding(state="warn", what=what, fix=fix) for what, fix in others]
 

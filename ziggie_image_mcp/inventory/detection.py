@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,23 +138,33 @@ async def _identify(url: str, port: int, ends: float) -> Sighting | None:
 
 
 def unused(
-    detected: Sequence[Detected], urls: Collection[str], mentioned: str
+    detected: Sequence[Detected], urls: Mapping[str, str], mentioned: str
 ) -> list[tuple[str, str]]:
     """The engines that no provider speaks with: what each is, and what to do.
 
     Args:
         detected: What answers.
-        urls: Where the providers' engines are.
-        mentioned: What is told of the providers; an address in it is told of already.
+        urls: Where the engines of the providers are, by the providers' names: a block of such a
+            name is there, or as good as there.
+        mentioned: What is told of the providers; an engine whose address and title stand in it is
+            told of already.
     """
     from ziggie_image_mcp.provider import engines
 
-    used = {_origin(url) for url in urls}
-    return [
-        (engines.about(one.sighting, one.url), engines.advice(one.sighting, one.url))
-        for one in detected
-        if _origin(one.url) not in used and one.url not in mentioned
-    ]
+    used, taken = {_origin(url) for url in urls.values()}, set(urls)
+    others: list[tuple[str, str]] = []
+    for one in detected:
+        told = one.url in mentioned and one.sighting.engine.title.lower() in mentioned.lower()
+        if _origin(one.url) in used or told:
+            continue
+        used.add(_origin(one.url))  # this machine may be looked at under two names
+        own = one.sighting.name
+        names = chain((own,), (f"{own}-{i}" for i in count(2)))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        advice = engines.advice(one.sighting, one.url, name)
+        others.append((engines.about(one.sighting, one.url), advice))
+    return others
 
 
 def _origin(url: str) -> tuple[str, int | None]:

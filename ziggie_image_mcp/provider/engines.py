@@ -239,8 +239,8 @@ async def identify(
         if first.status >= 500 or 300 <= first.status < 400:
             raise http.error(first, await http.keys())
         titles = [e.title for e in mine.values() if e.provider == kind and not e.problem]
-        what = f"what answers at {http.url} is not {titles[0]}"
-        what += f", or another of {', '.join(titles[1:])}" if titles[1:] else ""
+        none = f"none of {', '.join(titles)}" if titles[1:] else f"not {titles[0]}"
+        what = f"what answers at {http.url} is {none}"
         raise WrongService(provider, f"{what}; set providers.{provider}.baseUrl")
     if sighting.engine.provider != kind:
         raise WrongService(provider, f"{about(sighting, http.url)}; {advice(sighting, http.url)}")
@@ -255,13 +255,21 @@ def about(sighting: Sighting, url: str) -> str:
     return f"what answers at {url} is {sighting.engine.title}{version}"
 
 
-def advice(sighting: Sighting, url: str) -> str:
-    """How an engine is used: the block of config.json for it."""
+def advice(sighting: Sighting, url: str, name: str = "") -> str:
+    """How an engine is used: the block of config.json for it.
+
+    Args:
+        sighting: The engine.
+        url: Where it is.
+        name: Of the block; unset: the engine's own.
+    """
     engine = sighting.engine
     if sighting.problem or not engine.provider:
         return sighting.problem
-    kind = f'"type": "{engine.provider}", ' if sighting.name != engine.provider else ""
-    block = f'"{sighting.name}": {{{kind}"baseUrl": "{url}{engine.base}"}}'
+    name = name or sighting.name
+    kind = f'"type": "{engine.provider}", ' if name != engine.provider else ""
+    keyless = ', "keyName": null' if engine.provider == "openai" else ""
+    block = f'"{name}": {{{kind}"baseUrl": "{url}{engine.base}"{keyless}}}'
     return f"to use it, write {block} under providers in config.json"
 
 
