@@ -40,6 +40,7 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     Run,
 )
+from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.provider.testing import FakeVendor, Reply, Seen, picture
 from ziggie_image_mcp.provider.testing.rig import left_half
 from ziggie_image_providers.swarmui import SwarmUI
@@ -355,6 +356,14 @@ async def test_a_vendors_model_with_a_price_of_the_users_is_asked_for_in_few_wor
     }
     assert generation.cost.micro_usd == 40_000
     assert generation.images[0].seed is None
+
+
+async def test_a_price_of_nothing_is_the_users_own_word() -> None:
+    models = await listed(FakeSwarm(), models={"juggernautXL_v9": {"priceUsd": 0}})
+
+    assert is_free(models[REMOTE].prices)
+    assert models[REMOTE].where == "vendor"
+    assert not is_free(models[VENDORS].prices)
 
 
 async def test_a_vendors_job_whose_socket_breaks_may_have_been_charged() -> None:

@@ -15,10 +15,12 @@ from ziggie_image_mcp.provider import (
     Memory,
     Model,
     Option,
+    PriceBook,
     Prices,
     Task,
     TaskCapability,
 )
+from ziggie_image_mcp.provider.pricing import OWN_PRICE
 from ziggie_image_mcp.provider.settings import ModelRow
 from ziggie_image_providers.swarmui import families
 from ziggie_image_providers.swarmui.families import Kind
@@ -153,8 +155,10 @@ class Lister:
 
     def _prices(self, name: str) -> Prices:
         """What the user said; what nobody said is not known, and not used."""
-        price = families.set_for(name, self._settings.models)
-        return ModelRow(price_usd=price.price_usd if price else None).prices("vendor")
+        own = families.set_for(name, self._settings.models)
+        if own is None:
+            return PriceBook(rates=())
+        return ModelRow(price_usd=own.price_usd, source=OWN_PRICE).prices("vendor")
 
     def _model(self, id: str, contents: Contents) -> Model:
         return Model(
