@@ -31,6 +31,7 @@ from ziggie_image_mcp.provider import (
     ProviderTimeout,
     Run,
 )
+from ziggie_image_mcp.provider.redaction import hidden
 from ziggie_image_mcp.provider.testing import FakeVendor, Reply, Seen, picture
 from ziggie_image_mcp.server.tools import make_server
 from ziggie_image_providers.a1111 import A1111, Pace
@@ -165,6 +166,7 @@ async def test_without_its_login_it_says_where_to_write_it() -> None:
 
     assert told.state == "unauthorised"
     assert "USER:PASSWORD" in told.message
+    assert hidden(told.message) == told.message
     with FakeVendor(FakeWebUI(login="me:x")) as vendor:
         tested = provider(vendor.url)
         with pytest.raises(AuthenticationFailed):

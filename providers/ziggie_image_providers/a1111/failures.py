@@ -19,8 +19,8 @@ ERRORS = (
     Rule(
         status=(401, 403),
         error=AuthenticationFailed,
-        message="the server wants the login of its --api-auth: write http://USER:PASSWORD@HOST:PORT"
-        " as baseUrl, or name the variable that holds USER:PASSWORD as keyName",
+        message="the server wants the login of its --api-auth: write USER:PASSWORD@ before the host"
+        " in baseUrl, or name the variable that holds USER:PASSWORD as keyName",
     ),
     Rule(
         match=r"NansException|all NaNs",
