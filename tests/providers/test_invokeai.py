@@ -20,6 +20,7 @@ from tests.support.fake_invokeai import (
     SD1,
     UPSCALER,
     FakeInvokeAI,
+    record,
 )
 from tests.support.invokeai_calls import RUN, at, listed, make, provider, request
 from tests.support.vendors import ignore
@@ -97,6 +98,18 @@ async def test_an_embedding_goes_out_by_its_key() -> None:
     key = next(r["key"] for r in RECORDS if r["name"] == "EasyNegative")
     negative = server.batches[0]["graph"]["nodes"]["negative"]["prompt"]
     assert negative == f"blurry, <{key}>"
+
+
+async def test_an_embedding_whose_name_begins_as_anothers_goes_out_by_its_own_key() -> None:
+    hands = record("EasyNegative-hands", "sd-1", "embedding", format="embedding_file")
+    server = FakeInvokeAI(records=[*RECORDS, hands])
+    async with provider(server) as invoke:
+        negative = "embedding:EasyNegative, embedding:EasyNegative-hands"
+        await make(invoke, ID, request(negative_prompt=negative))
+
+    key = next(r["key"] for r in RECORDS if r["name"] == "EasyNegative")
+    sent = server.batches[0]["graph"]["nodes"]["negative"]["prompt"]
+    assert sent == f"<{key}>, <{hands['key']}>"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ziggie_image_mcp.provider.nouns import Model, Role
 
@@ -40,6 +40,15 @@ def nearest_additions(name: str, role: Role, additions: Iterable[Model]) -> Sequ
 def embedding_names(prompt: str) -> list[str]:
     """The names after `embedding:` in a prompt, each once."""
     return list(dict.fromkeys(_EMBEDDING.findall(prompt)))
+
+
+def replace_embeddings(prompt: str, word: Callable[[str], str]) -> str:
+    """A prompt with each `embedding:NAME` in an engine's own words.
+
+    >>> replace_embeddings("embedding:bad, embedding:bad-hands", lambda name: f"<{name}>")
+    '<bad>, <bad-hands>'
+    """
+    return _EMBEDDING.sub(lambda match: word(match[1]), prompt)
 
 
 def _short(name: str) -> str:

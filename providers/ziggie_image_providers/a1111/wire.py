@@ -16,7 +16,7 @@ from ziggie_image_mcp.provider import (
     options_of,
 )
 from ziggie_image_mcp.provider import sampler_names as names
-from ziggie_image_mcp.provider.additions import embedding_names, find_addition
+from ziggie_image_mcp.provider.additions import find_addition, replace_embeddings
 from ziggie_image_mcp.provider.masks import convert_mask
 from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_providers.a1111 import failures
@@ -173,15 +173,16 @@ def _with_embeddings(name: str, prompt: str, listing: Listing) -> str:
     """The prompt in which embeddings stand as these servers read them: by their bare names."""
     if not listing.identity.flavour.embeddings:
         return prompt
-    for embedding in embedding_names(prompt):
+
+    def word(embedding: str) -> str:
         addition = find_addition(embedding, "embedding", listing.additions)
         if addition is None:
             near = names.nearest(embedding, listing.contents.embeddings)
             title = listing.identity.flavour.title
             raise failures.missing(name, title, "embedding", embedding, near)
-        word = addition.id.replace("\\", r"\\")
-        prompt = re.sub(rf"(?i)embedding:{re.escape(embedding)}", word, prompt)
-    return prompt
+        return addition.id
+
+    return replace_embeddings(prompt, word)
 
 
 def _without_tag(prompt: str, tag: str) -> str:

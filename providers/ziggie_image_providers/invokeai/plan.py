@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from ziggie_image_mcp.provider import Control, ModelMissing, ProviderRequest, RequestRejected
-from ziggie_image_mcp.provider.additions import embedding_names, find_addition
+from ziggie_image_mcp.provider.additions import find_addition, replace_embeddings
 from ziggie_image_mcp.provider.sampler_names import nearest
 from ziggie_image_providers.invokeai import failures, families, samplers
 from ziggie_image_providers.invokeai.families import Kind
@@ -113,11 +112,12 @@ def _with_embeddings(name: str, prompt: str, kind: Kind, listing: Listing) -> st
     """The prompt in which embeddings stand as InvokeAI reads them: by key, between < and >."""
     if not kind.embeddings:
         return prompt
-    for embedding in embedding_names(prompt):
+
+    def word(embedding: str) -> str:
         addition = find_addition(embedding, "embedding", listing.additions)
         if addition is None:
             known = (a.id for a in listing.additions if a.role == "embedding")
             raise failures.missing(name, "embedding", embedding, nearest(embedding, known))
-        key = listing.records["embedding", addition.id].key.replace("\\", r"\\")
-        prompt = re.sub(rf"(?i)embedding:{re.escape(embedding)}", f"<{key}>", prompt)
-    return prompt
+        return f"<{listing.records['embedding', addition.id].key}>"
+
+    return replace_embeddings(prompt, word)

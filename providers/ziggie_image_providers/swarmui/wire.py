@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +13,7 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     options_of,
 )
-from ziggie_image_mcp.provider.additions import embedding_names, find_addition
+from ziggie_image_mcp.provider.additions import find_addition, replace_embeddings
 from ziggie_image_mcp.provider.masks import convert_mask
 from ziggie_image_mcp.provider.sampler_names import divide, find, nearest
 from ziggie_image_mcp.provider.vendor import to_data_url
@@ -172,11 +170,12 @@ def _pictures(name: str, request: ProviderRequest, steps: int) -> dict[str, Any]
 
 def _with_embeddings(name: str, prompt: str, listing: Listing) -> str:
     """The prompt in which embeddings stand as SwarmUI reads them: `<embed:NAME>`."""
-    for embedding in embedding_names(prompt):
+
+    def word(embedding: str) -> str:
         addition = find_addition(embedding, "embedding", listing.additions)
         if addition is None:
-            known: Sequence[str] = [a.id for a in listing.additions if a.role == "embedding"]
+            known = [a.id for a in listing.additions if a.role == "embedding"]
             raise failures.missing(name, "embedding", embedding, nearest(embedding, known))
-        word = f"<embed:{addition.id}>".replace("\\", r"\\")
-        prompt = re.sub(rf"(?i)embedding:{re.escape(embedding)}(?![\w\-])", word, prompt)
-    return prompt
+        return f"<embed:{addition.id}>"
+
+    return replace_embeddings(prompt, word)
