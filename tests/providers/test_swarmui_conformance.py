@@ -18,7 +18,6 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.testing import Reply, Seen
 from ziggie_image_mcp.provider.testing.conformance import ProviderConformance
-from ziggie_image_mcp.provider.testing.rig import body_of
 from ziggie_image_providers.swarmui import SwarmUI
 
 
@@ -55,8 +54,7 @@ class TestSwarmUI(ProviderConformance):
         return "generatetext2image" in seen.path.lower()
 
     def wire(self, seen: Seen) -> object:
-        body = body_of(seen)
-        assert isinstance(body, dict)
+        body: dict[str, Any] = seen.body
         return seen.path, {k: v for k, v in body.items() if k != "session_id"}
 
     def mask_of(self, seen: Seen) -> bytes | None:
