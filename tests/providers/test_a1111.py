@@ -559,6 +559,22 @@ def with_seed(seed: int) -> str:
     return base64.b64encode(plain[:33] + chunk + plain[33:]).decode()
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**70])
+async def test_a_seed_that_makes_nothing_again_is_said_and_not_told_as_one(seed: int) -> None:
+    generation = await made(FakeWebUI(info={"all_seeds": [seed]}), SDXL_ID, job())
+
+    assert generation.notes == (f"AUTOMATIC1111 used the seed {seed} instead of 7",)
+    assert generation.images[0].seed is None
+
+
+async def test_what_a_server_tells_is_quoted_in_short() -> None:
+    fake = FakeWebUI(info={"sd_model_name": "x" * 9_000, "sd_model_hash": "ffff"})
+    with pytest.raises(InvalidOutput) as error:
+        await made(fake, SDXL_ID, job())
+
+    assert len(str(error.value)) < 300
+
+
 async def test_where_info_is_empty_the_pictures_tell_their_seeds() -> None:
     fake = FakeWebUI(
         "sd-server",

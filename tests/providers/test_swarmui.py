@@ -411,7 +411,7 @@ async def test_other_values_than_asked_are_said() -> None:
 
 
 async def test_what_swarmui_made_no_use_of_is_said() -> None:
-    fake = FakeSwarm(unused=["seamlesstileable", "donotsave"])
+    fake = FakeSwarm(unused=["seamlesstileable", "donotsave", {"a": 1}, None])
     generation = await made(fake, SDXL, job(seamless=True))
 
     assert generation.notes == ("SwarmUI says that it made no use of seamlesstileable",)

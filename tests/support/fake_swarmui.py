@@ -118,7 +118,7 @@ class FakeSwarm:
     """Whether pictures come as its documents say, and not as its code does."""
     used: dict[str, Any] = field(default_factory=dict[str, Any])
     """What the metadata say otherwise; None takes a key away."""
-    unused: list[str] = field(default_factory=list[str])
+    unused: list[Any] = field(default_factory=list[Any])
     waits: bool = False
     """Whether the job waits behind others' before it begins."""
     gate: threading.Event | None = None
@@ -271,7 +271,7 @@ class FakeSwarm:
         extra: dict[str, Any] = {"date": "2026-11-29", "generation_time": "1.00 sec"}
         if self.unused:
             extra["unused_parameters"] = self.unused
-            for key in self.unused:
+            for key in map(str, self.unused):
                 params.pop(key, None)
         return {"sui_image_params": params, "sui_extra_data": extra}
 

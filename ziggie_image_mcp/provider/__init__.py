@@ -34,6 +34,7 @@ from ziggie_image_mcp.errors import (
     StorageError,
     WrongService,
     duration,
+    quote,
 )
 from ziggie_image_mcp.provider.capabilities import (
     Bucket,
@@ -183,4 +184,5 @@ __all__ = [
     "is_local",
     "is_present",
     "options_of",
+    "quote",
 ]

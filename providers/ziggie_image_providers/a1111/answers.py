@@ -15,6 +15,7 @@ from ziggie_image_mcp.provider import (
     InvalidOutput,
     ProviderRequest,
     options_of,
+    quote,
 )
 from ziggie_image_mcp.provider import sampler_names as names
 from ziggie_image_mcp.provider.http import Answer
@@ -74,11 +75,14 @@ def generation(
         notes.append(f"{what}; it may have been interrupted there")
     honoured = "seed" in options_of(entry.model, request.task)
     seeds = _seeds(info, pictures, request) if honoured else [None] * len(pictures)
-    strange = [s for i, s in enumerate(seeds) if s not in (None, (request.seed + i) % 2**32)]
-    if strange:
-        notes.append(f"{title} used the seed {strange[0]} instead of {request.seed}")
+    pairs = ((seed, (request.seed + i) % 2**32) for i, seed in enumerate(seeds))
+    strange = next(((seed, asked) for seed, asked in pairs if seed not in (None, asked)), None)
+    if strange is not None:
+        used = quote(str(strange[0]))
+        notes.append(f"{title} used the seed {used} instead of {strange[1]}")
+    known = (None if s is None or not 0 <= s < 2**32 else s for s in seeds)
     return Generation(
-        images=tuple(GeneratedImage(data=d, seed=s) for d, s in zip(pictures, seeds, strict=True)),
+        images=tuple(GeneratedImage(data=d, seed=s) for d, s in zip(pictures, known, strict=True)),
         notes=tuple(dict.fromkeys(notes)),
         cost=NO_COST,
     )
@@ -136,7 +140,7 @@ def _differences(title: str, body: Mapping[str, Any], facts: Mapping[str, Any]) 
         ("scheduler", body.get("scheduler"), more.get("Schedule type")),
     ):
         if asked and isinstance(used, str) and used and names.plain(used) != names.plain(asked):
-            yield f"{title} used the {what} {used} instead of {asked}"
+            yield f"{title} used the {what} {quote(used)} instead of {asked}"
     for what in ("steps", "cfg_scale"):
         wanted, used = number(body.get(what)), number(facts.get(what))
         if wanted is not None and used is not None and abs(wanted - used) > 1e-3:
@@ -146,7 +150,7 @@ def _differences(title: str, body: Mapping[str, Any], facts: Mapping[str, Any]) 
 def _seeds(info: Info, pictures: Sequence[bytes], request: ProviderRequest) -> list[int | None]:
     """The seed of each picture: as the answer, or the picture, tells; the first as asked."""
     if len(info.seeds) >= len(pictures):
-        return [s if s < 2**32 else None for s in info.seeds[: len(pictures)]]
+        return [*info.seeds[: len(pictures)]]
     seeds = [_seed_in(picture) for picture in pictures]
     if seeds[0] is None:
         seeds[0] = request.seed

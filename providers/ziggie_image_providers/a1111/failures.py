@@ -10,6 +10,7 @@ from ziggie_image_mcp.provider import (
     OutOfMemory,
     ProviderError,
     RequestRejected,
+    quote,
 )
 from ziggie_image_mcp.provider.error_rules import Rule
 
@@ -67,5 +68,5 @@ def nothing_came(provider: str, server: str) -> OutOfMemory:
 
 def another_model(provider: str, server: str, model: str, used: str) -> InvalidOutput:
     """Say that the server took another model than it was asked for."""
-    what = f"{server} made the picture with {used}, and not with {model}"
+    what = f"{server} made the picture with {quote(used)}, and not with {model}"
     return InvalidOutput(provider, f"{what}; its list of models may be old: refresh it there")

@@ -13,6 +13,7 @@ from ziggie_image_mcp.provider import (
     Model,
     ProviderRequest,
     options_of,
+    quote,
 )
 from ziggie_image_mcp.provider.json_paths import number
 from ziggie_image_mcp.provider.pictures import png_text
@@ -88,7 +89,7 @@ def _differences(
     for what in ("sampler", "scheduler"):
         asked, used = sampling.get(f"{what}_name"), facts.get(what)
         if asked and isinstance(used, str) and used != asked:
-            yield f"Fooocus used the {what} {used} instead of {asked}"
+            yield f"Fooocus used the {what} {quote(used)} instead of {asked}"
     listed = facts.get("loras")
     if isinstance(listed, list):
         used_loras = {_stem(str(name)) for name in _names(cast("list[object]", listed))}

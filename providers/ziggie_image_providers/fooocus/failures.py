@@ -14,6 +14,7 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     WrongService,
     duration,
+    quote,
 )
 from ziggie_image_mcp.provider.error_rules import Rule
 
@@ -106,5 +107,5 @@ def too_late(provider: str, seconds: float) -> ProviderTimeout:
 
 def another_model(provider: str, model: str, used: str) -> InvalidOutput:
     """Say that Fooocus took its default model for the one that was asked for."""
-    what = f"Fooocus made the picture with {used}, and not with {model}"
+    what = f"Fooocus made the picture with {quote(used)}, and not with {model}"
     return InvalidOutput(provider, f"{what}; see whether the file is still in its folder")

@@ -12,6 +12,7 @@ from ziggie_image_mcp.provider import (
     InvalidOutput,
     ProviderRequest,
     options_of,
+    quote,
 )
 from ziggie_image_mcp.provider.json_paths import first_object, number, values
 from ziggie_image_mcp.provider.pricing import list_cost
@@ -67,7 +68,7 @@ def generation(
         used = _params(picture.metadata).get("seed")
         seed = asked if used is None else used
         if seeded and seed != asked:
-            notes.append(f"SwarmUI used the seed {seed} instead of {asked}")
+            notes.append(f"SwarmUI used the seed {quote(str(seed))} instead of {asked}")
         told = seeded and type(seed) is int and 0 <= seed < 2**32
         images.append(GeneratedImage(data=picture.data, seed=seed if told else None))
     return Generation(
@@ -93,7 +94,7 @@ def _differences(body: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterat
     for what in ("sampler", "scheduler", "vae"):
         asked, used = body.get(what), params.get(what)
         if asked and isinstance(used, str) and plain(plain_name(used)) != plain(plain_name(asked)):
-            yield f"SwarmUI used the {what} {used} instead of {asked}"
+            yield f"SwarmUI used the {what} {quote(used)} instead of {asked}"
     for what in ("steps", "cfgscale", "fluxguidancescale", "initimagecreativity"):
         wanted, used = number(body.get(what)), number(params.get(what))
         if wanted is not None and used is not None and abs(wanted - used) > 1e-3:
@@ -105,5 +106,5 @@ def _differences(body: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterat
             if plain_name(word) not in told:
                 yield f"SwarmUI did not lay the LoRA {word} over the model"
     for unused in values(metadata, "sui_extra_data.unused_parameters[]"):
-        if unused in body and unused not in _TOLD:
+        if isinstance(unused, str) and unused in body and unused not in _TOLD:
             yield f"SwarmUI says that it made no use of {unused}"

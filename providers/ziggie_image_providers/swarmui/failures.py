@@ -15,6 +15,7 @@ from ziggie_image_mcp.provider import (
     RateLimited,
     RequestRejected,
     WrongService,
+    quote,
 )
 from ziggie_image_mcp.provider.error_rules import Rule
 
@@ -115,5 +116,5 @@ def nothing_came(provider: str) -> OutOfMemory:
 
 def another_model(provider: str, model: str, used: str) -> InvalidOutput:
     """Say that it took another model than was asked for, as it does with names that are alike."""
-    what = f"SwarmUI made the picture with {used}, and not with {model}"
+    what = f"SwarmUI made the picture with {quote(used)}, and not with {model}"
     return InvalidOutput(provider, f"{what}; refresh its list of models, and rename one of the two")
