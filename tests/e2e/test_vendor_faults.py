@@ -148,6 +148,8 @@ Outcome = tuple[str, str]
 
 SETTLED, LOST = ("[INVALID_OUTPUT]", "settled"), ("[OUTCOME_UNKNOWN]", "unknown")
 LATE = (": PROVIDER_TIMEOUT: the whole call took longer than 5 s (deadline)", "unknown")
+UNFETCHED = ("charges for them, but they could not be fetched", "settled")
+UNGIVEN = ("the job is done and may be charged, but Comfy Router does not give", "unknown")
 UNSENT: Mapping[str, Outcome] = {
     "wait": ("[RATE_LIMITED]", "released"),
     "unpaid": ("[PAYMENT_REQUIRED]", "released"),
@@ -166,7 +168,8 @@ OUTCOMES: Mapping[str, Mapping[str, Outcome]] = {
     "linked": {
         "good": ('"cost_usd":0.03', "settled"),
         **UNSENT,
-        **dict.fromkeys(("storm", "drip", "reset", "cut"), LATE),
+        **dict.fromkeys(("storm", "reset", "cut"), UNFETCHED),
+        "drip": LATE,
         "nothing": SETTLED,
         "page": ("charges for them, but they are no PNG", "settled"),
         "private": ("stand at an address inside a private network", "settled"),
@@ -179,7 +182,8 @@ OUTCOMES: Mapping[str, Mapping[str, Outcome]] = {
         "moderation": ("[CONTENT_REFUSED]", "settled"),  # the vendor does not tell whether it costs
         "reset": LOST,
         "page": ("but not in its API's words: Sign in", "unknown"),
-        **dict.fromkeys(("storm", "drip", "cut", "bomb"), LATE),
+        **dict.fromkeys(("storm", "drip"), LATE),
+        **dict.fromkeys(("cut", "bomb"), UNGIVEN),
         "nothing": SETTLED,
         "private": ("stand at an address inside a private network", "settled"),
         "large": ("a picture of 8900x8900, more than 4 million pixels", "settled"),

@@ -63,6 +63,11 @@ def test_each_host_has_all_usual_ports() -> None:
     )
 
 
+def test_an_address_of_ipv6_is_a_host() -> None:
+    assert Config.model_validate({"engineHosts": ["::1"]}).engine_hosts == ("::1",)
+    assert engines.places("invokeai", ("::1",)) == ("http://[::1]:9090",)
+
+
 @pytest.mark.parametrize("host", ["http://box", "box:8188", "", "box/comfy", "-box"])
 def test_an_address_with_a_port_is_no_host(host: str) -> None:
     with pytest.raises(ValueError, match="without port"):

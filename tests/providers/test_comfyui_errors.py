@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -19,6 +20,7 @@ from tests.support.comfyui_answers import (
     silence,
 )
 from tests.support.fake_comfyui import OOM, PNG, STATS
+from tests.support.fake_engines import FakeEngine
 from ziggie_image_mcp.errors import WrongService
 from ziggie_image_mcp.provider import (
     AuthenticationFailed,
@@ -27,6 +29,7 @@ from ziggie_image_mcp.provider import (
     ModelMissing,
     ModelUnusable,
     OutOfMemory,
+    ProviderContext,
     ProviderError,
     ProviderRequest,
     ProviderUnavailable,
@@ -34,6 +37,9 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     Run,
 )
+from ziggie_image_mcp.provider.testing import FakeVendor
+from ziggie_image_providers.comfyui import ComfyUI
+from ziggie_image_providers.comfyui.settings import Settings
 
 
 def refusal(kind: str, **extra: Any) -> httpx2.Response:
@@ -390,3 +396,15 @@ async def test_a_probe_tells(answer: Answer, state: str, words: str) -> None:
     await comfy.aclose()
     assert probe.state == state
     assert words in probe.message
+
+
+async def test_another_engine_at_the_address_is_named_with_the_block_that_uses_it() -> None:
+    with FakeVendor(FakeEngine("localai")) as vendor:
+        settings = Settings.model_validate({"baseUrl": vendor.url})
+        comfy = ComfyUI("comfyui", settings, ProviderContext(data_dir=Path("unused")))
+        probe = await comfy.probe()
+        await comfy.aclose()
+
+    assert probe.state == "wrong_service"
+    assert "is LocalAI v4.9.0, and not ComfyUI" in probe.message
+    assert '"type": "openai"' in probe.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -78,9 +79,18 @@ def _folder(value: str, info: ValidationInfo) -> str:
 
 def _host(value: str) -> str:
     """A host alone, since engines are looked for at several ports of it."""
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
+    is_name = re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value)
+    if not is_name and not _is_ip(value):
         raise ValueError(f"{value!r} is no host; write a name or an address without port")
     return value
+
+
+def _is_ip(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _database(value: str) -> str:

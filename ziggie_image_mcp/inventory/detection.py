@@ -90,7 +90,7 @@ async def detect(
 
     async def look(host: str, port: int) -> None:
         if await _accepts(host, port):
-            url = f"http://{host}:{port}"
+            url = engines.address(host, port)
             sighting = await _identify(url, port, ends - 0.1)
             if sighting is not None:
                 detected[host, port] = Detected(url=url, sighting=sighting)

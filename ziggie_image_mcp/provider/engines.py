@@ -289,7 +289,12 @@ def places(kind: str, hosts: Sequence[str] = (HERE,)) -> tuple[str, ...]:
     counted = Counter(port for e in own for port in e.ports if not e.problem)
     usual = {port: place for e in reversed(own) for place, port in enumerate(e.ports)}
     known = sorted(usual, key=lambda port: (-counted[port], usual[port]))
-    return tuple(f"http://{host}:{port}" for host in hosts for port in known)
+    return tuple(address(host, port) for host in hosts for port in known)
+
+
+def address(host: str, port: int) -> str:
+    """A base URL, of an IPv6 address too."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _fits(sign: Sign, answers: Mapping[str, Answer]) -> bool:

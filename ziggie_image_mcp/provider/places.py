@@ -14,14 +14,16 @@ from ziggie_image_mcp.errors import (
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
+    WrongService,
 )
 
 FIRST_SECONDS, IDENTIFY_SECONDS = 1.0, 1.7
 """What an engine may take to tell what it is where nobody said that it is there; and where it is
-said."""
+said, or usual."""
 
-SILENT_SECONDS = 30.0
-"""How long an address that was silent is left alone, where there are others."""
+LEFT_ALONE_SECONDS = 30.0
+"""How long an address that was silent, or another service's, is left alone, where there are
+others: to ask it what it is takes twenty questions."""
 
 
 class Connection(Protocol):
@@ -49,7 +51,8 @@ class Places(Generic[C]):
         self._connections = {url: connect(url) for url in urls}
         self._urls = tuple(self._connections)
         self._taken = self._urls[0]
-        self._silent: dict[str, float] = {}
+        self._left_alone: dict[str, tuple[float, ProviderError | None]] = {}
+        """Until when, and what was said there."""
         self._was_here = False
 
     @property
@@ -59,6 +62,8 @@ class Places(Generic[C]):
 
     async def find(self, identify: Callable[[C, float], Awaitable[T]]) -> T:
         """Ask at all addresses at once; the first of them, in their order, whose answer is right.
+
+        Where one was right before, it is asked alone, and the others once it is not.
 
         Args:
             identify: Tells within these seconds what answers there.
@@ -70,19 +75,31 @@ class Places(Generic[C]):
         """
         if len(self._urls) == 1:
             return await identify(self.taken, IDENTIFY_SECONDS)
+        if self._was_here:
+            try:
+                return await identify(self.taken, IDENTIFY_SECONDS)
+            except ProviderTimeout:
+                raise  # it is loading a model, and answers again when that is done
+            except ProviderError:
+                self._was_here = False
         right: dict[str, T] = {}
         errors: dict[str, ProviderError] = {}
 
         async def look(url: str) -> None:
-            if self._silent.get(url, 0.0) > time.monotonic():
+            until, said = self._left_alone.get(url, (0.0, None))
+            if until > time.monotonic():
+                if said is not None:
+                    errors[url] = said
                 return
+            seconds = IDENTIFY_SECONDS if url == self._urls[0] else FIRST_SECONDS
             try:
-                with anyio.fail_after(FIRST_SECONDS):
-                    right[url] = await identify(self._connections[url], FIRST_SECONDS)
+                with anyio.fail_after(seconds):
+                    right[url] = await identify(self._connections[url], seconds)
             except (TimeoutError, ProviderTimeout):
-                if url == self._taken and self._was_here:
-                    return  # it is loading a model, and answers again when that is done
-                self._silent[url] = time.monotonic() + SILENT_SECONDS
+                self._left_alone[url] = time.monotonic() + LEFT_ALONE_SECONDS, None
+            except WrongService as e:
+                self._left_alone[url] = time.monotonic() + LEFT_ALONE_SECONDS, e
+                errors[url] = e
             except ProviderError as e:
                 errors[url] = e
 

@@ -49,7 +49,7 @@ async def open_socket(
                 ssl=_tls(http),
                 additional_headers=headers,
                 proxy=True if http.proxied else None,
-                create_connection=_Connection,
+                create_connection=AbortingConnection,
                 compression=None,
                 logger=_quiet,
                 max_size=max_bytes,
@@ -90,10 +90,11 @@ def _tls(http: HttpClient) -> ssl.SSLContext | None:
     return context
 
 
-class _Connection(ClientConnection):
+class AbortingConnection(ClientConnection):
     """A connection that is cut where too much comes: else it would be read on till its end."""
 
     def data_received(self, data: bytes) -> None:
+        """Take what comes in, up to what cannot be read."""
         super().data_received(data)
         if self.protocol.parser_exc is not None:
             self.transport.abort()

@@ -11,7 +11,14 @@ from urllib.parse import quote
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
-from ziggie_image_mcp.provider import InvalidOutput, ProviderContext, ProviderError, Where
+from ziggie_image_mcp.provider import (
+    InvalidOutput,
+    ProviderContext,
+    ProviderError,
+    Where,
+    WrongService,
+    engines,
+)
 from ziggie_image_mcp.provider.download import DownloadFailed
 from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient
 from ziggie_image_mcp.provider.pictures import media_type
@@ -42,6 +49,7 @@ class Client:
             read_seconds=min(READ_SECONDS, seconds),
         )
         self.url = self._http.url
+        self.max_bytes = context.max_answer_bytes
         # Whoever's host it is, it is no vendor: a ComfyUI takes no money.
         here = self._http.where == "this_machine"
         self.where: Where = "this_machine" if here else "own_network"
@@ -82,6 +90,18 @@ class Client:
             who = "KoboldCpp, which only imitates ComfyUI"
             raise failures.wrong_service(self._name, self.url, who)
         return stats
+
+    async def tell_what_answers(self, seconds: float) -> None:
+        """Say which engine it is that is not ComfyUI; nothing where nobody knows it.
+
+        Raises:
+            WrongService: It is known.
+        """
+        everything = {route for e in engines.engines().values() for route in e.routes}
+        sighting = engines.recognise(await engines.ask(self._http, everything, seconds / 2))
+        if sighting is not None and sighting.engine.provider != "comfyui":
+            what = f"{engines.about(sighting, self.url)}, and not ComfyUI"
+            raise WrongService(self._name, f"{what}; {engines.advice(sighting, self.url)}")
 
     async def queue_length(self) -> int:
         """How many prompts of anybody wait or run."""

@@ -18,6 +18,7 @@ from ziggie_image_mcp.provider import (
     ProviderContext,
     ProviderError,
     ProviderUnavailable,
+    WrongService,
     engines,
 )
 from ziggie_image_mcp.provider.places import Places
@@ -50,9 +51,9 @@ class Server:
         self._settings = settings
         self._context = context
         self._seconds = seconds
-        self._set_by_user = "base_url" in settings.model_fields_set
+        set_by_user = "base_url" in settings.model_fields_set
         usual = engines.places("comfyui", context.hosts)
-        urls = (settings.base_url,) if self._set_by_user else usual
+        urls = (settings.base_url,) if set_by_user else usual
         self._places = Places(name, urls, self._connect)
         self._talk_to(self._places.taken)
         self.contents = Contents()
@@ -67,19 +68,12 @@ class Server:
         Raises:
             ProviderError: Nobody answers, or not as ComfyUI.
         """
+        before = self._places.taken
         try:
-            return await self.client.system()
-        except ProviderUnavailable:
-            if self._set_by_user:
-                raise
-            try:
-                stats = await self._places.find(_system)
-            except ProviderError:
+            return await self._places.find(_system)
+        finally:
+            if self._places.taken is not before:
                 self._talk_to(self._places.taken)
-            else:
-                self._talk_to(self._places.taken)
-                return stats
-            raise
 
     async def models(self) -> Sequence[Model]:
         """What it has, usable or not, and what can be laid over it.
@@ -188,4 +182,8 @@ class Server:
 
 
 async def _system(client: Client, seconds: float) -> wire.SystemStats:
-    return await client.system()
+    try:
+        return await client.system()
+    except WrongService:
+        await client.tell_what_answers(seconds)
+        raise

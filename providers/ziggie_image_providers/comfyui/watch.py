@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from ziggie_image_mcp.provider import Progress, ProviderTimeout, ProviderUnavailable
+from ziggie_image_mcp.provider.sockets import AbortingConnection
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.client import Client
 from ziggie_image_providers.comfyui.graph import SAMPLER, stage_of
@@ -149,9 +150,10 @@ class Socket:
                     ssl=client.socket_tls(),
                     additional_headers=client.headers,
                     proxy=True if client.proxied else None,
+                    create_connection=AbortingConnection,
                     compression=None,
                     logger=_quiet,
-                    max_size=_MAX_FRAME,
+                    max_size=min(_MAX_FRAME, client.max_bytes),
                     max_queue=None,  # a full one would keep the end of the connection waiting
                     ping_timeout=60,
                     close_timeout=0.4,
