@@ -15,7 +15,7 @@ from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.detection import Detected, unused
-from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
+from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence, urls_of
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Gpu, Rejection, Survey, lacks_key, reason_sentence
 from ziggie_image_mcp.provider import pricing
@@ -366,7 +366,7 @@ async def machine(service: Service) -> HardwareReport:
             f"{what}; {fix}"
             for what, fix in unused(
                 detected,
-                {name: probe.url for name, (probe, _) in statuses.items() if probe.url},
+                urls_of(statuses),
                 " ".join(engine.detail for engine in engines),
             )
         ],

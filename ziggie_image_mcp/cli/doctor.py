@@ -17,7 +17,7 @@ from ziggie_image_mcp.config import config, loader
 from ziggie_image_mcp.errors import ImageError, ModelMissing, duration
 from ziggie_image_mcp.inventory import recommend
 from ziggie_image_mcp.inventory.detection import Detected, unused
-from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence
+from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence, urls_of
 from ziggie_image_mcp.inventory.types import Hardware, Survey
 from ziggie_image_mcp.jobs.leases import lease_folder
 from ziggie_image_mcp.provider.nouns import Balance, Probe, is_present
@@ -227,8 +227,7 @@ def other_engines(
         statuses: How the providers are.
         known: What is said of these already.
     """
-    urls = {name: probe.url for name, (probe, _) in statuses.items() if probe.url}
-    others = unused(detected, urls, " ".join(finding.what for finding in known))
+    others = unused(detected, urls_of(statuses), " ".join(finding.what for finding in known))
     return [Finding(state="warn", what=what, fix=fix) for what, fix in others]
 
 

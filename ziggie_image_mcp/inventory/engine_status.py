@@ -44,6 +44,11 @@ def status_sentence(probe: Probe, balance: Balance | None) -> str:
     return "; ".join(filter(None, (*facts, probe.message)))
 
 
+def urls_of(statuses: Mapping[str, tuple[Probe, Balance | None]]) -> dict[str, str]:
+    """Where the user's own engines answer, by the names of their providers."""
+    return {name: probe.url for name, (probe, _) in statuses.items() if probe.url}
+
+
 async def look_at(provider: Provider) -> Probe:
     """How one provider is now."""
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from abc import abstractmethod
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ClassVar, Generic, TypeVar
 
 import anyio
 
@@ -109,19 +111,7 @@ class LocalEngine(Generic[L]):
 
     async def probe(self) -> Probe:
         """Whether it is there, and as what."""
-        url = self.url
-        try:
-            with anyio.fail_after(PROBE_SECONDS - 0.1):
-                return await self.look()
-        except WrongService as e:
-            return Probe(state="wrong_service", message=str(e))
-        except AuthenticationFailed as e:
-            return Probe(state="unauthorised", message=str(e))
-        except ProviderError as e:
-            return Probe(state="unreachable", message=str(e))
-        except TimeoutError:
-            message = f"{url} did not answer within {duration(PROBE_SECONDS)}"
-            return Probe(state="unreachable", message=message)
+        return await probed(self.url, self.look)
 
     def estimate(self, request: ProviderRequest, model: Model) -> Estimate | None:
         """Nothing for what it makes itself; else what the user's row says."""
@@ -130,3 +120,45 @@ class LocalEngine(Generic[L]):
     async def balance(self) -> Balance | None:
         """There is no account."""
         return None
+
+
+class LateTasks:
+    """Work that goes on behind the call that began it, and ends with the provider."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let it go on."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """End all of it. May be called twice."""
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+async def probed(url: str, look: Callable[[], Awaitable[Probe]]) -> Probe:
+    """How a backend is, where looking may fail or take too long.
+
+    Args:
+        url: Where it is, as messages write it.
+        look: Looks.
+    """
+    try:
+        with anyio.fail_after(PROBE_SECONDS - 0.1):
+            return await look()
+    except WrongService as e:
+        return Probe(state="wrong_service", message=str(e))
+    except AuthenticationFailed as e:
+        return Probe(state="unauthorised", message=str(e))
+    except ProviderError as e:
+        return Probe(state="unreachable", message=str(e))
+    except TimeoutError:
+        message = f"{url} did not answer within {duration(PROBE_SECONDS)}"
+        return Probe(state="unreachable", message=message)

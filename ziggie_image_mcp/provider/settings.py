@@ -118,6 +118,13 @@ class HttpSettings(ProviderSettings):
         return value
 
 
+class EngineSettings(HttpSettings):
+    """The section of an engine of the user's own that may want a login."""
+
+    key_name: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$")
+    """The variable that holds its login or key, where it wants one."""
+
+
 def _with_scheme(address: str) -> str:
     """An address with the `http://` that people leave out, where it can mean nothing else.
 

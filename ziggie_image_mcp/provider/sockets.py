@@ -44,9 +44,9 @@ async def open_socket(
     headers = await http.sent_headers()
     try:
         with anyio.fail_after(seconds):
-            return await _Once(
+            return await OneConnection(
                 f"ws{http.url.removeprefix('http')}/{path}",
-                ssl=_tls(http),
+                ssl=certificate_check(http),
                 additional_headers=headers,
                 proxy=True if http.proxied else None,
                 create_connection=AbortingConnection,
@@ -77,7 +77,7 @@ async def open_socket(
         raise ProviderUnavailable(provider, f"{what} a proxy before it lets them through") from e
 
 
-def _tls(http: HttpClient) -> ssl.SSLContext | None:
+def certificate_check(http: HttpClient) -> ssl.SSLContext | None:
     """How the certificate is checked; None leaves it to the default."""
     tls = http.tls()
     if tls is True or not http.url.startswith("https"):
@@ -100,8 +100,9 @@ class AbortingConnection(ClientConnection):
             self.transport.abort()
 
 
-class _Once(connect):
+class OneConnection(connect):
     """A connection that follows no redirects, as they would carry our headers elsewhere."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
+        """Take a redirect for the failure that it is here."""
         return exc

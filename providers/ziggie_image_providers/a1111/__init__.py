@@ -26,12 +26,16 @@ from ziggie_image_mcp.provider import (
     Run,
     Submission,
     duration,
-    engines,
 )
 from ziggie_image_mcp.provider.bounds import answer_bytes
 from ziggie_image_mcp.provider.delivery import MALFORMED, AnswersAtOnce
 from ziggie_image_mcp.provider.http import Answer
-from ziggie_image_mcp.provider.local_engine import FRESH_SECONDS, OLD_SECONDS, LocalEngine
+from ziggie_image_mcp.provider.local_engine import (
+    FRESH_SECONDS,
+    OLD_SECONDS,
+    LateTasks,
+    LocalEngine,
+)
 from ziggie_image_mcp.provider.sampler_names import nearest
 from ziggie_image_providers.a1111 import answers, failures, wire
 from ziggie_image_providers.a1111 import settings as section
@@ -91,11 +95,9 @@ class A1111(AnswersAtOnce, LocalEngine[Listing]):
         super().__init__(name, settings, context)
         self._settings = settings
         self._pace = pace or Pace()
-        self._server = Server(
-            name, settings, context, self.seconds, places or engines.places("a1111", context.hosts)
-        )
+        self._server = Server(name, settings, context, self.seconds, places)
         self._lister = Lister(name, settings, self._server)
-        self._late: set[asyncio.Task[None]] = set()
+        self._late = LateTasks()
         """Those that wait for a cancelled job to begin, to end it then."""
 
     @property
@@ -148,11 +150,7 @@ class A1111(AnswersAtOnce, LocalEngine[Listing]):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        late, self._late = self._late, set()
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
+        await self._late.aclose()
         await self._server.aclose()
 
     def forget(self) -> None:
@@ -261,9 +259,7 @@ class A1111(AnswersAtOnce, LocalEngine[Listing]):
                 if state.active:
                     await self._server.interrupt()
                 elif state.queued:
-                    late = asyncio.create_task(self._stop_later(task))
-                    self._late.add(late)
-                    late.add_done_callback(self._late.discard)
+                    self._late.start(self._stop_later(task))
                 return
             except ProviderError as e:
                 why = str(e)

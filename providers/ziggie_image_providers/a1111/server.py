@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import anyio
 
-from ziggie_image_mcp.provider import ProviderContext, ProviderError, Where, WrongService, engines
+from ziggie_image_mcp.provider import ProviderContext, ProviderError, WrongService, engines
+from ziggie_image_mcp.provider.engine_server import EngineServer
 from ziggie_image_mcp.provider.engines import ANY_FAILURE
-from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient, KeyHeader
+from ziggie_image_mcp.provider.http import Answer, HttpClient, KeyHeader
 from ziggie_image_mcp.provider.json_paths import number
-from ziggie_image_mcp.provider.places import Places
 from ziggie_image_mcp.provider.vendor import from_base64
 from ziggie_image_providers.a1111 import failures
 from ziggie_image_providers.a1111.flavours import (
@@ -76,7 +76,7 @@ class State:
     preview: bytes | None = None
 
 
-class Server:
+class Server(EngineServer[Settings]):
     """One server.
 
     Args:
@@ -87,31 +87,21 @@ class Server:
         places: Where it is looked for where no address is set, the usual one first.
     """
 
+    kind = "a1111"
+    how_to_start = "start the web UI with --api"
+    auth = (KeyHeader(basic=True),)
+    errors = failures.ERRORS
+
     def __init__(
         self,
         name: str,
         settings: Settings,
         context: ProviderContext,
         seconds: float,
-        places: Sequence[str],
+        places: Sequence[str] = (),
     ) -> None:
-        self._name = name
-        self._settings = settings
-        self._context = context
-        self._seconds = seconds
-        urls = (settings.base_url,) if "base_url" in settings.model_fields_set else places
-        self._places = Places(name, urls, self._client)
+        super().__init__(name, settings, context, seconds, places)
         self._identity: tuple[float, Identity] | None = None
-
-    @property
-    def where(self) -> Where:
-        """Whoever's host it is, it is no vendor: it takes no money."""
-        return "this_machine" if self.http.where == "this_machine" else "own_network"
-
-    @property
-    def http(self) -> HttpClient:
-        """The connections to it."""
-        return self._places.taken
 
     async def find(self) -> Identity:
         """Which it is; where no address is set, also where relatives listen by themselves.
@@ -130,7 +120,7 @@ class Server:
 
     async def _identify(self, http: HttpClient, seconds: float) -> Identity:
         sighting = await engines.identify(
-            http, self._name, "a1111", min(seconds, self._seconds), (PING, PROGRESS)
+            http, self._name, self.kind, min(seconds, self._seconds), (PING, PROGRESS)
         )
         answers, flavour = sighting.answers, flavours()[sighting.name]
         has_page = PING in answers and answers[PING].ok and _json(answers[PING]) == {}
@@ -241,23 +231,6 @@ class Server:
             ProviderError: It cannot be asked.
         """
         await self.http.post_once("sdapi/v1/interrupt", json={}, paid=False)
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._places.aclose()
-
-    def _client(self, url: str) -> HttpClient:
-        names = [self._settings.key_name] if self._settings.key_name else []
-        return HttpClient(
-            self._name,
-            self._settings.model_copy(update={"base_url": url}),
-            self._context,
-            auth=(KeyHeader(basic=True),),
-            key_names=names,
-            rules=failures.ERRORS,
-            fix=f"start the web UI with --api, or set providers.{self._name}.baseUrl",
-            read_seconds=min(READ_SECONDS, self._seconds),
-        )
 
 
 def _bytes(value: object) -> int | None:

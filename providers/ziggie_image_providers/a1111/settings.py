@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from ziggie_image_mcp.provider.settings import HttpSettings
+from ziggie_image_mcp.provider.settings import EngineSettings
 
 Family = Literal[
     "sd1",
@@ -22,14 +22,15 @@ Family = Literal[
 ]
 
 
-class Settings(HttpSettings):
-    """This provider's section of config.json."""
+class Settings(EngineSettings):
+    """This provider's section of config.json.
+
+    `key_name` holds `user:password`, where they do not stand in the address.
+    """
 
     base_url: str = Field(default="http://127.0.0.1:7860", repr=False)
     """Where the server listens; may carry the path of `--subpath`, and `user:password@` of
     `--api-auth`. Unset, its relatives' usual ports on this machine are looked at too."""
-    key_name: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$")
-    """The variable that holds `user:password`, where they do not stand in the address."""
     families: dict[str, Family] = Field(default_factory=dict[str, Family])
     """File name pattern (as `dreamshaper*`) to family; wins over what the name says."""
     modules: dict[str, list[str]] = Field(default_factory=dict[str, list[str]])

@@ -12,9 +12,7 @@ import anyio
 
 from ziggie_image_mcp.provider import (
     NO_COST,
-    PROBE_SECONDS,
     UNKNOWN_COST,
-    AuthenticationFailed,
     Balance,
     CancelOutcome,
     EngineCrashed,
@@ -35,10 +33,10 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
-    WrongService,
     duration,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
+from ziggie_image_mcp.provider.local_engine import DEFAULT_SECONDS, probed
 from ziggie_image_mcp.provider.pricing import estimate
 from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_providers.comfyui import (
@@ -61,7 +59,6 @@ from ziggie_image_providers.comfyui.workflow import models as workflows
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_SECONDS = 600.0
 STOP_SECONDS = 1.4
 """What stopping may take; closing a websocket comes on top, and the contract allows two seconds."""
 
@@ -142,19 +139,16 @@ class ComfyUI:
 
     async def probe(self) -> Probe:
         """Ask for version, queue and memory. No route tells what is loaded: see `list_models`."""
-        try:
-            with anyio.fail_after(PROBE_SECONDS - 0.1):
-                stats = await self._server.find()
-                length = await self._server.client.queue_length()
-        except WrongService as e:
-            return Probe(state="wrong_service", message=str(e))
-        except AuthenticationFailed as e:
-            return Probe(state="unauthorised", message=str(e))
-        except ProviderError as e:
-            return Probe(state="unreachable", message=str(e))
-        except TimeoutError:
-            message = f"{self._server.client.url} did not answer within {duration(PROBE_SECONDS)}"
-            return Probe(state="unreachable", message=message)
+        return await probed(self._server.client.url, self.look)
+
+    async def look(self) -> Probe:
+        """How it is now; `probe` says what a failure means.
+
+        Raises:
+            ProviderError: Nothing answers, or not to us.
+        """
+        stats = await self._server.find()
+        length = await self._server.client.queue_length()
         device = stats.devices[0] if stats.devices else None
         return Probe(
             state="ready",

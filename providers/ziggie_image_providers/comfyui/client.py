@@ -20,8 +20,10 @@ from ziggie_image_mcp.provider import (
     engines,
 )
 from ziggie_image_mcp.provider.download import DownloadFailed
+from ziggie_image_mcp.provider.engine_server import owned
 from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient
 from ziggie_image_mcp.provider.pictures import media_type
+from ziggie_image_mcp.provider.sockets import certificate_check
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.settings import Settings
 
@@ -50,9 +52,7 @@ class Client:
         )
         self.url = self._http.url
         self.max_bytes = context.max_answer_bytes
-        # Whoever's host it is, it is no vendor: a ComfyUI takes no money.
-        here = self._http.where == "this_machine"
-        self.where: Where = "this_machine" if here else "own_network"
+        self.where: Where = owned(self._http)
         self.proxied = self._http.proxied
         self.headers = self._http.headers
         self._has_jobs: bool | None = None
@@ -64,15 +64,7 @@ class Client:
 
     def socket_tls(self) -> ssl.SSLContext | None:
         """How to check the websocket's certificate; None leaves it to the default."""
-        tls = self._http.tls()
-        if tls is True or not self.url.startswith("https"):
-            return None
-        if isinstance(tls, ssl.SSLContext):
-            return tls
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
+        return certificate_check(self._http)
 
     async def system(self) -> wire.SystemStats:
         """Ask who is there.

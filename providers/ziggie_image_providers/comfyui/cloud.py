@@ -12,7 +12,6 @@ from typing import ClassVar
 import anyio
 
 from ziggie_image_mcp.provider import (
-    PROBE_SECONDS,
     STOP_SECONDS,
     UNKNOWN_COST,
     AuthenticationFailed,
@@ -40,12 +39,12 @@ from ziggie_image_mcp.provider import (
     Run,
     Submission,
     TaskCapability,
-    WrongService,
     duration,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.delivery import Polled, RemoteStatus
 from ziggie_image_mcp.provider.download import DownloadFailed
+from ziggie_image_mcp.provider.local_engine import DEFAULT_SECONDS, probed
 from ziggie_image_mcp.provider.pricing import estimate, is_free
 from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_providers.comfyui import cloud_jobs, drafting, failures, groups
@@ -57,8 +56,6 @@ from ziggie_image_providers.comfyui.compose import compose, compose_upscale
 from ziggie_image_providers.comfyui.drafting import Draft
 from ziggie_image_providers.comfyui.graph import Nodes
 from ziggie_image_providers.comfyui.listing import Contents, Entry, Listing
-
-DEFAULT_SECONDS = 600.0
 
 MAX_IMAGES = 8
 """Of one request: they are one job, which fails or succeeds as a whole, and a plan bounds its time
@@ -110,21 +107,14 @@ class ComfyCloud(Polled):
 
     async def probe(self) -> Probe:
         """Ask after the account, and how many of its jobs wait or run."""
-        try:
-            with anyio.fail_after(PROBE_SECONDS - 0.1):
-                account = await self._client.account()
-                length = await self._client.queue_length() if account else None
-        except WrongService as e:
-            return Probe(state="wrong_service", message=str(e))
-        except ProviderError as e:
-            denied = isinstance(e, AuthenticationFailed)
-            return Probe(state="unauthorised" if denied else "unreachable", message=str(e))
-        except TimeoutError:
-            message = f"{self._client.url} did not answer within {duration(PROBE_SECONDS)}"
-            return Probe(state="unreachable", message=message)
+        return await probed(self._client.url, self._account)
+
+    async def _account(self) -> Probe:
+        account = await self._client.account()
         if not account:
             message = f"something else answers at {self._client.url}, not Comfy Cloud"
             return Probe(state="wrong_service", message=message)
+        length = await self._client.queue_length()
         if account == "waitlisted":
             message = "the account waits to be let into Comfy Cloud"
             return Probe(state="unauthorised", message=message)

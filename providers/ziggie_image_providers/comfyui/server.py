@@ -19,8 +19,8 @@ from ziggie_image_mcp.provider import (
     ProviderError,
     ProviderUnavailable,
     WrongService,
-    engines,
 )
+from ziggie_image_mcp.provider.engine_server import addresses
 from ziggie_image_mcp.provider.places import Places
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.client import Client
@@ -51,10 +51,7 @@ class Server:
         self._settings = settings
         self._context = context
         self._seconds = seconds
-        set_by_user = "base_url" in settings.model_fields_set
-        usual = engines.places("comfyui", context.hosts)
-        urls = (settings.base_url,) if set_by_user else usual
-        self._places = Places(name, urls, self._connect)
+        self._places = Places(name, addresses("comfyui", settings, context), self._connect)
         self._talk_to(self._places.taken)
         self.contents = Contents()
         self.last_model = ""

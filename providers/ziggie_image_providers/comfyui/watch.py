@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import anyio
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from ziggie_image_mcp.provider import Progress, ProviderTimeout, ProviderUnavailable
-from ziggie_image_mcp.provider.sockets import AbortingConnection
+from ziggie_image_mcp.provider.sockets import AbortingConnection, OneConnection
 from ziggie_image_providers.comfyui import failures, wire
 from ziggie_image_providers.comfyui.client import Client
 from ziggie_image_providers.comfyui.graph import SAMPLER, stage_of
@@ -145,7 +145,7 @@ class Socket:
         """Connect; where that fails, all goes on by polling."""
         try:
             with anyio.fail_after(_OPEN_SECONDS):
-                self.connection = await _Once(
+                self.connection = await OneConnection(
                     client.socket_url(self.client_id),
                     ssl=client.socket_tls(),
                     additional_headers=client.headers,
@@ -266,13 +266,6 @@ def _step(value: object, total: object) -> tuple[float, str] | None:
     start = _STAGES[SAMPLER][0]
     share = start + (_SAMPLED - start) * min(1.0, max(0.0, value / total))
     return share, f"step {value:.0f} of {total:.0f}"
-
-
-class _Once(connect):
-    """A connection that follows no redirects, as they would carry our headers elsewhere."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
 
 
 async def follow(

@@ -30,18 +30,22 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
-    engines,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.delivery import MALFORMED
 from ziggie_image_mcp.provider.http import Answer
 from ziggie_image_mcp.provider.json_paths import objects
-from ziggie_image_mcp.provider.local_engine import FRESH_SECONDS, OLD_SECONDS, LocalEngine
+from ziggie_image_mcp.provider.local_engine import (
+    FRESH_SECONDS,
+    OLD_SECONDS,
+    LateTasks,
+    LocalEngine,
+)
 from ziggie_image_mcp.provider.sampler_names import nearest
 from ziggie_image_providers.fooocus import answers, failures, wire
 from ziggie_image_providers.fooocus import settings as section
 from ziggie_image_providers.fooocus.listing import Lister, Listing
-from ziggie_image_providers.fooocus.server import KIND, JobState, Server
+from ziggie_image_providers.fooocus.server import JobState, Server
 
 _log = logging.getLogger(__name__)
 
@@ -85,11 +89,9 @@ class Fooocus(LocalEngine[Listing]):
         super().__init__(name, settings, context)
         self._settings = settings
         self._pace = pace or Pace()
-        self._server = Server(
-            name, settings, context, self.seconds, places or engines.places(KIND, context.hosts)
-        )
+        self._server = Server(name, settings, context, self.seconds, places)
         self._lister = Lister(name, settings, self._server)
-        self._late: set[asyncio.Task[None]] = set()
+        self._late = LateTasks()
         """Those that wait for a cancelled job to begin, to end it then."""
 
     @property
@@ -184,9 +186,7 @@ class Fooocus(LocalEngine[Listing]):
                 if await self._server.running() == remote_id:
                     await self._server.stop()
                     return CancelOutcome(state="stopped", cost=NO_COST)
-                late = asyncio.create_task(self._stop_later(remote_id))
-                self._late.add(late)
-                late.add_done_callback(self._late.discard)
+                self._late.start(self._stop_later(remote_id))
                 return CancelOutcome(state="unsupported", cost=NO_COST)
             except ProviderError as e:
                 why = str(e)
@@ -195,11 +195,7 @@ class Fooocus(LocalEngine[Listing]):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        late, self._late = self._late, set()
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
+        await self._late.aclose()
         await self._server.aclose()
 
     def forget(self) -> None:

@@ -10,16 +10,15 @@ from urllib.parse import quote
 
 import anyio
 
-from ziggie_image_mcp.provider import ProviderContext, ProviderError, Where, engines
+from ziggie_image_mcp.provider import ProviderContext, ProviderError, engines
+from ziggie_image_mcp.provider.engine_server import EngineServer
 from ziggie_image_mcp.provider.engines import Sighting
-from ziggie_image_mcp.provider.http import READ_SECONDS, HttpClient, KeyHeader
+from ziggie_image_mcp.provider.http import HttpClient, KeyHeader
 from ziggie_image_mcp.provider.json_paths import first_object, number, objects, values
-from ziggie_image_mcp.provider.places import Places
 from ziggie_image_mcp.provider.vendor import from_base64
 from ziggie_image_providers.fooocus import failures
 from ziggie_image_providers.fooocus.settings import Settings
 
-KIND = "fooocus"
 KNOWN_SECONDS = 30.0
 """How long it is taken for granted."""
 
@@ -57,7 +56,7 @@ class JobState:
     results: tuple[Result, ...] = ()
 
 
-class Server:
+class Server(EngineServer[Settings]):
     """One Fooocus-API.
 
     Args:
@@ -68,32 +67,22 @@ class Server:
         places: Where it, or Fooocus without one, is looked for where no address is set.
     """
 
+    kind = "fooocus"
+    how_to_start = "start Fooocus-API"
+    auth = (KeyHeader(name="X-API-KEY", prefix=""),)
+    errors = failures.ERRORS
+
     def __init__(
         self,
         name: str,
         settings: Settings,
         context: ProviderContext,
         seconds: float,
-        places: Sequence[str],
+        places: Sequence[str] = (),
     ) -> None:
-        self._name = name
-        self._settings = settings
-        self._context = context
-        self._seconds = seconds
-        urls = (settings.base_url,) if "base_url" in settings.model_fields_set else places
-        self._places = Places(name, urls, self._client)
+        super().__init__(name, settings, context, seconds, places)
         self._files: HttpClient | None = None
         self._known_until = 0.0
-
-    @property
-    def http(self) -> HttpClient:
-        """The connections to it."""
-        return self._places.taken
-
-    @property
-    def where(self) -> Where:
-        """Whoever's host it is, it is no vendor: it takes no money."""
-        return "this_machine" if self.http.where == "this_machine" else "own_network"
 
     async def find(self) -> None:
         """See that it is there.
@@ -112,7 +101,7 @@ class Server:
         self._known_until = 0.0
 
     async def _identify(self, http: HttpClient, seconds: float) -> Sighting:
-        return await engines.identify(http, self._name, KIND, min(seconds, self._seconds))
+        return await engines.identify(http, self._name, self.kind, min(seconds, self._seconds))
 
     async def contents(self) -> Contents:
         """All that it lists, asked at once.
@@ -192,28 +181,15 @@ class Server:
             ProviderError: It cannot be had.
         """
         if self._files is None or self._files.url != self.http.url:
-            self._files = self._client(self.http.url, login=False)
+            self._files = self._connect(self.http.url, login=False)
         answer = await self._files.get(f"files/{path}", max_bytes=max_bytes)
         return answer.content
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._places.aclose()
+        await super().aclose()
         if self._files is not None:
             await self._files.aclose()
-
-    def _client(self, url: str, *, login: bool = True) -> HttpClient:
-        key = self._settings.key_name if login else None
-        return HttpClient(
-            self._name,
-            self._settings.model_copy(update={"base_url": url}),
-            self._context,
-            auth=(KeyHeader(name="X-API-KEY", prefix=""),),
-            key_names=[key] if key else [],
-            rules=failures.ERRORS,
-            fix=f"start Fooocus-API, or set providers.{self._name}.baseUrl",
-            read_seconds=min(READ_SECONDS, self._seconds),
-        )
 
 
 _LISTS: Sequence[str] = (

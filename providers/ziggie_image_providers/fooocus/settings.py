@@ -6,18 +6,19 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from ziggie_image_mcp.provider.settings import HttpSettings
+from ziggie_image_mcp.provider.settings import EngineSettings
 
 Performance = Literal["Speed", "Quality", "Extreme Speed", "Lightning", "Hyper-SD"]
 
 
-class Settings(HttpSettings):
-    """This provider's section of config.json."""
+class Settings(EngineSettings):
+    """This provider's section of config.json.
+
+    `key_name` holds what it was started with as `--apikey`.
+    """
 
     base_url: str = Field(default="http://127.0.0.1:8888", repr=False)
     """Where Fooocus-API listens; may carry a path."""
-    key_name: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$")
-    """The variable that holds what it was started with as `--apikey`."""
     performance: Performance = "Speed"
     """Fooocus's own word. The last three lay a LoRA over the model, which Fooocus downloads, and
     decide guidance, sampler and scheduler themselves."""

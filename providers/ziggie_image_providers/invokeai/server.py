@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from ziggie_image_mcp.provider import AuthenticationFailed, ProviderContext, Where, engines
+from ziggie_image_mcp.provider import AuthenticationFailed, ProviderContext, engines
+from ziggie_image_mcp.provider.engine_server import EngineServer
 from ziggie_image_mcp.provider.engines import Sighting
-from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient
+from ziggie_image_mcp.provider.http import Answer, HttpClient
 from ziggie_image_mcp.provider.pictures import media_type
-from ziggie_image_mcp.provider.places import Places
 from ziggie_image_providers.invokeai import failures, wire
 from ziggie_image_providers.invokeai.settings import Settings
 
@@ -28,7 +28,7 @@ TOKEN_SHARE = 0.8
 """So much of the time for which a login holds it is used."""
 
 
-class Server:
+class Server(EngineServer[Settings]):
     """One server.
 
     Args:
@@ -38,30 +38,17 @@ class Server:
         seconds: How long an answer may take at most.
     """
 
+    kind = "invokeai"
+    how_to_start = "start InvokeAI"
+    errors = failures.ERRORS
+
     def __init__(
         self, name: str, settings: Settings, context: ProviderContext, seconds: float
     ) -> None:
-        self._name = name
-        self._settings = settings
-        self._context = context
-        self._seconds = seconds
+        super().__init__(name, settings, context, seconds)
         self._poll_seconds = min(POLL_SECONDS, seconds)
-        self._login = settings.key_name
         self._login_ends: dict[str, float] = {}
         """By address: until when a login there holds."""
-        set_by_user = "base_url" in settings.model_fields_set
-        urls = (settings.base_url,) if set_by_user else engines.places("invokeai", context.hosts)
-        self._places = Places(name, urls, self._connect)
-
-    @property
-    def http(self) -> HttpClient:
-        """The connections to it."""
-        return self._places.taken
-
-    @property
-    def where(self) -> Where:
-        """Whoever's host it is, it is no vendor: it takes no money."""
-        return "this_machine" if self.http.where == "this_machine" else "own_network"
 
     async def find(self) -> Sighting:
         """Ask who is there; where no address is set, wherever engines are looked for.
@@ -73,7 +60,7 @@ class Server:
 
         async def identify(http: HttpClient, seconds: float) -> Sighting:
             seconds = min(seconds, self._seconds)
-            return await engines.identify(http, self._name, "invokeai", seconds)
+            return await engines.identify(http, self._name, self.kind, seconds)
 
         return await self._places.find(identify)
 
@@ -165,21 +152,6 @@ class Server:
         """Take pictures away; those that are not there are left out."""
         await self._post("v1/images/delete", {"image_names": list(image_names)})
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._places.aclose()
-
-    def _connect(self, url: str) -> HttpClient:
-        return HttpClient(
-            self._name,
-            self._settings.model_copy(update={"base_url": url}),
-            self._context,
-            key_names=[self._login] if self._login else [],  # never sent: see `_log_in`
-            rules=failures.ERRORS,
-            fix=f"start InvokeAI, or set providers.{self._name}.baseUrl",
-            read_seconds=min(READ_SECONDS, self._seconds),
-        )
-
     async def _get(
         self,
         path: str,
@@ -207,15 +179,15 @@ class Server:
 
         What was refused for its login was not done: a POST may be sent again.
         """
-        if self._login is None:
+        if self._settings.key_name is None:
             return await ask()
         if time.monotonic() >= self._login_ends.get(self.http.url, 0.0):
-            await self._log_in(self._login)
+            await self._log_in(self._settings.key_name)
             return await ask()
         try:
             return await ask()
         except AuthenticationFailed:
-            await self._log_in(self._login)
+            await self._log_in(self._settings.key_name)
             return await ask()
 
     async def _log_in(self, key_name: str) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from ziggie_image_mcp.provider.settings import HttpSettings
+from ziggie_image_mcp.provider.settings import EngineSettings
 
 
-class Settings(HttpSettings):
-    """This provider's section of config.json."""
+class Settings(EngineSettings):
+    """This provider's section of config.json.
+
+    `key_name` holds `user@example.org:password`, where it runs for several users.
+    """
 
     base_url: str = Field(default="http://127.0.0.1:9090", repr=False)
     """Where InvokeAI listens; may carry a path, and `user:password@` for a proxy's sake."""
-    key_name: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$")
-    """The variable that holds `user@example.org:password`, where it runs for several users."""
     keep: bool = False
     """Whether pictures stay in InvokeAI's gallery; else they are deleted there once they are
     fetched."""

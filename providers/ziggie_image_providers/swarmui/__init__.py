@@ -20,7 +20,6 @@ from ziggie_image_mcp.provider import (
     Resolution,
     Run,
     Submission,
-    engines,
 )
 from ziggie_image_mcp.provider.bounds import picture_bytes
 from ziggie_image_mcp.provider.delivery import AnswersAtOnce
@@ -29,7 +28,7 @@ from ziggie_image_mcp.provider.sampler_names import nearest
 from ziggie_image_providers.swarmui import answers, failures, wire
 from ziggie_image_providers.swarmui import settings as section
 from ziggie_image_providers.swarmui.listing import Entry, Lister, Listing
-from ziggie_image_providers.swarmui.server import KIND, Server, Session
+from ziggie_image_providers.swarmui.server import Server, Session
 from ziggie_image_providers.swarmui.stream import Stream
 
 _log = logging.getLogger(__name__)
@@ -60,9 +59,7 @@ class SwarmUI(AnswersAtOnce, LocalEngine[Listing]):
         super().__init__(name, settings, context)
         self._settings = settings
         self._max_bytes = context.max_answer_bytes
-        self._server = Server(
-            name, settings, context, self.seconds, places or engines.places(KIND, context.hosts)
-        )
+        self._server = Server(name, settings, context, self.seconds, places)
         self._lister = Lister(name, settings, self._server)
 
     @property

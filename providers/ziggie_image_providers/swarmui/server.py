@@ -13,16 +13,15 @@ from ziggie_image_mcp.provider import (
     AuthenticationFailed,
     ProviderContext,
     ProviderError,
-    Where,
     engines,
 )
-from ziggie_image_mcp.provider.http import READ_SECONDS, Answer, HttpClient, KeyHeader
+from ziggie_image_mcp.provider.engine_server import EngineServer
+from ziggie_image_mcp.provider.http import Answer, HttpClient, KeyHeader
 from ziggie_image_mcp.provider.json_paths import first_object, number, objects, values
-from ziggie_image_mcp.provider.places import IDENTIFY_SECONDS, Places
+from ziggie_image_mcp.provider.places import IDENTIFY_SECONDS
 from ziggie_image_providers.swarmui import failures
 from ziggie_image_providers.swarmui.settings import Settings
 
-KIND = "swarmui"
 SESSION = "API/GetNewSession"
 SESSION_SECONDS = 600.0
 """How long one session serves for reading. SwarmUI forgets those that nobody used for long."""
@@ -64,7 +63,7 @@ class Contents:
     free_memory: int | None = None
 
 
-class Server:
+class Server(EngineServer[Settings]):
     """One SwarmUI. All its routes are POSTs of JSON, reading ones included.
 
     Args:
@@ -75,32 +74,22 @@ class Server:
         places: Where it is looked for where no address is set, the usual one first.
     """
 
+    kind = "swarmui"
+    how_to_start = "start SwarmUI"
+    auth = (KeyHeader(name="Cookie", prefix="swarm_token="),)
+    errors = failures.ERRORS
+
     def __init__(
         self,
         name: str,
         settings: Settings,
         context: ProviderContext,
         seconds: float,
-        places: Sequence[str],
+        places: Sequence[str] = (),
     ) -> None:
-        self._name = name
-        self._settings = settings
-        self._context = context
-        self._seconds = seconds
-        urls = (settings.base_url,) if "base_url" in settings.model_fields_set else places
-        self._places = Places(name, urls, self._client)
+        super().__init__(name, settings, context, seconds, places)
         self._session: tuple[float, Session] | None = None
         self._renewing = anyio.Lock()
-
-    @property
-    def http(self) -> HttpClient:
-        """The connections to it."""
-        return self._places.taken
-
-    @property
-    def where(self) -> Where:
-        """Whoever's host it is, it is no vendor: it takes no money."""
-        return "this_machine" if self.http.where == "this_machine" else "own_network"
 
     async def find(self, forgotten: Session | None = None) -> Session:
         """A session for reading, one for all who ask at the same time.
@@ -149,7 +138,7 @@ class Server:
         if isinstance(error, AuthenticationFailed):
             raise error
         # It is something else, which can say what it is.
-        await engines.identify(http, self._name, KIND, max(0.1, ends - time.monotonic()))
+        await engines.identify(http, self._name, self.kind, max(0.1, ends - time.monotonic()))
         raise failures.wrong_service(self._name, http.url)
 
     async def read(self, route: str, **body: object) -> dict[str, Any]:
@@ -236,29 +225,12 @@ class Server:
             free_memory=free.get(memory),
         )
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._places.aclose()
-
     async def _ask(self, route: str, session: Session, body: Mapping[str, object]) -> Answer:
         return await self.http.post_once(
             f"API/{route}",
             json={"session_id": session.id, **body},
             paid=False,
             accept=REFUSALS,
-        )
-
-    def _client(self, url: str) -> HttpClient:
-        settings = self._settings
-        return HttpClient(
-            self._name,
-            settings.model_copy(update={"base_url": url}),
-            self._context,
-            auth=(KeyHeader(name="Cookie", prefix="swarm_token="),),
-            key_names=[settings.key_name] if settings.key_name else [],
-            rules=failures.ERRORS,
-            fix=f"start SwarmUI, or set providers.{self._name}.baseUrl",
-            read_seconds=min(READ_SECONDS, self._seconds),
         )
 
 

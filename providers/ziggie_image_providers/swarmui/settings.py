@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from ziggie_image_mcp.provider.settings import HttpSettings, Section
+from ziggie_image_mcp.provider.settings import EngineSettings, Section
 
 
 class Price(Section):
@@ -14,14 +14,14 @@ class Price(Section):
     """US dollars; 0 where it costs nothing."""
 
 
-class Settings(HttpSettings):
-    """This provider's section of config.json."""
+class Settings(EngineSettings):
+    """This provider's section of config.json.
+
+    `key_name` holds a token of its page User, Swarm Auth Tokens; only where it wants accounts.
+    """
 
     base_url: str = Field(default="http://127.0.0.1:7801", repr=False)
     """Where SwarmUI listens; may carry a path."""
-    key_name: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$")
-    """The variable that holds a token of its page User, Swarm Auth Tokens; only where it wants
-    accounts."""
     families: dict[str, str] = Field(default_factory=dict[str, str])
     """Model name pattern (as `my_merge*`) to family, as `sdxl`, where SwarmUI does not know it."""
     vaes: dict[str, str] = Field(default_factory=dict[str, str])
