@@ -113,13 +113,15 @@ async def test_another_service_and_what_is_silent_are_left_alone_for_a_while(
     assert network.asked == {USUAL: 3, OTHER: 1}
 
 
-@pytest.mark.parametrize(
-    "telling",
-    [
-        lambda url: NotReady("x", f"{url} without its API"),
-        lambda url: AuthenticationFailed("x", f"{url} wants a login"),
-    ],
-)
+def without_its_api(url: str) -> ProviderError:
+    return NotReady("x", f"{url} without its API")
+
+
+def wants_a_login(url: str) -> ProviderError:
+    return AuthenticationFailed("x", f"{url} wants a login")
+
+
+@pytest.mark.parametrize("telling", [without_its_api, wants_a_login])
 async def test_the_most_telling_error_is_told(telling: Callable[[str], ProviderError]) -> None:
     network, found = Network({USUAL: refused, OTHER: telling}), places()
 
