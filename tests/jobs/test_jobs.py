@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncGenerator
@@ -186,6 +187,15 @@ class Comfy(FakeComfyUI):
         return await super()._answer(method, path, body)
 
 
+def until_written_down(folder: Path, comfy: FakeComfyUI, count: int) -> None:
+    """Wait until the engine has so many prompts, and the server has noted whose they are."""
+    rows = sqlite3.connect(next(folder.rglob("lines.sqlite3")))
+    noted = "SELECT count(*) FROM jobs_3_remote_jobs"
+    while len(comfy.prompts) < count or not rows.execute(noted).fetchone()[0]:
+        time.sleep(0.02)
+    rows.close()
+
+
 @pytest.mark.parametrize("meanwhile", ["it goes on", "it finishes", "it is restarted"])
 async def test_a_batch_at_comfyui_of_a_killed_server_goes_on_where_it_was(
     meanwhile: str, tmp_path: Path
@@ -203,6 +213,7 @@ async def test_a_batch_at_comfyui_of_a_killed_server_goes_on_where_it_was(
                 first.hello()
                 wish = {"prompt": "a cat", "num_images": 3, "seed": 5, "wait_seconds": 1}
                 job_id = data(first.call(1, "generate_image", wish))["job_id"]
+                until_written_down(tmp_path, comfy, 3)
                 os.kill(first.process.pid, signal.SIGKILL)
                 return str(job_id)
 
@@ -251,6 +262,7 @@ async def test_what_comfyui_makes_for_a_job_that_was_cancelled_is_stopped(tmp_pa
                 first.hello()
                 wish = {"prompt": "a cat", "num_images": 2, "wait_seconds": 1}
                 job_id = data(first.call(1, "generate_image", wish))["job_id"]
+                until_written_down(tmp_path, comfy, 2)
                 os.kill(first.process.pid, signal.SIGKILL)
             with server(tmp_path, **config) as second:
                 second.hello()

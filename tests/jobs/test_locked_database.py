@@ -22,7 +22,9 @@ from ziggie_image_mcp.jobs.monitor import TICK_SECONDS
 from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider
 
 WAIT = 0.5
-WITHIN = WAIT + 2.0
+ALLOWED = 6.0
+"""Seconds of a busy machine. The lock itself is held until the call has been answered."""
+WITHIN = WAIT + ALLOWED
 ASK: dict[str, Any] = {"prompt": "a cat", "width": 64, "height": 64, "wait_seconds": WAIT}
 PATIENT = ASK | {"wait_seconds": 20}
 
@@ -134,7 +136,7 @@ async def test_a_queue_that_is_held_delays_a_job_and_not_the_answer(
             answer, took = await timed(session, "generate_image", ask)
         done = await session.call_tool("generate_image", ask | {"wait_seconds": 20})
 
-    assert took < 1 + 2
+    assert took < 1 + ALLOWED
     assert "another process" in said(answer).lower()
     assert Path(data(done)["images"][0]["path"]).is_file()
 

@@ -17,9 +17,9 @@ from ziggie_image_mcp.errors import (
     WrongService,
 )
 
-FIRST_SECONDS, IDENTIFY_SECONDS = 1.0, 1.7
-"""What an engine may take to tell what it is where nobody said that it is there; and where it is
-said, or usual."""
+FIRST_SECONDS, USUAL_SECONDS, KNOWN_SECONDS = 1.0, 1.7, 10.0
+"""What an engine may take to tell what it is: where it may be, where it is by itself, and where it
+is said to be or was before: it may be busy there. A probe takes less, of its own accord."""
 
 LEFT_ALONE_SECONDS = 30.0
 """How long an address that was silent, or another service's, is left alone, where there are
@@ -74,10 +74,10 @@ class Places(Generic[C]):
             ProviderError: None is there; what was said at the usual address.
         """
         if len(self._urls) == 1:
-            return await identify(self.taken, IDENTIFY_SECONDS)
+            return await identify(self.taken, KNOWN_SECONDS)
         if self._was_here:
             try:
-                return await identify(self.taken, IDENTIFY_SECONDS)
+                return await identify(self.taken, KNOWN_SECONDS)
             except ProviderTimeout:
                 raise  # it is loading a model, and answers again when that is done
             except ProviderError:
@@ -91,7 +91,7 @@ class Places(Generic[C]):
                 if said is not None:
                     errors[url] = said
                 return
-            seconds = IDENTIFY_SECONDS if url == self._urls[0] else FIRST_SECONDS
+            seconds = USUAL_SECONDS if url == self._urls[0] else FIRST_SECONDS
             try:
                 with anyio.fail_after(seconds):
                     right[url] = await identify(self._connections[url], seconds)

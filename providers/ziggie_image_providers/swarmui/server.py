@@ -18,7 +18,7 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.engine_server import EngineServer
 from ziggie_image_mcp.provider.http import Answer, HttpClient, KeyHeader
 from ziggie_image_mcp.provider.json_paths import first_object, number, objects, values
-from ziggie_image_mcp.provider.places import IDENTIFY_SECONDS
+from ziggie_image_mcp.provider.places import KNOWN_SECONDS
 from ziggie_image_providers.swarmui import failures
 from ziggie_image_providers.swarmui.settings import Settings
 
@@ -119,7 +119,7 @@ class Server(EngineServer[Settings]):
         Raises:
             ProviderError: It gives none.
         """
-        return await self._identify(self.http, IDENTIFY_SECONDS)
+        return await self._identify(self.http, KNOWN_SECONDS)
 
     async def _identify(self, http: HttpClient, seconds: float) -> Session:
         """A new session, which only a SwarmUI gives."""
