@@ -16,6 +16,7 @@ from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.detection import Detected, unused
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence, urls_of
+from ziggie_image_mcp.inventory.licences import condition_of
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Gpu, Rejection, Survey, lacks_key, reason_sentence
 from ziggie_image_mcp.provider import pricing
@@ -78,6 +79,8 @@ class ModelRow(BaseModel):
     expected_seconds: float | None
     quality: float | None
     license: str
+    license_condition: str
+    """What a user must know before use; empty where there is nothing, or nothing is known."""
     commercial_use: bool | None
     demo: bool
 
@@ -310,6 +313,7 @@ def _row(model: Model, chance: Candidate | None, rejection: Rejection | None) ->
         expected_seconds=round(chance.seconds, 2) if chance else None,
         quality=model.quality,
         license=model.license,
+        license_condition=condition_of(model.license),
         commercial_use=model.commercial_use,
         demo=model.demo,
     )

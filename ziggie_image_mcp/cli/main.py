@@ -163,7 +163,7 @@ def models_(
             "yes" if row.usable else "no",
             "" if row.expected_seconds is None else duration(row.expected_seconds),
             "" if row.quality is None else f"{row.quality:g}",
-            row.license,
+            "\n".join(filter(None, (row.license, row.license_condition))),
             "\n".join([*row.why_not, row.how_to_install] if row.why_not else []),
         )
     print_table(table)

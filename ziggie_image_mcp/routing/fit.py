@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ziggie_image_mcp.assets.region import Placement
 from ziggie_image_mcp.config.config import DefaultSettings
+from ziggie_image_mcp.inventory.licences import condition_of
 from ziggie_image_mcp.inventory.types import Reason
 from ziggie_image_mcp.provider.capabilities import Option, TaskCapability
 from ziggie_image_mcp.provider.nouns import Control, Model, ProviderRequest
@@ -64,6 +65,7 @@ def fit_request(
     kind = (
         *(id(capability), id(own), model.id if named or general else "", model.family in _ALIKE),
         *(defaults.steps, defaults.guidance_scale, defaults.quality),
+        *_licence_notes(model, ctx),
     )
     fitted = known.get(kind)
     if fitted is None:
@@ -106,11 +108,19 @@ def _fit(model: Model, capability: TaskCapability, ctx: RoutingContext) -> Fitte
     request, notes = _request(model, capability, ctx, size)
     return FittedRequest(
         request=request,
-        notes=(*size.notes, *notes, *prompt_notes(model, ctx)),
+        notes=(*size.notes, *notes, *prompt_notes(model, ctx), *_licence_notes(model, ctx)),
         work=work_units(capability, model, request),
         reason=size.reason,
         placement=size.placement,
     )
+
+
+def _licence_notes(model: Model, ctx: RoutingContext) -> list[str]:
+    """What its licence asks. At a vendor's, the vendor's own terms hold."""
+    condition = condition_of(model.license)
+    if not condition or model.where == "vendor" or settings_of(model, ctx.config).commercial_use:
+        return []
+    return [f"licence ({model.license}): {condition}"]
 
 
 def _sampling(
