@@ -184,6 +184,62 @@ async def test_a_picture_has_the_size_asked_for(
     assert size(png) == (width, height)
 
 
+BARE = """
+import sys
+import diffusers, torch
+path, out = sys.argv[1:]
+pipe = diffusers.DiffusionPipeline.from_pretrained(path, torch_dtype=torch.float32)
+pipe(
+    prompt="a red fox",
+    width=64,
+    height=64,
+    num_inference_steps=3,
+    guidance_scale=4.0,
+    generator=torch.Generator("cpu").manual_seed(7),
+).images[0].save(out)
+"""
+
+
+@pytest.mark.parametrize("id", ["sd1", "flux"])
+async def test_a_picture_is_the_one_that_bare_diffusers_makes(
+    id: str, zoo: Path, provider: Diffusers, tmp_path: Path
+) -> None:
+    out = tmp_path / "bare.png"
+    command = [sys.executable, "-c", BARE, str(zoo / id), str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    (ours,) = await pictures(provider, id, negative_prompt=None, guidance_scale=4.0)
+
+    with Image.open(out) as bare, Image.open(io.BytesIO(ours)) as made:
+        assert made.tobytes() == bare.convert(made.mode).tobytes()
+
+
+UNUSED = (
+    "peft.utils",
+    "torch._dynamo.convert_frame",
+    "torch._inductor",
+    "torch.distributed.tensor",
+)
+
+LIGHT = f"""
+import sys
+from ziggie_image_providers.diffusers.light_imports import import_libraries
+torch, diffusers, transformers = import_libraries()
+pipe = diffusers.DiffusionPipeline.from_pretrained(sys.argv[1])
+pipe("a fox", width=64, height=64, num_inference_steps=2)
+print([name for name in {UNUSED} if name in sys.modules])
+import torch._dynamo
+print(torch._dynamo.__class__.__name__, torch._dynamo.config.__name__)
+print("torch._dynamo.convert_frame" in sys.modules)
+"""
+
+
+async def test_a_worker_imports_no_compiler_until_it_is_used(zoo: Path) -> None:
+    command = [sys.executable, "-c", LIGHT, str(zoo / "sd1")]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+    assert lines == ["[]", "_StandIn torch._dynamo.config", "True"]
+
+
 async def test_the_same_seed_gives_identical_bytes_and_another_seed_others(
     provider: Diffusers,
 ) -> None:

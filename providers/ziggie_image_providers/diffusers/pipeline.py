@@ -19,10 +19,9 @@ from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
 from ziggie_image_providers.diffusers import cpu_share, wire
 from ziggie_image_providers.diffusers.families import SAMPLERS
 from ziggie_image_providers.diffusers.faults import Problem
+from ziggie_image_providers.diffusers.light_imports import import_libraries
 
-torch: Any = importlib.import_module("torch")
-diffusers: Any = importlib.import_module("diffusers")
-transformers: Any = importlib.import_module("transformers")
+torch, diffusers, transformers = import_libraries()
 
 OnStep = Callable[[int, int], None]
 """Called after every step with its number and the number of steps; raises to end it."""
