@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -28,6 +28,7 @@ from ziggie_image_mcp.provider import (
     duration,
 )
 from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers.oom_kills import count_oom_kills
 from ziggie_image_providers.diffusers.process import Child, Ended, Frame
 
 PATIENCE = 1.0
@@ -51,7 +52,16 @@ ERRORS: Mapping[wire.Fault, type[ProviderError]] = {
 
 
 class Device:
-    """A device and the worker process that has it. Belongs to the event loop that first uses it."""
+    """A device and the worker process that has it. Belongs to the event loop that first uses it.
+
+    Args:
+        name: The provider's.
+        idle_seconds: After so long without work the worker is ended.
+        load_seconds: Limit for loading a model.
+        step_seconds: Limit for one step.
+        total_seconds: Limit for the pictures of a request, from a loaded model on.
+        oom_kills: Counts what the system has killed for want of memory; None where nothing tells.
+    """
 
     def __init__(
         self,
@@ -61,8 +71,10 @@ class Device:
         load_seconds: float,
         step_seconds: float,
         total_seconds: float | None,
+        oom_kills: Callable[[], int | None] = count_oom_kills,
     ) -> None:
         self._name = name
+        self._oom_kills = oom_kills
         self._idle_seconds = idle_seconds
         self._load_seconds = load_seconds
         self._step_seconds = step_seconds
@@ -92,13 +104,13 @@ class Device:
             ProviderError: A child of it that names what went wrong.
         """
         async with self._acquire(progress):
-            began = time.monotonic()
+            began, kills = time.monotonic(), self._oom_kills()
             child = await self._worker()
             try:
                 with anyio.CancelScope() as working:
                     return await self._converse(child, request, progress, payload, began, working)
             except Ended as e:
-                raise self._crash(e) from e
+                raise self._crash(e, kills) from e
             raise ProviderTimeout(
                 self._name,
                 f"The pictures were not ready {duration(self._total_seconds or 0)} after the "
@@ -190,9 +202,11 @@ class Device:
             self._name, f"The worker has said nothing for {duration(limit)} and was stopped."
         )
 
-    def _crash(self, end: Ended) -> ProviderError:
+    def _crash(self, end: Ended, kills_before: int | None) -> ProviderError:
         words = f": {end.last_words}" if end.last_words else "."
-        if end.returncode == -9 or "out of memory" in end.last_words.lower():
+        if end.returncode == -9:
+            return self._killed(end.manner, words, kills_before)
+        if "out of memory" in end.last_words.lower():
             return OutOfMemory(
                 self._name,
                 f"The worker {end.manner}, as happens when memory runs out{words} "
@@ -200,6 +214,24 @@ class Device:
             )
         return EngineCrashed(
             self._name, f"The worker {end.manner}{words} The next call starts a new one."
+        )
+
+    def _killed(self, manner: str, words: str, kills_before: int | None) -> ProviderError:
+        """Tell the kernel's kill for want of memory from that of a person or another program."""
+        kills = self._oom_kills()
+        if kills is not None and kills_before is not None and kills > kills_before:
+            return OutOfMemory(
+                self._name,
+                f"The worker {manner}: the system's memory ran out, and Linux ended it{words} "
+                "Use a smaller model or size, or close other programs.",
+            )
+        by = "whether memory ran out is not known here"
+        if kills is not None and kills_before is not None:
+            by = "not by Linux for want of memory, but by another program or a person"
+        return EngineCrashed(
+            self._name,
+            f"The worker {manner}, {by}{words} If memory ran out (earlyoom and systemd-oomd kill "
+            "so), use a smaller model or size. The next call starts a new worker.",
         )
 
     def _tidy(self) -> None:
