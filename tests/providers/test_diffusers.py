@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from ziggie_image_mcp.provider import (
     Model,
     ModelMissing,
     ModelUnusable,
+    OutOfMemory,
     Progress,
     ProviderContext,
     ProviderRequest,
@@ -432,6 +434,67 @@ async def test_a_device_that_is_not_here_is_named(zoo: Path) -> None:
             await pictures(provider, "sd1")
     finally:
         await provider.aclose()
+
+
+async def test_the_device_that_the_decision_chose_is_the_workers(zoo: Path) -> None:
+    provider = build(zoo)
+    sd1 = await model(provider, "sd1")
+
+    with pytest.raises(ProviderUnavailable, match="cuda:5"):
+        await generate(provider, job(), replace(sd1, device="cuda:5", rung="full"), silence)
+    await generate(provider, job(), replace(sd1, device="cpu", rung="cpu"), silence)
+    [held] = (await model(provider, "sd1")).memory.held
+    await provider.aclose()
+
+    assert (held.device, held.rung, held.vram_bytes) == ("cpu", "cpu", 0)
+    assert held.ram_bytes > 50e6
+    assert (await model(provider, "sd1")).memory.held == ()
+
+
+async def test_each_device_has_a_worker_of_its_own(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    provider, others = build(zoo), workers()
+    sd1 = await model(provider, "sd1")
+    both = asyncio.Event()
+    running: set[str] = set()
+
+    async def use(device: str) -> None:
+        async def progress(share: float, text: str) -> None:
+            if "step 1 " in text:
+                running.add(device)
+                if len(running) == 2:
+                    both.set()
+                await both.wait()  # the one is at work while the other is
+
+        await generate(provider, job(), replace(sd1, device=device, rung="full"), progress)
+
+    await asyncio.gather(use("cuda:0"), use("cuda:1"))
+    started = [one for one in workers() if one not in others]
+    environments = [one.environ().get("CUDA_DEVICE_ORDER") for one in started]
+    await provider.aclose()
+
+    assert environments == ["PCI_BUS_ID", "PCI_BUS_ID"]
+    assert workers() == others
+
+
+async def test_a_way_of_holding_a_model_that_ran_out_of_memory_is_offered_no_more(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    monkeypatch.setenv("STAND_IN_LIMIT", "full")
+    provider = build(zoo)
+    sd1 = await model(provider, "sd1")
+    first, second = sd1.memory.rungs
+
+    with pytest.raises(OutOfMemory):
+        await generate(provider, job(), replace(sd1, device="cuda:0", rung=first.name), silence)
+    left = (await model(provider, "sd1")).memory.rungs
+    await generate(provider, job(), replace(sd1, device="cuda:0", rung=second.name), silence)
+    await provider.aclose()
+
+    assert left == (second,)
 
 
 async def test_cancelling_the_task_stops_the_worker_which_serves_the_next(

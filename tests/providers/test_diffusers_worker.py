@@ -192,6 +192,7 @@ def test_a_worker_request_says_everything() -> None:
         "vram_bytes": 3_805_306_368,
         "may_offload": True,
         "must_offload": False,
+        "rung": "",
         "prompt": "a fox",
         "negative_prompt": None,
         "width": 1024,

@@ -84,11 +84,23 @@ class Device:
         self._alarm: asyncio.TimerHandle | None = None
         self._rest: asyncio.Task[None] | None = None
         self._loaded: str | None = None
+        self._rung = ""
+        self._in_use: wire.InUse | None = None
 
     @property
     def loaded(self) -> str | None:
         """Path of the model that the worker holds; None where no worker lives."""
         return self._loaded if self.is_running else None
+
+    @property
+    def in_use(self) -> wire.InUse | None:
+        """What the worker holds, as it said last; None where no worker lives."""
+        return self._in_use if self.is_running else None
+
+    @property
+    def rung(self) -> str:
+        """How the model in memory is held, as the decision chose."""
+        return self._rung
 
     @property
     def is_running(self) -> bool:
@@ -146,7 +158,7 @@ class Device:
             await self._child.stop(PATIENCE)
             self._child = None
         if self._child is None:
-            self._loaded = None
+            self._loaded = self._in_use = None
             try:
                 self._child = await Child.start()
             except OSError as e:
@@ -173,8 +185,8 @@ class Device:
             frame = await self._next(child, limit)
             limit = self._step_seconds
             match frame.message:
-                case wire.Loaded():
-                    self._loaded = request.path
+                case wire.Loaded(in_use=in_use):
+                    self._loaded, self._rung, self._in_use = request.path, request.rung, in_use
                     load_seconds = time.monotonic() - began if cold else 0.0
                     if self._total_seconds is not None:
                         working.deadline = anyio.current_time() + self._total_seconds
@@ -183,7 +195,8 @@ class Device:
                     await progress(share(request, at), words(request, at))
                 case wire.Picture(seed=seed):
                     images.append(GeneratedImage(data=frame.payload, seed=seed))
-                case wire.Done(notes=notes):
+                case wire.Done(in_use=in_use, notes=notes):
+                    self._in_use = in_use
                     await progress(1.0, "done")
                     return Generation(
                         images=tuple(images), notes=notes, cost=NO_COST, load_seconds=load_seconds

@@ -19,6 +19,7 @@ from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
 from ziggie_image_providers.diffusers import cpu_share, wire
 from ziggie_image_providers.diffusers.families import SAMPLERS
 from ziggie_image_providers.diffusers.faults import Problem
+from ziggie_image_providers.diffusers.ladder import MODEL_OFFLOAD
 
 torch: Any = importlib.import_module("torch")
 diffusers: Any = importlib.import_module("diffusers")
@@ -29,6 +30,9 @@ OnStep = Callable[[int, int], None]
 
 QUOTED = 80
 """Characters of what was not read."""
+
+CONTEXT_BYTES = 400_000_000
+"""An assumption: what the driver takes on a GPU for a process, beside torch's own memory."""
 
 MARGIN = 1.15
 TILED_ABOVE = 1024 * 1024
@@ -46,6 +50,7 @@ class Held:
         self.key: tuple[object, ...] | None = None
         self.pipe: Any = None
         self.scheduler: Any = None
+        self.device = "cpu"
         self.offloads = ""
         """The device that the parts visit in turn; empty where all of them stay on it."""
         self.edits: dict[str, Any] = {}
@@ -74,11 +79,12 @@ def load(request: wire.WorkerRequest) -> None:
         threads = cpu_share.thread_count(request.weight_bytes, os.environ)
         if threads is not None:
             torch.set_num_threads(threads)
-    key = (request.path, _stamp(request), device, dtype, request.must_offload)
+    key = (request.path, _stamp(request), device, dtype, request.must_offload, request.rung)
     if _held.key == key:
         return
     _held.drop()
     pipe = _read(request, dtype)
+    _held.device = device
     _held.offloads = device if request.may_offload and _too_big(request, device) else ""
     if _held.offloads:
         pipe.enable_model_cpu_offload(device=device)
@@ -86,6 +92,20 @@ def load(request: wire.WorkerRequest) -> None:
         pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
     _held.pipe, _held.scheduler, _held.key = pipe, getattr(pipe, "scheduler", None), key
+
+
+def in_use() -> wire.InUse:
+    """What this process holds, which it frees for another model."""
+    kind, _, index = _held.device.partition(":")
+    vram = 0
+    if kind in ("cuda", "xpu"):
+        backend = getattr(torch, kind)
+        number = int(index) if index else backend.current_device()
+        kind, vram = f"{kind}:{number}", backend.memory_reserved(number) + CONTEXT_BYTES
+    elif kind == "mps":
+        vram = torch.mps.driver_allocated_memory()
+    ram = importlib.import_module("psutil").Process().memory_info().rss
+    return wire.InUse(device=kind, vram_bytes=vram, ram_bytes=ram)
 
 
 class Inputs(NamedTuple):
@@ -282,8 +302,10 @@ def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
 def _too_big(request: wire.WorkerRequest, device: str) -> bool:
     if not device.startswith("cuda"):
         return False
-    if request.must_offload or request.vram_bytes is None:
-        return request.must_offload
+    if request.must_offload or request.rung == MODEL_OFFLOAD:
+        return True
+    if request.vram_bytes is None:
+        return False
     free, _ = torch.cuda.mem_get_info(device)
     return bool(request.vram_bytes * MARGIN > free)
 

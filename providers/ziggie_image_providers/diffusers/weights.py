@@ -48,6 +48,7 @@ class Need:
     vram_full: int
     vram_offload: int
     ram: int
+    """Where the processor runs it."""
 
 
 def shapes(path: Path) -> Mapping[str, tuple[str, tuple[int, ...]]]:
