@@ -33,7 +33,6 @@ def nvml(
         nvmlSystemGetDriverVersion=lambda: "570.1",
         nvmlDeviceGetCount=lambda: len(cards),
         nvmlDeviceGetHandleByIndex=cards.__getitem__,
-        nvmlDeviceGetUUID=lambda handle: f"GPU-{handle[0]}",
     )
 
     def initialise() -> None:
@@ -48,12 +47,16 @@ def nvml(
     def memory(handle: tuple[str, int, int]) -> SimpleNamespace:
         return SimpleNamespace(total=handle[1], free=handle[2])
 
+    def uuid(handle: tuple[str, int, int]) -> str:
+        return f"GPU-{handle[0]}"
+
     def shutdown() -> None:
         stand_in.shut += 1
 
     stand_in.nvmlInit = initialise
     stand_in.nvmlDeviceGetName = name
     stand_in.nvmlDeviceGetMemoryInfo = memory
+    stand_in.nvmlDeviceGetUUID = uuid
     stand_in.nvmlShutdown = shutdown
     return stand_in
 

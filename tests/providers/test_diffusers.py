@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import io
+import json
 import os
 import signal
 import struct
@@ -46,6 +47,7 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.process import WORKER
+from ziggie_image_providers.diffusers.scan import find
 from ziggie_image_providers.diffusers.settings import Settings
 
 pytestmark = [
@@ -451,6 +453,38 @@ async def test_the_device_that_the_decision_chose_is_the_workers(zoo: Path) -> N
     assert (await model(provider, "sd1")).memory.held == ()
 
 
+@pytest.mark.parametrize("id", ["sd1", "flux"])
+async def test_a_picture_is_the_same_however_the_model_is_held(
+    provider: Diffusers, id: str
+) -> None:
+    one = await model(provider, id)
+    pictures: list[bytes] = []
+    held: list[str] = []
+
+    for rung in ("cpu", *(rung.name for rung in one.memory.rungs[1:])):
+        placed = replace(one, device="cpu", rung=rung)
+        pictures.append((await generate(provider, job(), placed, silence)).images[0].data)
+        held += [h.rung for h in (await model(provider, id)).memory.held]
+
+    assert held == ["cpu", "model offload", "group offload"]
+    assert pictures[0] == pictures[1] == pictures[2]
+
+
+async def test_a_picture_is_changed_by_a_model_that_is_held_layer_by_layer(
+    provider: Diffusers,
+) -> None:
+    sd1 = await model(provider, "sd1")
+    [drawn] = await pictures(provider, "sd1", seed=3)
+    change = job(task="image_to_image", image=drawn, image_id="a", strength=0.8)
+
+    whole, by_layer = [
+        await generate(provider, change, replace(sd1, device="cpu", rung=rung), silence)
+        for rung in ("cpu", "group offload")
+    ]
+
+    assert by_layer.images[0].data == whole.images[0].data
+
+
 async def test_each_device_has_a_worker_of_its_own(
     zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -486,7 +520,7 @@ async def test_a_way_of_holding_a_model_that_ran_out_of_memory_is_offered_no_mor
     monkeypatch.setenv("STAND_IN_LIMIT", "full")
     provider = build(zoo)
     sd1 = await model(provider, "sd1")
-    first, second = sd1.memory.rungs
+    first, second, third = sd1.memory.rungs
 
     with pytest.raises(OutOfMemory):
         await generate(provider, job(), replace(sd1, device="cuda:0", rung=first.name), silence)
@@ -494,7 +528,7 @@ async def test_a_way_of_holding_a_model_that_ran_out_of_memory_is_offered_no_mor
     await generate(provider, job(), replace(sd1, device="cuda:0", rung=second.name), silence)
     await provider.aclose()
 
-    assert left == (second,)
+    assert left == (second, third)
 
 
 async def test_cancelling_the_task_stops_the_worker_which_serves_the_next(
@@ -773,3 +807,22 @@ asyncio.run(main())
     pid, *heavy = done.stdout.split()
     assert heavy == []
     await end_of(int(pid))
+
+
+async def test_the_weights_take_what_the_headers_foretell(zoo: Path) -> None:
+    ids = ("sd1", "sdxl", "flux")
+    foretold = {
+        id: {name: part.bytes for name, part in find([zoo], None)[id].parts.items()} for id in ids
+    }
+
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "ignore", "-m", "tests.support.weight_bytes"),
+        *(str(zoo / id) for id in ids),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    output, _ = await program.communicate()
+
+    actual = json.loads(output)
+    for id in ids:
+        assert foretold[id] == pytest.approx(actual[str(zoo / id)], rel=0.02)

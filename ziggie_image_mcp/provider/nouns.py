@@ -118,6 +118,8 @@ class Rung:
     """On the GPU at the peak."""
     ram_bytes: Amount = 0
     """Of weights that wait in main memory."""
+    slowdown: Annotated[float, Field(ge=1)] = 1.0
+    """How many times longer a picture takes so than where the GPU holds all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,10 @@ def _resident(model: Model, rooms: Sequence[Room]) -> Model | None:
 
 def _on(room: Room, rung: Rung, model: Model) -> Model:
     memory = room.vram if room.total is None or room.unified else room.total
-    return replace(model, device=room.device, rung=rung.name, device_memory=memory)
+    slowdown = model.slowdown * rung.slowdown
+    return replace(
+        model, device=room.device, rung=rung.name, device_memory=memory, slowdown=slowdown
+    )
 
 
 def unfit(model: Model, hardware: Hardware) -> Reason | None:

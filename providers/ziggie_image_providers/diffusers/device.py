@@ -84,7 +84,6 @@ class Device:
         self._alarm: asyncio.TimerHandle | None = None
         self._rest: asyncio.Task[None] | None = None
         self._loaded: str | None = None
-        self._rung = ""
         self._in_use: wire.InUse | None = None
 
     @property
@@ -99,8 +98,8 @@ class Device:
 
     @property
     def rung(self) -> str:
-        """How the model in memory is held, as the decision chose."""
-        return self._rung
+        """How the model in memory is held; empty where no worker lives."""
+        return "" if self.in_use is None else self.in_use.rung
 
     @property
     def is_running(self) -> bool:
@@ -186,7 +185,7 @@ class Device:
             limit = self._step_seconds
             match frame.message:
                 case wire.Loaded(in_use=in_use):
-                    self._loaded, self._rung, self._in_use = request.path, request.rung, in_use
+                    self._loaded, self._in_use = request.path, in_use
                     load_seconds = time.monotonic() - began if cold else 0.0
                     if self._total_seconds is not None:
                         working.deadline = anyio.current_time() + self._total_seconds
@@ -199,7 +198,10 @@ class Device:
                     self._in_use = in_use
                     await progress(1.0, "done")
                     return Generation(
-                        images=tuple(images), notes=notes, cost=NO_COST, load_seconds=load_seconds
+                        images=tuple(images),
+                        notes=(*notes, *changed_rung(request.rung, in_use.rung)),
+                        cost=NO_COST,
+                        load_seconds=load_seconds,
                     )
                 case wire.Failed(fault=fault, message=message):
                     if fault == "out_of_memory":
@@ -270,6 +272,14 @@ class Device:
             child, self._child = self._child, None
             if child is not None:
                 await child.stop(PATIENCE)
+
+
+def changed_rung(planned: str, actual: str) -> tuple[str, ...]:
+    """Say where the worker found less memory free than the decision did, in a sentence."""
+    if not planned or planned == actual:
+        return ()
+    note = f"the model was held by {actual}, which is slower, and not {planned} as planned"
+    return (f"{note}: less GPU memory was free when it was loaded",)
 
 
 def share(request: wire.WorkerRequest, at: wire.Step) -> float:

@@ -93,6 +93,8 @@ class InUse(BaseModel):
     """As torch names it, with its number."""
     vram_bytes: int
     ram_bytes: int
+    rung: str
+    """How the model is held."""
 
 
 class Loaded(_Message):

@@ -18,7 +18,7 @@ def load(request: wire.WorkerRequest) -> None:
 
 def in_use() -> wire.InUse:
     """Hold nothing."""
-    return wire.InUse(device="cpu", vram_bytes=0, ram_bytes=0)
+    return wire.InUse(device="cpu", vram_bytes=0, ram_bytes=0, rung="")
 
 
 def inputs(request: wire.WorkerRequest, payload: bytes) -> bytes:
