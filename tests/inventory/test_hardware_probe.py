@@ -6,12 +6,19 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
-from ziggie_image_mcp.inventory.hardware_probe import HardwareCache, gpu_memory, probe, tier
+from ziggie_image_mcp.inventory.hardware_probe import (
+    HardwareCache,
+    gpu_memory,
+    probe,
+    tier,
+    torch_device,
+)
 from ziggie_image_mcp.inventory.hardware_sources import Finding
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
 
@@ -22,6 +29,10 @@ HAS_GRAPHICS = (
     or any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
     or any(Path("/sys/class/drm").glob("card*"))
 )
+
+
+NVIDIA = Gpu(name="RTX", vendor="nvidia")
+AMD = Gpu(name="Radeon", vendor="amd")
 
 
 def card(total: int | None, free: int | None = None) -> Gpu:
@@ -219,8 +230,8 @@ async def test_many_askers_at_once_share_one_look_at_the_hardware() -> None:
     assert seen == [machine(ram=1)] * 20
 
 
-@pytest.mark.parametrize(("seconds", "looks"), [(0.0, 1), (9.9, 1), (10.1, 2)])
-async def test_a_look_at_the_hardware_serves_for_ten_seconds(seconds: float, looks: int) -> None:
+@pytest.mark.parametrize(("seconds", "looks"), [(0.0, 1), (2.9, 1), (3.1, 2)])
+async def test_a_look_at_the_hardware_serves_for_three_seconds(seconds: float, looks: int) -> None:
     look, clock = Probe(), Clock()
     hardware = HardwareCache(look, clock)
 
@@ -229,3 +240,22 @@ async def test_a_look_at_the_hardware_serves_for_ten_seconds(seconds: float, loo
     await hardware.take()
 
     assert look.looks == looks
+
+
+@pytest.mark.parametrize(
+    ("gpus", "os", "names"),
+    [
+        ([NVIDIA, replace(NVIDIA, index=1)], "Linux", ["cuda:0", "cuda:1"]),
+        ([replace(NVIDIA, index=1, torch_index=0)], "Linux", ["cuda:0"]),
+        ([replace(NVIDIA, torch_index=-1)], "Linux", [""]),
+        ([AMD], "Linux", ["cuda:0"]),
+        ([AMD], "Windows", [""]),
+        ([AMD, NVIDIA], "Linux", ["", "cuda:0"]),
+        ([APPLE], "Darwin", ["mps"]),
+        ([Gpu(name="Arc", vendor="intel", index=1)], "Linux", ["xpu:1"]),
+    ],
+)
+def test_a_gpu_is_named_as_torch_names_it(gpus: list[Gpu], os: str, names: list[str]) -> None:
+    seen = Hardware(os=os, machine="x", gpus=tuple(gpus))
+
+    assert [torch_device(gpu, seen) for gpu in seen.gpus] == names

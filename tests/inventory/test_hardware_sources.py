@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from ziggie_image_mcp.inventory import hardware_sources
-from ziggie_image_mcp.inventory.hardware_sources import Finding
+from ziggie_image_mcp.inventory.hardware_sources import Finding, cuda_index
 from ziggie_image_mcp.inventory.types import Gpu
 
 GIB = 2**30
@@ -47,12 +47,16 @@ def nvml(
     def memory(handle: tuple[str, int, int]) -> SimpleNamespace:
         return SimpleNamespace(total=handle[1], free=handle[2])
 
+    def uuid(handle: tuple[str, int, int]) -> str:
+        return f"GPU-{handle[0]}"
+
     def shutdown() -> None:
         stand_in.shut += 1
 
     stand_in.nvmlInit = initialise
     stand_in.nvmlDeviceGetName = name
     stand_in.nvmlDeviceGetMemoryInfo = memory
+    stand_in.nvmlDeviceGetUUID = uuid
     stand_in.nvmlShutdown = shutdown
     return stand_in
 
@@ -156,3 +160,31 @@ def test_the_processor_is_named_by_the_kernel(tmp_path: Path) -> None:
 
     assert found.cpu == "Fast Chip 9"
     assert found.cpu_cores
+
+
+@pytest.mark.parametrize(
+    ("visible", "places"),
+    [
+        ("0,1", [0, 1]),
+        ("1", [-1, 0]),
+        ("1,0", [1, 0]),
+        (" 1 , 0", [1, 0]),
+        ("", [-1, -1]),
+        ("-1", [-1, -1]),
+        ("0,-1,1", [0, -1]),
+        ("GPU-b", [-1, 0]),
+        ("GPU-bb7c,GPU-aa11", [1, 0]),
+    ],
+)
+def test_cards_are_numbered_as_cuda_does_among_those_that_are_visible(
+    visible: str, places: list[int]
+) -> None:
+    assert [cuda_index(0, "GPU-aa11", visible), cuda_index(1, "GPU-bb7c", visible)] == places
+
+
+def test_a_card_that_cuda_does_not_see_is_listed_all_the_same() -> None:
+    driver = nvml(("old", 8, 8), ("new", 24, 20))
+
+    gpus = hardware_sources.nvidia(driver, {"CUDA_VISIBLE_DEVICES": "GPU-new"}).gpus
+
+    assert [(gpu.index, gpu.torch_index) for gpu in gpus] == [(0, -1), (1, 0)]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import io
+import json
 import os
 import signal
 import struct
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.process import WORKER
+from ziggie_image_providers.diffusers.scan import find
 from ziggie_image_providers.diffusers.settings import Settings
 
 pytestmark = [
@@ -491,6 +494,99 @@ async def test_a_device_that_is_not_here_is_named(zoo: Path) -> None:
         await provider.aclose()
 
 
+async def test_the_device_that_the_decision_chose_is_the_workers(zoo: Path) -> None:
+    provider = build(zoo)
+    sd1 = await model(provider, "sd1")
+
+    with pytest.raises(ProviderUnavailable, match="cuda:5"):
+        await generate(provider, job(), replace(sd1, device="cuda:5", rung="full"), silence)
+    await generate(provider, job(), replace(sd1, device="cpu", rung="cpu"), silence)
+    [held] = (await model(provider, "sd1")).memory.held
+    await provider.aclose()
+
+    assert (held.device, held.rung, held.vram_bytes) == ("cpu", "cpu", 0)
+    assert held.ram_bytes > 50e6
+    assert (await model(provider, "sd1")).memory.held == ()
+
+
+@pytest.mark.parametrize("id", ["sd1", "flux"])
+async def test_a_picture_is_the_same_however_the_model_is_held(
+    provider: Diffusers, id: str
+) -> None:
+    one = await model(provider, id)
+    pictures: list[bytes] = []
+    held: list[str] = []
+
+    for rung in ("cpu", *(rung.name for rung in one.memory.rungs[1:])):
+        placed = replace(one, device="cpu", rung=rung)
+        pictures.append((await generate(provider, job(), placed, silence)).images[0].data)
+        held += [h.rung for h in (await model(provider, id)).memory.held]
+
+    assert held == ["cpu", "model offload", "group offload"]
+    assert pictures[0] == pictures[1] == pictures[2]
+
+
+async def test_a_picture_is_changed_by_a_model_that_is_held_layer_by_layer(
+    provider: Diffusers,
+) -> None:
+    sd1 = await model(provider, "sd1")
+    [drawn] = await pictures(provider, "sd1", seed=3)
+    change = job(task="image_to_image", image=drawn, image_id="a", strength=0.8)
+
+    whole, by_layer = [
+        await generate(provider, change, replace(sd1, device="cpu", rung=rung), silence)
+        for rung in ("cpu", "group offload")
+    ]
+
+    assert by_layer.images[0].data == whole.images[0].data
+
+
+async def test_each_device_has_a_worker_of_its_own(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    provider, others = build(zoo), workers()
+    sd1 = await model(provider, "sd1")
+    both = asyncio.Event()
+    running: set[str] = set()
+
+    async def use(device: str) -> None:
+        async def progress(share: float, text: str) -> None:
+            if "step 1 " in text:
+                running.add(device)
+                if len(running) == 2:
+                    both.set()
+                await both.wait()  # the one is at work while the other is
+
+        await generate(provider, job(), replace(sd1, device=device, rung="full"), progress)
+
+    await asyncio.gather(use("cuda:0"), use("cuda:1"))
+    started = [one for one in workers() if one not in others]
+    environments = [one.environ().get("CUDA_DEVICE_ORDER") for one in started]
+    await provider.aclose()
+
+    assert environments == ["PCI_BUS_ID", "PCI_BUS_ID"]
+    assert workers() == others
+
+
+async def test_a_way_of_holding_a_model_that_ran_out_of_memory_is_offered_no_more(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    monkeypatch.setenv("STAND_IN_LIMIT", "full")
+    provider = build(zoo)
+    sd1 = await model(provider, "sd1")
+    first, second, third = sd1.memory.rungs
+
+    with pytest.raises(OutOfMemory):
+        await generate(provider, job(), replace(sd1, device="cuda:0", rung=first.name), silence)
+    left = (await model(provider, "sd1")).memory.rungs
+    await generate(provider, job(), replace(sd1, device="cuda:0", rung=second.name), silence)
+    await provider.aclose()
+
+    assert left == (second, third)
+
+
 async def test_cancelling_the_task_stops_the_worker_which_serves_the_next(
     provider: Diffusers,
 ) -> None:
@@ -572,16 +668,14 @@ async def test_a_caller_that_gives_up_waiting_leaves_the_first_alone(provider: D
         await second[0]
 
 
-@pytest.mark.parametrize(
-    ("number", "error"), [(signal.SIGKILL, OutOfMemory), (signal.SIGTERM, EngineCrashed)]
-)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_killed_worker_is_a_typed_error_and_the_next_call_works(
-    provider: Diffusers, number: signal.Signals, error: type[ImageError]
+    provider: Diffusers, number: signal.Signals
 ) -> None:
     await pictures(provider, "sd1")
     [worker] = workers()
 
-    with pytest.raises(error, match=number.name):
+    with pytest.raises(EngineCrashed, match=number.name):
         await generate(
             provider,
             job(**ENDLESS),
@@ -769,3 +863,22 @@ asyncio.run(main())
     pid, *heavy = done.stdout.split()
     assert heavy == []
     await end_of(int(pid))
+
+
+async def test_the_weights_take_what_the_headers_foretell(zoo: Path) -> None:
+    ids = ("sd1", "sdxl", "flux")
+    foretold = {
+        id: {name: part.bytes for name, part in find([zoo], None)[id].parts.items()} for id in ids
+    }
+
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "ignore", "-m", "tests.support.weight_bytes"),
+        *(str(zoo / id) for id in ids),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    output, _ = await program.communicate()
+
+    actual = json.loads(output)
+    for id in ids:
+        assert foretold[id] == pytest.approx(actual[str(zoo / id)], rel=0.02)

@@ -13,6 +13,7 @@ import pytest
 
 from ziggie_image_mcp.provider import ProviderContext, ProviderRequest, RequestRejected
 from ziggie_image_providers.diffusers import cpu_share, wire
+from ziggie_image_providers.diffusers.device import changed_rung
 from ziggie_image_providers.diffusers.families import sampler
 from ziggie_image_providers.diffusers.faults import Problem, Stopped, failed
 from ziggie_image_providers.diffusers.listing import describe
@@ -192,6 +193,7 @@ def test_a_worker_request_says_everything() -> None:
         "vram_bytes": 3_805_306_368,
         "may_offload": True,
         "must_offload": False,
+        "rung": "",
         "prompt": "a fox",
         "negative_prompt": None,
         "width": 1024,
@@ -232,6 +234,19 @@ def test_an_unknown_class_is_told_only_what_was_asked() -> None:
 )
 def test_the_providers_device_goes_before_the_servers(own: str, gpu: str, device: str) -> None:
     assert say("FluxPipeline", Settings(device=own), gpu)["device"] == device
+
+
+@pytest.mark.parametrize(
+    ("planned", "actual", "notes"),
+    [("", "full", 0), ("full", "full", 0), ("cpu", "cpu", 0), ("full", "model offload", 1)],
+)
+def test_another_way_of_holding_a_model_than_planned_is_said(
+    planned: str, actual: str, notes: int
+) -> None:
+    sentences = changed_rung(planned, actual)
+
+    assert len(sentences) == notes
+    assert all(planned in one and actual in one for one in sentences)
 
 
 def test_a_size_that_the_class_would_change_in_silence_is_refused() -> None:

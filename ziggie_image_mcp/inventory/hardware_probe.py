@@ -102,8 +102,23 @@ def tier_of(best: float) -> Tier:
 
 def gpu_memory(hardware: Hardware) -> int | None:
     """Count the bytes that one model could have on one GPU now; None when it cannot be told."""
-    sizes = [size for gpu in hardware.gpus if (size := _usable(gpu, hardware)) is not None]
+    sizes = [size for gpu in hardware.gpus if (size := usable_memory(gpu, hardware)) is not None]
     return max(sizes, default=None)
+
+
+def torch_device(gpu: Gpu, hardware: Hardware) -> str:
+    """What torch calls a GPU, as cuda:1; empty where it would not see it.
+
+    ROCm's torch says cuda too: beside an NVIDIA card an AMD one is taken for one that it lacks.
+    """
+    index = gpu.index if gpu.torch_index is None else gpu.torch_index
+    if index < 0:
+        return ""
+    if gpu.vendor == "amd":
+        has_cuda = any(other.vendor == "nvidia" for other in hardware.gpus)
+        return "" if has_cuda or hardware.os == "Windows" else f"cuda:{index}"
+    kinds = {"nvidia": f"cuda:{index}", "apple": "mps", "intel": f"xpu:{index}"}
+    return kinds.get(gpu.vendor, "")
 
 
 def _ask(name: str, source: Source) -> Future[Finding]:
@@ -134,7 +149,11 @@ def _nominal(gpu: Gpu, hardware: Hardware) -> float | None:
     return None if gpu.vram_total is None else gpu.vram_total / REPORTED_SHARE
 
 
-def _usable(gpu: Gpu, hardware: Hardware) -> int | None:
+def usable_memory(gpu: Gpu, hardware: Hardware) -> int | None:
+    """Count the bytes that one model could have on this GPU now; None when it cannot be told.
+
+    What other programs hold there is not among them.
+    """
     if gpu.unified_memory:
         ram = hardware.ram_available if hardware.ram_available is not None else hardware.ram_total
         return None if ram is None else int(ram * UNIFIED_SHARE)
@@ -149,8 +168,8 @@ def _first(values: Iterable[T | None]) -> T | None:
     return next((value for value in values if value is not None), None)
 
 
-FRESH_SECONDS = 10.0
-"""How long one look at the hardware serves."""
+FRESH_SECONDS = 3.0
+"""How long one look at the hardware serves: as long as a survey, which tells what workers hold."""
 
 
 class HardwareCache:

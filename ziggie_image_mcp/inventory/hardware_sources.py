@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -76,11 +76,12 @@ def disk(path: Path) -> Finding:
     return Finding(disk_free=psutil.disk_usage(str(nearest)).free)
 
 
-def nvidia(nvml: Any = None) -> Finding:
+def nvidia(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> Finding:
     """Ask NVML for the NVIDIA cards.
 
     The index is the driver's, in the order of the bus; CUDA counts so only with
-    CUDA_DEVICE_ORDER=PCI_BUS_ID.
+    CUDA_DEVICE_ORDER=PCI_BUS_ID, as the worker of diffusers is told. CUDA_VISIBLE_DEVICES hides
+    cards from CUDA and numbers the others anew; the driver counts on.
     """
     if nvml is None:
         import pynvml
@@ -96,11 +97,13 @@ def nvidia(nvml: Any = None) -> Finding:
         driver = str(nvml.nvmlSystemGetDriverVersion())
         gpus: list[Gpu] = []
         notes: list[str] = []
+        visible = environment.get("CUDA_VISIBLE_DEVICES")
         for index in range(nvml.nvmlDeviceGetCount()):
-            name, total, free = "NVIDIA GPU", None, None
+            name, total, free, uuid = "NVIDIA GPU", None, None, ""
             try:
                 handle = nvml.nvmlDeviceGetHandleByIndex(index)
                 name = str(nvml.nvmlDeviceGetName(handle))
+                uuid = "" if visible is None else str(nvml.nvmlDeviceGetUUID(handle))
                 vram = nvml.nvmlDeviceGetMemoryInfo(handle)
                 total, free = int(vram.total), int(vram.free)
             except nvml.NVMLError as e:
@@ -113,11 +116,29 @@ def nvidia(nvml: Any = None) -> Finding:
                     vram_total=total,
                     vram_free=free,
                     driver=driver,
+                    torch_index=None if visible is None else cuda_index(index, uuid, visible),
                 )
             )
         return Finding(gpus=tuple(gpus), notes=tuple(notes))
     finally:
         nvml.nvmlShutdown()
+
+
+def cuda_index(index: int, uuid: str, visible: str) -> int:
+    """The number of a card among those that CUDA_VISIBLE_DEVICES names; -1: it is hidden.
+
+    A name is a number or the beginning of a UUID. CUDA reads no further than the first that is
+    neither.
+    """
+    for place, name in enumerate(name.strip() for name in visible.split(",")):
+        if name.isdecimal():
+            if int(name) == index:
+                return place
+        elif not name.startswith("GPU-"):
+            return -1
+        elif uuid.startswith(name):
+            return place
+    return -1
 
 
 def drm(root: Path = Path("/sys/class/drm")) -> Finding:

@@ -19,6 +19,9 @@ class Gpu:
     vram_free: int | None = None
     driver: str | None = None
     unified_memory: bool = False
+    torch_index: int | None = None
+    """Its place among the GPUs that torch sees, where that is not `index`; -1: it does not see it,
+    as CUDA_VISIBLE_DEVICES says."""
 
 
 NO_KEY = "NO_KEY"

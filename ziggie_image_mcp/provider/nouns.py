@@ -104,6 +104,36 @@ class ProviderRequest:
     """The pictures of `reference_ids` as PNG: only where a provider gets them."""
 
 
+ANY_DEVICE = ("", "auto", "gpu")
+"""`Model.device` where the decision may choose among this machine's devices."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """One way of holding a model that a GPU runs, bytes."""
+
+    name: str
+    """As full, model offload."""
+    vram_bytes: Amount
+    """On the GPU at the peak."""
+    ram_bytes: Amount = 0
+    """Of weights that wait in main memory."""
+    slowdown: Annotated[float, Field(ge=1)] = 1.0
+    """How many times longer a picture takes so than where the GPU holds all of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What a provider's own idle worker has on a device, bytes. It is freed for another model."""
+
+    device: str
+    vram_bytes: Amount
+    ram_bytes: Amount
+    """Of main memory, for this device."""
+    rung: str = ""
+    """How the model is held that lists this, where it is the one in memory there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Memory:
     """What a model needs, bytes; None when unknown."""
@@ -111,6 +141,11 @@ class Memory:
     vram_bytes: Amount | None = None
     """GPU memory of the cheapest supported way of running it."""
     ram_bytes: Amount | None = None
+    """Main memory where the processor runs it."""
+    rungs: tuple[Rung, ...] = ()
+    """The ways of holding it on a GPU, the fastest first. A provider that names them is told which
+    one was chosen (`Model.rung`), and on which device (`Model.device`)."""
+    held: tuple[Held, ...] = ()
     managed: bool = False
     """True when another process (an engine's server) holds the weights and does its own fitting."""
 
@@ -150,9 +185,13 @@ class Model:
     device: str = ""
     """What runs one job at a time, as `cuda:0` or an engine's URL: jobs of one device wait for each
     other. Empty where any number may run at once (cloud)."""
+    rung: str = ""
+    """How it is to be held in memory, the name of one of `memory.rungs` or cpu: the decision fills
+    it in. Empty where the engine finds out by itself."""
     device_memory: Amount | None = None
-    """Of the GPU that runs it, bytes, where an engine of its own told: it may be another machine's.
-    None where it is this machine's best one, or nobody told."""
+    """Of the GPU that runs it, bytes (0: the processor does), where the decision chose it or an
+    engine of its own told: it may be another machine's. None where it is this machine's best one,
+    or nobody told."""
     memory: Memory = Memory()
     defaults: Defaults = Defaults()
     distilled: bool = False

@@ -18,6 +18,7 @@ from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import FREE, Estimate, is_free
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest, fit_request
+from ziggie_image_mcp.routing.fit_ladder import place
 from ziggie_image_mcp.routing.request import options_asked, task_of
 from ziggie_image_mcp.routing.route_rules import apply_routes
 from ziggie_image_mcp.routing.rules import (
@@ -62,7 +63,8 @@ def _plan(ctx: RoutingContext) -> Plan:
     rules, money_rules = rules_for(ctx), money_rules_for(ctx)
     known, task = dict[object, FittedRequest](), ctx.task
     others: list[Rejection] = []
-    for model in ctx.survey.models:
+    for listed in ctx.survey.models:
+        model = place(listed, ctx.hardware)
         if is_of_another_kind(model, ctx):
             others.append(_of_another_kind(model, ctx))
             continue

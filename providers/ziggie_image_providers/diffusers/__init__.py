@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from ziggie_image_mcp.provider import (
     DependencyMissing,
+    Held,
     Model,
     ModelMissing,
     ModelUnusable,
@@ -27,7 +28,12 @@ from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.listing import describe, packages_missing
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate
-from ziggie_image_providers.diffusers.worker_request import differences, payload, worker_request
+from ziggie_image_providers.diffusers.worker_request import (
+    device_wanted,
+    differences,
+    payload,
+    worker_request,
+)
 
 START_SECONDS = 6.0
 """From the worker's start until it has imported torch and diffusers: 6 to 25 s on two CPU cores."""
@@ -54,16 +60,11 @@ class Diffusers(InProcess):
         self.name = name
         self._settings = settings
         self._context = context
-        self._tight: set[str] = set()
-        """Models that did not fit at once."""
+        self._too_large: set[tuple[str, str]] = set()
+        """Models that ran out of memory, with how they were held."""
         self._last_model = ""
-        self._device = Device(
-            name,
-            idle_seconds=settings.idle_seconds,
-            load_seconds=settings.load_seconds,
-            step_seconds=settings.step_seconds,
-            total_seconds=settings.timeout or context.timeout,
-        )
+        self._devices: dict[str, Device] = {}
+        """A worker for each device, by the name that was asked for."""
 
     async def probe(self) -> Probe:
         """Say what is in memory, and which packages are missing: always there all the same."""
@@ -71,7 +72,7 @@ class Diffusers(InProcess):
         return Probe(
             state="ready",
             message=packages_missing(missing) if missing else "",
-            loaded_model=self._last_model if self._device.loaded else "",
+            loaded_model=self._last_model if any(d.loaded for d in self._running()) else "",
         )
 
     async def list_models(self) -> Sequence[Model]:
@@ -106,39 +107,77 @@ class Diffusers(InProcess):
         if on_disk.trouble is not None:
             kind = ModelMissing if on_disk.trouble.kind == "missing" else ModelUnusable
             raise kind(self.name, on_disk.trouble.text)
+        known = self._describe(on_disk)
         message = worker_request(
             request,
-            self._describe(on_disk),
+            replace(known, device=model.device, rung=model.rung) if model.rung else known,
             on_disk,
             settings=self._settings,
             context=self._context,
         )
-        if on_disk.id in self._tight:
+        if not message.rung and (on_disk.id, "") in self._too_large:
             message = message.model_copy(update={"must_offload": True})
         self._last_model = on_disk.id
         try:
-            generation = await self._device.run(message, run.progress, payload(request))
+            device = self._device(message.device)
+            generation = await device.run(message, run.progress, payload(request))
         except OutOfMemory:
-            self._tight.add(on_disk.id)
+            self._too_large.add((on_disk.id, message.rung))
             raise
         return replace(generation, notes=(*differences(request), *generation.notes))
 
     async def aclose(self) -> None:
-        """End the worker. May be called twice."""
-        await self._device.aclose()
+        """End the workers. May be called twice."""
+        await asyncio.gather(*(device.aclose() for device in self._devices.values()))
+
+    def _device(self, wanted: str) -> Device:
+        """The worker of a device: the one that has it already, or a new one."""
+        for name, device in self._devices.items():
+            in_use = device.in_use
+            if wanted == name or (in_use is not None and in_use.device == wanted):
+                return device
+        self._devices[wanted] = Device(
+            self.name,
+            idle_seconds=self._settings.idle_seconds,
+            load_seconds=self._settings.load_seconds,
+            step_seconds=self._settings.step_seconds,
+            total_seconds=self._settings.timeout or self._context.timeout,
+        )
+        return self._devices[wanted]
+
+    def _running(self) -> list[Device]:
+        return [device for device in self._devices.values() if device.is_running]
 
     def _describe(self, on_disk: DiskModel) -> Model:
+        path, running = str(on_disk.path), self._running()
         model = describe(
             on_disk,
             provider=self.name,
             missing=missing_packages(),
             frugal=self._context.vram_optimization,
-            loaded=str(on_disk.path) == self._device.loaded,
+            loaded=any(device.loaded == path for device in running),
+            held=[
+                Held(
+                    device=in_use.device,
+                    vram_bytes=in_use.vram_bytes,
+                    ram_bytes=in_use.ram_bytes,
+                    rung=device.rung if device.loaded == path else "",
+                )
+                for device in running
+                if (in_use := device.in_use) is not None
+            ],
         )
-        gpu = "gpu" if self._context.gpu == "auto" else self._context.gpu
-        start = 0.0 if self._device.is_running else START_SECONDS
+        ladder = model.memory.rungs
+        left = tuple(rung for rung in ladder if (on_disk.id, rung.name) not in self._too_large)
+        wanted = device_wanted(self._settings, self._context)
+        start = 0.0 if running else START_SECONDS
         read = (model.memory.ram_bytes or 0) / READ_BYTES_PER_SECOND
-        return replace(model, device=gpu, load_seconds=start + read)
+        return replace(
+            model,
+            device="gpu" if wanted == "auto" else wanted,
+            load_seconds=start + read,
+            memory=replace(model.memory, rungs=left or ladder[-1:]),
+        )
 
     def _no_models(self) -> str:
         places = [str(folder) for folder in self._settings.model_dirs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -28,6 +28,7 @@ from ziggie_image_mcp.provider import (
     duration,
 )
 from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers.oom_kills import count_oom_kills
 from ziggie_image_providers.diffusers.process import Child, Ended, Frame
 
 PATIENCE = 1.0
@@ -51,7 +52,16 @@ ERRORS: Mapping[wire.Fault, type[ProviderError]] = {
 
 
 class Device:
-    """A device and the worker process that has it. Belongs to the event loop that first uses it."""
+    """A device and the worker process that has it. Belongs to the event loop that first uses it.
+
+    Args:
+        name: The provider's.
+        idle_seconds: After so long without work the worker is ended.
+        load_seconds: Limit for loading a model.
+        step_seconds: Limit for one step.
+        total_seconds: Limit for the pictures of a request, from a loaded model on.
+        oom_kills: Counts what the system has killed for want of memory; None where nothing tells.
+    """
 
     def __init__(
         self,
@@ -61,8 +71,10 @@ class Device:
         load_seconds: float,
         step_seconds: float,
         total_seconds: float | None,
+        oom_kills: Callable[[], int | None] = count_oom_kills,
     ) -> None:
         self._name = name
+        self._oom_kills = oom_kills
         self._idle_seconds = idle_seconds
         self._load_seconds = load_seconds
         self._step_seconds = step_seconds
@@ -72,11 +84,22 @@ class Device:
         self._alarm: asyncio.TimerHandle | None = None
         self._rest: asyncio.Task[None] | None = None
         self._loaded: str | None = None
+        self._in_use: wire.InUse | None = None
 
     @property
     def loaded(self) -> str | None:
         """Path of the model that the worker holds; None where no worker lives."""
         return self._loaded if self.is_running else None
+
+    @property
+    def in_use(self) -> wire.InUse | None:
+        """What the worker holds, as it said last; None where no worker lives."""
+        return self._in_use if self.is_running else None
+
+    @property
+    def rung(self) -> str:
+        """How the model in memory is held; empty where no worker lives."""
+        return "" if self.in_use is None else self.in_use.rung
 
     @property
     def is_running(self) -> bool:
@@ -92,13 +115,13 @@ class Device:
             ProviderError: A child of it that names what went wrong.
         """
         async with self._acquire(progress):
-            began = time.monotonic()
+            began, kills = time.monotonic(), self._oom_kills()
             child = await self._worker()
             try:
                 with anyio.CancelScope() as working:
                     return await self._converse(child, request, progress, payload, began, working)
             except Ended as e:
-                raise self._crash(e) from e
+                raise self._crash(e, kills) from e
             raise ProviderTimeout(
                 self._name,
                 f"The pictures were not ready {duration(self._total_seconds or 0)} after the "
@@ -134,7 +157,7 @@ class Device:
             await self._child.stop(PATIENCE)
             self._child = None
         if self._child is None:
-            self._loaded = None
+            self._loaded = self._in_use = None
             try:
                 self._child = await Child.start()
             except OSError as e:
@@ -161,8 +184,8 @@ class Device:
             frame = await self._next(child, limit)
             limit = self._step_seconds
             match frame.message:
-                case wire.Loaded():
-                    self._loaded = request.path
+                case wire.Loaded(in_use=in_use):
+                    self._loaded, self._in_use = request.path, in_use
                     load_seconds = time.monotonic() - began if cold else 0.0
                     if self._total_seconds is not None:
                         working.deadline = anyio.current_time() + self._total_seconds
@@ -171,10 +194,14 @@ class Device:
                     await progress(share(request, at), words(request, at))
                 case wire.Picture(seed=seed):
                     images.append(GeneratedImage(data=frame.payload, seed=seed))
-                case wire.Done(notes=notes):
+                case wire.Done(in_use=in_use, notes=notes):
+                    self._in_use = in_use
                     await progress(1.0, "done")
                     return Generation(
-                        images=tuple(images), notes=notes, cost=NO_COST, load_seconds=load_seconds
+                        images=tuple(images),
+                        notes=(*notes, *changed_rung(request.rung, in_use.rung)),
+                        cost=NO_COST,
+                        load_seconds=load_seconds,
                     )
                 case wire.Failed(fault=fault, message=message):
                     if fault == "out_of_memory":
@@ -190,9 +217,11 @@ class Device:
             self._name, f"The worker has said nothing for {duration(limit)} and was stopped."
         )
 
-    def _crash(self, end: Ended) -> ProviderError:
+    def _crash(self, end: Ended, kills_before: int | None) -> ProviderError:
         words = f": {end.last_words}" if end.last_words else "."
-        if end.returncode == -9 or "out of memory" in end.last_words.lower():
+        if end.returncode == -9:
+            return self._killed(end.manner, words, kills_before)
+        if "out of memory" in end.last_words.lower():
             return OutOfMemory(
                 self._name,
                 f"The worker {end.manner}, as happens when memory runs out{words} "
@@ -200,6 +229,24 @@ class Device:
             )
         return EngineCrashed(
             self._name, f"The worker {end.manner}{words} The next call starts a new one."
+        )
+
+    def _killed(self, manner: str, words: str, kills_before: int | None) -> ProviderError:
+        """Tell the kernel's kill for want of memory from that of a person or another program."""
+        kills = self._oom_kills()
+        if kills is not None and kills_before is not None and kills > kills_before:
+            return OutOfMemory(
+                self._name,
+                f"The worker {manner}: the system's memory ran out, and Linux ended it{words} "
+                "Use a smaller model or size, or close other programs.",
+            )
+        by = "whether memory ran out is not known here"
+        if kills is not None and kills_before is not None:
+            by = "not by Linux for want of memory, but by another program or a person"
+        return EngineCrashed(
+            self._name,
+            f"The worker {manner}, {by}{words} If memory ran out (earlyoom and systemd-oomd kill "
+            "so), use a smaller model or size. The next call starts a new worker.",
         )
 
     def _tidy(self) -> None:
@@ -225,6 +272,14 @@ class Device:
             child, self._child = self._child, None
             if child is not None:
                 await child.stop(PATIENCE)
+
+
+def changed_rung(planned: str, actual: str) -> tuple[str, ...]:
+    """Say where the worker found less memory free than the decision did, in a sentence."""
+    if not planned or planned == actual:
+        return ()
+    note = f"the model was held by {actual}, which is slower, and not {planned} as planned"
+    return (f"{note}: less GPU memory was free when it was loaded",)
 
 
 def share(request: wire.WorkerRequest, at: wire.Step) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ziggie_image_mcp.provider import FREE, Defaults, FreeSize, Memory, Model, State
+from ziggie_image_mcp.provider import FREE, Defaults, FreeSize, Held, Memory, Model, State
 from ziggie_image_providers.diffusers.families import (
     LICENSES,
     SCHNELL_TOKENS,
@@ -14,6 +14,7 @@ from ziggie_image_providers.diffusers.families import (
     tasks,
 )
 from ziggie_image_providers.diffusers.faults import EXTRA
+from ziggie_image_providers.diffusers.ladder import rungs
 from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.weights import need
 
@@ -22,7 +23,13 @@ DISTILLED_STEPS = 4
 
 
 def describe(
-    on_disk: DiskModel, *, provider: str, missing: Sequence[str], frugal: bool, loaded: bool
+    on_disk: DiskModel,
+    *,
+    provider: str,
+    missing: Sequence[str],
+    frugal: bool,
+    loaded: bool,
+    held: Sequence[Held] = (),
 ) -> Model:
     """Say what the model is.
 
@@ -31,7 +38,8 @@ def describe(
         provider: The provider's name.
         missing: Python packages that are not installed.
         frugal: Parts that do not run now may wait in main memory.
-        loaded: The worker holds it.
+        loaded: A worker holds it.
+        held: What the workers have in memory.
     """
     known = on_disk.known
     variant = _variant(on_disk)
@@ -69,6 +77,8 @@ def describe(
         memory=Memory(
             vram_bytes=(memory.vram_offload if frugal else memory.vram_full) if memory else None,
             ram_bytes=memory.ram if memory else None,
+            rungs=rungs(memory, frugal=frugal) if memory else (),
+            held=tuple(held),
         ),
         defaults=Defaults(steps=steps, guidance_scale=guidance),
         distilled=distilled,

@@ -19,6 +19,7 @@ from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
 from ziggie_image_providers.diffusers import cpu_share, wire
 from ziggie_image_providers.diffusers.families import SAMPLERS
 from ziggie_image_providers.diffusers.faults import Problem
+from ziggie_image_providers.diffusers.ladder import FULL, GROUP_OFFLOAD, MODEL_OFFLOAD
 from ziggie_image_providers.diffusers.light_imports import import_libraries
 
 torch, diffusers, transformers = import_libraries()
@@ -28,6 +29,9 @@ OnStep = Callable[[int, int], None]
 
 QUOTED = 80
 """Characters of what was not read."""
+
+CONTEXT_BYTES = 400_000_000
+"""An assumption: what the driver takes on a GPU for a process, beside torch's own memory."""
 
 MARGIN = 1.15
 TILED_ABOVE = 1024 * 1024
@@ -45,8 +49,9 @@ class Held:
         self.key: tuple[object, ...] | None = None
         self.pipe: Any = None
         self.scheduler: Any = None
-        self.offloads = ""
-        """The device that the parts visit in turn; empty where all of them stay on it."""
+        self.device = "cpu"
+        self.rung = ""
+        """How the parts are held."""
         self.edits: dict[str, Any] = {}
         """The same parts in the pipelines that work from pictures."""
 
@@ -73,18 +78,35 @@ def load(request: wire.WorkerRequest) -> None:
         threads = cpu_share.thread_count(request.weight_bytes, os.environ)
         if threads is not None:
             torch.set_num_threads(threads)
-    key = (request.path, _stamp(request), device, dtype, request.must_offload)
+    key = (request.path, _stamp(request), device, dtype, request.must_offload, request.rung)
     if _held.key == key:
         return
     _held.drop()
     pipe = _read(request, dtype)
-    _held.offloads = device if request.may_offload and _too_big(request, device) else ""
-    if _held.offloads:
+    _held.device = device
+    _held.rung = _choose_rung(request, device)
+    if _held.rung == MODEL_OFFLOAD:
         pipe.enable_model_cpu_offload(device=device)
+    elif _held.rung == GROUP_OFFLOAD:  # layers remember where they belong, in every pipeline
+        pipe.enable_group_offload(torch.device(device), offload_type="leaf_level")
     else:
         pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
     _held.pipe, _held.scheduler, _held.key = pipe, getattr(pipe, "scheduler", None), key
+
+
+def in_use() -> wire.InUse:
+    """What this process holds, which it frees for another model."""
+    kind, _, index = _held.device.partition(":")
+    vram = 0
+    if kind in ("cuda", "xpu"):
+        backend = getattr(torch, kind)
+        number = int(index) if index else backend.current_device()
+        kind, vram = f"{kind}:{number}", backend.memory_reserved(number) + CONTEXT_BYTES
+    elif kind == "mps":
+        vram = torch.mps.driver_allocated_memory()
+    ram = importlib.import_module("psutil").Process().memory_info().rss
+    return wire.InUse(device=kind, vram_bytes=vram, ram_bytes=ram, rung=_held.rung)
 
 
 class Inputs(NamedTuple):
@@ -235,8 +257,8 @@ def _pipe(inputs: Inputs) -> Any:
     if kind not in _held.edits:
         pipe = getattr(diffusers, kind).from_pipe(_held.pipe)
         pipe.set_progress_bar_config(disable=True)
-        if _held.offloads:  # each pipeline moves its parts by itself
-            pipe.enable_model_cpu_offload(device=_held.offloads)
+        if _held.rung == MODEL_OFFLOAD:  # each pipeline moves its parts by itself
+            pipe.enable_model_cpu_offload(device=_held.device)
         _held.edits[kind] = pipe
     return _held.edits[kind]
 
@@ -278,13 +300,19 @@ def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
     )
 
 
-def _too_big(request: wire.WorkerRequest, device: str) -> bool:
-    if not device.startswith("cuda"):
-        return False
-    if request.must_offload or request.vram_bytes is None:
-        return request.must_offload
+def _choose_rung(request: wire.WorkerRequest, device: str) -> str:
+    """How to hold the model: as the decision chose, and in parts where less is free by now."""
+    if request.rung in (MODEL_OFFLOAD, GROUP_OFFLOAD):
+        return request.rung
+    whole = request.rung or ("cpu" if device == "cpu" else FULL)
+    if not device.startswith("cuda") or not request.may_offload:
+        return whole
+    if request.must_offload:
+        return MODEL_OFFLOAD
+    if request.vram_bytes is None:
+        return whole
     free, _ = torch.cuda.mem_get_info(device)
-    return bool(request.vram_bytes * MARGIN > free)
+    return MODEL_OFFLOAD if request.vram_bytes * MARGIN > free else whole
 
 
 def _swap_scheduler(pipe: Any, sampler: str | None) -> None:

@@ -190,6 +190,7 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     return {
         **own,
         **cpu_share.waiting(own),
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as the driver counts, by which the card was chosen
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

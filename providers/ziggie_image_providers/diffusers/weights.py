@@ -38,6 +38,8 @@ class Part:
     parameters: int
     bytes: int
     """At 2 bytes per floating-point number; what is quantised stays as it is."""
+    largest: int = 0
+    """Bytes of its largest tensor; 0 where the file does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,11 @@ class Need:
     weights: int
     vram_full: int
     vram_offload: int
+    """Where one part after the other comes to the GPU."""
+    vram_group: int
+    """Where one layer after the other does."""
     ram: int
+    """Where the processor runs it."""
 
 
 def shapes(path: Path) -> Mapping[str, tuple[str, tuple[int, ...]]]:
@@ -87,12 +93,12 @@ def _shapes(path: Path, size: int, mtime_ns: int) -> Mapping[str, tuple[str, tup
 
 def part(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> Part:
     """Add up tensors."""
-    parameters = total = 0
+    parameters = total = largest = 0
     for dtype, shape in tensors:
         count = math.prod(shape)
-        parameters += count
-        total += count * _WHOLE_NUMBERS.get(dtype, 2)
-    return Part(parameters=parameters, bytes=total)
+        size = count * _WHOLE_NUMBERS.get(dtype, 2)
+        parameters, total, largest = parameters + count, total + size, max(largest, size)
+    return Part(parameters=parameters, bytes=total, largest=largest)
 
 
 def weight_files(folder: Path) -> tuple[tuple[Path, ...], str | None]:
@@ -137,7 +143,9 @@ def add_up(files: Iterable[Path]) -> Part:
         for file in files
     ]
     return Part(
-        parameters=sum(one.parameters for one in parts), bytes=sum(one.bytes for one in parts)
+        parameters=sum(one.parameters for one in parts),
+        bytes=sum(one.bytes for one in parts),
+        largest=max((one.largest or one.bytes for one in parts), default=0),
     )
 
 
@@ -154,10 +162,12 @@ def need(parts: Mapping[str, Part], family: Family | None, width: int, height: i
         decode *= 2
     activation = (family.activation if family else 0.6e9) * min(1.0, weights / 1e9)
     largest = max(one.bytes for one in parts.values())
+    layer = max(one.largest or one.bytes for one in parts.values())
     held_vae = vae.bytes if vae else 0
     return Need(
         weights=weights,
         vram_full=int(weights + max(activation, decode) + RUNTIME_GPU),
         vram_offload=int(max(largest + activation, held_vae + decode) + RUNTIME_GPU),
+        vram_group=int(layer + max(activation, decode) + RUNTIME_GPU),
         ram=int(weights + max(activation, decode) + RUNTIME_CPU),
     )

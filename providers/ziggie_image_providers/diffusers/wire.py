@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ziggie_image_mcp.provider.pictures import MAX_BYTES
 
-HELLO = b"\0ziggie-diffusers-2\n"
+HELLO = b"\0ziggie-diffusers-3\n"
 LENGTHS = struct.Struct(">IQ")
 MAX_HEADER = 2**20
 
@@ -57,6 +57,8 @@ class WorkerRequest(_Message):
     """GPU memory for everything at once."""
     may_offload: bool = True
     must_offload: bool = False
+    rung: str = ""
+    """How to hold the model, as the decision chose; empty: by what is free."""
     prompt: str
     negative_prompt: str | None
     """None where the class takes none."""
@@ -82,10 +84,24 @@ class Cancel(_Message):
     kind: Literal["cancel"] = "cancel"
 
 
+class InUse(BaseModel):
+    """What the worker's memory holds between two requests, bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: str
+    """As torch names it, with its number."""
+    vram_bytes: int
+    ram_bytes: int
+    rung: str
+    """How the model is held."""
+
+
 class Loaded(_Message):
     """The model is in memory."""
 
     kind: Literal["loaded"] = "loaded"
+    in_use: InUse
 
 
 class Step(_Message):
@@ -108,6 +124,7 @@ class Done(_Message):
     """The request is finished."""
 
     kind: Literal["done"] = "done"
+    in_use: InUse
     notes: tuple[str, ...] = ()
     """What the caller should know, a sentence each."""
 

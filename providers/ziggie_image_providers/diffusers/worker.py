@@ -77,7 +77,7 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
     except (Exception, Stopped) as e:
         line.send(failed(e, "load"))
         return
-    line.send(wire.Loaded())
+    line.send(wire.Loaded(in_use=pipeline.in_use()))
     try:
         inputs = pipeline.inputs(request, payload)
         notes = pipeline.unread(request)
@@ -93,7 +93,7 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
     except (Exception, Stopped) as e:
         line.send(failed(e, "run"))
         return
-    line.send(wire.Done(notes=notes))
+    line.send(wire.Done(in_use=pipeline.in_use(), notes=notes))
 
 
 def main() -> None:

@@ -77,7 +77,8 @@ def worker_request(
         single_file=on_disk.single_file,
         config_folder=str(on_disk.config_folder) if on_disk.config_folder else None,
         variant=on_disk.variant,
-        device=device(settings, context),
+        device=model.device if model.rung else device_wanted(settings, context),
+        rung=model.rung,
         dtype=settings.dtype,
         half_precision=known.half_precision if known else "bfloat16",
         weight_bytes=memory.weights if memory else None,
@@ -111,7 +112,7 @@ def differences(request: ProviderRequest) -> list[str]:
     return ["the picture's transparent parts were laid on white: this model knows no transparency"]
 
 
-def device(settings: Settings, context: ProviderContext) -> str:
+def device_wanted(settings: Settings, context: ProviderContext) -> str:
     """Say where to run: the provider's setting, else the server's."""
     if settings.device != "auto":
         return settings.device

@@ -16,6 +16,11 @@ def load(request: wire.WorkerRequest) -> None:
     """Have every model at hand."""
 
 
+def in_use() -> wire.InUse:
+    """Hold nothing."""
+    return wire.InUse(device="cpu", vram_bytes=0, ram_bytes=0, rung="")
+
+
 def inputs(request: wire.WorkerRequest, payload: bytes) -> bytes:
     """Look at no picture."""
     return payload

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
 from ziggie_image_providers.diffusers import wire
 
 STEP_SECONDS = 0.01
+_held: list[str] = []
+"""How the models were to be held, the latest last."""
 
 
 def load(request: wire.WorkerRequest) -> None:
-    """Have every model at hand."""
+    """Have every model at hand, but for one way of holding it that the environment names."""
+    if request.rung and request.rung == os.environ.get("STAND_IN_LIMIT"):
+        raise MemoryError
+    _held.append(request.rung)
+
+
+def in_use() -> wire.InUse:
+    """Hold nothing."""
+    return wire.InUse(device="cpu", vram_bytes=0, ram_bytes=0, rung=_held[-1] if _held else "")
 
 
 def inputs(request: wire.WorkerRequest, payload: bytes) -> bytes:

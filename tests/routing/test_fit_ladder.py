@@ -1,0 +1,209 @@
+"""On which device a model runs, and how it is held there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.routing.test_planner import codes, context
+from tests.support.factory import service
+from ziggie_image_mcp.inventory.types import Gpu, Hardware
+from ziggie_image_mcp.provider import (
+    Held,
+    Memory,
+    Model,
+    ProviderRequest,
+    Run,
+    Rung,
+    Submission,
+)
+from ziggie_image_mcp.provider.testing import FakeProvider, model
+from ziggie_image_mcp.routing import planner
+from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.types import Plan
+
+GB, GIB = 10**9, 2**30
+
+
+def laddered(full: float, offload: float, group: float, weights: float, cpu: float) -> Memory:
+    """Gigabytes: parameters counted on the meta device, peaks traced with FakeTensor."""
+    return Memory(
+        vram_bytes=int(offload * GB),
+        ram_bytes=int(cpu * GB),
+        rungs=(
+            Rung(name="full", vram_bytes=int(full * GB)),
+            Rung(name="model offload", vram_bytes=int(offload * GB), ram_bytes=int(weights * GB)),
+            Rung(name="group offload", vram_bytes=int(group * GB), ram_bytes=int(weights * GB)),
+        ),
+    )
+
+
+FLUX = laddered(36.6, 25.3, 2.9, 34.0, 36.2)
+SDXL = laddered(11.3, 6.5, 4.4, 6.9, 10.7)
+SD1 = laddered(3.5, 2.9, 1.5, 2.1, 3.1)
+
+
+def card(free: float, total: int = 24, index: int = 0) -> Gpu:
+    return Gpu(
+        name=f"RTX {total}",
+        vendor="nvidia",
+        index=index,
+        vram_total=total * GIB,
+        vram_free=int(free * GB),
+    )
+
+
+APPLE = Gpu(name="Apple M2", vendor="apple", unified_memory=True)
+
+
+def decide(memory: Memory, *gpus: Gpu, ram: float = 64, device: str = "gpu") -> Plan:
+    one = model(memory=memory, device=device, seconds=None, family="sdxl")
+    ctx = context(one)
+    machine = Hardware(os="Linux", machine="x86_64", ram_available=int(ram * GB), gpus=gpus)
+    return planner.plan(replace(ctx, hardware=machine))
+
+
+def place(memory: Memory, *gpus: Gpu, ram: float = 64, device: str = "gpu") -> tuple[str, str]:
+    """The device and the rung that were chosen."""
+    plan = decide(memory, *gpus, ram=ram, device=device)
+    chosen: Model = plan.candidates[0].model
+    return chosen.device, chosen.rung
+
+
+@pytest.mark.parametrize(
+    ("memory", "gpus", "ram", "chosen"),
+    [
+        (SDXL, [card(23)], 64, ("cuda:0", "full")),
+        (SDXL, [card(11.5, 12)], 64, ("cuda:0", "model offload")),
+        (FLUX, [card(79, 80)], 4, ("cuda:0", "full")),
+        (FLUX, [card(47, 48)], 64, ("cuda:0", "full")),
+        (FLUX, [card(31.5, 32)], 64, ("cuda:0", "model offload")),
+        # 25.3 GB are needed, and a card of 24 GiB has 25.7: no room for a margin
+        (FLUX, [card(25.7)], 64, ("cuda:0", "group offload")),
+        (SD1, [card(3)], 64, ("cuda:0", "group offload")),
+        (SDXL, [card(3)], 64, ("cpu", "cpu")),
+        (SDXL, [card(5.8, 6)], 64, ("cuda:0", "group offload")),
+        (FLUX, [card(3)], 64, ("cpu", "cpu")),
+        (SD1, [card(5.8, 6)], 64, ("cuda:0", "full")),
+        (SDXL, [card(7.5, 8), card(23, 24, 1)], 64, ("cuda:1", "full")),
+        (FLUX, [card(7.5, 8), card(31, 32, 1)], 64, ("cuda:1", "model offload")),
+        (SD1, [card(9, 12), card(11, 12, 1)], 64, ("cuda:1", "full")),
+        (SD1, [card(11, 12), card(9, 12, 1)], 64, ("cuda:0", "full")),
+        (SDXL, [card(8, 24), card(11, 12, 1)], 64, ("cuda:1", "model offload")),
+        (SDXL, [APPLE], 24, ("mps", "full")),
+        (SDXL, [APPLE], 12, ("cpu", "cpu")),
+        (SD1, [], 64, ("gpu", "")),
+        # a card whose memory nobody tells: the engine looks for itself
+        (SDXL, [Gpu(name="Arc", vendor="intel")], 64, ("gpu", "")),
+    ],
+)
+def test_the_first_rung_that_fits_a_card_as_it_is_now_is_taken_on_the_roomiest(
+    memory: Memory, gpus: list[Gpu], ram: float, chosen: tuple[str, str]
+) -> None:
+    assert place(memory, *gpus, ram=ram) == chosen
+
+
+@pytest.mark.parametrize(
+    ("memory", "gpus", "ram"),
+    [
+        (FLUX, [card(25.7)], 32),
+        (SDXL, [card(3)], 8),
+        (SDXL, [card(5.8, 6)], 6),
+        (FLUX, [card(31, 32)], 16),  # the parked weights need 34 GB of RAM
+        (SDXL, [APPLE], 10),
+        (SDXL, [], 8),
+    ],
+)
+def test_what_fits_nowhere_is_not_planned(memory: Memory, gpus: list[Gpu], ram: float) -> None:
+    plan = decide(memory, *gpus, ram=ram)
+
+    assert plan.candidates == ()
+    assert codes(plan) == {"MEMORY_INSUFFICIENT"}
+
+
+def test_the_reason_names_the_rung_that_came_nearest_and_by_how_much_it_misses() -> None:
+    plan = decide(FLUX, card(7.5, 8), card(25.7, 24, 1), ram=32)
+
+    (reason,) = plan.rejected[0].reasons
+    assert reason.have == "7.5 GB free on RTX 8 (cuda:0) and 32.0 GB RAM free"
+    assert reason.need == (
+        "3.3 GB there for group offload and 34.0 GB RAM, 2.0 GB more RAM; or 36.2 GB RAM"
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "chosen"),
+    [
+        ("cuda", ("cuda:1", "full")),
+        ("cuda:0", ("cuda:0", "model offload")),
+        ("cpu", ("cpu", "")),
+        ("cuda:7", ("cuda:7", "")),  # nothing is known of it: the engine says what it sees
+    ],
+)
+def test_a_device_that_is_set_is_kept_to(device: str, chosen: tuple[str, str]) -> None:
+    cards = (card(11, 12), card(23, 24, 1))
+
+    assert place(SDXL, *cards, device=device) == chosen
+
+
+def test_a_card_that_is_set_and_too_small_is_not_exchanged_for_the_processor() -> None:
+    assert decide(SDXL, card(3), card(23, 24, 1), device="cuda:0").candidates == ()
+
+
+def test_what_our_own_worker_holds_counts_as_free_on_its_card_alone() -> None:
+    worker = Held(device="cuda:0", vram_bytes=12 * GB, ram_bytes=3 * GB)
+    busy = (card(4, 24), card(10, 12, 1))
+
+    assert place(replace(SDXL, held=(worker,)), *busy) == ("cuda:0", "full")
+    assert place(SDXL, *busy) == ("cuda:1", "model offload")
+
+
+def test_what_a_worker_holds_makes_a_card_no_larger_than_it_is() -> None:
+    worker = Held(device="cuda:0", vram_bytes=12 * GB, ram_bytes=0)
+
+    # the look at the card may be older than the worker
+    assert place(replace(SDXL, held=(worker,)), card(8, 8))[1] == "model offload"
+
+
+def test_a_model_in_memory_stays_where_it_is_until_others_take_its_room() -> None:
+    here = Held(device="cuda:0", vram_bytes=9 * GB, ram_bytes=0, rung="full")
+    memory, larger = replace(SDXL, held=(here,)), card(23, 24, 1)
+
+    assert place(memory, card(2.5, 12), larger) == ("cuda:0", "full")
+    assert place(memory, card(1, 12), larger) == ("cuda:1", "full")
+
+
+def test_a_model_on_the_processor_is_timed_as_one() -> None:
+    on_card, on_cpu = (decide(SDXL, card(free)).candidates[0] for free in (23, 3))
+
+    assert on_cpu.seconds - on_cpu.load_seconds > 5 * (on_card.seconds - on_card.load_seconds)
+
+
+class Remembers(FakeProvider):
+    """Keeps the device and the rung that each request came with."""
+
+    def __init__(self, one: Model) -> None:
+        super().__init__(models=[one])
+        self.places: list[tuple[str, str]] = []
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        self.places.append((model.device, model.rung))
+        return await super().submit(request, model, run)
+
+
+async def test_the_provider_is_told_the_device_and_the_rung(tmp_path: Path) -> None:
+    provider = Remembers(model(memory=SDXL, device="gpu"))
+
+    await service(tmp_path, provider, gpu=True).generate(ImageRequest(prompt="a cat"))
+
+    assert provider.places == [("cuda:0", "model offload")]  # of a card with 11 GiB free
+
+
+def test_a_model_that_is_held_in_parts_is_expected_to_take_longer() -> None:
+    slow = replace(SDXL, rungs=tuple(replace(r, slowdown=2.0) for r in SDXL.rungs[1:]))
+    whole, parts = (decide(m, card(23)).candidates[0] for m in (SDXL, slow))
+
+    making = [one.seconds - one.load_seconds for one in (whole, parts)]
+    assert making[1] == pytest.approx(2 * making[0])
