@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from ziggie_image_mcp.provider import ProviderContext, ProviderRequest, RequestRejected
-from ziggie_image_providers.diffusers import cpu_share, wire
+from ziggie_image_providers.diffusers import cpu_share, torch_build, wire
 from ziggie_image_providers.diffusers.device import changed_rung
 from ziggie_image_providers.diffusers.families import sampler
 from ziggie_image_providers.diffusers.faults import Problem, Stopped, failed
@@ -22,6 +22,12 @@ from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.weights import Part
 from ziggie_image_providers.diffusers.worker_request import worker_request
+
+
+@pytest.fixture(autouse=True)
+def torch_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is installed here is not."""
+    monkeypatch.setattr(torch_build, "uses_gpus", lambda: True)
 
 
 class OutOfMemoryError(RuntimeError):

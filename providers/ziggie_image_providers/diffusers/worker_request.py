@@ -12,7 +12,7 @@ from ziggie_image_mcp.provider import (
     options_of,
 )
 from ziggie_image_mcp.provider.pictures import decode, is_transparent
-from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers import torch_build, wire
 from ziggie_image_providers.diffusers.families import SAMPLERS, sampler
 from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.settings import Settings
@@ -113,7 +113,9 @@ def differences(request: ProviderRequest) -> list[str]:
 
 
 def device_wanted(settings: Settings, context: ProviderContext) -> str:
-    """Say where to run: the provider's setting, else the server's."""
+    """Say where to run: the provider's setting, else the server's, else what torch can use."""
     if settings.device != "auto":
         return settings.device
-    return "auto" if context.gpu in ("auto", "auto-detect") else context.gpu
+    if context.gpu not in ("auto", "auto-detect"):
+        return context.gpu
+    return "auto" if torch_build.uses_gpus() else "cpu"
