@@ -22,7 +22,7 @@ import anyio
 import psutil
 import pytest
 import pytest_asyncio
-from PIL import Image
+from PIL import Image, ImageChops
 
 from ziggie_image_mcp.provider import (
     FREE,
@@ -509,10 +509,13 @@ async def test_the_device_that_the_decision_chose_is_the_workers(zoo: Path) -> N
     assert (await model(provider, "sd1")).memory.held == ()
 
 
-@pytest.mark.parametrize("id", ["sd1", "flux"])
+@pytest.mark.parametrize(
+    ("id", "off"), [("sd1", 0), ("flux", 0), ("sdxl", 1)], ids=["sd1", "flux", "sdxl"]
+)
 async def test_a_picture_is_the_same_however_the_model_is_held(
-    provider: Diffusers, id: str
+    provider: Diffusers, id: str, off: int
 ) -> None:
+    """To the bit, but that SDXL rounds otherwise where its weights were moved: one of 255."""
     one = await model(provider, id)
     pictures: list[bytes] = []
     held: list[str] = []
@@ -523,7 +526,10 @@ async def test_a_picture_is_the_same_however_the_model_is_held(
         held += [h.rung for h in (await model(provider, id)).memory.held]
 
     assert held == ["cpu", "model offload", "group offload"]
-    assert pictures[0] == pictures[1] == pictures[2]
+    for png in pictures[1:]:
+        with Image.open(io.BytesIO(pictures[0])) as whole, Image.open(io.BytesIO(png)) as parted:
+            extrema: Any = ImageChops.difference(whole, parted).getextrema()
+        assert max(high for _, high in extrema) <= off
 
 
 async def test_a_picture_is_changed_by_a_model_that_is_held_layer_by_layer(
