@@ -5,10 +5,9 @@ from __future__ import annotations
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.model_facts import Entry, enrich, entries
 from ziggie_image_mcp.inventory.types import Hardware, Reason, Rejection, Survey
-from ziggie_image_mcp.provider.capabilities import Option, TaskCapability
+from ziggie_image_mcp.provider.capabilities import FreeSize, Option, TaskCapability
 from ziggie_image_mcp.provider.nouns import Memory, Model
 from ziggie_image_mcp.provider.pricing import FREE
-from ziggie_image_mcp.provider.sizes import FreeSize
 
 PROVIDER = "diffusers"
 
