@@ -19,6 +19,9 @@ FIGURES = (
     "default_guidance",
     "native_px",
     "vram_gb",
+    "denoiser_b",
+    "weights_gb",
+    "passes",
     "quality",
     "seconds",
 )

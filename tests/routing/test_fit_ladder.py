@@ -207,3 +207,24 @@ def test_a_model_that_is_held_in_parts_is_expected_to_take_longer() -> None:
 
     making = [one.seconds - one.load_seconds for one in (whole, parts)]
     assert making[1] == pytest.approx(2 * making[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("NVIDIA GeForce RTX 3060", 8.0, 10.0), ("NVIDIA GeForce RTX 4070", 3.0, 4.0)],
+)
+def test_the_chosen_card_is_timed_by_its_name_and_not_by_its_memory(
+    name: str, low: float, high: float
+) -> None:
+    """SDXL takes 8 to 10 s on an RTX 3060: the source report's table of speeds."""
+    one = model(
+        id="sd_xl_base_1.0", memory=SDXL, device="gpu", seconds=None, family="sdxl", steps=None
+    )
+    gpu = replace(card(12, total=12), name=name)
+    machine = Hardware(os="Linux", machine="x86_64", ram_available=64 * GB, gpus=(gpu,))
+    ctx = replace(context(one), hardware=machine)
+
+    chosen = planner.plan(ctx).candidates[0]
+
+    assert chosen.model.rung == "full"
+    assert low <= chosen.seconds - chosen.load_seconds <= high

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_o
 import typer
 
 from ziggie_image_mcp.billing.money import usd
-from ziggie_image_mcp.cli import files, plans
+from ziggie_image_mcp.cli import files, machines, plans
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     config_option,
@@ -386,13 +386,26 @@ def _detach(
         for p in option_parameters("generate")
     ]
 )
-def plan(ctx: typer.Context, as_json: JsonOption = False, **arguments: Any) -> None:
+def plan(
+    ctx: typer.Context,
+    on: machines.OnOption = None,
+    ram: machines.RamOption = None,
+    os: machines.OsOption = None,
+    as_json: JsonOption = False,
+    **arguments: Any,
+) -> None:
     """Show which routes would be tried, and every reason against the others. Makes nothing.
 
-    Where none is open, it ends with code 1, as generate would.
+    Where none is open, it ends with code 1, as generate would. With --on it tells what another
+    machine would do with the models of the catalogue.
     """
     delivery = Delivery(output=None, force=False, dry_run=True, detach=False, as_json=as_json)
     wanted = _completed("generate", arguments, delivery)
+    if on is not None:
+        plans.show_on(ctx, wanted, machines.Wish(on=on, ram=ram, os=os), as_json=as_json)
+        return
+    if ram is not None or os is not None:
+        fail(InvalidRequest("--ram, --os", "without --on", "name the other machine's card by --on"))
 
     async def request(_: Service) -> ImageRequest:
         return wanted

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import typer
 
 from ziggie_image_mcp.billing.money import usd
+from ziggie_image_mcp.cli import machines
 from ziggie_image_mcp.cli.console import (
+    config_option,
     err,
     fail,
     new_table,
@@ -17,12 +19,13 @@ from ziggie_image_mcp.cli.console import (
     print_table,
     with_service,
 )
-from ziggie_image_mcp.errors import duration
+from ziggie_image_mcp.errors import ImageError, duration
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.app.processing import Processing
     from ziggie_image_mcp.app.service import Service
     from ziggie_image_mcp.routing.context import RoutingContext
+    from ziggie_image_mcp.routing.request import ImageRequest
     from ziggie_image_mcp.routing.types import Plan
 
 
@@ -63,6 +66,41 @@ def show(
             err.print(f"note: {note}")
     if closed is not None:
         fail(closed)
+
+
+def show_on(
+    ctx: typer.Context, request: ImageRequest, wish: machines.Wish, *, as_json: bool
+) -> None:
+    """Say what another machine would do with a request. Nothing is made, probed or asked."""
+    from ziggie_image_mcp.app import other_machine
+    from ziggie_image_mcp.app.answers import plan_data
+    from ziggie_image_mcp.config import loader
+    from ziggie_image_mcp.inventory import cards, hardware_probe
+    from ziggie_image_mcp.routing.request_checks import check_request
+
+    try:
+        check_request(request)
+        machine = machines.other_machine(wish)
+        decision = other_machine.plan_on(machine, request, loader.load(config_option(ctx)))
+    except ImageError as e:
+        fail(e)
+    tier = hardware_probe.tier(machine)
+    gpu = machine.gpus[0].name if machine.gpus else "CPU"
+    card = cards.card_named(gpu) if machine.gpus else None
+    ram = round((machine.ram_total or 0) / cards.GIB, 2)
+    speed = cards.speed_of(machine, tier)
+    source = cards.class_source(tier) if card is None else card.source
+    if as_json:
+        about = {"card": gpu, "ram_gib": ram, "os": machine.os, "tier": tier, "speed": speed}
+        facts = {"on": {**about, "speed_from": source}, "models": other_machine.MODELS}
+        print_json({**plan_data(decision), **facts})
+    else:
+        out.print(f"On {gpu}, {ram:g} GiB of RAM, {machine.os}; {speed:g} times an RTX 4070.")
+        out.print(f"Speed by: {source}", markup=False)
+        out.print(f"Models: {other_machine.MODELS}.", markup=False)
+        _print_plan(decision, [request.prompt])
+    if not decision.candidates:
+        raise typer.Exit(1)
 
 
 def _print_plan(decision: Plan, alternatives: list[str]) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
-from ziggie_image_mcp.inventory.types import Tier
 from ziggie_image_mcp.provider.nouns import Model
 
 
@@ -28,6 +27,15 @@ class Entry:
     default_guidance: float
     native_px: int
     distilled: bool
+    vram_bytes: dict[str, int]
+    """That its weights and a picture of native size need: `full` at once, `offload` in turn."""
+    weights_bytes: int
+    """In half precision."""
+    denoiser_b: float
+    """10^9 parameters of what runs at each step."""
+    passes: int
+    """Runs of it a step: two where guidance compares with a picture that no prompt guides."""
+    hub_id: str
     quality: float | None
     seconds: dict[str, float]
 
@@ -88,6 +96,11 @@ def _entry(row: dict[str, Any]) -> Entry:
         default_guidance=row["default_guidance"],
         native_px=row["native_px"],
         distilled=row["distilled"],
+        vram_bytes={way: round(gb * 1e9) for way, gb in row["vram_gb"].items()},
+        weights_bytes=round(row["weights_gb"] * 1e9),
+        denoiser_b=row["denoiser_b"],
+        passes=row["passes"],
+        hub_id=row["hub_id"],
         quality=row["quality"],
         seconds=row["seconds"],
     )
@@ -139,11 +152,3 @@ def enrich(model: Model) -> Model:
         ),
         distilled=model.distilled or entry.distilled,
     )
-
-
-def prior_seconds(model: Model, tier: Tier) -> float | None:
-    """Expected seconds for one picture at native size and default steps on this tier, or None."""
-    entry = recognise(model.id)
-    if entry is None:
-        return None
-    return entry.seconds.get("budget" if tier == "below_minimum" else tier)

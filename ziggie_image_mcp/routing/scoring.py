@@ -13,7 +13,8 @@ from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.config.config import Preference
 from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory import hardware_probe
-from ziggie_image_mcp.inventory.model_facts import prior_seconds
+from ziggie_image_mcp.inventory.cards import class_speed, gpu_speed, speed_of
+from ziggie_image_mcp.inventory.pace import prior_seconds
 from ziggie_image_mcp.inventory.types import Tier
 from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import Estimate
@@ -67,13 +68,19 @@ def preference_of(ctx: RoutingContext) -> Preference:
     return ctx.request.preference or by_rule or ctx.config.preference
 
 
-def base_seconds(model: Model, tier: Tier) -> float:
-    """For one picture at native size and default steps."""
+def base_seconds(model: Model, tier: Tier, speed: float) -> float:
+    """For one picture at native size and default steps.
+
+    Args:
+        model: Of which the provider may have told, or the catalogue.
+        tier: Of the machine that runs it.
+        speed: Of its card, in those of an RTX 4070.
+    """
     if model.seconds is not None:
         return model.seconds
     if not is_local(model):
         return UNKNOWN_CLOUD_SECONDS
-    known = prior_seconds(model, tier)
+    known = prior_seconds(model.id, speed)
     if known is not None:
         return known
     return UNKNOWN_CPU_SECONDS if tier == "cpu" else UNKNOWN_LOCAL_SECONDS
@@ -115,10 +122,8 @@ def expected_seconds(model: Model, ctx: RoutingContext, fitted: FittedRequest) -
         alike = bucket(request.width, request.height, request.steps)
         learnt = learnt_seconds(history, model.provider, model.id, alike, cold=cold)
     if learnt is None:
-        tier = ctx.tier
-        if model.device_memory is not None:
-            tier = hardware_probe.tier_of(model.device_memory / hardware_probe.REPORTED_SHARE)
-        making = base_seconds(model, tier) * model.slowdown * fitted.work
+        tier, speed = _pace(model, ctx)
+        making = base_seconds(model, tier, speed) * model.slowdown * fitted.work
     else:
         making = learnt.seconds * request.num_images
     if others:  # each as long as one picture of ours, for want of anything better
@@ -128,6 +133,18 @@ def expected_seconds(model: Model, ctx: RoutingContext, fitted: FittedRequest) -
     )
     timed = wait + making + (load if load_is_timed else 0.0) if making_is_timed else 0.0
     return ExpectedSeconds(wait=wait, load=load, making=making, timed=timed, resident=resident)
+
+
+def _pace(model: Model, ctx: RoutingContext) -> tuple[Tier, float]:
+    """Class and speed of what runs it: this machine, one card of it, or what its engine told of."""
+    if model.device_memory is None:
+        return ctx.tier, speed_of(ctx.hardware, ctx.tier)
+    tier = hardware_probe.tier_of(model.device_memory / hardware_probe.REPORTED_SHARE)
+    if model.rung:  # one of this machine's
+        for gpu in ctx.hardware.gpus:
+            if hardware_probe.torch_device(gpu, ctx.hardware) == model.device:
+                return tier, gpu_speed(gpu, tier)
+    return tier, class_speed(tier)
 
 
 def _is_resident(model: Model, line: QueueStatus | None) -> bool:
