@@ -33,6 +33,29 @@ WEIGHTS = "unet/model.safetensors"
 LARGE = 40_000_000
 """Bytes: more than the client's pieces of 10 MB."""
 
+ON_A_TERMINAL = """
+import os, pty, sys
+answer, command = sys.argv[1], sys.argv[2:]
+child, master = pty.fork()
+if not child:
+    os.execv(command[0], command)
+seen = b""
+while True:
+    try:
+        piece = os.read(master, 4096)
+    except OSError:
+        break
+    if not piece:
+        break
+    seen += piece
+    if b"[y/N]" in seen and answer:
+        os.write(master, answer.encode() + b"\\n")
+        answer = ""
+sys.stdout.write(seen.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+"""Run a command on a terminal, and answer its question."""
+
 
 @pytest.fixture
 def hub() -> Generator[FakeHub]:
@@ -316,3 +339,43 @@ def test_a_name_of_the_catalogue_stands_for_its_repository(
     assert done.returncode == 0, done.stderr
     assert "no commercial use" in done.stderr
     assert pulled(cache, "stabilityai/sdxl-turbo")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")
+@pytest.mark.parametrize(("answer", "code"), [("n", 1), ("y", 0)])
+def test_a_person_is_asked_after_licence_and_size(
+    tmp_path: Path, hub: FakeHub, cache: Path, config: Path, answer: str, code: int
+) -> None:
+    files = tiny(tmp_path)
+    hub.add(REPO, files)
+
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_TERMINAL, answer, *command(config, "models", "pull", REPO)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env=started_anew(environment(hub, cache)) | {"COLUMNS": "200"},
+    )
+
+    assert done.returncode == code, done.stdout
+    places = [done.stdout.index(word) for word in ("licence:", "files:", "disk:", "[y/N]")]
+    assert places == sorted(places)
+    assert (set(hub.sent) == {"model_index.json"}) == (answer == "n")
+    assert bool(listed(config, environment(hub, cache))) == (answer == "y")
+
+
+def test_a_missing_client_is_told_with_the_command_that_installs_it(
+    tmp_path: Path, hub: FakeHub, cache: Path, config: Path
+) -> None:
+    (tmp_path / "path" / "huggingface_hub").mkdir(parents=True)
+    broken = "raise ImportError('not here')"
+    file = tmp_path / "path" / "huggingface_hub" / "__init__.py"
+    file.write_text(broken, encoding="utf-8")
+    env = started_anew(environment(hub, cache)) | {"PYTHONPATH": str(tmp_path / "path")}
+
+    done = run(config, env, "models", "pull", REPO, "--yes")
+
+    assert done.returncode == 1
+    assert "[HUB_CLIENT_MISSING]" in done.stderr
+    assert '"ziggie-image-mcp[hub]"' in done.stderr
