@@ -29,8 +29,8 @@ def run(*arguments: str, config: Path) -> subprocess.CompletedProcess[str]:
         ["tiny"],
         ["--usable", "tiny"],
         ["list", "tiny"],
-        ["--provider", "builtin"],
-        ["-p", "builtin"],
+        ["--provider", "builtin", "tiny"],
+        ["-p", "builtin", "--usable", "tiny"],
     ],
 )
 def test_without_a_command_models_are_listed(words: list[str], config: Path) -> None:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.timeout(280)  # imports torch twice where no warm process is
 def test_a_model_that_was_pulled_makes_a_picture(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

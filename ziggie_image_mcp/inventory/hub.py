@@ -131,7 +131,8 @@ class Hub:
 
     def folder(self, repository: Repository) -> Path:
         """Where the cache keeps a repository."""
-        return self.cache / self._files.repo_folder_name(repo_id=repository.name, repo_type="model")
+        name = self._files.repo_folder_name(repo_id=repository.name, repo_type="model")
+        return self.cache / str(name)
 
     @contextmanager
     def _told(self, name: str) -> Generator[None]:
