@@ -96,7 +96,7 @@ def run_help(words: Sequence[str]) -> list[str]:
 def test_every_command_has_h_and_config_and_those_that_print_have_json() -> None:
     texts = {" ".join(words): run(*words, "-h").stdout for words in commands()}
 
-    silent = {"serve", "worker", "client-config", "keys", "jobs", "config", "open"}
+    silent = {"serve", "worker", "client-config", "keys", "jobs", "models", "config", "open"}
     assert len(texts) > 20
     assert [name for name, text in texts.items() if "-h, --help" not in text] == []
     assert [name for name, text in texts.items() if "--config FILE" not in text] == []

@@ -22,7 +22,7 @@ from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.server.tools import make_server
 
 ADVICE = "A real model for this machine: Stable Diffusion 1.5 (CreativeML OpenRAIL-M, 2.8 GB"
-COMMAND = "download stable-diffusion-v1-5/stable-diffusion-v1-5 --include"
+COMMAND = "ziggie-image-mcp models pull sd15"
 DEMO = model("demo", id="tiny", demo=True, quality=1.0, seconds=1.0, commercial_use=True)
 UPSCALER = model("demo", id="upscaler", tasks=("upscale",))
 
@@ -192,7 +192,7 @@ def test_the_command_line_tells_it_too(tmp_path: Path) -> None:
     }
     config = tmp_path / "config.json"
     config.write_text(json.dumps(settings), encoding="utf-8")
-    where = (" download ", "ComfyUI on a machine")  # by what this machine is
+    where = (" models pull ", "ComfyUI on a machine")  # by what this machine is
 
     commands = {
         name: run(*name.split(), config=config)

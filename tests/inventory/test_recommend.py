@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
-import shlex
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.inventory.pipeline_files import RepoFile, select
 from ziggie_image_mcp.inventory.recommend import (
     Setup,
     advice,
     advice_lines,
     current_setup,
+    hub_install,
+    license_facts,
     recommend,
+    repository_of,
+    suitable,
+    unsuitable,
 )
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
 from ziggie_image_providers.diffusers.scan import find
@@ -99,7 +102,7 @@ def test_the_commands_install_the_right_torch_and_fetch_the_model(
     for command, part in zip(pip, installs, strict=True):
         assert command.startswith('"/venv/bin/python" -m pip install ')
         assert part in command
-    assert fetch.startswith(f"hf download {best.repo} --include ")
+    assert fetch == f"ziggie-image-mcp models pull {best.name}"
     assert ready.commands == (fetch,)
 
 
@@ -129,7 +132,8 @@ def test_every_figure_has_a_source_with_a_date() -> None:
 
     for model in data["models"]:
         told = set(model["from"])
-        figures = {k for k in model if k.endswith(("_gb", "_seconds")) or k == "license"}
+        figures = {k for k, v in model.items() if k.endswith(("_gb", "_seconds")) and v is not None}
+        figures.add("license")
         covered = {k for k in figures if k in told or (k.startswith("vram") and "vram" in told)}
         assert covered == figures
         assert {data["sources"][s]["date"] for s in model["from"].values()}
@@ -178,25 +182,11 @@ REPOS = {
 """What the repositories hold: class, parts with the stem of their weights, and variants."""
 
 
-def fetched(command: str, files: Sequence[str]) -> list[str]:
-    """What `hf download` fetches of a repository, by the rules of huggingface_hub."""
-    words = shlex.split(command)
-    include = [words[i + 1] for i, word in enumerate(words) if word == "--include"]
-    exclude = [words[i + 1] for i, word in enumerate(words) if word == "--exclude"]
-    assert len(words) == 3 + 2 * len(include) + 2 * len(exclude)  # else a pattern is a file's name
-    return [
-        file
-        for file in files
-        if any(fnmatch.fnmatch(file, p) for p in include)
-        and not any(fnmatch.fnmatch(file, p) for p in exclude)
-    ]
-
-
 @pytest.mark.parametrize(
     "hardware",
     [machine(16), machine(16, nvidia(8)), machine(32, nvidia(12)), machine(32, nvidia(24))],
 )
-def test_what_the_command_fetches_is_listed_as_a_model_that_can_run(
+def test_what_a_pull_selects_is_listed_as_a_model_that_can_run(
     tmp_path: Path, hardware: Hardware
 ) -> None:
     best = recommend(hardware, BARE)
@@ -210,7 +200,8 @@ def test_what_the_command_fetches_is_listed_as_a_model_that_can_run(
         content |= {f"{name}/{stem}{variant}.safetensors": empty for variant in variants}
     snapshot = tmp_path / f"models--{best.repo.replace('/', '--')}" / "snapshots" / "abc"
 
-    kept = fetched(best.commands[-1], list(content))
+    selection = select(index, [RepoFile(path=p, size=len(c)) for p, c in content.items()])
+    kept = [file.path for file in selection.files]
     for file in kept:
         (snapshot / file).parent.mkdir(parents=True, exist_ok=True)
         (snapshot / file).write_bytes(content[file])
@@ -225,14 +216,96 @@ def test_what_the_command_fetches_is_listed_as_a_model_that_can_run(
 
 
 def test_the_commands_are_those_of_this_environment() -> None:
-    by_uv = Setup(python="/uv/bin/python", pip=False, hf='"/uv/bin/hf"')
+    by_uv = Setup(python="/uv/bin/python", pip=False)
     best = recommend(machine(16), by_uv)
 
     assert best is not None
-    *installs, download = best.commands
+    *installs, _ = best.commands
     assert installs
     assert all(c.startswith('uv pip install -p "/uv/bin/python" ') for c in installs)
-    assert download.startswith('"/uv/bin/hf" download ')
-    here = current_setup(vendors=True)
-    assert here.pip
-    assert here.hf == "hf" or Path(here.hf.strip('"')).parent == Path(sys.executable).parent
+    assert hub_install(by_uv) == 'uv pip install -p "/uv/bin/python" "ziggie-image-mcp[hub]"'
+    assert current_setup(vendors=True).pip
+
+
+RTX_4070 = machine(64, nvidia(12))
+
+
+def test_what_suits_is_listed_best_first_with_the_reason() -> None:
+    rows = suitable(RTX_4070, BARE, "commercial")
+
+    assert [row.name for row in rows] == [
+        *("flux2-klein-4b", "sd35-medium", "sdxl-base", "lumina2", "sd15")
+    ]
+    klein, medium, *_, sd15 = rows
+    assert klein.why == "fits RTX with 12 GB with its parts moved in turn: 10.7 of 12.9 GB"
+    assert sd15.why == "fits whole on RTX with 12 GB: 4.0 of 12.9 GB"
+    assert sd15.seconds == (0.9, 2)
+    assert medium.gated
+    assert medium.condition == "free for commercial use below 1 million USD of revenue a year"
+    assert medium.seconds is None
+    assert medium.pace == "seconds a picture not known"
+
+
+def test_a_licence_wish_of_any_adds_what_is_not_for_commercial_use() -> None:
+    more = {row.name for row in suitable(machine(64, nvidia(48)), BARE, "any")}
+    fewer = {row.name for row in suitable(machine(64, nvidia(48)), BARE, "commercial")}
+
+    assert more - fewer == {"flux1-dev", "flux2-klein-9b", "sdxl-turbo"}
+
+
+@pytest.mark.parametrize(
+    ("hardware", "name", "why_not"),
+    [
+        (RTX_4070, "z-image-turbo", "needs 15.9 GB on the GPU even in parts, and RTX with 12 GB"),
+        (machine(12, nvidia(12)), "flux2-klein-4b", "needs 20 GB of memory while it is loaded"),
+        (machine(4), "sd15", "needs 7 GB of memory; here: 4.3 GB of memory, no GPU"),
+        (machine(16), "sdxl-base", "needs a GPU; here: 17.2 GB of memory"),
+        (machine(16, APPLE, os="Darwin"), "sdxl-base", "needs 13.0 GB, and 12.0 GB of memory are"),
+        (machine(64, nvidia(12), disk_gb=12), "flux2-klein-4b", "needs 23.0 GB of disk, and 12.0"),
+        (RTX_4070, "sdxl-turbo", "not for commercial use (Stability AI Non-Commercial"),
+    ],
+)
+def test_each_model_that_is_left_out_has_its_reason(
+    hardware: Hardware, name: str, why_not: str
+) -> None:
+    rows = unsuitable(hardware, BARE, "commercial")
+
+    assert next(row.why_not for row in rows if row.name == name).startswith(why_not)
+    left = len(suitable(hardware, BARE, "commercial")) + len(rows)
+    assert left == len(suitable(hardware, BARE, "any")) + len(unsuitable(hardware, BARE, "any"))
+
+
+def test_what_needs_an_account_or_a_licence_is_never_the_advice() -> None:
+    gated = {row.name for row in suitable(machine(64, nvidia(48)), BARE, "any") if row.gated}
+
+    best = recommend(machine(64, nvidia(48), disk_gb=45), BARE)
+
+    assert "flux1-dev" in gated
+    assert best is not None
+    assert best.name not in gated
+
+
+@pytest.mark.parametrize(
+    ("name", "repo"),
+    [
+        ("sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
+        ("Z-Image-Turbo", "Tongyi-MAI/Z-Image-Turbo"),
+        ("SDXL_base@abc", "stabilityai/stable-diffusion-xl-base-1.0@abc"),
+        ("some/body@v1", "some/body@v1"),
+    ],
+)
+def test_a_name_stands_for_its_repository(name: str, repo: str) -> None:
+    assert repository_of(name) == repo
+
+
+def test_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(InvalidRequest, match="Did you mean 'sdxl-base'"):
+        repository_of("sdxl-bse")
+
+
+def test_the_licence_of_a_repository_is_told_with_its_condition_and_source() -> None:
+    facts = license_facts("stabilityai/Stable-Diffusion-3.5-medium")
+
+    assert facts.startswith("Stability AI Community License; commercial use allowed; free for")
+    assert "2026-11-23" in facts
+    assert license_facts("somebody/else") == ""

@@ -218,7 +218,7 @@ def test_the_chosen_card_is_timed_by_its_name_and_not_by_its_memory(
 ) -> None:
     """SDXL takes 8 to 10 s on an RTX 3060: the source report's table of speeds."""
     one = model(
-        id="sd_xl_base_1.0", memory=SDXL, device="gpu", seconds=None, family="sdxl", steps=None
+        id="sd_xl_base_1.0", memory=SD1, device="gpu", seconds=None, family="sdxl", steps=None
     )
     gpu = replace(card(12, total=12), name=name)
     machine = Hardware(os="Linux", machine="x86_64", ram_available=64 * GB, gpus=(gpu,))

@@ -26,21 +26,18 @@ from ziggie_image_mcp.cli.console import (
     config_option,
     err,
     fail,
-    new_table,
     out,
     print_json,
-    print_table,
     run,
     with_service,
 )
+from ziggie_image_mcp.cli.models import models_app
 from ziggie_image_mcp.cli.options import OptionsAnywhere
 from ziggie_image_mcp.cli.settings import config_app
-from ziggie_image_mcp.errors import ConfigError, duration
+from ziggie_image_mcp.errors import ConfigError
 from ziggie_image_mcp.provider.redaction import hidden
 
 if TYPE_CHECKING:
-    from ziggie_image_mcp.app import reports
-    from ziggie_image_mcp.app.service import Service
     from ziggie_image_mcp.cli import doctor
 
 app = typer.Typer(
@@ -55,6 +52,7 @@ app.add_typer(generate.app)
 app.add_typer(pictures.app)
 app.add_typer(setup.app)
 app.add_typer(config_app, name="config")
+app.add_typer(models_app, name="models")
 app.add_typer(spend.app)
 app.add_typer(usage.app)
 app.add_typer(advise.app)
@@ -133,48 +131,6 @@ def _only_with_http(ctx: typer.Context) -> None:
     if given:
         word = "concerns" if len(given) == 1 else "concern"
         fail(ConfigError(f"{', '.join(given)} {word} HTTP only: add --http, or leave it out."))
-
-
-@app.command("models")
-def models_(
-    ctx: typer.Context,
-    query: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
-    provider: Annotated[str, typer.Option("--provider", "-p")] = "",
-    usable: Annotated[bool, typer.Option("--usable", help="Only what would run now.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """List the models per provider, and why one would not run."""
-    from ziggie_image_mcp.app import reports
-
-    async def work(service: Service) -> reports.ModelReport:
-        return await reports.models(service, provider=provider, query=query, usable_only=usable)
-
-    report = with_service(ctx, work)
-    if as_json:
-        print_json(report.model_dump())
-        return
-    table = new_table(
-        *("provider", "model", "usable", "time", "quality", "licence", "why not"), whole=["model"]
-    )
-    for row in report.models:
-        table.add_row(
-            row.provider,
-            row.id,
-            "yes" if row.usable else "no",
-            "" if row.expected_seconds is None else duration(row.expected_seconds),
-            "" if row.quality is None else f"{row.quality:g}",
-            "\n".join(filter(None, (row.license, row.license_condition))),
-            "\n".join([*row.why_not, row.how_to_install] if row.why_not else []),
-        )
-    print_table(table)
-    for addition in report.additions:
-        about = ", ".join(filter(None, (addition.family, addition.about)))
-        line = f"{addition.kind} {addition.provider}/{addition.id}"
-        out.print(f"{line} ({about})" if about else line, markup=False)
-    for silent in report.unavailable:
-        out.print(f"{silent.provider}: {' '.join(silent.why_not)}", markup=False)
-    if report.real_model:
-        out.print(report.real_model, markup=False)
 
 
 @app.command()

@@ -1,39 +1,60 @@
-"""Recommend a real model for a machine that has only the demo: which one, and the commands.
+"""Recommend models for a machine: which ones, why, and the commands that get them.
 
-The one place that makes this text; `recommended_models.json` gives source and date of each figure.
+The one place that makes the advice for machines with only the demo;
+`recommended_models.json` gives source and date of each figure.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ziggie_image_mcp.errors import duration
+from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
 from ziggie_image_mcp.inventory.hardware_probe import UNIFIED_SHARE
-from ziggie_image_mcp.inventory.model_facts import data_beside
+from ziggie_image_mcp.inventory.model_facts import data_beside, plain
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
 
 CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 _PACKAGES = ("torch", "diffusers", "transformers")
 
+LicenseWish = Literal["commercial", "any"]
+"""What the pictures, and the weights, are wanted for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
     """A model that fits a machine, and how to get it."""
 
+    name: str
+    """As `models pull` takes it."""
     title: str
     repo: str
     license: str
+    condition: str
+    """Of the licence; empty where it has none that is known."""
+    gated: bool
+    """Its terms must be accepted on its page first."""
     disk_gb: float
+    seconds: tuple[float, float | None] | None
+    """For a picture, from and to; None where nobody says."""
     pace: str
     """What a picture takes and who says so."""
+    why: str
+    """Why it fits."""
     commands: tuple[str, ...]
     """In this order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsuitable:
+    """A model of the catalogue that this machine, or this licence wish, leaves out."""
+
+    name: str
+    title: str
+    why_not: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +64,6 @@ class Setup:
     python: str = sys.executable
     pip: bool = True
     """False in environments that uv made, which have no pip of their own."""
-    hf: str = "hf"
-    """How the download command is called here."""
     packages: bool = False
     """torch, diffusers and transformers are installed."""
     vendors: bool = True
@@ -54,21 +73,64 @@ class Setup:
 def current_setup(*, vendors: bool) -> Setup:
     """What is installed where this runs; nothing is imported."""
     installed = all(importlib.util.find_spec(name) is not None for name in _PACKAGES)
-    beside = Path(sys.executable).with_name("hf.exe" if sys.platform == "win32" else "hf")
-    on_path = shutil.which("hf")
-    is_reached = on_path is not None and Path(on_path).parent == beside.parent
     return Setup(
         pip=importlib.util.find_spec("pip") is not None,
-        hf="hf" if is_reached else f'"{beside}"',
         packages=installed,
         vendors=vendors,
     )
 
 
 def recommend(machine: Hardware, setup: Setup) -> Recommendation | None:
-    """The best model that fits the machine's GPU, or else its CPU; None where none does."""
+    """The best model that fits, may be used commercially and needs no account; or None."""
     chosen = _choose(machine, setup, machine.disk_free)
     return None if chosen is None else _recommendation(chosen, machine, setup)
+
+
+def suitable(machine: Hardware, setup: Setup, wish: LicenseWish) -> list[Recommendation]:
+    """All models of the catalogue that fit, the best first."""
+    return [
+        _recommendation(model, machine, setup)
+        for model in _file()["models"]
+        if not _why_not(model, machine, setup, wish)
+    ]
+
+
+def unsuitable(machine: Hardware, setup: Setup, wish: LicenseWish) -> list[Unsuitable]:
+    """The other models of the catalogue, each with the first reason."""
+    return [
+        Unsuitable(name=model["id"], title=model["title"], why_not=why_not)
+        for model in _file()["models"]
+        if (why_not := _why_not(model, machine, setup, wish))
+    ]
+
+
+def repository_of(name: str) -> str:
+    """The repository that a name of the catalogue stands for; owner/repo[@revision] as it is.
+
+    Raises:
+        InvalidRequest: It is neither.
+    """
+    if "/" in name:
+        return name
+    word, at, revision = name.partition("@")
+    rows = _file()["models"]
+    for row in rows:
+        if plain(word) in (plain(row["id"]), plain(row["title"])):
+            return f"{row['repo']}{at}{revision}"
+    ids = [row["id"] for row in rows]
+    known = f"give owner/repo, or one of {', '.join(ids)}"
+    raise InvalidRequest("name", name, f"{known}.{suggestion(word, ids)}")
+
+
+def license_facts(repo: str) -> str:
+    """What the catalogue knows of a repository's licence; empty where it knows nothing."""
+    row = next((row for row in _file()["models"] if row["repo"].lower() == repo.lower()), None)
+    if row is None:
+        return ""
+    source = _file()["sources"][row["from"]["license"]]
+    use = "commercial use allowed" if row["commercial"] else "no commercial use"
+    facts = "; ".join(filter(None, (row["license"], use, row.get("condition"))))
+    return f"{facts} ({source['what']}, {source['date']}, no legal advice)"
 
 
 def advice(machine: Hardware, setup: Setup) -> str:
@@ -92,6 +154,11 @@ def cuda_install(setup: Setup) -> str:
     """Installs torch for an NVIDIA card."""
     again = "--force-reinstall" if setup.pip else "--reinstall"
     return f"{_pip(setup)} {again} torch --index-url {CUDA_INDEX}"
+
+
+def hub_install(setup: Setup) -> str:
+    """Installs the Hub's client, which `models pull` downloads with."""
+    return f'{_pip(setup)} "ziggie-image-mcp[hub]"'
 
 
 def _pip(setup: Setup) -> str:
@@ -133,10 +200,50 @@ def _usable_gpu(machine: Hardware) -> Gpu | None:
 def _choose(machine: Hardware, setup: Setup, disk_free: int | None) -> dict[str, Any] | None:
     for model in _file()["models"]:
         has_room = disk_free is None or _disk_gb(model, machine, setup) <= disk_free / 1e9
-        if has_room and (_fits_gpu(model, machine) or _fits_cpu(model, machine)):
+        is_open = model["commercial"] and not model["gated"]
+        if is_open and has_room and (_fits_gpu(model, machine) or _fits_cpu(model, machine)):
             chosen: dict[str, Any] = model
             return chosen
     return None
+
+
+def _why_not(model: dict[str, Any], machine: Hardware, setup: Setup, wish: LicenseWish) -> str:
+    if wish == "commercial" and not model["commercial"]:
+        return f"not for commercial use ({model['license']})"
+    if not _fits_gpu(model, machine) and not _fits_cpu(model, machine):
+        return _memory_sentence(model, machine)
+    need = _disk_gb(model, machine, setup)
+    if machine.disk_free is not None and need > machine.disk_free / 1e9:
+        return f"needs {need:.1f} GB of disk, and {machine.disk_free / 1e9:.1f} GB are free"
+    return ""
+
+
+def _memory_sentence(model: dict[str, Any], machine: Hardware) -> str:
+    gpu, ram = _usable_gpu(machine), (machine.ram_total or 0) / 1e9
+    margin = _file()["margin"]
+    if gpu is None:
+        need = f"{model['cpu_ram_gb']:g} GB of memory" if model["cpu"] else "a GPU"
+        return f"needs {need}; here: {ram:.1f} GB of memory, {_card(machine)}"
+    if gpu.unified_memory:
+        need = model["vram_full_gb"] * margin
+        return f"needs {need:.1f} GB, and {ram * UNIFIED_SHARE:.1f} GB of memory are for the GPU"
+    need, vram = model["vram_offload_gb"] * margin, (gpu.vram_total or 0) / 1e9
+    if need > vram:
+        return f"needs {need:.1f} GB on the GPU even in parts, and {gpu.name} has {vram:.1f} GB"
+    return f"needs {model['ram_gb']:g} GB of memory while it is loaded, and {ram:.1f} GB are here"
+
+
+def _why(model: dict[str, Any], gpu: Gpu | None, machine: Hardware) -> str:
+    margin, ram = _file()["margin"], (machine.ram_total or 0) / 1e9
+    if gpu is None:
+        return f"runs on the CPU in {model['cpu_ram_gb']:g} of {ram:.1f} GB of memory"
+    whole, parts = model["vram_full_gb"] * margin, model["vram_offload_gb"] * margin
+    if gpu.unified_memory:
+        return f"fits the {ram * UNIFIED_SHARE:.1f} GB that {gpu.name} shares: needs {whole:.1f} GB"
+    vram = (gpu.vram_total or 0) / 1e9
+    if whole <= vram:
+        return f"fits whole on {gpu.name}: {whole:.1f} of {vram:.1f} GB"
+    return f"fits {gpu.name} with its parts moved in turn: {parts:.1f} of {vram:.1f} GB"
 
 
 def _fits_gpu(model: dict[str, Any], machine: Hardware) -> bool:
@@ -166,21 +273,38 @@ def _recommendation(model: dict[str, Any], machine: Hardware, setup: Setup) -> R
     on_gpu = _fits_gpu(model, machine)
     gpu = _usable_gpu(machine) if on_gpu else None
     return Recommendation(
+        name=model["id"],
         title=model["title"],
         repo=model["repo"],
         license=model["license"],
+        condition=model.get("condition", ""),
+        gated=model["gated"],
         disk_gb=model["disk_gb"],
+        seconds=_seconds(model, gpu, on_gpu=on_gpu),
         pace=_pace(model, gpu, on_gpu=on_gpu),
-        commands=(*_install(machine, gpu, setup), _download(model, setup)),
+        why=_why(model, gpu, machine),
+        commands=(*_install(machine, gpu, setup), f"ziggie-image-mcp models pull {model['id']}"),
     )
+
+
+def _seconds(
+    model: dict[str, Any], gpu: Gpu | None, *, on_gpu: bool
+) -> tuple[float, float | None] | None:
+    key = "gpu_seconds" if on_gpu else "cpu_seconds"
+    if model.get(key) is None or (gpu is not None and gpu.vendor == "apple"):
+        return None
+    low, high = model[key]
+    return low, high
 
 
 def _pace(model: dict[str, Any], gpu: Gpu | None, *, on_gpu: bool) -> str:
     if gpu is not None and gpu.vendor == "apple":
         return "seconds a picture not known for Apple chips"
-    key = "gpu_seconds" if on_gpu else "cpu_seconds"
-    low, high = model[key]
-    source = _file()["sources"][model["from"][key]]
+    seconds = _seconds(model, gpu, on_gpu=on_gpu)
+    if seconds is None:
+        return "seconds a picture not known"
+    low, high = seconds
+    source = _file()["sources"][model["from"]["gpu_seconds" if on_gpu else "cpu_seconds"]]
     span = f"from {duration(low)}" + (f" to {duration(high)}" if high is not None else "")
     return f"{span} a picture by {source['what']}, {source['date']}, unverified"
 
@@ -194,13 +318,6 @@ def _install(machine: Hardware, gpu: Gpu | None, setup: Setup) -> list[str]:
     elif machine.os == "Linux":  # elsewhere the index's own torch is the right one
         commands.append(f"{_pip(setup)} torch --index-url {CPU_INDEX}")
     return [*commands, f'{_pip(setup)} "ziggie-image-mcp[local]"']
-
-
-def _download(model: dict[str, Any], setup: Setup) -> str:
-    """Into the Hub's cache, where the diffusers provider looks: `hf` takes a pattern an option."""
-    include = "".join(f' --include "{pattern}"' for pattern in model["include"])
-    exclude = "".join(f' --exclude "{pattern}"' for pattern in model["exclude"])
-    return f"{setup.hf} download {model['repo']}{include}{exclude}"
 
 
 def _file() -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""The group `models`: what is listed without a command's name, and what is recommended."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("warm")
+
+
+def run(*arguments: str, config: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ziggie_image_mcp", *arguments, "--config", str(config)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=90,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tiny"],
+        ["--usable", "tiny"],
+        ["list", "tiny"],
+        ["--provider", "builtin", "tiny"],
+        ["-p", "builtin", "--usable", "tiny"],
+    ],
+)
+def test_without_a_command_models_are_listed(words: list[str], config: Path) -> None:
+    done = run("models", *words, "--json", config=config)
+
+    assert done.returncode == 0, done.stderr
+    assert [row["id"] for row in json.loads(done.stdout)["models"]] == ["tiny"]
+
+
+def test_options_may_stand_before_the_commands_name(config: Path) -> None:
+    done = run("models", "--config", str(config), "--json", "recommend", config=config)
+
+    assert done.returncode == 0, done.stderr
+    assert {"models", "left_out"} == set(json.loads(done.stdout))
+
+
+def test_help_names_the_commands(config: Path) -> None:
+    done = run("models", "--help", config=config)
+
+    assert all(name in done.stdout for name in ("list", "recommend", "pull"))
+
+
+def test_what_is_recommended_has_size_pace_reason_and_the_command(config: Path) -> None:
+    data = json.loads(run("models", "recommend", "--json", config=config).stdout)
+    text = run("models", "recommend", config=config).stdout
+
+    assert data["models"] or data["left_out"]
+    for row in data["models"]:
+        assert row["disk_gb"] > 0
+        assert row["why"]
+        assert row["pace"]
+        assert row["commands"][-1] == f"ziggie-image-mcp models pull {row['name']}"
+        assert row["name"] in text
+    for row in data["left_out"]:
+        assert f"left out: {row['name']}: {row['why_not']}" in text
+    if data["models"]:
+        assert text.rstrip().endswith(data["models"][0]["commands"][-1])
+
+
+def test_a_licence_wish_that_is_none_is_refused(config: Path) -> None:
+    done = run("models", "recommend", "--license", "mine", config=config)
+
+    assert done.returncode == 1
+    assert "license='mine' cannot be used: give commercial or any" in done.stderr

@@ -1,0 +1,154 @@
+"""Get a pipeline from the Hub into its cache: only what is loaded, and nothing half."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ziggie_image_mcp.inventory import hub_download
+from ziggie_image_mcp.inventory.hub import Hub, Repository, existing, is_commit, settings
+from ziggie_image_mcp.inventory.hub_download import Told
+from ziggie_image_mcp.inventory.pipeline_files import INDEX, Selection, select
+from ziggie_image_mcp.inventory.pull_errors import DiskFull, NotAPipeline, PullFailed
+
+SPARE_BYTES = 200_000_000
+"""What a disk keeps free."""
+
+_SHOWN = 4
+"""Names of files in a message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pull:
+    """What would be downloaded."""
+
+    repository: Repository
+    selection: Selection
+    bytes_here: int
+    """Of those that are selected."""
+    disk_free: int
+    """Bytes on the disk of the Hub's cache."""
+
+    @property
+    def missing(self) -> int:
+        """Bytes that are downloaded."""
+        return self.selection.size - self.bytes_here
+
+
+def prepare(hub: Hub, repository: Repository) -> Pull:
+    """Choose the files; only the small model_index.json is downloaded.
+
+    Raises:
+        NotAPipeline: There is no pipeline, or not in safetensors.
+        AccessDenied: Its terms must be accepted first.
+        PullFailed: It cannot be downloaded; see its other children.
+    """
+    listed = next((file for file in repository.files if file.path == INDEX), None)
+    if listed is None:
+        raise NotAPipeline(_no_pipeline(repository))
+    with _alone(hub, repository):
+        hub_download.download(hub, repository, listed, _tell_nobody)
+    shown = hub_download.linked(hub, repository, listed)
+    file = shown if shown.is_file() else hub_download.content(hub, repository, listed)
+    selection = select(settings(file.read_bytes(), repository.name), repository.files)
+    if selection.incomplete:
+        names = " and ".join(selection.incomplete)
+        raise NotAPipeline(
+            f"{repository.name} has no whole safetensors weights for {names}, and pickles (.bin, "
+            f".ckpt) may run code: look for another repository of the model, {repository.page}"
+        )
+    here = sum(hub_download.bytes_here(hub, repository, file) for file in selection.files)
+    return Pull(
+        repository=repository,
+        selection=selection,
+        bytes_here=here,
+        disk_free=shutil.disk_usage(existing(hub.cache)).free,
+    )
+
+
+def check_disk(pull: Pull, hub: Hub) -> None:
+    """Refuse a download that the disk has no room for.
+
+    Raises:
+        DiskFull: It has not.
+    """
+    if pull.missing and pull.missing + SPARE_BYTES > pull.disk_free:
+        raise DiskFull(
+            f"{pull.repository.name} needs {gigabytes(pull.missing)} more, and "
+            f"{gigabytes(pull.disk_free)} are free in {hub.cache}: make room, or set HF_HUB_CACHE "
+            "to a larger disk"
+        )
+
+
+def execute(hub: Hub, pull: Pull, told: Told) -> Path:
+    """Download what is missing. The folder in which the whole pipeline then lies.
+
+    Its files show under their names when all of them are here and checked, model_index.json last:
+    what was broken off is no model to anybody.
+
+    Raises:
+        WrongChecksum: A file is not what the Hub says. It was removed.
+        DiskFull: The disk ran full. What is here stays, for the next try.
+        PullFailed: It cannot be downloaded; see its other children.
+    """
+    repository, files = pull.repository, pull.selection.files
+    with _alone(hub, repository):
+        for file in files:
+            hub_download.download(hub, repository, file, told)
+        last = next(file for file in files if file.path == INDEX)
+        for file in files:
+            if file is not last:
+                hub_download.link(hub, repository, file)
+        folder = hub_download.link(hub, repository, last).parent
+        if not is_commit(repository.revision):
+            _name_commit(hub, repository)
+    return folder
+
+
+def gigabytes(count: int) -> str:
+    """Bytes as people read them: 2.75 GB, 43 MB."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
+
+
+def _name_commit(hub: Hub, repository: Repository) -> None:
+    """Write down which commit the branch or tag is at, as the Hub's client does."""
+    reference = hub.folder(repository) / "refs" / repository.revision
+    reference.parent.mkdir(parents=True, exist_ok=True)
+    written = reference.with_name(f"{reference.name}.ziggie")
+    written.write_text(repository.commit, encoding="utf-8")
+    written.replace(reference)
+
+
+@contextmanager
+def _alone(hub: Hub, repository: Repository) -> Generator[None]:
+    """One download of a repository at a time: two would write to one file."""
+    folder = hub.folder(repository)
+    lock = hub.cache / ".locks" / folder.name / "ziggie.lock"
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout as e:
+        message = f"{repository.name} is being downloaded by another process: wait for it"
+        raise PullFailed(message) from e
+    except OSError as e:
+        raise PullFailed(f"The Hub's cache {hub.cache} cannot be written to: {e}") from e
+
+
+def _no_pipeline(repository: Repository) -> str:
+    weights = [file.path for file in repository.files if file.path.endswith(".safetensors")]
+    what = f" It has {', '.join(weights[:_SHOWN])}." if weights else ""
+    more = f" And {len(weights) - _SHOWN} more." if len(weights) > _SHOWN else ""
+    return (
+        f"{repository.name} holds no {INDEX}, so it is no diffusers pipeline.{what}{more} A single "
+        f"file is used from a folder in providers.diffusers.modelDirs: {repository.page}"
+    )
+
+
+def _tell_nobody(path: str, size: int) -> None:
+    del path, size
