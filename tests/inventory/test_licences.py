@@ -11,7 +11,7 @@ from tests.support.calls import client, data
 from tests.support.factory import service
 from tools import licence_page
 from ziggie_image_mcp.inventory.licences import find_licence, licences
-from ziggie_image_mcp.inventory.model_facts import Entry, entries
+from ziggie_image_mcp.inventory.model_facts import Entry, data_beside, entries
 from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider
 from ziggie_image_mcp.provider.testing import model as fake_model
 
@@ -25,6 +25,16 @@ def test_the_licence_of_a_catalogued_model_is_known_and_agrees_with_its_row(entr
 
     assert licence is not None
     assert (licence.weights == "noncommercial") == (not entry.commercial_use)
+
+
+@pytest.mark.parametrize(
+    "row", data_beside("recommended_models.json")["models"], ids=lambda row: row["id"]
+)
+def test_so_is_that_of_a_recommended_model(row: dict[str, Any]) -> None:
+    licence = find_licence(row["license"])
+
+    assert licence is not None
+    assert (licence.weights == "noncommercial") == (not row["commercial"])
 
 
 def test_whoever_may_not_use_it_freely_is_told_the_condition() -> None:

@@ -241,7 +241,7 @@ def test_what_suits_is_listed_best_first_with_the_reason() -> None:
     assert sd15.why == "fits whole on RTX with 12 GB: 4.0 of 12.9 GB"
     assert sd15.seconds == (0.9, 2)
     assert medium.gated
-    assert medium.condition == "free for commercial use below 1 million USD of revenue a year"
+    assert medium.condition.startswith("free for those whose revenue is below USD 1 million")
     assert medium.seconds is None
     assert medium.pace == "seconds a picture not known"
 

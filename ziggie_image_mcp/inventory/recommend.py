@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
 from ziggie_image_mcp.inventory.hardware_probe import UNIFIED_SHARE
+from ziggie_image_mcp.inventory.licences import condition_of
 from ziggie_image_mcp.inventory.model_facts import data_beside, plain
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
 
@@ -129,7 +130,7 @@ def license_facts(repo: str) -> str:
         return ""
     source = _file()["sources"][row["from"]["license"]]
     use = "commercial use allowed" if row["commercial"] else "no commercial use"
-    facts = "; ".join(filter(None, (row["license"], use, row.get("condition"))))
+    facts = "; ".join(filter(None, (row["license"], use, _condition(row))))
     return f"{facts} ({source['what']}, {source['date']}, no legal advice)"
 
 
@@ -269,6 +270,11 @@ def _disk_gb(model: dict[str, Any], machine: Hardware, setup: Setup) -> float:
     return float(model["disk_gb"] + own)
 
 
+def _condition(model: dict[str, Any]) -> str:
+    """What its licence asks, and what it asks beside."""
+    return "; ".join(filter(None, (condition_of(model["license"]), model.get("condition"))))
+
+
 def _recommendation(model: dict[str, Any], machine: Hardware, setup: Setup) -> Recommendation:
     on_gpu = _fits_gpu(model, machine)
     gpu = _usable_gpu(machine) if on_gpu else None
@@ -277,7 +283,7 @@ def _recommendation(model: dict[str, Any], machine: Hardware, setup: Setup) -> R
         title=model["title"],
         repo=model["repo"],
         license=model["license"],
-        condition=model.get("condition", ""),
+        condition=_condition(model),
         gated=model["gated"],
         disk_gb=model["disk_gb"],
         seconds=_seconds(model, gpu, on_gpu=on_gpu),
