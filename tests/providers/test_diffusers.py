@@ -203,7 +203,7 @@ pipe(
 """
 
 
-@pytest.mark.parametrize("id", ["sd1", "flux"])
+@pytest.mark.parametrize("id", ["sd1", pytest.param("flux", marks=pytest.mark.soak)])
 async def test_a_picture_is_the_one_that_bare_diffusers_makes(
     id: str, zoo: Path, provider: Diffusers, tmp_path: Path
 ) -> None:
