@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
 from ziggie_image_mcp.errors import InvalidRequest
-from ziggie_image_mcp.inventory.cards import machine_named
-from ziggie_image_mcp.inventory.types import Hardware
+
+if TYPE_CHECKING:
+    from ziggie_image_mcp.inventory.types import Hardware
 
 OnOption = Annotated[
     str | None,
@@ -61,6 +62,8 @@ def other_machine(wish: Wish) -> Hardware:
     Raises:
         InvalidRequest: The card, its memory, the system or the file make no sense.
     """
+    from ziggie_image_mcp.inventory.cards import machine_named
+
     card, ram, os = wish.on, wish.ram, wish.os
     if card.lower().endswith(".json"):
         file = _read(Path(card))

@@ -22,7 +22,6 @@ from ziggie_image_mcp.cli.console import (
     run,
     with_service,
 )
-from ziggie_image_mcp.cli.transfer import Transfer
 from ziggie_image_mcp.errors import ImageError, InvalidRequest, duration
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def list_(
             "" if row.expected_seconds is None else duration(row.expected_seconds),
             "" if row.quality is None else f"{row.quality:g}",
             "\n".join(filter(None, (row.license, row.license_condition))),
-            "\n".join([*row.why_not, row.how_to_install] if row.why_not else []),
+            "\n".join(_why_not(row)),
         )
     print_table(table)
     for addition in report.additions:
@@ -101,6 +100,11 @@ def list_(
         out.print(f"{silent.provider}: {' '.join(silent.why_not)}", markup=False)
     if report.real_model:
         out.print(report.real_model, markup=False)
+
+
+def _why_not(row: reports.ModelRow) -> list[str]:
+    """Why it would not run, and what helps."""
+    return [*row.why_not, row.how_to_install] if row.why_not else []
 
 
 @models_app.command()
@@ -165,6 +169,7 @@ def pull(
 
     Broken off, it goes on where it ended. HF_TOKEN, HF_ENDPOINT and HF_HUB_CACHE are honoured.
     """
+    from ziggie_image_mcp.cli.transfer import Transfer
     from ziggie_image_mcp.inventory import pull as pulling
     from ziggie_image_mcp.inventory.hub import Hub
     from ziggie_image_mcp.inventory.recommend import current_setup, hub_install, repository_of
@@ -231,13 +236,14 @@ def _tell_result(ctx: typer.Context, plan: Pull, folder: Path, *, as_json: bool)
 
     report = with_service(ctx, work)
     row = next((row for row in report.models if row.id == repository.name), None)
-    why_not = [] if row is None else [*row.why_not, row.how_to_install] if row.why_not else []
     if row is None:
+        usable = False
         why_not = [
             "No provider lists it: diffusers is off, or its useHubCache is false in config.json.",
             *(sentence for silent in report.unavailable for sentence in silent.why_not),
         ]
-    usable = row is not None and row.usable
+    else:
+        usable, why_not = row.usable, _why_not(row)
     if as_json:
         print_json(
             {

@@ -71,9 +71,13 @@ def disk(path: Path) -> Finding:
     """Ask psutil for the space left where `path` is, or will be."""
     import psutil
 
+    return Finding(disk_free=psutil.disk_usage(str(existing(path))).free)
+
+
+def existing(path: Path) -> Path:
+    """The nearest of a path and the folders above it that exists, for asking of its disk."""
     absolute = path.absolute()
-    nearest = next((p for p in (absolute, *absolute.parents) if p.exists()), absolute)
-    return Finding(disk_free=psutil.disk_usage(str(nearest)).free)
+    return next((p for p in (absolute, *absolute.parents) if p.exists()), absolute)
 
 
 def nvidia(nvml: Any = None, environment: Mapping[str, str] = os.environ) -> Finding:

@@ -160,17 +160,12 @@ class Hub:
 
 
 def cache_disk() -> Path:
-    """A folder on the disk to which models are downloaded."""
+    """A folder on the disk to which models are downloaded; it may not exist yet."""
     try:
         constants: Any = import_module("huggingface_hub.constants")
     except ImportError:
         return Path.home()  # below which the cache is, unless an environment variable says else
-    return existing(Path(constants.HF_HUB_CACHE))
-
-
-def existing(path: Path) -> Path:
-    """The nearest folder that exists, for asking of its disk."""
-    return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    return Path(constants.HF_HUB_CACHE)
 
 
 def settings(text: bytes, name: str) -> dict[str, Any]:

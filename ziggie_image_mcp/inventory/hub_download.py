@@ -52,10 +52,9 @@ def content(hub: Hub, repository: Repository, file: RepoFile) -> Path:
 
 def bytes_here(hub: Hub, repository: Repository, file: RepoFile) -> int:
     """How many bytes of a file need not be downloaded."""
-    whole = content(hub, repository, file)
-    if whole.is_file() or linked(hub, repository, file).is_file():
+    if _is_here(hub, repository, file):
         return file.size
-    part = _partial(whole)
+    part = _partial(content(hub, repository, file))
     return min(part.stat().st_size, file.size) if part.is_file() else 0
 
 
@@ -70,7 +69,7 @@ def download(hub: Hub, repository: Repository, file: RepoFile, told: Told) -> No
     whole = content(hub, repository, file)
     start = bytes_here(hub, repository, file)
     told(file.path, start)
-    if whole.is_file() or linked(hub, repository, file).is_file():
+    if _is_here(hub, repository, file):
         return
     part = _partial(whole)
     try:
@@ -102,6 +101,11 @@ def link(hub: Hub, repository: Repository, file: RepoFile) -> Path:
             raise _full(e, file, whole) from e
         raise PullFailed(f"{file.path} cannot be written to {hub.folder(repository)}: {e}") from e
     return path
+
+
+def _is_here(hub: Hub, repository: Repository, file: RepoFile) -> bool:
+    """Whether all of a file is in the cache, checked: by its checksum, or copied under its name."""
+    return content(hub, repository, file).is_file() or linked(hub, repository, file).is_file()
 
 
 def _partial(whole: Path) -> Path:

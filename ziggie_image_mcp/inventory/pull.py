@@ -11,7 +11,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ziggie_image_mcp.inventory import hub_download
-from ziggie_image_mcp.inventory.hub import Hub, Repository, existing, is_commit, settings
+from ziggie_image_mcp.inventory.hardware_sources import existing
+from ziggie_image_mcp.inventory.hub import Hub, Repository, is_commit, settings
 from ziggie_image_mcp.inventory.hub_download import Told
 from ziggie_image_mcp.inventory.pipeline_files import INDEX, Selection, select
 from ziggie_image_mcp.inventory.pull_errors import DiskFull, NotAPipeline, PullFailed

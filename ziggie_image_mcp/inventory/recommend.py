@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
@@ -83,7 +84,7 @@ def current_setup(*, vendors: bool) -> Setup:
 
 def recommend(machine: Hardware, setup: Setup) -> Recommendation | None:
     """The best model that fits, may be used commercially and needs no account; or None."""
-    chosen = _choose(machine, setup, machine.disk_free)
+    chosen = _choose(machine, setup)
     return None if chosen is None else _recommendation(chosen, machine, setup)
 
 
@@ -173,7 +174,7 @@ def _facts(best: Recommendation) -> str:
 
 
 def _without_model(machine: Hardware, setup: Setup) -> str:
-    larger_disk = _choose(machine, setup, None)
+    larger_disk = _choose(replace(machine, disk_free=None), setup)
     if larger_disk is not None:
         need, free = _disk_gb(larger_disk, machine, setup), (machine.disk_free or 0) / 1e9
         what = f"{larger_disk['title']} would fit this machine, but needs {need:.1f} GB of disk"
@@ -198,14 +199,13 @@ def _usable_gpu(machine: Hardware) -> Gpu | None:
     return max(known, key=lambda g: g.vram_total or 0, default=None)
 
 
-def _choose(machine: Hardware, setup: Setup, disk_free: int | None) -> dict[str, Any] | None:
-    for model in _file()["models"]:
-        has_room = disk_free is None or _disk_gb(model, machine, setup) <= disk_free / 1e9
-        is_open = model["commercial"] and not model["gated"]
-        if is_open and has_room and (_fits_gpu(model, machine) or _fits_cpu(model, machine)):
-            chosen: dict[str, Any] = model
-            return chosen
-    return None
+def _choose(machine: Hardware, setup: Setup) -> dict[str, Any] | None:
+    fitting: Iterator[dict[str, Any]] = (
+        model
+        for model in _file()["models"]
+        if not model["gated"] and not _why_not(model, machine, setup, "commercial")
+    )
+    return next(fitting, None)
 
 
 def _why_not(model: dict[str, Any], machine: Hardware, setup: Setup, wish: LicenseWish) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ziggie_image_mcp.assets.region import Placement
-from ziggie_image_mcp.config.config import DefaultSettings
+from ziggie_image_mcp.config.config import DefaultSettings, ModelSettings
 from ziggie_image_mcp.inventory.licences import condition_of
 from ziggie_image_mcp.inventory.types import Reason
 from ziggie_image_mcp.provider.capabilities import Option, TaskCapability
@@ -59,17 +59,18 @@ def fit_request(
 ) -> FittedRequest:
     """Models of one kind share their request, among a thousand files."""
     own, defaults = settings_of(model, ctx.config), model.defaults
+    licence = _licence_notes(model, own)
     # Where its name stands in the notes, a model shares its request with no other.
     general = ctx.config.default_settings.model_fields_set and model.family not in _ALIKE
     named = ctx.request.aspect_ratio or model.distilled or model.demo or wishes(ctx.request.prompt)
     kind = (
         *(id(capability), id(own), model.id if named or general else "", model.family in _ALIKE),
         *(defaults.steps, defaults.guidance_scale, defaults.quality),
-        *_licence_notes(model, ctx),
+        *licence,
     )
     fitted = known.get(kind)
     if fitted is None:
-        fitted = known[kind] = _fit(model, capability, ctx)
+        fitted = known[kind] = _fit(model, capability, ctx, licence)
     return fitted
 
 
@@ -103,22 +104,24 @@ def _memory(model: Model) -> float | None:
     return model.memory.vram_bytes or model.memory.ram_bytes
 
 
-def _fit(model: Model, capability: TaskCapability, ctx: RoutingContext) -> FittedRequest:
+def _fit(
+    model: Model, capability: TaskCapability, ctx: RoutingContext, licence: list[str]
+) -> FittedRequest:
     size = fit_size(capability.sizes, ctx.request, model.id, lenient=model.demo)
     request, notes = _request(model, capability, ctx, size)
     return FittedRequest(
         request=request,
-        notes=(*size.notes, *notes, *prompt_notes(model, ctx), *_licence_notes(model, ctx)),
+        notes=(*size.notes, *notes, *prompt_notes(model, ctx), *licence),
         work=work_units(capability, model, request),
         reason=size.reason,
         placement=size.placement,
     )
 
 
-def _licence_notes(model: Model, ctx: RoutingContext) -> list[str]:
+def _licence_notes(model: Model, own: ModelSettings) -> list[str]:
     """What its licence asks. At a vendor's, the vendor's own terms hold."""
     condition = condition_of(model.license)
-    if not condition or model.where == "vendor" or settings_of(model, ctx.config).commercial_use:
+    if not condition or model.where == "vendor" or own.commercial_use:
         return []
     return [f"licence ({model.license}): {condition}"]
 

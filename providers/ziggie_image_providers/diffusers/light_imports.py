@@ -1,7 +1,7 @@
 """Import torch and diffusers without what one process on one device does not use.
 
 diffusers 0.42 and transformers 5 import torch's compiler (with sympy), its sharding over machines
-and peft at their start, used or not: two fifths of the processor's time until a Stable Diffusion
+and peft at their start, used or not: a third of the processor's time until a Stable Diffusion
 pipeline can be built (benchmarks/worker_start.py).
 """
 
