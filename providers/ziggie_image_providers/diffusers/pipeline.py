@@ -1,28 +1,19 @@
-"""Load and run pipelines with torch and diffusers. Only the worker process imports this.
-
-The paths for CUDA, MPS and XPU follow the documentation; no GPU has run them yet.
-"""
+"""Make pictures with the pipeline in memory. Only the worker process imports this."""
 
 from __future__ import annotations
 
-import gc
-import importlib
 import inspect
-import os
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
-from ziggie_image_providers.diffusers import cpu_share, wire
+from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.families import SAMPLERS
 from ziggie_image_providers.diffusers.faults import Problem
-from ziggie_image_providers.diffusers.ladder import FULL, GROUP_OFFLOAD, MODEL_OFFLOAD
-from ziggie_image_providers.diffusers.light_imports import import_libraries
-
-torch, diffusers, transformers = import_libraries()
+from ziggie_image_providers.diffusers.ladder import MODEL_OFFLOAD
+from ziggie_image_providers.diffusers.loading import diffusers, held, torch, transformers
 
 OnStep = Callable[[int, int], None]
 """Called after every step with its number and the number of steps; raises to end it."""
@@ -30,83 +21,8 @@ OnStep = Callable[[int, int], None]
 QUOTED = 80
 """Characters of what was not read."""
 
-CONTEXT_BYTES = 400_000_000
-"""An assumption: what the driver takes on a GPU for a process, beside torch's own memory."""
-
-MARGIN = 1.15
 TILED_ABOVE = 1024 * 1024
 """Pixels. The VAE's decoding sets the peak of memory; above this it works in tiles."""
-
-for library in (diffusers, transformers):
-    library.utils.logging.set_verbosity_error()
-    library.utils.logging.disable_progress_bar()
-
-
-class Held:
-    """The one pipeline in memory."""
-
-    def __init__(self) -> None:
-        self.key: tuple[object, ...] | None = None
-        self.pipe: Any = None
-        self.scheduler: Any = None
-        self.device = "cpu"
-        self.rung = ""
-        """How the parts are held."""
-        self.edits: dict[str, Any] = {}
-        """The same parts in the pipelines that work from pictures."""
-
-    def drop(self) -> None:
-        """Free the memory."""
-        self.key = self.pipe = self.scheduler = None
-        self.edits = {}
-        gc.collect()
-        for name in ("cuda", "xpu", "mps"):
-            backend = getattr(torch, name, None)
-            if backend is not None and backend.is_available():
-                backend.empty_cache()
-
-
-_held = Held()
-
-
-def load(request: wire.WorkerRequest) -> None:
-    """Bring the request's model into memory, in place of the one before."""
-    device = choose_device(request.device)
-    dtype = choose_dtype(request, device)
-    if device == "cpu":
-        cpu_share.be_nice()
-        threads = cpu_share.thread_count(request.weight_bytes, os.environ)
-        if threads is not None:
-            torch.set_num_threads(threads)
-    key = (request.path, _stamp(request), device, dtype, request.must_offload, request.rung)
-    if _held.key == key:
-        return
-    _held.drop()
-    pipe = _read(request, dtype)
-    _held.device = device
-    _held.rung = _choose_rung(request, device)
-    if _held.rung == MODEL_OFFLOAD:
-        pipe.enable_model_cpu_offload(device=device)
-    elif _held.rung == GROUP_OFFLOAD:  # layers remember where they belong, in every pipeline
-        pipe.enable_group_offload(torch.device(device), offload_type="leaf_level")
-    else:
-        pipe.to(device)
-    pipe.set_progress_bar_config(disable=True)
-    _held.pipe, _held.scheduler, _held.key = pipe, getattr(pipe, "scheduler", None), key
-
-
-def in_use() -> wire.InUse:
-    """What this process holds, which it frees for another model."""
-    kind, _, index = _held.device.partition(":")
-    vram = 0
-    if kind in ("cuda", "xpu"):
-        backend = getattr(torch, kind)
-        number = int(index) if index else backend.current_device()
-        kind, vram = f"{kind}:{number}", backend.memory_reserved(number) + CONTEXT_BYTES
-    elif kind == "mps":
-        vram = torch.mps.driver_allocated_memory()
-    ram = importlib.import_module("psutil").Process().memory_info().rss
-    return wire.InUse(device=kind, vram_bytes=vram, ram_bytes=ram, rung=_held.rung)
 
 
 class Inputs(NamedTuple):
@@ -159,7 +75,7 @@ def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
     """
     sentences: list[str] = []
     for name, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
-        ends = [_unread(tokenizer, limit, text or "") for tokenizer, limit in _readers(_held.pipe)]
+        ends = [_unread(tokenizer, limit, text or "") for tokenizer, limit in _readers(held.pipe)]
         if ends and all(end for _, end in ends):
             limit, end = max(ends)
             quoted = end if len(end) <= QUOTED else end[: QUOTED - 3] + "..."
@@ -205,62 +121,18 @@ def arguments(
     return words
 
 
-def choose_device(wanted: str) -> str:
-    """Find the device to run on.
-
-    Raises:
-        Problem: The wanted one is not here.
-    """
-    here = [
-        name
-        for name in ("cuda", "mps", "xpu")
-        if getattr(torch, name, None) is not None and getattr(torch, name).is_available()
-    ]
-    if wanted == "auto":
-        return here[0] if here else "cpu"
-    kind, _, index = wanted.partition(":")
-    count = getattr(torch, kind).device_count() if kind in here else 0
-    if kind == "cpu" or (kind in here and (not index or int(index) < count)):
-        return wanted
-    raise Problem(
-        "device_missing",
-        f"torch sees no device {wanted!r} here, only {', '.join([*here, 'cpu'])}: "
-        "set hardware.gpu to one of these, or to auto.",
-    )
-
-
-def choose_dtype(request: wire.WorkerRequest, device: str) -> Any:
-    """Find the number format: half precision on a GPU, and on a CPU where nothing else fits."""
-    if request.dtype != "auto":
-        return getattr(torch, request.dtype)
-    if device != "cpu":
-        wide = device.startswith("cuda") and not torch.cuda.is_bf16_supported(
-            including_emulation=False
-        )
-        return torch.float16 if wide else getattr(torch, request.half_precision)
-    available = importlib.import_module("psutil").virtual_memory().available
-    if request.weight_bytes is not None and request.weight_bytes * 2 * MARGIN > available:
-        return torch.bfloat16
-    return torch.float32
-
-
-def _stamp(request: wire.WorkerRequest) -> int:
-    path = Path(request.path)
-    return (path if request.single_file else path / "model_index.json").stat().st_mtime_ns
-
-
 def _pipe(inputs: Inputs) -> Any:
     """The pipeline in memory, or one of the same parts for work from pictures."""
     if inputs.image is None:
-        return _held.pipe
+        return held.pipe
     kind = "AutoPipelineForImage2Image" if inputs.mask is None else "AutoPipelineForInpainting"
-    if kind not in _held.edits:
-        pipe = getattr(diffusers, kind).from_pipe(_held.pipe)
+    if kind not in held.edits:
+        pipe = getattr(diffusers, kind).from_pipe(held.pipe)
         pipe.set_progress_bar_config(disable=True)
-        if _held.rung == MODEL_OFFLOAD:  # each pipeline moves its parts by itself
-            pipe.enable_model_cpu_offload(device=_held.device)
-        _held.edits[kind] = pipe
-    return _held.edits[kind]
+        if held.rung == MODEL_OFFLOAD:  # each pipeline moves its parts by itself
+            pipe.enable_model_cpu_offload(device=held.device)
+        held.edits[kind] = pipe
+    return held.edits[kind]
 
 
 def _readers(pipe: Any) -> list[tuple[Any, int]]:
@@ -290,38 +162,13 @@ def _unread(tokenizer: Any, limit: int, text: str) -> tuple[int, str]:
     return limit, " ".join((end or tokenizer.decode(encoding.input_ids[count:])).split())
 
 
-def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
-    if not request.single_file:
-        return diffusers.DiffusionPipeline.from_pretrained(
-            request.path, dtype=dtype, variant=request.variant, local_files_only=True
-        )
-    return getattr(diffusers, request.pipeline).from_single_file(
-        request.path, config=request.config_folder, torch_dtype=dtype, local_files_only=True
-    )
-
-
-def _choose_rung(request: wire.WorkerRequest, device: str) -> str:
-    """How to hold the model: as the decision chose, and in parts where less is free by now."""
-    if request.rung in (MODEL_OFFLOAD, GROUP_OFFLOAD):
-        return request.rung
-    whole = request.rung or ("cpu" if device == "cpu" else FULL)
-    if not device.startswith("cuda") or not request.may_offload:
-        return whole
-    if request.must_offload:
-        return MODEL_OFFLOAD
-    if request.vram_bytes is None:
-        return whole
-    free, _ = torch.cuda.mem_get_info(device)
-    return MODEL_OFFLOAD if request.vram_bytes * MARGIN > free else whole
-
-
 def _swap_scheduler(pipe: Any, sampler: str | None) -> None:
     if sampler is None:
-        if _held.scheduler is not None:
-            pipe.scheduler = _held.scheduler
+        if held.scheduler is not None:
+            pipe.scheduler = held.scheduler
         return
     name, settings = SAMPLERS[sampler]
-    pipe.scheduler = getattr(diffusers, name).from_config(_held.scheduler.config, **settings)
+    pipe.scheduler = getattr(diffusers, name).from_config(held.scheduler.config, **settings)
 
 
 def _tile(pipe: Any, tiled: bool) -> None:

@@ -68,16 +68,17 @@ def take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
 def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
     """Run one request and tell how it went."""
     try:
-        from ziggie_image_providers.diffusers import (
-            pipeline,  # imports torch and diffusers: seconds
+        from ziggie_image_providers.diffusers import (  # imports torch and diffusers: seconds
+            loading,
+            pipeline,
         )
 
-        pipeline.load(request)
+        loading.load(request)
         line.check()
     except (Exception, Stopped) as e:
         line.send(failed(e, "load"))
         return
-    line.send(wire.Loaded(in_use=pipeline.in_use()))
+    line.send(wire.Loaded(in_use=loading.in_use()))
     try:
         inputs = pipeline.inputs(request, payload)
         notes = pipeline.unread(request)
@@ -93,7 +94,7 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
     except (Exception, Stopped) as e:
         line.send(failed(e, "run"))
         return
-    line.send(wire.Done(in_use=pipeline.in_use(), notes=notes))
+    line.send(wire.Done(in_use=loading.in_use(), notes=notes))
 
 
 def main() -> None:

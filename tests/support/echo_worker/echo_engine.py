@@ -1,4 +1,4 @@
-"""What a diffusers worker asks of `pipeline`: each picture carries what was asked, as text."""
+"""What a worker asks of `loading` and `pipeline`: each picture carries what was asked, as text."""
 
 from __future__ import annotations
 

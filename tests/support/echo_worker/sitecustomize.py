@@ -6,4 +6,5 @@ if "ziggie_image_providers.diffusers.worker" in getattr(sys, "orig_argv", []):
     import importlib
 
     engine = importlib.import_module("echo_engine")
-    sys.modules["ziggie_image_providers.diffusers.pipeline"] = engine
+    for name in ("loading", "pipeline"):
+        sys.modules[f"ziggie_image_providers.diffusers.{name}"] = engine

@@ -1,4 +1,4 @@
-"""What a diffusers worker asks of `pipeline`, done by nobody: for tests of the process."""
+"""What a diffusers worker asks of `loading` and `pipeline`, done by nobody: for its tests."""
 
 from __future__ import annotations
 
