@@ -21,7 +21,7 @@ DRAWS_NOTHING_NEW = ("upscale", "remove", "esrgan", "control", "bria", "runware:
         ("fal-ai/flux/schnell", 9.0),
         ("fal-ai/flux-pro/kontext/max", 9.5),
         ("black-forest-labs/FLUX.2-pro", 9.6),
-        ("bfl:flux@3-image-klein", 9.2),
+        ("bfl:flux@3-image-klein", 9.5),
         ("somebody/a-model", None),
     ],
 )

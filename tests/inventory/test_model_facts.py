@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ziggie_image_mcp.inventory import model_facts
+from ziggie_image_mcp.inventory.hosted_models import hosted_quality
 from ziggie_image_mcp.provider.testing import model
 
 FIGURES = (
@@ -67,7 +68,19 @@ def test_every_figure_names_its_source_and_every_source_its_date() -> None:
 
 
 def test_every_model_of_the_report_has_its_row_with_its_quality() -> None:
-    assert {e.id: e.quality for e in model_facts.entries() if e.quality is not None} == REPORT
+    sources = {row["id"]: row["from"].get("quality") for row in table()["models"]}
+    reported = {id for id, source in sources.items() if source == "report-quality"}
+
+    assert {e.id: e.quality for e in model_facts.entries() if e.id in reported} == REPORT
+
+
+def test_every_model_is_judged_but_one_that_only_refines() -> None:
+    assert [e.id for e in model_facts.entries() if e.quality is None] == ["sdxl-refiner"]
+
+
+def test_a_model_is_as_good_at_a_vendor_as_here() -> None:
+    for entry in model_facts.entries():
+        assert hosted_quality(entry.hub_id) in (None, entry.quality), entry.id
 
 
 @pytest.mark.parametrize(
