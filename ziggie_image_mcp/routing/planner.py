@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
 
+from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.billing.types import Quote
 from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory import recommend
@@ -34,6 +35,12 @@ from ziggie_image_mcp.routing.rules_money import MoneyRule, money_rules_for, pri
 from ziggie_image_mcp.routing.scoring import describe_route, preference_of, score_candidate
 from ziggie_image_mcp.routing.types import Candidate, Plan
 
+SLOW_SECONDS = 60.0
+"""A free route that takes longer is chosen, and what a paid one would take is said beside it..."""
+
+FASTER = 5.0
+"""...where that is so many times faster. Judgements."""
+
 _NOTHING = Estimate(expected=0, upper=0)
 
 
@@ -44,10 +51,34 @@ def plan(ctx: RoutingContext) -> Plan:
     route, the free ones are tried all the same.
     """
     strict = _plan(ctx)
-    if strict.candidates or not ctx.trust_breakers or not ctx.history.breakers:
+    if strict.candidates:
+        return _with_faster(strict, ctx)
+    if not ctx.trust_breakers or not ctx.history.breakers:
         return strict
     lenient = _plan(replace(ctx, trust_breakers=False))
     return lenient if lenient.candidates else strict
+
+
+def _with_faster(decided: Plan, ctx: RoutingContext) -> Plan:
+    """The same, saying with its price which paid route is far faster than the free one in front."""
+    best, others = decided.candidates[0], decided.candidates[1:]
+    if best.cost_micro_usd or best.seconds < SLOW_SECONDS or best.model.demo:
+        return decided
+    if ctx.config.allow_paid_fallback == "never":
+        return decided
+    if not any(one.cost_micro_usd for one in others) and not ctx.request.allow_paid:
+        others = _plan(replace(ctx, request=replace(ctx.request, allow_paid=True))).candidates
+    paid = [o for o in others if o.cost_micro_usd and o.seconds * FASTER <= best.seconds]
+    if not paid:
+        return decided
+    fast = min(paid, key=lambda one: one.score)
+    note = (
+        f"free, and about {duration(best.seconds)}: {fast.model.provider} {fast.model.id} would "
+        f"take about {duration(fast.seconds)} for at most {usd(fast.cost_micro_usd)} "
+        f"(provider={fast.model.provider}, allow_paid=true)"
+    )
+    first = replace(best, notes=(*best.notes, note))
+    return replace(decided, candidates=(first, *decided.candidates[1:]))
 
 
 def _plan(ctx: RoutingContext) -> Plan:

@@ -6,6 +6,7 @@ Lower wins. v and q come from the user's `preference`; they are judgements, not 
 from __future__ import annotations
 
 import functools
+import math
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from ziggie_image_mcp.inventory.pace import prior_seconds
 from ziggie_image_mcp.inventory.types import Tier
 from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import Estimate
+from ziggie_image_mcp.provider.sizes import Size, native_size
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest
 from ziggie_image_mcp.routing.latency import (
@@ -49,6 +51,13 @@ GOING = timedelta(days=60)
 
 GOING_POINTS = 3.0
 """Points of quality that such a model loses: what lasts is begun with."""
+
+FAR_SIZE = 4.0
+"""How many times more or fewer pixels than a model is made for cost it points: up to here it draws
+about as well. A judgement; SD 1.5 repeats its subject above it, FLUX gives fog far below."""
+
+FAR_POINTS = 1.5
+"""Points of quality that a model loses at `FAR_SIZE`, and at each doubling of it."""
 
 NOTEWORTHY_LOAD = 0.1
 """A smaller share of the expected seconds than this is not said to go into loading."""
@@ -179,6 +188,32 @@ def _about_its_end(model: Model, ctx: RoutingContext) -> str:
     return f"{model.id} is taken away by its vendor on {end}; plan for another model"
 
 
+def _far_from_native(model: Model, ctx: RoutingContext, fitted: FittedRequest) -> float:
+    """Points of quality that it loses by a size that it was not made for; 0 near its own.
+
+    A vendor's list of sizes is what its model is made for.
+    """
+    capability = model.tasks.get(ctx.task)
+    if ctx.task != "text_to_image" or capability is None or model.demo or not is_local(model):
+        return 0.0
+    native, request = native_size(capability.sizes), fitted.request
+    times = (request.width * request.height) / (native.width * native.height)
+    far = max(times, 1 / times)
+    return 0.0 if far < FAR_SIZE else FAR_POINTS * math.log2(2 * far / FAR_SIZE)
+
+
+def _about_size(model: Model, ctx: RoutingContext, fitted: FittedRequest) -> str:
+    """That its size is far from the model's own, and what is better."""
+    native = native_size(model.tasks[ctx.task].sizes)
+    size = Size(fitted.request.width, fitted.request.height)
+    small = size.width * size.height < native.width * native.height
+    way = "scale it down by process_image" if small else "enlarge it by process_image (upscale)"
+    return (
+        f"{size} is far from the {native} that {model.id} is made for: "
+        f"expect a worse picture, or ask for about {native} and {way}"
+    )
+
+
 def score_candidate(
     model: Model, ctx: RoutingContext, fitted: FittedRequest, estimate: Estimate
 ) -> tuple[Candidate, ExpectedSeconds]:
@@ -191,6 +226,10 @@ def score_candidate(
     points = NEUTRAL_QUALITY if rating is None else rating
     points -= CUT_POINTS if is_cut(model, ctx) else 0.0
     points -= GOING_POINTS if _about_its_end(model, ctx) else 0.0
+    far = _far_from_native(model, ctx, fitted)
+    points -= far
+    said = [model.note, _about_its_end(model, ctx)]
+    said += [_about_size(model, ctx, fitted)] if far else []
     return Candidate(
         model=model,
         request=request,
@@ -199,7 +238,7 @@ def score_candidate(
         expected_micro_usd=estimate.expected,
         seconds=seconds[0],
         why=describe_route("next best", model, cost, seconds),
-        notes=tuple(filter(None, (*fitted.notes, model.note, _about_its_end(model, ctx)))),
+        notes=tuple(filter(None, (*fitted.notes, *said))),
         wait_seconds=expected.wait,
         load_seconds=expected.load,
         placement=fitted.placement,
