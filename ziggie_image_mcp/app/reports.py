@@ -18,6 +18,7 @@ from ziggie_image_mcp.inventory.detection import Detected, unused
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence, urls_of
 from ziggie_image_mcp.inventory.licences import condition_of
 from ziggie_image_mcp.inventory.model_facts import plain
+from ziggie_image_mcp.inventory.tier_texts import tier_text
 from ziggie_image_mcp.inventory.types import Gpu, Rejection, Survey, lacks_key, reason_sentence
 from ziggie_image_mcp.provider import pricing
 from ziggie_image_mcp.provider.nouns import (
@@ -47,13 +48,6 @@ from ziggie_image_mcp.routing.types import (
 )
 from ziggie_image_mcp.storage.types import InputImage
 
-_TIERS = {
-    "cpu": "no GPU found: local generation is slow, minutes per picture for real models",
-    "below_minimum": "GPU under 8 GB: SD 1.5, and larger models with offloading",
-    "budget": "8 GB class: SD 1.5 and SDXL well, FLUX schnell with limits",
-    "recommended": "12-16 GB class: SDXL, SD 3.5 and FLUX.1 well",
-    "professional": "24 GB class or more: every model of the report",
-}
 SPEED_ROWS = 12
 _ANY = ImageRequest(prompt="a picture")
 
@@ -364,7 +358,7 @@ async def machine(service: Service) -> HardwareReport:
         disk_free_gb=_gb(this_machine.disk_free),
         gpus=[_gpu(g) for g in this_machine.gpus],
         tier=tier,
-        tier_means=_TIERS[tier],
+        tier_means=tier_text(tier, this_machine),
         engines=engines,
         other_engines=[
             f"{what}; {fix}"

@@ -17,13 +17,16 @@ _NOT_FROM_TEXT = ("sdxl-refiner", "flux1-kontext-dev", "qwen-image-edit", "deepf
 """What changes pictures, or comes in three stages: no text becomes a picture by it alone."""
 
 
+def from_text() -> list[Entry]:
+    """The rows that make pictures from text by themselves."""
+    return [entry for entry in entries() if entry.id not in _NOT_FROM_TEXT]
+
+
 def catalogue_survey(machine: Hardware) -> Survey:
     """Every model that makes pictures from text; what that machine cannot hold is left out."""
     models: list[Model] = []
     rejected: list[Rejection] = []
-    for entry in entries():
-        if entry.id in _NOT_FROM_TEXT:
-            continue
+    for entry in from_text():
         reason = _too_large(entry, machine)
         if reason is None:
             models.append(_model(entry, machine))
