@@ -28,6 +28,8 @@ from ziggie_image_mcp.errors import (
 )
 from ziggie_image_mcp.provider import (
     Generation,
+    Lora,
+    LoraSupport,
     Model,
     ProviderRequest,
     Run,
@@ -74,6 +76,34 @@ async def test_a_pause_alone_does_not_close_the_last_free_route(tmp_path: Path) 
     result = await made.generate(ASK)
 
     assert result.model.provider == "shaky"
+    await made.aclose()
+
+
+class Slow(FakeProvider):
+    """Takes its time."""
+
+    seconds = 0.6
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        await anyio.sleep(self.seconds)
+        return await super().submit(request, model, run)
+
+
+async def test_a_run_with_loras_teaches_what_a_plain_one_takes(tmp_path: Path) -> None:
+    able = model("timed", capability={"loras": LoraSupport(max_count=10, listed=False)})
+    loras = tuple(Lora(id=name) for name in "abcdefghij")
+    made = service(tmp_path, Slow("timed", models=[able]))
+    began = time.monotonic()
+
+    await made.generate(replace(ASK, loras=loras))
+
+    took = time.monotonic() - began
+
+    plain, doubled = [
+        (await made.plan(replace(ASK, loras=more))).candidates[0] for more in ((), loras)
+    ]
+    assert doubled.seconds == pytest.approx(2 * plain.seconds, rel=0.1)
+    assert plain.seconds <= took / 2
     await made.aclose()
 
 

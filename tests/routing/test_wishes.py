@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.routing.test_planner import context
-from ziggie_image_mcp.provider import FreeSize, Model
+from ziggie_image_mcp.provider import FreeSize, Lora, LoraSupport, Model
 from ziggie_image_mcp.provider.testing import model
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.latency import bucket, moving_mean
@@ -162,3 +162,22 @@ def test_runs_correct_an_order_that_the_priors_had_wrong() -> None:
         latencies = {**latencies, key: moving_mean(before, truth[one.model.id])}
 
     assert chosen == ["boasting", *["modest"] * 5]
+
+
+def test_loras_make_a_picture_take_longer_and_teach_nothing_wrong() -> None:
+    able = model(capability={"loras": LoraSupport(max_count=2, listed=False)}, seconds=10.0)
+    loras = (Lora(id="a"), Lora(id="b"))
+    learnt = replace(UNTIMED, seconds=10.0, samples=5)
+    history = HistorySnapshot(latencies={("fake", "model", bucket(1024, 1024, 20)): learnt})
+
+    seconds = [
+        planner.plan(
+            replace(context(able, request=ImageRequest(prompt="a cat", loras=more)), history=known)
+        )
+        .candidates[0]
+        .seconds
+        for more in ((), loras)
+        for known in (HistorySnapshot(), history)
+    ]
+
+    assert seconds == [10.0, 10.0, 12.0, 12.0]

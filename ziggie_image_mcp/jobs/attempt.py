@@ -41,7 +41,7 @@ from ziggie_image_mcp.provider.contract import Provider
 from ziggie_image_mcp.provider.nouns import ProviderRequest, Run, is_local
 from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.routing.history import History
-from ziggie_image_mcp.routing.latency import bucket
+from ziggie_image_mcp.routing.latency import bucket, extra_work
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.types import StoredImage
@@ -391,6 +391,8 @@ class Attempt:
         model, request, timing = self._route.model, self._route.request, self._timing
         load = 0.0 if timing is None else self._load_seconds(timing)
         each = None if timing is None else (timing.seconds - load) / len(images)
+        if each is not None and is_local(model):
+            each /= extra_work(request)
         self._tools.last_models[model.provider] = model.id
         await self._tools.history.succeeded(
             model.provider,

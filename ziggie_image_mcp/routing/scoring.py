@@ -25,6 +25,7 @@ from ziggie_image_mcp.routing.fit import FittedRequest
 from ziggie_image_mcp.routing.latency import (
     ENOUGH_SAMPLES,
     bucket,
+    extra_work,
     learnt_load,
     learnt_seconds,
 )
@@ -135,6 +136,7 @@ def expected_seconds(model: Model, ctx: RoutingContext, fitted: FittedRequest) -
         making = base_seconds(model, tier, speed) * model.slowdown * fitted.work
     else:
         making = learnt.seconds * request.num_images
+    making *= extra_work(request) if local else 1.0
     if others:  # each as long as one picture of ours, for want of anything better
         wait += others * making / request.num_images
     making_is_timed = model.seconds is not None or (
