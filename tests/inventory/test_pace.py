@@ -98,6 +98,20 @@ def test_a_machine_reports_the_memory_that_its_card_would() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "card"),
+    [
+        ("4070 super", "RTX 4070 SUPER"),
+        ("4090", "RTX 4090"),
+        ("m3 max 64GB", "Apple M3 Max"),
+        ("7900 XTX", "RX 7900 XTX"),
+        ("1080ti", "GTX 1080 Ti"),
+    ],
+)
+def test_a_card_may_be_named_without_its_series(name: str, card: str) -> None:
+    assert cards.machine_named(name).gpus[0].name == card
+
+
+@pytest.mark.parametrize(
     ("name", "says"),
     [
         ("RTX 4071", "known cards near it: RTX 4070"),

@@ -95,7 +95,9 @@ def show_on(
         facts = {"on": {**about, "speed_from": source}, "models": other_machine.MODELS}
         print_json({**plan_data(decision), **facts})
     else:
-        out.print(f"On {gpu}, {ram:g} GiB of RAM, {machine.os}; {speed:g} times an RTX 4070.")
+        out.print(
+            f"On {gpu}, {ram:g} GiB of RAM, {machine.os}; {speed:g} times as fast as an RTX 4070."
+        )
         out.print(f"Speed by: {source}", markup=False)
         out.print(f"Models: {other_machine.MODELS}.", markup=False)
         _print_plan(decision, [request.prompt])

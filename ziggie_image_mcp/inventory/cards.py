@@ -22,6 +22,9 @@ RAM_SHARE = 0.75
 RAM_GIB = 16
 """An assumption: what such a machine has, where nobody says."""
 
+_SERIES = ("RTX", "GTX", "RX", "Apple")
+"""What people leave out of a card's name."""
+
 _NEAR = 4
 """How many cards are named to who misspelt one."""
 
@@ -100,7 +103,7 @@ def machine_named(name: str, ram_gib: float | None = None, os: str = "") -> Hard
     ram = int((RAM_GIB if ram_gib is None else ram_gib) * GIB)
     if plain(name) == "cpu":
         return _machine((), ram, os or "Linux", machine="x86_64")
-    card, size = card_named(name), _gib_in(name)
+    card, size = card_named(name) or _without_maker(name), _gib_in(name)
     if card is None:
         raise InvalidRequest("--on", name, f"known cards near it: {', '.join(_near(name))}")
     if card.vendor == "apple":
@@ -116,6 +119,12 @@ def machine_named(name: str, ram_gib: float | None = None, os: str = "") -> Hard
     shown = math.ceil((size or card.gb[0]) * GIB * REPORTED_SHARE)
     gpu = Gpu(name=card.name, vendor=card.vendor, vram_total=shown, vram_free=shown)
     return _machine((gpu,), ram, os or "Linux", machine="x86_64")
+
+
+def _without_maker(name: str) -> Card | None:
+    """The one card that people may mean who leave its series out, as `4070 super`, `M3 Max`."""
+    meant = {c.name: c for word in _SERIES if (c := card_named(f"{word} {name}")) is not None}
+    return next(iter(meant.values())) if len(meant) == 1 else None
 
 
 def _machine(gpus: tuple[Gpu, ...], ram: int, os: str, *, machine: str) -> Hardware:
