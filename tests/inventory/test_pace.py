@@ -34,7 +34,7 @@ def test_a_model_without_figures_takes_the_pace_of_its_family() -> None:
     known = {e.id: e for e in entries()}
     sdxl, playground = known["sdxl-base"], known["playground-v2.5"]
 
-    expected = pace.BESIDE_STEPS + 3.5 * pace.work(playground) / pace.work(sdxl)
+    expected = pace.beside_steps(playground) + 3.5 * pace.work(playground) / pace.work(sdxl)
     assert not playground.seconds
     assert pace.entry_seconds(playground, 1.0) == pytest.approx(expected)
 

@@ -19,8 +19,9 @@ from ziggie_image_mcp.inventory.types import Tier
 CLASSES: tuple[Tier, ...] = ("cpu", "budget", "recommended", "professional")
 """From the slowest; what is below the minimum is as slow as a budget card."""
 
-BESIDE_STEPS = 0.1
-"""An assumption: seconds on an RTX 4070 to read the prompt and to decode the picture."""
+PROMPT_SECONDS, DECODE_SECONDS = 0.15, 0.35
+"""Assumptions, from memory: what an RTX 4070 takes to read the prompt, and to decode a picture of
+1024 x 1024. Without them one step would be all that a distilled model takes."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -39,7 +40,7 @@ def entry_seconds(entry: Entry, speed: float) -> float:
     """The same for a row of the catalogue, which always has an answer."""
     figures = _figures(entry)
     if not figures:
-        return (BESIDE_STEPS + work(entry) * _seconds_per_work(entry.family)) / speed
+        return (beside_steps(entry) + work(entry) * _seconds_per_work(entry.family)) / speed
     first, last = figures[0], figures[-1]
     if speed <= first[0] or speed >= last[0]:
         nearest, seconds = first if speed <= first[0] else last
@@ -53,6 +54,11 @@ def work(entry: Entry) -> float:
     """What one picture is: steps x passes a step x 10^9 parameters x 1024 x 1024 pixels."""
     pixels = (entry.native_px / 1024) ** 2
     return entry.default_steps * entry.passes * entry.denoiser_b * pixels
+
+
+def beside_steps(entry: Entry) -> float:
+    """Seconds on an RTX 4070 for all but the steps of one picture."""
+    return PROMPT_SECONDS + DECODE_SECONDS * (entry.native_px / 1024) ** 2
 
 
 def _figures(entry: Entry) -> list[tuple[float, float]]:
