@@ -161,7 +161,7 @@ async def test_what_cannot_be_keyed_goes_to_a_provider_that_cuts_out(tmp_path: P
         cut = data(await process(session, f"{flat},{file}", remove_background=True))
 
     keyed, routed = cut["results"]
-    assert (keyed["model"], routed["model"]) == ("keying", "cutter")
+    assert (keyed["model"], routed["model"]) == ("processing", "cutter")
     assert [r.task for r in provider.seen] == ["remove_background"]
     assert opened(routed).mode == "RGBA"
 
@@ -375,4 +375,4 @@ async def test_results_are_numbered_as_their_pictures_were_named(tmp_path: Path)
 
     assert view.outcome is not None
     numbered = [(n, r.model.id) for n, r in Numbering(work).results(view.outcome)]
-    assert numbered == [(0, "cutter"), (1, "keying")]
+    assert numbered == [(0, "cutter"), (1, "processing")]

@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from ziggie_image_mcp.app import processing as picture_processing
 from ziggie_image_mcp.app.consent import Consents
-from ziggie_image_mcp.app.processing import NOTHING, CutOut, Processing
+from ziggie_image_mcp.app.processing import NOTHING, ProcessedPicture, Processing
 from ziggie_image_mcp.assets.region import Margins, add_margins
 from ziggie_image_mcp.billing.caps import caps_from
 from ziggie_image_mcp.billing.charge import Billing
@@ -399,7 +399,7 @@ class Service:
         requests = [replace(request, owner=mark) for request in requests]
         try:
             return await self._accept(
-                job_id, requests, own, request_id, patience, processing.cutouts, priority
+                job_id, requests, own, request_id, patience, processing.made, priority
             )
         except BaseException as e:
             await self.consents.release(own)
@@ -414,7 +414,7 @@ class Service:
         consents: tuple[Quote | None, ...],
         request_id: str,
         patience: float,
-        cutouts: Sequence[CutOut],
+        processed: Sequence[ProcessedPicture],
         priority: int,
     ) -> JobView:
         now = datetime.now(UTC)
@@ -431,7 +431,7 @@ class Service:
             plans = await self._plans(spec)
             if len(plans) == 1:
                 stored = await self._cache.find(requests[0], plans[0].candidates[0])
-                if stored is not None and not request_id and not cutouts:
+                if stored is not None and not request_id and not processed:
                     await self.consents.release(consents)
                     outcome = JobOutcome(results=(stored,))
                     return JobView(id="", status="done", outcome=outcome)
@@ -445,8 +445,8 @@ class Service:
                     raise StorageError(held) from None
                 spec = replace(spec, consents=consents)
         try:
-            if cutouts:
-                keep = partial(_keep, cutouts, self.artifacts, owners.mark_of_job(job_id))
+            if processed:
+                keep = partial(_keep, processed, self.artifacts, owners.mark_of_job(job_id))
                 spec = replace(spec, done=await anyio.to_thread.run_sync(keep))
             if not requests:
                 return JobView(id="", status="done", outcome=JobOutcome(results=spec.done))
@@ -564,5 +564,7 @@ def _check_may_see(image_id: str, caller: str | None) -> None:
         raise not_found(image_id)
 
 
-def _keep(cutouts: Sequence[CutOut], artifacts: ArtifactStore, owner: str) -> tuple[Result, ...]:
-    return tuple(picture_processing.keep(cutout, artifacts, owner) for cutout in cutouts)
+def _keep(
+    processed: Sequence[ProcessedPicture], artifacts: ArtifactStore, owner: str
+) -> tuple[Result, ...]:
+    return tuple(picture_processing.keep(one, artifacts, owner) for one in processed)

@@ -241,9 +241,12 @@ def process(
     as_json: JsonOption = False,
     **arguments: Any,
 ) -> None:
-    """Work on finished pictures: cut the subject out, then enlarge it.
+    """Work on finished pictures: cut out, enlarge, make a tile, pixel art, a size or few colours.
 
-    A flat ground is keyed on this machine; what needs a model takes the best route.
+    In this order, whatever the order of the options: --remove-background, --upscale, --seamless,
+    --pixel-size, --trim, --pad, --width and --height, --colors or --palette. What needs a model
+    takes the best route; all else is done on this machine. Several pictures keep one grid and one
+    palette.
     """
     delivery = Delivery(output=output, force=force, dry_run=dry_run, detach=detach, as_json=as_json)
     wanted = _completed("process", arguments, delivery)
@@ -352,8 +355,8 @@ def _detach(
 
     async def work(service: Service) -> tuple[list[JobView], bool]:
         work = await prepare(service)
-        parts = [replace(work, requests=(r,), cutouts=()) for r in work.requests]
-        if work.cutouts:
+        parts = [replace(work, requests=(r,), made=()) for r in work.requests]
+        if work.made:
             parts.append(replace(work, requests=()))
         views = [
             await service.start(part.requests, processing=part, priority=BATCH) for part in parts

@@ -13,14 +13,14 @@ class Numbering:
     """The places of the pictures of a call, in the order in which they were named."""
 
     def __init__(self, work: Processing) -> None:
-        counts = [1] * (len(work.cutouts) + len(work.requests))
-        keyed = [cutout.place for cutout in work.cutouts]
-        routed = [place for place in range(len(counts)) if place not in keyed]
+        counts = [1] * (len(work.made) + len(work.requests))
+        here = [one.place for one in work.made]
+        routed = [place for place in range(len(counts)) if place not in here]
         for place, request in zip(routed, work.requests, strict=True):
             counts[place] = request.num_images
         firsts = [0, *accumulate(counts)]
         self._requests = work.requests
-        self._cutouts = [firsts[place] for place in keyed]
+        self._here = [firsts[place] for place in here]
         self._routed = [firsts[place] for place in routed]
         self.count = firsts[-1]
         """Of all pictures."""
@@ -29,7 +29,7 @@ class Numbering:
         """The results in their order, each with the place of its first picture, from 0."""
         failed = {failure.index for failure in outcome.failures}
         routed = [first for i, first in enumerate(self._routed) if i not in failed]
-        firsts = (self._cutouts + routed)[: len(outcome.results)]
+        firsts = (self._here + routed)[: len(outcome.results)]
         return sorted(zip(firsts, outcome.results, strict=True), key=lambda pair: pair[0])
 
     def failures(self, outcome: JobOutcome) -> list[str]:

@@ -45,7 +45,7 @@ def show(
         decisions = [
             (await service.snapshot(r, bulk), await service.plan(r, bulk)) for r in work.requests
         ]
-        notes = [f"{cutout.why}; {cutout.proof}" for cutout in work.cutouts]
+        notes = ["; ".join((one.why, *one.proofs)) for one in work.made]
         return decisions, [r.prompt for r in work.requests], [*work.remarks, *notes]
 
     decisions, alternatives, notes = with_service(ctx, work)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from ziggie_image_mcp.assets.finish import finish as finish_pictures
 from ziggie_image_mcp.assets.region import put_back
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
+from ziggie_image_mcp.jobs.finishing import described, finish_of
 from ziggie_image_mcp.jobs.owners import mark_of_job
 from ziggie_image_mcp.provider.bounds import most_pixels
 from ziggie_image_mcp.provider.capabilities import OutputFormat
@@ -20,7 +22,7 @@ from ziggie_image_mcp.provider.pictures import is_transparent
 from ziggie_image_mcp.provider.pricing import Cost, PriceBook, is_free, price_source
 from ziggie_image_mcp.provider.seams import SEAMLESS, Seam, seam
 from ziggie_image_mcp.provider.sizes import Size, is_exact, keeps_shape
-from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request import ImageRequest, is_processing
 from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.input_images import opened
@@ -86,6 +88,7 @@ async def persist(
             for c in sent.control
         ),
         "Seamless": "yes" if sent.seamless else "",
+        "Process": described(request) if is_processing(request) else "",
     }
     images: list[StoredImage] = []
     spoilt: list[InvalidOutput] = []
@@ -110,7 +113,7 @@ async def persist(
             hint=request.file_name,
             image_id=_image_id(name, i, day, mark_of_job(name)),
             finish=finish,
-            lossless=bool(sent.mask_id),
+            lossless=bool(sent.mask_id) or request.pixel_size is not None or bool(request.palette),
             max_pixels=most_pixels(sent),
         )
         try:
@@ -148,6 +151,7 @@ def _finisher(
 ) -> Callable[[Image.Image], Image.Image]:
     """What is done with each picture: it has the size that was sent, and is put into its whole."""
     sent, placement = route.request, route.placement
+    wanted = finish_of(request) if is_processing(request) else None
     whole = mask = None
     if placement is not None:
         whole = opened(artifacts, sent.image_id)
@@ -167,6 +171,10 @@ def _finisher(
             )
         if placement is not None and whole is not None:
             picture = put_back(whole, mask, picture, placement)
+        if wanted is not None:
+            done = finish_pictures([picture], wanted)[0]
+            picture = done.image
+            notes.extend(done.proofs)
         if kind == "jpeg" and is_transparent(picture):
             notes.append(FLATTENED)
         if sent.seamless:

@@ -209,7 +209,7 @@ def _request(
         strength=request.strength,
         quality=model.defaults.quality,
         transparent=request.transparent,
-        seamless=request.seamless,
+        seamless="seamless" in ctx.options,
         style=request.style,
         factor=request.upscale,
         image_id=request.image.id if request.image else "",

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_type_hi
 from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
+from ziggie_image_mcp.assets.framing import Resample
 from ziggie_image_mcp.config.config import Preference, QualityTier, Work
 from ziggie_image_mcp.provider.capabilities import Option, OutputFormat
 from ziggie_image_mcp.provider.nouns import Lora
@@ -69,7 +70,7 @@ class ImageRequest:
         str,
         Argument(
             about="What the picture shows; {red|blue} makes one of each.",
-            edit="What the whole result shows; {red|blue} makes one of each.",
+            edit="What the whole result shows.",
         ),
     ]
     negative_prompt: Annotated[
@@ -80,13 +81,16 @@ class ImageRequest:
         Argument(
             about="Pixels; with height. Exact or refused.",
             edit="Pixels; with height.",
+            process="Pixels; with height.",
         ),
     ] = None
-    height: Annotated[int | None, Argument(about="Pixels.", edit="Pixels.")] = None
+    height: Annotated[int | None, Argument(about="Pixels.", edit="Pixels.", process="Pixels.")] = (
+        None
+    )
     aspect_ratio: Annotated[
         str | None,
         Argument(
-            about='As "16:9", at the size that the model is best at.',
+            about="As 16:9, at the model's best size.",
             options=("--aspect",),
         ),
     ] = None
@@ -135,9 +139,9 @@ class ImageRequest:
     max_cost_usd: Annotated[
         float | None,
         Argument(
-            about="Upper bound for the whole call.",
-            edit="Upper bound for the whole call.",
-            process="Upper bound for the whole call.",
+            about="At most, for the whole call.",
+            edit="At most, for the call.",
+            process="At most, for the call.",
             options=("--max-cost",),
         ),
     ] = None
@@ -153,8 +157,12 @@ class ImageRequest:
     """The caller's yes to a paid route; the budget holds all the same."""
     output_format: Annotated[
         OutputFormat | None,
+        WithJsonSchema({"type": "string"}),
         Argument(
-            about="Of the file.", edit="Of the file.", process="Of the file.", options=("--format",)
+            about="png, webp or jpeg.",
+            edit="png, webp or jpeg.",
+            process="png, webp or jpeg.",
+            options=("--format",),
         ),
     ] = None
     file_name: Annotated[
@@ -183,7 +191,9 @@ class ImageRequest:
     control: Annotated[tuple[ControlImage, ...], Argument()] = ()
     transparent: Annotated[bool, Argument(about="A really transparent ground.")] = False
     """Checked on the file: where nothing of it is transparent, the attempt failed."""
-    seamless: Annotated[bool, Argument(about="Edges meet: a tile.")] = False
+    seamless: Annotated[
+        bool, Argument(about="Edges meet: a tile.", process="Edges meet: a tile.")
+    ] = False
     """The result says what was measured."""
     style: Annotated[str, Argument()] = ""
     """In the vendor's words."""
@@ -191,6 +201,21 @@ class ImageRequest:
     """Together with `remove_background`, of an image whose ground is removed already."""
     remove_background: Annotated[bool, Argument(process="Make the ground transparent.")] = False
     """Checked on the file, as `transparent` is."""
+    pixel_size: Annotated[int | None, Argument(process="Pixel art: a cell's side; 0 finds it.")] = (
+        None
+    )
+    """Pixels of a cell, each of which becomes one pixel."""
+    colors: Annotated[int | None, Argument(process="At most so many.")] = None
+    palette: Annotated[str, Argument(process="As pico-8, a file, or #hex #hex.")] = ""
+    """A name, colours, or the path of a .hex, .gpl or .png file."""
+    trim: Annotated[bool, Argument(process="Cut off what surrounds it.")] = False
+    pad: Annotated[int | None, Argument(process="Transparent pixels around.")] = None
+    resample: Annotated[
+        Resample | None,
+        WithJsonSchema({"type": "string"}),
+        Argument(process="nearest or lanczos."),
+    ] = None
+    """By default nearest for pixel art and few colours, else lanczos."""
     owner: Annotated[str, Argument()] = ""
     """The mark of the caller whose pictures these will be; empty for this machine's owner."""
 
@@ -308,6 +333,11 @@ def task_of(request: ImageRequest) -> Work:
     return "image_to_image" if request.mask is None else "inpaint"
 
 
+def is_processing(request: ImageRequest) -> bool:
+    """Whether a finished picture is worked on: its size and edges are then made here."""
+    return request.upscale is not None or request.remove_background
+
+
 def options_asked(request: ImageRequest) -> frozenset[Option]:
     """What a model must honour beside the task to serve this request."""
     asked: dict[Option, bool] = {
@@ -319,7 +349,7 @@ def options_asked(request: ImageRequest) -> frozenset[Option]:
         "sampler": request.sampler is not None,
         "scheduler": request.scheduler is not None,
         "transparent": request.transparent,
-        "seamless": request.seamless,
+        "seamless": request.seamless and not is_processing(request),
         "style": bool(request.style),
     }
     return frozenset(option for option, is_asked in asked.items() if is_asked)

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 
 from ziggie_image_mcp.errors import InvalidRequest
-from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request import ImageRequest, is_processing
 from ziggie_image_mcp.storage.types import InputImage
 
 MAX_SIDE = 16_384
 MAX_PROMPT = 10_000
+MAX_PAD = 4096
 MAX_IMAGES = 16
 MAX_REFERENCES = 16
 MAX_LORA_WEIGHT = 4
@@ -53,6 +54,10 @@ TAKES: Mapping[str, str] = {
     "allow_paid": "or leave it out until the user agreed to pay",
     "output_format": "or leave it out for what the settings say",
     "upscale": "2 to 8 times, or leave it out for no enlargement",
+    "pixel_size": "1 to 1024 pixels, 0 or auto to find it, or leave it out for no grid",
+    "colors": "1 to 256, or leave it out for all that it has",
+    "pad": f"0 to {MAX_PAD} pixels, or leave it out for none",
+    "resample": "or leave it out for what fits the picture",
     "expand": "four numbers of pixels: left, top, right, bottom",
     "wait_seconds": f"0 to {MAX_WAIT_SECONDS} seconds, or leave it out for what the client bears",
     "max_side": f"32 to {MAX_VIEW_SIDE} pixels, or leave it out for 768",
@@ -77,8 +82,13 @@ _SHAPES: Mapping[str, str] = {
 }
 
 
-def check_request(request: ImageRequest) -> None:
+def check_request(request: ImageRequest, *, processing: bool = False) -> None:
     """Refuse what no provider could honour.
+
+    Args:
+        request: Any.
+        processing: Whether it works on a finished picture, which may become small, and needs no
+            prompt.
 
     Raises:
         InvalidRequest: Names the field, its value and what would be accepted.
@@ -86,10 +96,10 @@ def check_request(request: ImageRequest) -> None:
     for field, value in vars(request).items():
         if isinstance(value, str) and HALF_CHARACTER.search(value):
             raise InvalidRequest(field, value, WHOLE_CHARACTERS)
-    works_on_image = request.remove_background or request.upscale is not None
+    works_on_image = processing or is_processing(request)
     if not request.prompt.strip() and not works_on_image:
         raise InvalidRequest("prompt", request.prompt, TAKES["prompt"])
-    if works_on_image and request.image is None:
+    if is_processing(request) and request.image is None:
         field = "remove_background" if request.remove_background else "upscale"
         raise InvalidRequest(field, getattr(request, field), "it needs an image")
     for lora in request.loras:
@@ -100,6 +110,8 @@ def check_request(request: ImageRequest) -> None:
             raise InvalidRequest(field, getattr(request, field), f"at most {MAX_PROMPT} characters")
     for field, least, most in _RANGES:
         value = getattr(request, field)
+        if works_on_image and field in ("width", "height"):
+            least = 1
         if value is not None and not least <= value <= min(most, MAX_NUMBER):
             raise InvalidRequest(field, value, _out_of_range(field, value))
     if (request.width is None) != (request.height is None):
@@ -125,6 +137,9 @@ def check_request(request: ImageRequest) -> None:
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("upscale", 2, 8),
+    ("pixel_size", 0, 1024),
+    ("colors", 1, 256),
+    ("pad", 0, MAX_PAD),
     ("width", 16, MAX_SIDE),
     ("height", 16, MAX_SIDE),
     ("num_images", 1, MAX_IMAGES),

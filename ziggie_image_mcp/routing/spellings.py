@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
+from ziggie_image_mcp.assets.finish import FIND
 from ziggie_image_mcp.errors import ImageError, InvalidRequest, plain_key, quote, suggestion
 from ziggie_image_mcp.provider.nouns import Lora
 from ziggie_image_mcp.routing.additions import read_loras
@@ -63,6 +64,11 @@ _NAMES: Mapping[str, str] = {
     "lora": "loras",
     "controlnet": "control",
     "controlimage": "control",
+    "colours": "colors",
+    "numcolors": "colors",
+    "padding": "pad",
+    "crop": "trim",
+    "tileable": "seamless",
 }
 """Other names of arguments, without case and separators, where a tool has none of that name."""
 _FILLERS = frozenset(
@@ -78,6 +84,8 @@ _UNITS: Mapping[str, str] = {
     "width": r"\s*(?:px|pixels?)",
     "height": r"\s*(?:px|pixels?)",
     "max_side": r"\s*(?:px|pixels?)",
+    "pixel_size": r"\s*(?:px|pixels?)",
+    "pad": r"\s*(?:px|pixels?)",
     "wait_seconds": r"\s*(?:s|secs?|seconds?)",
     "max_cost_usd": r"\s*(?:\$|usd|dollars?)",
     "upscale": r"\s*(?:x|times)",
@@ -235,7 +243,7 @@ def _is_unset(name: str, value: object) -> bool:
     word = _word(value)
     if name in _FREE_TEXTS or name in _NAMES_OF_PICTURES:
         return False
-    return word in _AUTOMATIC and (name, word) != ("provider", "auto")
+    return word in _AUTOMATIC and (name, word) != ("provider", "auto") and name != "pixel_size"
 
 
 def _says_nothing(value: object) -> bool:
@@ -322,6 +330,8 @@ def _whole_number(name: str, value: object) -> int:
             raise _Unreadable("a whole number")
         return value
     text = _word(value)
+    if name == "pixel_size" and text in _AUTOMATIC:
+        return FIND
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", text) and len(text) <= _LONGEST_NUMBER:
         return int(text)
     try:

@@ -108,9 +108,9 @@ def _all_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def strict(fn: Callable[..., Any], title: str, annotations: ToolAnnotations) -> StrictTool:
+def strict(fn: Callable[..., Any], annotations: ToolAnnotations) -> StrictTool:
     """Make a tool of a function, with a schema that is no longer than it must be."""
-    tool = cast(StrictTool, StrictTool.from_function(fn, title=title, annotations=annotations))
+    tool = cast(StrictTool, StrictTool.from_function(fn, annotations=annotations))
     arguments = tool.fn_metadata.arg_model
     arguments.model_config["extra"] = "forbid"
     arguments.model_rebuild(force=True)
@@ -129,6 +129,8 @@ def _short(schema: object) -> Any:
     short = {key: _short(value) for key, value in whole.items()}
     if isinstance(short.get("title"), str):
         del short["title"]
+    if short.get("additionalProperties") is False:
+        del short["additionalProperties"]  # it is refused all the same, in better words
     branches: list[Any] = short.get("anyOf", [])
     real: list[dict[str, Any]] = [b for b in branches if b != {"type": "null"}]
     if len(real) == 1 and len(branches) == 2 and isinstance(real[0].get("type"), str):

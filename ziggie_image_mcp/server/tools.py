@@ -84,7 +84,7 @@ INSTRUCTIONS = (
     "for them. The result shows a small preview and the path of the full file; a job_id instead "
     "means that it is still being made: call get_job. When it says NO_ROUTE, read the reasons: "
     "each has a fix. list_models shows the models, check_hardware what this machine can do, "
-    "view_image a stored picture again, process_image cuts out and enlarges. dry_run=true explains "
+    "view_image a stored picture again, process_image works on it. dry_run=true explains "
     "the route without making anything."
 )
 
@@ -192,8 +192,8 @@ async def generate_image(
 ) -> CallToolResult:
     """Make one or more pictures from a text.
 
-    The best allowed route is chosen and the next one tried if it fails; the answer says why.
-    Returns JSON text, a small preview, and a link to the full file.
+    The best allowed route is tried first, then the next; the answer says why.
+    It is JSON, a small preview, and a link to the full file.
     """
     return await _generate(ctx, request, consent, dry_run, wait_seconds, request_id)
 
@@ -203,8 +203,8 @@ async def edit_image(
     ctx: Context[Open],
     request: Annotated[ImageRequest, Resolve(one_edit)],
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend_on_edit)],
-    image: Annotated[str, Field(description="Id of a picture made here, or a file's path.")],
-    mask: Annotated[str, Field(description="Same size: white is painted anew, black stays.")] = "",
+    image: Annotated[str, Field(description="Id of a picture made here, or a path.")],
+    mask: Annotated[str, Field(description="Same size; white is painted anew.")] = "",
     expand: Expand = (),
     references: References = "",
     control: ControlText = "",
@@ -229,9 +229,10 @@ async def process_image(
     wait_seconds: WaitSeconds = None,
     **arguments: Any,
 ) -> CallToolResult:
-    """Work on finished pictures: cut the subject out, then enlarge it. Free where this machine can.
+    """Work on finished pictures.
 
-    A flat ground is keyed here. Each result is a new picture.
+    The order: remove_background, upscale, seamless, pixel_size, trim, pad, width and height,
+    colors or palette. Each result is a new picture; several keep one grid and palette.
     """
     return await _run(ctx, processing.requests, consent, wait_seconds, processing=processing)
 
@@ -412,14 +413,14 @@ def make_server(
         middleware=[*([log_request] if verbose else []), answer_mistakes, notices.watch],
         reaches_out=reaches_out,
         tools=[
-            strict(generate_image, "Generate image", making),
-            strict(edit_image, "Edit image", making),
-            strict(process_image, "Process image", making),
-            strict(list_models, "List models", looking),
-            strict(check_hardware, "Check hardware", looking),
-            strict(view_image, "View image", looking),
-            strict(get_job, "Get job", looking),
-            strict(cancel_job, "Cancel job", stopping),
+            strict(generate_image, making),
+            strict(edit_image, making),
+            strict(process_image, making),
+            strict(list_models, looking),
+            strict(check_hardware, looking),
+            strict(view_image, looking),
+            strict(get_job, looking),
+            strict(cancel_job, stopping),
         ],
     )
 

@@ -120,6 +120,14 @@ class InputImages:
             raise InvalidRequest("mask", reference, fix)
         return replace(self.keep_mask(grey, reach.owner or ""), note=_note(reference, picture))
 
+    def file(self, field: str, reference: str, *, reach: Reach = FILES_BELOW_ROOTS) -> bytes:
+        """What stands in a file beside the pictures, as a palette.
+
+        Raises:
+            InvalidRequest: There is none, or it may not be read.
+        """
+        return self._data(field, reference, reach=reach)[0]
+
     def open(self, image: InputImage) -> Image.Image:
         """A kept picture, decoded.
 
