@@ -56,6 +56,12 @@ OTHER: dict[str, Any] = {
     "seamless": True,
     "upscale": 2,
     "remove_background": True,
+    "pixel_size": 8,
+    "colors": 16,
+    "palette": "pico-8",
+    "trim": True,
+    "pad": 2,
+    "resample": "nearest",
 }
 """For each argument a value that is not its default."""
 WRITTEN = {"loras": "pixel-art:0.8"}
