@@ -193,11 +193,12 @@ def test_after_a_kill_only_the_rest_is_asked_for(
     first.send_signal(signal.SIGKILL)
     first.wait(30)
     kept = part.stat().st_size
-    unlisted = listed(config, env)
+    (half,) = listed(config, env)
     repo.stall_after.clear()
     second = run(config, env, "models", "pull", REPO, "--yes")
 
-    assert unlisted == []
+    assert (half["id"], half["usable"]) == (REPO, False)
+    assert f"ziggie-image-mcp models pull {REPO} goes on" in half["how_to_install"]
     assert second.returncode == 0, second.stderr
     assert kept >= LARGE // 2
     (*_, last) = [r for r in hub.asked("GET", "/cdn/") if r.path.endswith(WEIGHTS)]
@@ -268,14 +269,15 @@ def test_a_disk_that_runs_full_is_told_and_what_is_here_is_kept(
     env = environment(hub, cache)
 
     full = run(config, env, "models", "pull", REPO, "--yes", file_limit=LARGE // 2)
-    unlisted = listed(config, env)
+    (half,) = listed(config, env)
     roomy = run(config, env, "models", "pull", REPO, "--yes")
 
     assert full.returncode == 1
     assert "[DISK_FULL] No room for unet/model.safetensors" in full.stderr
     assert "0.02 of 0.04 GB are written and kept" in full.stderr
     assert "Traceback" not in full.stderr
-    assert unlisted == []
+    assert (half["id"], half["usable"]) == (REPO, False)
+    assert f"ziggie-image-mcp models pull {REPO} goes on" in half["how_to_install"]
     assert roomy.returncode == 0, roomy.stderr
     (*_, last) = [r for r in hub.asked("GET", "/cdn/") if r.path.endswith(WEIGHTS)]
     assert last.range == f"bytes={LARGE // 2}-"

@@ -16,6 +16,7 @@ from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.hosted_models import HostedModel, hosted_model
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Rejection, lacks_key
+from ziggie_image_mcp.provider.additions import addition_key
 from ziggie_image_mcp.provider.nouns import Model
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.context import RoutingContext
@@ -28,6 +29,13 @@ _KINDS = (None, "auto", "local", "cloud")
 """Providers of a request that name none."""
 _SILENT = {kind.code for kind in (ProviderUnavailable, ProviderTimeout, AuthenticationFailed)}
 MOST_ALTERNATIVES = 3
+
+_ADDITIONS = {
+    "lora": ("a LoRA", 'loras "{name}:0.8"'),
+    "control": ("a control model", "control, which chooses it by its kind"),
+    "embedding": ("an embedding", "the words embedding:{name} in the prompt"),
+}
+"""What is no model of its own, and how a request asks for it."""
 
 
 def no_route(ctx: RoutingContext, plan: Plan) -> NoRoute:
@@ -84,6 +92,10 @@ def _unknown(name: str, ctx: RoutingContext) -> str:
     hosted = hosted_model(name)
     if hosted is not None:
         return _hosted(hosted, ctx)
+    key = addition_key(name)
+    for addition in ctx.survey.additions:
+        if key in map(addition_key, (addition.id, addition.title, *addition.aliases)):
+            return _of_addition(name, addition)
     silent = sorted({r.provider for r in ctx.survey.rejected if _is_silent(r)})
     unseen = (
         f" {' and '.join(silent)} did not answer: what is there is not known." if silent else ""
@@ -96,6 +108,16 @@ def _unknown(name: str, ctx: RoutingContext) -> str:
     seen = "that can be seen now " if silent else ""
     nearest = f" Nearest: {', '.join(close)}." if close else " list_models shows what there is."
     return f"No model {seen}is called {name!r}.{nearest}{unseen}"
+
+
+def _of_addition(name: str, addition: Model) -> str:
+    """Tell how what is no model of its own is asked for."""
+    what, how = _ADDITIONS[addition.role]
+    fix = f" {addition.fix}" if addition.fix else ""
+    return (
+        f"{name!r} is {what} of {addition.provider}, laid over a model and none itself: ask for it "
+        f"by {how.format(name=addition.id)}.{fix}"
+    )
 
 
 def _is_silent(rejection: Rejection) -> bool:

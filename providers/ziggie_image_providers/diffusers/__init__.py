@@ -26,7 +26,7 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.delivery import InProcess
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.device import Device
-from ziggie_image_providers.diffusers.listing import describe, packages_missing
+from ziggie_image_providers.diffusers.listing import describe, describe_addition, packages_missing
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate
 from ziggie_image_providers.diffusers.worker_request import (
     device_wanted,
@@ -88,7 +88,12 @@ class Diffusers(InProcess):
             if missing:
                 raise DependencyMissing(self.name, packages_missing(missing))
             raise ModelMissing(self.name, self._no_models())
-        return [self._describe(on_disk) for on_disk in models.values()]
+        return [
+            self._describe(on_disk)
+            if on_disk.role == "model"
+            else describe_addition(on_disk, provider=self.name)
+            for on_disk in models.values()
+        ]
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Make the pictures of one request. `model.id` may also be an absolute path."""
@@ -107,6 +112,8 @@ class Diffusers(InProcess):
         if on_disk.trouble is not None:
             kind = ModelMissing if on_disk.trouble.kind == "missing" else ModelUnusable
             raise kind(self.name, on_disk.trouble.text)
+        if on_disk.role != "model":
+            raise ModelUnusable(self.name, f"{on_disk.id} is laid over a model, and is none.")
         known = self._describe(on_disk)
         message = worker_request(
             request,
