@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -124,3 +125,41 @@ def test_what_lies_there_is_listed_with_its_role_and_why_not(config: Path) -> No
     assert [(row["kind"], row["id"], row["family"]) for row in report["additions"]] == [
         ("lora", "fox.safetensors", "sd1")
     ]
+
+
+def test_a_folder_that_the_config_does_not_name_is_scanned_and_can_be_put_there(
+    config: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new ones"
+    model_folders.pipeline(folder / "whole")
+    model_folders.write(folder / "soft.safetensors", {"decoder.conv_in.weight": [9]})
+    model_folders.write(folder / "fox.safetensors", {"a.lora_A.weight": [4, 9]})
+
+    scanned = run("models", "scan", str(folder), config=config)
+    before = run("models", "whole", "--json", config=config)
+    words = shlex.split(scanned.stdout.splitlines()[-1])
+    put = run(*words[1:], config=config)
+    after = run("models", "--provider", "diffusers", "--json", config=config)
+    again = run("models", "scan", str(folder), "--json", config=config)
+
+    assert scanned.returncode == 0, scanned.stderr
+    assert "soft.safetensors is a VAE" in scanned.stdout
+    assert "lora diffusers/fox.safetensors" in scanned.stdout
+    assert words[:4] == ["ziggie-image-mcp", "config", "set", "providers.diffusers.modelDirs"]
+    assert json.loads(before.stdout)["models"] == []
+    assert put.returncode == 0, put.stderr
+    report = json.loads(again.stdout)
+    listed = json.loads(after.stdout)["models"]
+    assert report["commands"] == []
+    assert {(row["id"], tuple(row["why_not"])) for row in report["models"]} == {
+        (row["id"], tuple(row["why_not"]))
+        for row in listed
+        if row["id"] in ("whole", "soft.safetensors")
+    }
+
+
+def test_what_is_no_folder_cannot_be_scanned(config: Path, tmp_path: Path) -> None:
+    done = run("models", "scan", str(tmp_path / "nowhere"), config=config)
+
+    assert done.returncode == 1
+    assert "it is no folder here" in done.stderr

@@ -1,8 +1,11 @@
-"""The commands of models: list, recommend, pull."""
+"""The commands of models: list, scan, recommend, pull."""
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -78,6 +81,12 @@ def list_(
     if as_json:
         print_json(report.model_dump())
         return
+    _print_models(report)
+    if report.real_model:
+        out.print(report.real_model, markup=False)
+
+
+def _print_models(report: reports.ModelReport | reports.FolderReport) -> None:
     table = new_table(
         *("provider", "model", "usable", "time", "quality", "licence", "why not"), whole=["model"]
     )
@@ -91,15 +100,53 @@ def list_(
             "\n".join(filter(None, (row.license, row.license_condition))),
             "\n".join(_why_not(row)),
         )
-    print_table(table)
+    if report.models:
+        print_table(table)
     for addition in report.additions:
         about = ", ".join(filter(None, (addition.family, addition.about)))
         line = f"{addition.kind} {addition.provider}/{addition.id}"
         out.print(f"{line} ({about})" if about else line, markup=False)
     for silent in report.unavailable:
         out.print(f"{silent.provider}: {' '.join(silent.why_not)}", markup=False)
-    if report.real_model:
-        out.print(report.real_model, markup=False)
+
+
+@models_app.command()
+def scan(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with models.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what lies in a folder: what would run now, and of the rest why not and what can be done.
+
+    The config need not name the folder. The last line is the command that puts it there.
+    """
+    from ziggie_image_mcp.app import reports
+
+    async def work(service: Service) -> tuple[reports.FolderReport, list[str]]:
+        report = await reports.folder(service, folder.expanduser().absolute())
+        return report, _naming(report, service.config.providers)
+
+    report, commands = with_service(ctx, work)
+    if as_json:
+        print_json(report.model_dump() | {"commands": commands})
+        return
+    _print_models(report)
+    if not report.models and not report.additions:
+        out.print(f"No models in {report.folder}.", markup=False)
+    for command in commands:
+        out.print(command, markup=False)
+
+
+def _naming(report: reports.FolderReport, sections: Mapping[str, Any]) -> list[str]:
+    """The commands that put a folder into the config, where it is not and something is in it."""
+    commands: list[str] = []
+    for key in report.settings if report.models or report.additions else ():
+        _, provider, setting = key.split(".")
+        folders: list[str] = list(sections.get(provider, {}).get(setting) or ())
+        if report.folder not in [str(Path(one).expanduser()) for one in folders]:
+            value = shlex.quote(json.dumps([*folders, report.folder], ensure_ascii=False))
+            commands.append(f"ziggie-image-mcp config set {key} {value}")
+    return commands
 
 
 def _why_not(row: reports.ModelRow) -> list[str]:

@@ -61,6 +61,7 @@ from ziggie_image_mcp.provider.contract import (
     ProviderContext,
     ProviderInfo,
     ProviderType,
+    ScansFolders,
 )
 from ziggie_image_mcp.provider.nouns import (
     Balance,
@@ -174,6 +175,7 @@ __all__ = [
     "Run",
     "Rung",
     "SameAsInput",
+    "ScansFolders",
     "Scope",
     "SizeRule",
     "State",

@@ -166,6 +166,29 @@ class Provider(Protocol):
         ...
 
 
+@runtime_checkable
+class ScansFolders(Protocol):
+    """A provider that runs models from folders of this machine. Optional: others lack all of it.
+
+    `models scan DIR` asks it what lies in a folder that the config does not name.
+    """
+
+    @property
+    def folders_key(self) -> str:
+        """The key of its section of config.json with the list of its folders: a ClassVar."""
+        ...
+
+    async def scan(self, folder: Path) -> Sequence[Model]:
+        """List what lies in a folder, as `list_models` would if the config named that folder.
+
+        What is of no use to this provider is listed with its reason. Nothing is loaded or changed.
+
+        Raises:
+            ProviderError: The folder cannot be looked into; the message says why.
+        """
+        ...
+
+
 class ProviderType(Protocol):
     """The class that an entry point of the group ENTRY_POINT_GROUP names."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -27,7 +27,7 @@ from ziggie_image_mcp.provider.delivery import InProcess
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.listing import describe, describe_addition, packages_missing
-from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate
+from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate, scan
 from ziggie_image_providers.diffusers.worker_request import (
     device_wanted,
     differences,
@@ -55,6 +55,7 @@ class Diffusers(InProcess):
         extra="local",
     )
     Settings: ClassVar[type[section.Settings]] = section.Settings
+    folders_key: ClassVar[str] = "modelDirs"
 
     def __init__(self, name: str, settings: section.Settings, context: ProviderContext) -> None:
         self.name = name
@@ -88,12 +89,12 @@ class Diffusers(InProcess):
             if missing:
                 raise DependencyMissing(self.name, packages_missing(missing))
             raise ModelMissing(self.name, self._no_models())
-        return [
-            self._describe(on_disk)
-            if on_disk.role == "model"
-            else describe_addition(on_disk, provider=self.name)
-            for on_disk in models.values()
-        ]
+        return self._described(models.values())
+
+    async def scan(self, folder: Path) -> Sequence[Model]:
+        """List what lies in one folder; the Hub cache lends single files what they lack."""
+        models = await asyncio.to_thread(scan, folder, self._hub_cache())
+        return self._described(models.values())
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Make the pictures of one request. `model.id` may also be an absolute path."""
@@ -154,6 +155,14 @@ class Diffusers(InProcess):
 
     def _running(self) -> list[Device]:
         return [device for device in self._devices.values() if device.is_running]
+
+    def _described(self, models: Iterable[DiskModel]) -> list[Model]:
+        return [
+            self._describe(one)
+            if one.role == "model"
+            else describe_addition(one, provider=self.name)
+            for one in models
+        ]
 
     def _describe(self, on_disk: DiskModel) -> Model:
         path, running = str(on_disk.path), self._running()
