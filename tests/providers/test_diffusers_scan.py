@@ -503,7 +503,7 @@ def test_of_a_cached_repo_that_is_no_pipeline_only_what_is_usable_here_is_listed
     models = models_in(tmp_path / "none", tmp_path)
 
     assert {id: model.role for id, model in models.items()} == {
-        "org/fox": "lora",
+        "org/fox/fox.safetensors": "lora",
         "org/two/one.safetensors": "lora",
     }
 

@@ -207,12 +207,18 @@ def recommend(
 def pull(
     ctx: typer.Context,
     name: Annotated[
-        str, typer.Argument(help="A name of `models recommend`, or owner/repo[@revision].")
+        str,
+        typer.Argument(
+            help="A name of `models recommend`, or owner/repo[/file.safetensors][@revision]."
+        ),
     ],
+    settings_only: Annotated[
+        bool, typer.Option("--settings-only", help="No weights: what a single file lacks.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Download a diffusers pipeline from the Hugging Face Hub: what is loaded of it, checked.
+    """Download a pipeline, LoRA or ControlNet from the Hugging Face Hub: what is loaded, checked.
 
     Broken off, it goes on where it ended. HF_TOKEN, HF_ENDPOINT and HF_HUB_CACHE are honoured.
     """
@@ -224,11 +230,12 @@ def pull(
     if not yes and not sys.stdin.isatty():
         fail(InvalidRequest("yes", False, "nobody can be asked here: add --yes to download"))
     try:
-        repo, _, revision = repository_of(name).partition("@")
+        wanted, _, revision = repository_of(name).partition("@")
+        repo, path = _split(wanted)
         hub = Hub(install=hub_install(current_setup(vendors=False)))
         repository = hub.repository(repo, revision or "main")
         _tell_terms(repository)
-        plan = pulling.prepare(hub, repository)
+        plan = pulling.prepare(hub, repository, path=path, settings_only=settings_only)
         _tell_size(plan, hub)
         pulling.check_disk(plan, hub)
         if plan.missing and not yes and not typer.confirm("Download?", err=True):
@@ -241,7 +248,14 @@ def pull(
     except KeyboardInterrupt:
         err.print("Stopped. The same command goes on where it ended.")
         raise typer.Exit(130) from None
-    _tell_result(ctx, plan, folder, as_json=as_json)
+    _tell_result(ctx, plan, folder, path, settings_only=settings_only, as_json=as_json)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Repository and file of owner/repo/file."""
+    owner, _, rest = name.partition("/")
+    repo, _, path = rest.partition("/")
+    return f"{owner}/{repo}", path
 
 
 def _tell_terms(repository: Repository) -> None:
@@ -272,29 +286,46 @@ def _tell_size(plan: Pull, hub: Hub) -> None:
     err.print(f"disk:     {gigabytes(plan.disk_free)} free in {hub.cache}", markup=False)
 
 
-def _tell_result(ctx: typer.Context, plan: Pull, folder: Path, *, as_json: bool) -> None:
+def _tell_result(
+    ctx: typer.Context,
+    plan: Pull,
+    folder: Path,
+    path: str,
+    *,
+    settings_only: bool,
+    as_json: bool,
+) -> None:
     """Say where it is, and whether it would run now: asked of the provider, not assumed."""
     from ziggie_image_mcp.app import reports
 
     repository = plan.repository
+    names = (repository.name, f"{repository.name}/{path or plan.selection.files[0].path}")
 
     async def work(service: Service) -> reports.ModelReport:
         return await reports.models(service, query=repository.name)
 
     report = with_service(ctx, work)
-    row = next((row for row in report.models if row.id == repository.name), None)
-    if row is None:
+    row = next((row for row in report.models if row.id in names), None)
+    addition = next((one for one in report.additions if one.id in names), None)
+    if settings_only:
+        usable, why_not = False, ["Only its settings were asked for, which single files borrow."]
+    elif addition is not None:
+        usable, why_not = True, []
+    elif row is None:
         usable = False
         why_not = [
-            "No provider lists it: diffusers is off, or its useHubCache is false in config.json.",
+            "No provider lists it: diffusers is off, or its useHubCache is false in config.json, "
+            "or it is of no use to it.",
             *(sentence for silent in report.unavailable for sentence in silent.why_not),
         ]
     else:
         usable, why_not = row.usable, _why_not(row)
+    role = addition.kind if addition else "model"
     if as_json:
         print_json(
             {
-                "model": repository.name,
+                "model": addition.id if addition else row.id if row else repository.name,
+                "role": role,
                 "revision": repository.revision,
                 "commit": repository.commit,
                 "license": repository.license,
@@ -309,7 +340,11 @@ def _tell_result(ctx: typer.Context, plan: Pull, folder: Path, *, as_json: bool)
         )
         return
     out.print(f"{repository.name} is in {folder}", markup=False)
-    if usable:
+    if addition is not None:
+        family = f" for {addition.family} models" if addition.family else ""
+        what = {"lora": "LoRA"}.get(role, role)
+        out.print(f"It is listed as the {what} {addition.id}{family}.", markup=False)
+    elif usable:
         out.print(f'ziggie-image-mcp generate "a red fox" --model {repository.name}', markup=False)
-        return
-    out.print(f"It would not run now: {' '.join(filter(None, why_not))}", markup=False)
+    else:
+        out.print(f"It would not run now: {' '.join(filter(None, why_not))}", markup=False)

@@ -207,11 +207,12 @@ def _files(repo: CachedRepo) -> list[Path]:
     snapshot = repo.snapshot
     if snapshot is None or repo.is_half or repo.is_pipeline or (snapshot / CONFIG).is_file():
         return []
-    return [p for p in sorted(snapshot.iterdir()) if p.suffix == WEIGHTS and p.is_file()]
+    files = [*snapshot.glob(f"*{WEIGHTS}"), *snapshot.glob(f"*/*{WEIGHTS}")]
+    return [path for path in sorted(files) if path.is_file()]
 
 
 def _name_in_repo(repo: CachedRepo, path: Path) -> str:
-    return repo.name if len(_files(repo)) == 1 else f"{repo.name}/{path.name}"
+    return f"{repo.name}/{path.relative_to(repo.snapshot or repo.folder).as_posix()}"
 
 
 def _lends(donor: Path, checkpoint: Checkpoint) -> bool:
