@@ -228,7 +228,10 @@ def test_a_file_with_other_bytes_than_told_is_removed(
     done = run(config, env, "models", "pull", REPO, "--yes")
 
     assert done.returncode == 1
-    assert "[WRONG_CHECKSUM] unet/model.safetensors arrived with other content than the Hub" in done.stderr
+    assert (
+        "[WRONG_CHECKSUM] unet/model.safetensors arrived with other content than the Hub"
+        in done.stderr
+    )
     assert hashlib.sha256(files[WEIGHTS]).hexdigest()[:12] in done.stderr
     assert list(cache.rglob("*.incomplete")) == []
     assert pulled(cache) == {}

@@ -31,6 +31,10 @@ ENTRY_POINT_GROUP = "ziggie_image_mcp.providers"
 CONTRACT = 1
 """The version of this contract. A provider that says another is left out, with the reason."""
 
+MODELS_FOLDER = "models"
+"""Below the server's own folder: where `models pull` puts single files that no cache keeps. Who
+runs models from folders lists it too."""
+
 PROBE_SECONDS = 2.0
 CANCEL_SECONDS = 2.0
 STOP_SECONDS = 1.5

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ziggie_image_mcp.provider import (
+    MODELS_FOLDER,
     DependencyMissing,
     Held,
     Model,
@@ -83,7 +84,7 @@ class Diffusers(InProcess):
             DependencyMissing: There are none, nor the packages to run one.
             ModelMissing: There are none.
         """
-        models = await asyncio.to_thread(find, self._settings.model_dirs, self._hub_cache())
+        models = await asyncio.to_thread(find, self._folders(), self._hub_cache())
         if not models:
             missing = missing_packages()
             if missing:
@@ -101,9 +102,7 @@ class Diffusers(InProcess):
         missing = missing_packages()
         if missing:
             raise DependencyMissing(self.name, packages_missing(missing))
-        on_disk = await asyncio.to_thread(
-            locate, model.id, self._settings.model_dirs, self._hub_cache()
-        )
+        on_disk = await asyncio.to_thread(locate, model.id, self._folders(), self._hub_cache())
         if on_disk is None:
             raise ModelMissing(
                 self.name,
@@ -202,6 +201,9 @@ class Diffusers(InProcess):
         if not places:
             return f"No folder with models is named: set providers.{self.name}.modelDirs."
         return f"No models in {' or '.join(places)}: put one there, or name a folder in modelDirs."
+
+    def _folders(self) -> tuple[Path, ...]:
+        return (*self._settings.model_dirs, self._context.data_dir / MODELS_FOLDER)
 
     def _hub_cache(self) -> Path | None:
         return default_hub_cache() if self._settings.use_hub_cache else None
