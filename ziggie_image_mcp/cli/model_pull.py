@@ -23,19 +23,30 @@ def pull(
     name: Annotated[
         str,
         typer.Argument(
-            help="A name of `models recommend`, or owner/repo[/file.safetensors][@revision]."
+            help="A name of `models recommend`, owner/repo[/file.safetensors][@revision], or a "
+            "version's id, a URL or an AIR of CivitAI."
         ),
     ],
+    to: Annotated[
+        str, typer.Option("--to", help="Into the folders of an engine: comfyui or a1111.")
+    ] = "",
+    folder: Annotated[
+        Path | None, typer.Option(help="Of --to: where it is installed, if no config says so.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="Of --to: what the file is, as lora, vae or checkpoint.")
+    ] = "",
     settings_only: Annotated[
         bool, typer.Option("--settings-only", help="No weights: what a single file lacks.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Download a pipeline, LoRA or ControlNet from the Hugging Face Hub: what is loaded, checked.
+    """Download a pipeline, LoRA or ControlNet from the Hub or CivitAI: what is loaded, checked.
 
     Broken off, it goes on where it ended. HF_TOKEN, HF_ENDPOINT and HF_HUB_CACHE are honoured.
     """
+    from ziggie_image_mcp.cli import model_files
     from ziggie_image_mcp.cli.transfer import Transfer
     from ziggie_image_mcp.inventory import pull as pulling
     from ziggie_image_mcp.inventory.hub import Hub
@@ -43,12 +54,19 @@ def pull(
 
     if not yes and not sys.stdin.isatty():
         fail(InvalidRequest("yes", False, "nobody can be asked here: add --yes to download"))
+    if model_files.is_meant(name, to=to):
+        if settings_only:
+            fail(InvalidRequest("settings_only", True, "only pipelines of the Hub have settings"))
+        model_files.pull(ctx, name, to=to, folder=folder, kind=kind, yes=yes, as_json=as_json)
+        return
+    if folder is not None or kind:
+        fail(InvalidRequest("to", to, "--folder and --kind go with --to comfyui or --to a1111"))
     try:
         wanted, _, revision = repository_of(name).partition("@")
-        repo, path = _split(wanted)
+        repo, path = split(wanted)
         hub = Hub(install=hub_install(current_setup(vendors=False)))
         repository = hub.repository(repo, revision or "main")
-        _tell_terms(repository)
+        tell_terms(repository)
         plan = pulling.prepare(hub, repository, path=path, settings_only=settings_only)
         _tell_size(plan, hub)
         pulling.check_disk(plan, hub)
@@ -56,23 +74,24 @@ def pull(
             err.print("Nothing was downloaded.")
             raise typer.Exit(1)
         with Transfer({file.path: file.size for file in plan.selection.files}) as transfer:
-            folder = pulling.execute(hub, plan, transfer.told)
+            place = pulling.execute(hub, plan, transfer.told)
     except ImageError as e:
         fail(e)
     except KeyboardInterrupt:
         err.print("Stopped. The same command goes on where it ended.")
         raise typer.Exit(130) from None
-    _tell_result(ctx, plan, folder, path, settings_only=settings_only, as_json=as_json)
+    _tell_result(ctx, plan, place, path, settings_only=settings_only, as_json=as_json)
 
 
-def _split(name: str) -> tuple[str, str]:
+def split(name: str) -> tuple[str, str]:
     """Repository and file of owner/repo/file."""
     owner, _, rest = name.partition("/")
     repo, _, path = rest.partition("/")
     return f"{owner}/{repo}", path
 
 
-def _tell_terms(repository: Repository) -> None:
+def tell_terms(repository: Repository) -> None:
+    """Say what a repository is, and under which terms."""
     from ziggie_image_mcp.inventory.recommend import license_facts
 
     name = f"{repository.name} at {repository.revision} ({repository.commit[:8]})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -76,6 +77,15 @@ def download(file: RepoFile, whole: Path, read: Read, told: Told, *, source: str
         if e.errno in NO_ROOM:
             raise full(e, file, part) from e
         raise PullFailed(f"{file.path} cannot be written to {part.parent}: {e}") from e
+    finally:
+        _remove_empty(part)
+
+
+def _remove_empty(part: Path) -> None:
+    """Leave nothing of a download that was refused before its first byte."""
+    with contextlib.suppress(OSError):
+        if part.stat().st_size == 0:
+            part.unlink()
 
 
 def full(error: OSError, file: RepoFile, part: Path) -> DiskFull:

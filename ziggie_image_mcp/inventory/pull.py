@@ -111,6 +111,21 @@ def _class_of(hub: Hub, repository: Repository, config: RepoFile) -> str:
     return str(_read(hub, repository, config).get("_class_name", ""))
 
 
+def one_file(repository: Repository, path: str) -> RepoFile:
+    """One file of weights of a repository.
+
+    Args:
+        repository: Where it is.
+        path: Which one; empty for the only one.
+
+    Raises:
+        NotAPipeline: There is none, or there are several, or it is a pickle.
+    """
+    file = next((file for file in repository.files if file.path == path), None)
+    chosen = _one_file(repository, file, path) if path else _only_weights(repository)
+    return chosen.files[0]
+
+
 def _one_file(repository: Repository, file: RepoFile | None, path: str) -> Selection:
     if file is None:
         raise NotAPipeline(f"{repository.name} has no file {path}.{_weights_in(repository)}")
