@@ -276,8 +276,8 @@ def _wanted(word: str, survey: Survey) -> Callable[[str, bool], bool]:
         return lambda name, local: True
     if kind in ("local", "cloud"):
         return lambda name, local: local is (kind == "local")
-    listed = (*survey.models, *survey.additions, *survey.rejected)
-    known = sorted({one.provider for one in listed})
+    listed = {m.provider for m in (*survey.models, *survey.additions)}
+    known = sorted(listed | {r.provider for r in survey.rejected})
     named = provider_named(word.strip(), known)
     if named not in known:
         fix = f"local, cloud or one of {', '.join(known)}, or leave it out for all"

@@ -241,12 +241,13 @@ def _tell_result(
 def _listed_as(placement: Placement, engine: str, report: reports.ModelReport) -> str:
     """What an engine calls a file; empty where it lists none of this name, as of parts."""
     name = placement.whole.name
-    listed = [*report.models, *report.additions]
+    listed = [(row.provider, row.id) for row in report.models]
+    listed += [(row.provider, row.id) for row in report.additions]
     return next(
         (
-            one.id
-            for one in listed
-            if one.provider == engine and one.id.replace("\\", "/").rpartition("/")[2] == name
+            id
+            for provider, id in listed
+            if provider == engine and id.replace("\\", "/").rpartition("/")[2] == name
         ),
         "",
     )

@@ -65,7 +65,7 @@ def engine_folder(engine: Engine, installed_in: Path, kind: Kind) -> Path:
         title = _data()["engines"][engine]["title"]
         fix = f"give the folder of {title} that holds its folder `models`"
         raise InvalidRequest("folder", str(installed_in), fix)
-    return installed_in / _data()["engines"][engine]["folders"][kind]
+    return installed_in / str(_data()["engines"][engine]["folders"][kind])
 
 
 def kind_named(name: str) -> Kind:

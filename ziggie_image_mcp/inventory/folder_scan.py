@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -41,10 +42,10 @@ async def scan_folder(registry: Registry, folder: Path) -> FolderScan:
     for name, provider in registry.providers().items():
         if not isinstance(provider, ScansFolders):
             continue
-        scanner: ScansFolders = provider
-        keys.append(f"providers.{name}.{scanner.folders_key}")
+        keys.append(f"providers.{name}.{provider.folders_key}")
+        scan = partial(provider.scan, folder)
         try:
-            listed = await bulkhead.call(name, lambda s=scanner: s.scan(folder), bulkhead.LISTING)
+            listed = await bulkhead.call(name, scan, bulkhead.LISTING)
         except ProviderError as e:
             rejected.append(silent_provider(name, e.code, str(e)))
         else:

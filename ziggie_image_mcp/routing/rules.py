@@ -336,6 +336,11 @@ def task(model: Model, ctx: RoutingContext) -> Reason | None:
     return reason("FEATURE_UNSUPPORTED", f"no {ctx.task}", ctx.task, model.fix)
 
 
+def is_processing(task: Task) -> bool:
+    """Whether a task works on a finished picture and makes none."""
+    return task in _PROCESSING
+
+
 def is_of_another_kind(model: Model, ctx: RoutingContext) -> bool:
     """Whether a model only processes pictures and one is to be made, or the other way about."""
     if ctx.task in model.tasks or not model.tasks:
