@@ -143,7 +143,7 @@ def test_a_folder_that_the_config_does_not_name_is_scanned_and_can_be_put_there(
     again = run("models", "scan", str(folder), "--json", config=config)
 
     assert scanned.returncode == 0, scanned.stderr
-    assert "soft.safetensors is a VAE" in scanned.stdout
+    assert scanned.stdout.count("soft.safetensors is a VAE") == 1
     assert "lora diffusers/fox.safetensors" in scanned.stdout
     assert words[:4] == ["ziggie-image-mcp", "config", "set", "providers.diffusers.modelDirs"]
     assert json.loads(before.stdout)["models"] == []

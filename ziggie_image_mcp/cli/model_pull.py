@@ -185,4 +185,5 @@ def _tell_result(
 
 def why_not(row: reports.ModelRow) -> list[str]:
     """Why it would not run, and what helps."""
-    return [*row.why_not, row.how_to_install] if row.why_not else []
+    told = any(row.how_to_install in sentence for sentence in row.why_not)
+    return row.why_not if told or not row.why_not else [*row.why_not, row.how_to_install]
