@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support import model_folders
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -75,3 +78,88 @@ def test_a_licence_wish_that_is_none_is_refused(config: Path) -> None:
 
     assert done.returncode == 1
     assert "license='mine' cannot be used: give commercial or any" in done.stderr
+
+
+@pytest.fixture
+def folder(config: Path, tmp_path: Path) -> Path:
+    """A folder that the config names, with a VAE, a LoRA and a checkpoint without its settings."""
+    lora = {"lora_unet_a_attn2_to_k.lora_down.weight": [4, 768]}
+    model_folders.write(tmp_path / "dir" / "soft.safetensors", {"decoder.conv_in.weight": [9]})
+    model_folders.write(tmp_path / "dir" / "fox.safetensors", lora)
+    model_folders.write(tmp_path / "dir" / "sd.safetensors", model_folders.sd1_tensors())
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    own = {"modelDirs": [str(tmp_path / "dir")], "useHubCache": False}
+    settings["providers"]["diffusers"] = own
+    config.write_text(json.dumps(settings), encoding="utf-8")
+    return tmp_path / "dir"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("soft.safetensors", "soft.safetensors is a VAE. A model brings its own"),
+        ("fox", "'fox' is a LoRA of diffusers, laid over a model and none itself"),
+        ("sd", "models pull stable-diffusion-v1-5/stable-diffusion-v1-5"),
+    ],
+)
+def test_what_cannot_be_used_gives_its_own_reason_first(
+    config: Path, name: str, reason: str
+) -> None:
+    done = run("generate", "a fox", "--model", name, config=config)
+
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert all(reason in done.stderr.partition(later)[0] for later in ("builtin/tiny", "comfyui"))
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_lies_there_is_listed_with_its_role_and_why_not(config: Path) -> None:
+    done = run("models", "--provider", "diffusers", "--json", config=config)
+
+    report = json.loads(done.stdout)
+    assert {(row["id"], row["usable"]) for row in report["models"]} == {
+        ("soft.safetensors", False),
+        ("sd.safetensors", False),
+    }
+    assert [(row["kind"], row["id"], row["family"]) for row in report["additions"]] == [
+        ("lora", "fox.safetensors", "sd1")
+    ]
+
+
+def test_a_folder_that_the_config_does_not_name_is_scanned_and_can_be_put_there(
+    config: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new ones"
+    model_folders.pipeline(folder / "whole")
+    model_folders.write(folder / "soft.safetensors", {"decoder.conv_in.weight": [9]})
+    model_folders.write(folder / "fox.safetensors", {"a.lora_A.weight": [4, 9]})
+
+    scanned = run("models", "scan", str(folder), config=config)
+    before = run("models", "whole", "--json", config=config)
+    words = shlex.split(scanned.stdout.splitlines()[-1])
+    put = run(*words[1:], config=config)
+    after = run("models", "--provider", "diffusers", "--json", config=config)
+    again = run("models", "scan", str(folder), "--json", config=config)
+
+    assert scanned.returncode == 0, scanned.stderr
+    assert scanned.stdout.count("soft.safetensors is a VAE") == 1
+    assert "lora diffusers/fox.safetensors" in scanned.stdout
+    assert words[:4] == ["ziggie-image-mcp", "config", "set", "providers.diffusers.modelDirs"]
+    assert json.loads(before.stdout)["models"] == []
+    assert put.returncode == 0, put.stderr
+    report = json.loads(again.stdout)
+    listed = json.loads(after.stdout)["models"]
+    assert report["commands"] == []
+    assert {(row["id"], tuple(row["why_not"])) for row in report["models"]} == {
+        (row["id"], tuple(row["why_not"]))
+        for row in listed
+        if row["id"] in ("whole", "soft.safetensors")
+    }
+
+
+def test_what_is_no_folder_cannot_be_scanned(config: Path, tmp_path: Path) -> None:
+    done = run("models", "scan", str(tmp_path / "nowhere"), config=config)
+
+    assert done.returncode == 1
+    assert "it is no folder here" in done.stderr

@@ -193,11 +193,12 @@ def test_after_a_kill_only_the_rest_is_asked_for(
     first.send_signal(signal.SIGKILL)
     first.wait(30)
     kept = part.stat().st_size
-    unlisted = listed(config, env)
+    (half,) = listed(config, env)
     repo.stall_after.clear()
     second = run(config, env, "models", "pull", REPO, "--yes")
 
-    assert unlisted == []
+    assert (half["id"], half["usable"]) == (REPO, False)
+    assert f"ziggie-image-mcp models pull {REPO} goes on" in half["how_to_install"]
     assert second.returncode == 0, second.stderr
     assert kept >= LARGE // 2
     (*_, last) = [r for r in hub.asked("GET", "/cdn/") if r.path.endswith(WEIGHTS)]
@@ -227,7 +228,10 @@ def test_a_file_with_other_bytes_than_told_is_removed(
     done = run(config, env, "models", "pull", REPO, "--yes")
 
     assert done.returncode == 1
-    assert "[WRONG_CHECKSUM] unet/model.safetensors of somebody/tiny-sd" in done.stderr
+    assert (
+        "[WRONG_CHECKSUM] unet/model.safetensors arrived with other content than the Hub"
+        in done.stderr
+    )
     assert hashlib.sha256(files[WEIGHTS]).hexdigest()[:12] in done.stderr
     assert list(cache.rglob("*.incomplete")) == []
     assert pulled(cache) == {}
@@ -268,14 +272,15 @@ def test_a_disk_that_runs_full_is_told_and_what_is_here_is_kept(
     env = environment(hub, cache)
 
     full = run(config, env, "models", "pull", REPO, "--yes", file_limit=LARGE // 2)
-    unlisted = listed(config, env)
+    (half,) = listed(config, env)
     roomy = run(config, env, "models", "pull", REPO, "--yes")
 
     assert full.returncode == 1
     assert "[DISK_FULL] No room for unet/model.safetensors" in full.stderr
     assert "0.02 of 0.04 GB are written and kept" in full.stderr
     assert "Traceback" not in full.stderr
-    assert unlisted == []
+    assert (half["id"], half["usable"]) == (REPO, False)
+    assert f"ziggie-image-mcp models pull {REPO} goes on" in half["how_to_install"]
     assert roomy.returncode == 0, roomy.stderr
     (*_, last) = [r for r in hub.asked("GET", "/cdn/") if r.path.endswith(WEIGHTS)]
     assert last.range == f"bytes={LARGE // 2}-"
@@ -299,9 +304,12 @@ def test_a_disk_without_room_is_told_before_anything_large_comes(
     [
         ("nobody/nothing", "[REPOSITORY_NOT_FOUND] There is no model nobody/nothing on http://"),
         (f"{REPO}@v9", "[REPOSITORY_NOT_FOUND] somebody/tiny-sd has no such revision"),
-        ("a/b/c", "[REPOSITORY_NOT_FOUND] 'a/b/c' is no repository: give owner/name"),
+        ("a--b/c", "[REPOSITORY_NOT_FOUND] 'a--b/c' is no repository: give owner/name"),
         ("sd-15", "[INVALID_REQUEST] name='sd-15' cannot be used: give owner/repo, or one of"),
-        ("somebody/lora", "[NOT_A_PIPELINE] somebody/lora holds no model_index.json"),
+        ("somebody/two", "[NOT_A_PIPELINE] somebody/two holds no model_index.json"),
+        ("somebody/two", "One of them: ziggie-image-mcp models pull somebody/two/a.safetensors"),
+        ("somebody/two/c.safetensors", "[NOT_A_PIPELINE] somebody/two has no file c.safetensors"),
+        ("somebody/two/old.ckpt", "[NOT_A_PIPELINE] old.ckpt is no .safetensors file"),
         ("somebody/pickles", "[NOT_A_PIPELINE] somebody/pickles has no whole safetensors weights"),
     ],
 )
@@ -310,7 +318,8 @@ def test_what_cannot_be_pulled_is_refused_before_anything_large_comes(
 ) -> None:
     files = tiny(tmp_path)
     hub.add(REPO, files)
-    hub.add("somebody/lora", {"lora.safetensors": b"0" * 50})
+    two = {"a.safetensors": b"0" * 50, "b.safetensors": b"0" * 50, "old.ckpt": b"0" * 50}
+    hub.add("somebody/two", two)
     pickles = {k: v for k, v in files.items() if not k.endswith(".safetensors")}
     hub.add("somebody/pickles", pickles)
 
@@ -319,6 +328,74 @@ def test_what_cannot_be_pulled_is_refused_before_anything_large_comes(
     assert done.returncode == 1
     assert told in done.stderr
     assert set(hub.sent) <= {"model_index.json"}
+
+
+LORA = {"lora_unet_a_attn2_to_k.lora_down.weight": [4, 768]}
+
+
+def additions(config: Path, env: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    done = run(config, env, "models", "--provider", "diffusers", "--json")
+    rows = json.loads(done.stdout)["additions"]
+    return [(row["kind"], row["id"], row["family"]) for row in rows]
+
+
+@pytest.mark.parametrize("name", ["somebody/fox", "somebody/fox/fox.safetensors"])
+def test_a_lora_is_pulled_and_listed_as_one(
+    tmp_path: Path, hub: FakeHub, cache: Path, config: Path, name: str
+) -> None:
+    lora = model_folders.write(tmp_path / "fox", LORA).read_bytes()
+    hub.add("somebody/fox", {"fox.safetensors": lora, "README.md": b"# fox", "fox.ckpt": b"0"})
+    env = environment(hub, cache)
+
+    done = run(config, env, "models", "pull", name, "--yes", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert set(hub.sent) == {"fox.safetensors"}
+    answer = json.loads(done.stdout)
+    assert (answer["model"], answer["role"]) == ("somebody/fox/fox.safetensors", "lora")
+    assert answer["usable"] is True
+    assert additions(config, env) == [("lora", "somebody/fox/fox.safetensors", "sd1")]
+
+
+def test_a_controlnet_is_pulled_with_its_settings_and_one_precision(
+    tmp_path: Path, hub: FakeHub, cache: Path, config: Path
+) -> None:
+    weights = model_folders.write(tmp_path / "w", {"w": [50]}).read_bytes()
+    settings = {"_class_name": "ControlNetModel", "cross_attention_dim": 2048}
+    stem = "diffusion_pytorch_model"
+    files = {f"{stem}{v}.safetensors": weights for v in ("", ".fp16")}
+    files |= {"config.json": json.dumps(settings).encode(), f"{stem}.bin": b"0" * 900}
+    hub.add("somebody/canny", files)
+    env = environment(hub, cache)
+
+    done = run(config, env, "models", "pull", "somebody/canny", "--yes")
+
+    assert done.returncode == 0, done.stderr
+    assert set(pulled(cache, "somebody/canny")) == {"config.json", f"{stem}.fp16.safetensors"}
+    assert "listed as the control somebody/canny for sdxl models" in done.stdout
+    assert additions(config, env) == [("control", "somebody/canny", "sdxl")]
+
+
+def test_settings_alone_let_a_single_file_of_the_family_run(
+    tmp_path: Path, hub: FakeHub, cache: Path, config: Path
+) -> None:
+    file = {f"model.diffusion_model.{k}": v for k, v in model_folders.sd1_tensors().items()}
+    file |= {"cond_stage_model.w": [9], "first_stage_model.w": [9]}
+    model_folders.write(tmp_path / "dir" / "sd.safetensors", file)
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    settings["providers"]["diffusers"] = {"modelDirs": [str(tmp_path / "dir")]}
+    config.write_text(json.dumps(settings), encoding="utf-8")
+    files = tiny(tmp_path) | {"unet/config.json": b'{"cross_attention_dim": 768}'}
+    hub.add(REPO, files)
+    env = environment(hub, cache)
+
+    before = {row["id"]: row["installed"] for row in listed(config, env)}
+    done = run(config, env, "models", "pull", REPO, "--settings-only", "--yes")
+    after = {row["id"]: row["installed"] for row in listed(config, env)}
+
+    assert done.returncode == 0, done.stderr
+    assert not [name for name in hub.sent if name.endswith(".safetensors")]
+    assert (before, after) == ({"sd.safetensors": False}, {"sd.safetensors": True, REPO: False})
 
 
 def test_nobody_to_ask_is_no_yes(hub: FakeHub, cache: Path, config: Path) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.support.model_folders import PARTS, Tensors, cached, pipeline, write
+from tests.support.model_folders import PARTS, Tensors, cached, pipeline, sd1_tensors, write
 from ziggie_image_mcp.provider import Defaults, FreeSize, Model, ProviderContext, options_of
 from ziggie_image_providers.diffusers import Diffusers
-from ziggie_image_providers.diffusers.listing import describe
+from ziggie_image_providers.diffusers.listing import describe, describe_addition
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, folder, locate
 from ziggie_image_providers.diffusers.settings import Settings
-from ziggie_image_providers.diffusers.single_file import inspect
+from ziggie_image_providers.diffusers.single_file import Checkpoint, inspect
 from ziggie_image_providers.diffusers.weights import Damaged, Part
 
 
@@ -117,10 +117,15 @@ def test_an_unknown_class_promises_little(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["StableDiffusionXLImg2ImgPipeline", "FluxKontextPipeline", "WanPipeline", ""]
 )
-def test_what_does_not_make_pictures_from_text_is_not_listed(tmp_path: Path, name: str) -> None:
+def test_what_does_not_make_pictures_from_text_is_listed_with_its_class(
+    tmp_path: Path, name: str
+) -> None:
     pipeline(tmp_path / "x", name)
 
-    assert models_in(tmp_path) == {}
+    model = described(models_in(tmp_path)["x"])
+
+    assert (model.state, model.tasks) == ("unusable", {})
+    assert (name or "has no model_index.json") in model.fix
 
 
 def test_a_unet_tells_its_native_size_and_stable_diffusion_2(tmp_path: Path) -> None:
@@ -242,7 +247,7 @@ def test_weights_that_exist_only_as_a_variant_are_loaded_as_one(tmp_path: Path) 
     assert both.parts == plain.parts
 
 
-def test_a_cached_repo_is_listed_when_it_is_complete(tmp_path: Path) -> None:
+def test_a_cached_repo_that_is_not_complete_says_what_it_lacks(tmp_path: Path) -> None:
     cached(tmp_path, "org/whole")
     broken = cached(tmp_path, "org/broken")
     (broken / "vae" / "model.safetensors").unlink()
@@ -253,7 +258,69 @@ def test_a_cached_repo_is_listed_when_it_is_complete(tmp_path: Path) -> None:
     write(sharded / "model-00001-of-00002.safetensors", {"w": [5]})
     (sharded / "model.safetensors").unlink()
 
-    assert set(models_in(tmp_path / "none", tmp_path)) == {"org/whole"}
+    models = models_in(tmp_path / "none", tmp_path)
+
+    assert described(models["org/whole"]).state == "ready"
+    assert {id: model.trouble and model.trouble.text for id, model in models.items()} == {
+        "org/whole": None,
+        **{
+            f"org/{name}": f"org/{name} lacks complete weights for {part}: "
+            f"ziggie-image-mcp models pull org/{name}."
+            for name, part in (("broken", "vae"), ("dangling", "vae"), ("sharded", "unet"))
+        },
+    }
+    assert described(models["org/broken"]).state == "missing"
+
+
+@pytest.mark.parametrize("ending", [".incomplete", ".a1b2.incomplete", ".ziggie.incomplete"])
+def test_a_download_that_broke_off_names_the_command_that_goes_on(
+    tmp_path: Path, ending: str
+) -> None:
+    snapshot = cached(tmp_path, "org/half")
+    (snapshot / "model_index.json").unlink()
+    blobs = tmp_path / "models--org--half" / "blobs"
+    blobs.mkdir()
+    (blobs / f"0123{ending}").write_bytes(b"half")
+    other = tmp_path / "models--org--language-model"
+    (other / "blobs").mkdir(parents=True)
+    (other / "blobs" / "0123.incomplete").write_bytes(b"half")
+    (other / "snapshots" / "abc").mkdir(parents=True)
+
+    models = models_in(tmp_path / "none", tmp_path)
+
+    assert set(models) == {"org/half"}
+    assert described(models["org/half"]).state == "missing"
+    assert "ziggie-image-mcp models pull org/half goes on" in described(models["org/half"]).fix
+
+
+def test_another_revision_that_is_being_downloaded_takes_nothing_from_the_one_here(
+    tmp_path: Path,
+) -> None:
+    cached(tmp_path, "org/whole")
+    (tmp_path / "models--org--whole" / "blobs").mkdir()
+    (tmp_path / "models--org--whole" / "blobs" / "0123.incomplete").write_bytes(b"half")
+
+    assert described(models_in(tmp_path / "none", tmp_path)["org/whole"]).state == "ready"
+
+
+@pytest.mark.parametrize(
+    ("file", "lack"),
+    [
+        ("tokenizer/vocab.json", "lacks the files of tokenizer"),
+        ("scheduler/scheduler_config.json", "lacks scheduler/scheduler_config.json"),
+        ("unet/config.json", "lacks unet/config.json"),
+    ],
+)
+def test_what_the_index_names_and_is_not_there_is_told_before_a_run(
+    tmp_path: Path, file: str, lack: str
+) -> None:
+    (pipeline(tmp_path / "mine") / file).unlink()
+
+    model = described(models_in(tmp_path)["mine"])
+
+    assert model.state == "missing"
+    assert lack in model.fix
+    assert "download mine again" in model.fix
 
 
 def test_a_cached_repo_is_taken_at_its_main_revision(tmp_path: Path) -> None:
@@ -299,6 +366,7 @@ DOUBLE = {"double_blocks.0.img_attn.norm.key_norm.scale": [128], "img_in.weight"
 @pytest.mark.parametrize(
     ("tensors", "expected"),
     [
+        (sd1_tensors(), ("StableDiffusionPipeline", "sd1")),
         ({**UNET, CROSS: [320, 768]}, ("StableDiffusionPipeline", "sd1")),
         ({**UNET, CROSS: [320, 1024]}, ("StableDiffusionPipeline", "sd2")),
         ({**UNET, CROSS: [640, 2048]}, ("StableDiffusionXLPipeline", "sdxl")),
@@ -315,12 +383,6 @@ DOUBLE = {"double_blocks.0.img_attn.norm.key_norm.scale": [128], "img_in.weight"
             },
             ("ZImagePipeline", "z-image"),
         ),
-        ({**DOUBLE, "double_stream_modulation_img.lin.weight": [1]}, None),
-        ({**DOUBLE, "img_in.weight": [3072, 384]}, None),
-        ({"input_blocks.0.0.weight": [320, 9, 3, 3], CROSS: [320, 768]}, None),
-        ({**UNET, CROSS: [384, 1280]}, None),
-        ({"lora_unet_down_blocks_0.lora_down.weight": [4, 320]}, None),
-        ({"encoder.conv_in.weight": [128, 3, 3, 3]}, None),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
@@ -331,7 +393,232 @@ def test_a_single_file_is_known_by_its_tensors(
 
     seen = inspect(path)
 
-    assert (seen and (seen.pipeline, seen.family)) == expected
+    assert isinstance(seen, Checkpoint)
+    assert (seen.pipeline, seen.family) == expected
+
+
+@pytest.mark.parametrize(
+    ("tensors", "what", "advice"),
+    [
+        ({**DOUBLE, "double_stream_modulation_img.lin.weight": [1]}, "FLUX.2", "flux2-klein-4b"),
+        ({**DOUBLE, "img_in.weight": [3072, 384]}, "Fill", "a text alone"),
+        ({"input_blocks.0.0.weight": [320, 9, 3, 3], CROSS: [320, 768]}, "9 channels", "mask"),
+        ({"input_blocks.0.0.weight": [320, 8, 3, 3], CROSS: [320, 768]}, "Pix2Pix", "ComfyUI"),
+        ({**UNET, CROSS: [384, 1280]}, "refiner", "a text alone"),
+        ({"encoder.conv_in.weight": [128, 3, 3, 3]}, "a VAE", "brings its own"),
+        ({"first_stage_model.decoder.conv_in.weight": [1]}, "a VAE", "brings its own"),
+        ({"text_model.encoder.layers.0.mlp.fc1.weight": [9, 9]}, "CLIP", "brings its own"),
+        ({"encoder.block.0.layer.0.SelfAttention.q.weight": [9, 9]}, "T5", "brings its own"),
+        ({"model.layers.0.self_attn.q_proj.weight": [9, 9]}, "a language model", "its own"),
+        ({"control_model.input_blocks.0.0.weight": [9]}, "a ControlNet", "models pull"),
+        ({"image_proj.proj.weight": [9, 9]}, "an IP-Adapter", "ComfyUI"),
+        ({"emb_params": [4, 768]}, "an embedding", "ComfyUI"),
+        ({"model.1.sub.0.RDB1.conv1.0.weight": [9]}, "an upscaler", "upscale_models"),
+        ({"lora_unet_mid.hada_w1_a": [4, 320]}, "LyCORIS", "ComfyUI"),
+        ({"transformer_blocks.0.img_mod.1.weight": [9, 9]}, "Qwen-Image", "models pull qwen-image"),
+        ({"down_blocks.0.resnets.0.conv1.weight": [9]}, "one part", "model_index.json"),
+        ({"who.knows": [9]}, "no model that this engine knows", ""),
+    ],
+)
+def test_a_file_that_makes_no_pictures_says_what_it_is_and_what_can_be_done(
+    tmp_path: Path, tensors: Tensors, what: str, advice: str
+) -> None:
+    write(tmp_path / "x.safetensors", tensors)
+
+    model = described(models_in(tmp_path)["x.safetensors"])
+
+    assert (model.role, model.state, model.tasks) == ("model", "unusable", {})
+    assert what in model.fix
+    assert advice in model.fix
+
+
+@pytest.mark.parametrize(
+    ("tensors", "family"),
+    [
+        ({"lora_unet_a_attn2_to_k.lora_down.weight": [4, 768]}, "sd1"),
+        ({"unet.down_blocks.1.a.attn2.to_k.lora_A.weight": [4, 1024]}, "sd2"),
+        ({"unet.a.attn2.processor.to_k_lora.down.weight": [4, 2048]}, "sdxl"),
+        ({"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": [4, 9]}, "sdxl"),
+        ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": [4, 3072]}, "flux1"),
+        ({"transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight": [4, 3072]}, "flux1"),
+        (
+            {"transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj.lora_A.weight": [4, 9]},
+            "flux2",
+        ),
+        ({"lora_unet_joint_blocks_0_x_block_attn_qkv.lora_down.weight": [4, 9]}, "sd3"),
+        (
+            {"transformer.transformer_blocks.0.img_mlp.net.0.proj.lora_A.weight": [4, 9]},
+            "qwen-image",
+        ),
+        ({"diffusion_model.layers.0.attention.to_q.lora_A.weight": [4, 3840]}, "z-image"),
+        ({"lora_unet_down_blocks_0.lora_down.weight": [4, 320]}, None),
+    ],
+)
+def test_a_lora_is_listed_as_one_with_the_family_that_it_was_trained_on(
+    tmp_path: Path, tensors: Tensors, family: str | None
+) -> None:
+    write(tmp_path / "style" / "fox.safetensors", tensors)
+
+    on_disk = models_in(tmp_path)["style/fox.safetensors"]
+    model = describe_addition(on_disk, provider="diffusers")
+
+    assert (model.role, model.family, model.state, model.title) == ("lora", family, "ready", "fox")
+
+
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        ({"_class_name": "ControlNetModel", "cross_attention_dim": 768}, "sd1"),
+        ({"_class_name": "ControlNetModel", "cross_attention_dim": 2048}, "sdxl"),
+        ({"_class_name": "FluxControlNetModel"}, "flux1"),
+    ],
+)
+def test_a_controlnet_is_a_folder_with_its_settings(
+    tmp_path: Path, config: dict[str, Any], family: str
+) -> None:
+    write(tmp_path / "dir" / "canny" / "diffusion_pytorch_model.safetensors", {"w": [9]})
+    (tmp_path / "dir" / "canny" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    snapshot = tmp_path / "hub" / "models--org--canny" / "snapshots" / "abc"
+    write(snapshot / "diffusion_pytorch_model.safetensors", {"w": [9]})
+    (snapshot / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    models = models_in(tmp_path / "dir", tmp_path / "hub")
+
+    assert set(models) == {"canny", "org/canny"}
+    for on_disk in models.values():
+        model = describe_addition(on_disk, provider="diffusers")
+        assert (model.role, model.family, model.state) == ("control", family, "ready")
+
+
+def test_of_a_cached_repo_that_is_no_pipeline_only_what_is_usable_here_is_listed(
+    tmp_path: Path,
+) -> None:
+    base = tmp_path / "models--org--"
+    lora = {"lora_unet_a_attn2_to_k.lora_down.weight": [4, 768]}
+    write(Path(f"{base}fox") / "snapshots" / "abc" / "fox.safetensors", lora)
+    write(Path(f"{base}two") / "snapshots" / "abc" / "one.safetensors", lora)
+    write(Path(f"{base}two") / "snapshots" / "abc" / "other.safetensors", {"who.knows": [9]})
+    write(Path(f"{base}llm") / "snapshots" / "abc" / "model.safetensors", {"model.w": [9]})
+
+    models = models_in(tmp_path / "none", tmp_path)
+
+    assert {id: model.role for id, model in models.items()} == {
+        "org/fox/fox.safetensors": "lora",
+        "org/two/one.safetensors": "lora",
+    }
+
+
+def test_a_component_alone_names_the_folder_that_is_wanted(tmp_path: Path) -> None:
+    for name, config in {
+        "unet": {"_class_name": "UNet2DConditionModel"},
+        "t5": {"architectures": ["T5EncoderModel"]},
+    }.items():
+        write(tmp_path / name / "model.safetensors", {"w": [9]})
+        (tmp_path / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    models = models_in(tmp_path)
+
+    assert {id: described(model).state for id, model in models.items()} == {
+        "t5": "unusable",
+        "unet": "unusable",
+    }
+    assert "(T5EncoderModel)" in described(models["t5"]).fix
+
+
+def gguf(path: Path, architecture: str) -> Path:
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    numbers = text("a.list") + struct.pack("<IIQ", 9, 4, 2) + struct.pack("<II", 1, 2)
+    own = text("general.architecture") + struct.pack("<I", 8) + text(architecture)
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + numbers + own)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("architecture", "what"),
+    [("flux", "a flux1 transformer"), ("llama", "a GGUF file of no family")],
+)
+def test_a_gguf_file_is_listed_with_its_family_and_what_takes_it(
+    tmp_path: Path, architecture: str, what: str
+) -> None:
+    gguf(tmp_path / "x.gguf", architecture)
+
+    model = described(models_in(tmp_path)["x.gguf"])
+
+    assert model.state == "unusable"
+    assert what in model.fix
+    assert "ComfyUI-GGUF" in model.fix
+
+
+@pytest.mark.parametrize("length", [0, 3, 10, 30, 60, 90])
+def test_a_gguf_file_that_is_cut_off_is_damaged(tmp_path: Path, length: int) -> None:
+    whole = gguf(tmp_path / "x.gguf", "flux").read_bytes()
+    (tmp_path / "x.gguf").write_bytes(whole[:length])
+
+    assert "download it again" in described(models_in(tmp_path)["x.gguf"]).fix
+
+
+def test_a_pickle_is_listed_with_why_it_is_not_loaded(tmp_path: Path) -> None:
+    (tmp_path / "old.ckpt").write_bytes(b"0")
+
+    model = described(models_in(tmp_path)["old.ckpt"])
+
+    assert model.state == "unusable"
+    assert "may run code" in model.fix
+
+
+@pytest.mark.parametrize(
+    ("tensors", "told"),
+    [
+        ({**UNET, CROSS: [320, 768]}, "it holds 1 of 50 tensors that sd1 needs"),
+        ({**sd1_tensors(), "input_blocks.0.0.weight": [128, 4, 3, 3]}, "320"),
+        (
+            {k: v for k, v in sd1_tensors().items() if k != "out.2.weight"},
+            "missing: out.2.weight",
+        ),
+        (DOUBLE, "it holds 1 of 231 tensors that flux1 needs"),
+        (
+            {"joint_blocks.0.context_block.attn.qkv.weight": [9, 9]},
+            "it holds 1 of 8 tensors that sd3 needs",
+        ),
+        (
+            {
+                "cap_embedder.1.weight": [3840, 2560],
+                "noise_refiner.0.attention.k_norm.weight": [1],
+            },
+            "it holds 1 of 95 tensors that z-image needs",
+        ),
+    ],
+)
+def test_a_few_tensors_with_the_right_names_make_no_model(
+    tmp_path: Path, tensors: Tensors, told: str
+) -> None:
+    write(tmp_path / "x.safetensors", tensors)
+    lender(tmp_path / "donor", 768)
+
+    model = described(models_in(tmp_path)["x.safetensors"])
+
+    assert model.state == "unusable"
+    assert told in model.fix
+
+
+@pytest.mark.parametrize("way", ["hard link", "symlink", "the folder twice", "a linked folder"])
+def test_one_file_under_two_paths_is_one_model(tmp_path: Path, way: str) -> None:
+    checkpoint(tmp_path / "a" / "one.safetensors")
+    pipeline(tmp_path / "a" / "whole")
+    other = tmp_path / "b"
+    if way == "the folder twice":
+        other = tmp_path / "a"
+    elif way == "a linked folder":
+        other.symlink_to(tmp_path / "a")
+    else:
+        for file in [p for p in (tmp_path / "a").rglob("*") if p.is_file()]:
+            path = other / file.relative_to(tmp_path / "a")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.hardlink_to(file) if way == "hard link" else path.symlink_to(file)
+
+    assert set(find([tmp_path / "a", other], None)) == {"one.safetensors", "whole"}
 
 
 @pytest.mark.parametrize(
@@ -346,7 +633,7 @@ def test_a_file_that_is_no_safetensors_is_damaged(tmp_path: Path, content: bytes
 
 
 def checkpoint(path: Path, *, text: bool = True) -> Path:
-    names = {f"model.diffusion_model.{k}": v for k, v in {**UNET, CROSS: [320, 768]}.items()}
+    names = {f"model.diffusion_model.{k}": v for k, v in sd1_tensors().items()}
     more = {"first_stage_model.w": [50]} | ({"cond_stage_model.w": [70]} if text else {})
     return write(path, {**names, **more})
 
@@ -367,9 +654,11 @@ def test_a_single_file_says_what_it_lacks(tmp_path: Path) -> None:
 
     whole, part = described(models["whole.safetensors"]), described(models["part.safetensors"])
     assert whole.state == "missing"
-    assert "--exclude" in whole.fix
+    assert "ziggie-image-mcp models pull stable-diffusion-v1-5/" in whole.fix
+    assert "--settings-only" in whole.fix
     assert part.state == "missing"
     assert "text_encoder" in part.fix
+    assert "--settings-only" not in part.fix
 
 
 def test_a_folder_of_the_same_kind_lends_a_single_file_what_it_lacks(tmp_path: Path) -> None:
@@ -393,7 +682,8 @@ def test_a_cached_repo_without_weights_lends_its_settings(tmp_path: Path) -> Non
     models = models_in(tmp_path / "dir", tmp_path / "hub")
 
     assert models["x.safetensors"].config_folder == snapshot
-    assert set(models) == {"x.safetensors"}
+    assert described(models["x.safetensors"]).state == "ready"
+    assert described(models["org/sd"]).state == "missing"
 
 
 def test_a_cut_off_folder_is_listed_with_what_to_do(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ ROWS = [
     Row({"model": "nano banana"}, ["Google's Gemini", "Would work here"], {}),
     Row({"model": "dall-e 3"}, ["taken away by OpenAI", "Would work here"], {}),
     Row({"model": "SD 3.5 Large"}, ["is known (Stable Diffusion 3.5 Large)"], {}),
-    Row({"model": "stable diffusion"}, ["is known (Stable Diffusion 1.5)"], {}),
+    Row({"model": "stable diffusion"}, ["is known (Stable Diffusion 1.5)", "ziggie-image-mcp models pull sd15"], {}),
     Row({"model": "openai/gpt-image-1"}, ["taken away by OpenAI"], {}),
     Row({"provider": "midjourney"}, ["no public API", "Would work here without provider"], {}),
     Row({"provider": "cloud", "model": "fake/model"}, ["MODE_EXCLUDED", "Would work here without provider 'cloud'"], {"model": "fake/model"}),

@@ -30,6 +30,7 @@ class Repo:
     files: dict[str, bytes]
     license: str = "apache-2.0"
     gated: str | bool = False
+    tags: list[str] = field(default_factory=list[str])
     commit: str = COMMIT
     refuse: int = 0
     """The status with which a gated repository's files are refused."""
@@ -136,7 +137,7 @@ class FakeHub:
             "private": False,
             "gated": repo.gated,
             "cardData": {"license": repo.license},
-            "tags": ["diffusers", f"license:{repo.license}"],
+            "tags": ["diffusers", f"license:{repo.license}", *repo.tags],
             "siblings": [
                 _sibling(path, data, repo.pretend_sizes.get(path, len(data)))
                 for path, data in repo.files.items()

@@ -30,6 +30,25 @@ def write(path: Path, tensors: Tensors, *, missing: int = 0) -> Path:
     return path
 
 
+def sd1_tensors() -> dict[str, list[int]]:
+    """Some of each layer of Stable Diffusion 1's UNet, by the names that it was published with."""
+    tensors = {
+        "time_embed.0.weight": [1280, 320],
+        "time_embed.2.weight": [1280, 1280],
+        "input_blocks.0.0.weight": [320, 4, 3, 3],
+        "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": [320, 768],
+        "out.0.weight": [320],
+        "out.2.weight": [4, 320, 3, 3],
+    }
+    tensors |= {f"input_blocks.{place}.0.op.weight": [320, 320, 3, 3] for place in (3, 6, 9)}
+    layers = [f"input_blocks.{place}" for place in (1, 2, 4, 5, 7, 8, 10, 11)]
+    layers += [f"output_blocks.{place}" for place in range(12)]
+    blocks = [f"{layer}.0" for layer in layers] + ["middle_block.0", "middle_block.2"]
+    for block in blocks:
+        tensors |= {f"{block}.{name}.weight": [8, 8] for name in ("in_layers.2", "out_layers.3")}
+    return tensors
+
+
 def pipeline(
     path: Path,
     pipeline: str = "StableDiffusionPipeline",
@@ -55,7 +74,11 @@ def pipeline(
         ),
         encoding="utf-8",
     )
-    (path / "tokenizer").mkdir(exist_ok=True)
+    settings = {f"{name}/config.json": "{}" for name in sizes}
+    settings |= {"tokenizer/vocab.json": '{"a": 0}', "scheduler/scheduler_config.json": "{}"}
+    for file, text in settings.items():
+        (path / file).parent.mkdir(exist_ok=True)
+        (path / file).write_text(text, encoding="utf-8")
     for name, size in sizes.items():
         write(path / name / f"model{suffix}.safetensors", {"weight": [size]})
     return path

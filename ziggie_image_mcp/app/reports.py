@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import anyio
 from pydantic import BaseModel
@@ -16,6 +17,7 @@ from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.detection import Detected, unused
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence, urls_of
+from ziggie_image_mcp.inventory.folder_scan import scan_folder
 from ziggie_image_mcp.inventory.licences import condition_of
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.tier_texts import tier_text
@@ -108,6 +110,17 @@ class ModelReport(BaseModel):
     """How to get one, where only the demo is here."""
 
 
+class FolderReport(BaseModel):
+    """What lies in a folder."""
+
+    folder: str
+    models: list[ModelRow]
+    additions: list[Addition]
+    unavailable: list[Silent]
+    settings: list[str]
+    """The keys of the config in which the folder can be named."""
+
+
 class GpuRow(BaseModel):
     """One GPU."""
 
@@ -179,6 +192,37 @@ async def models(
     Where some are left out, they are those that cannot be used.
     """
     context = await service.snapshot(_ANY)
+    return _model_report(
+        context, provider=provider, query=query, usable_only=usable_only, most=most
+    )
+
+
+async def folder(service: Service, path: Path) -> FolderReport:
+    """List what lies in a folder, which the config need not name, with what stands against each.
+
+    Raises:
+        InvalidRequest: There is no such folder.
+    """
+    scan = await scan_folder(service.registry, path)
+    context = replace(await service.snapshot(_ANY), survey=scan.survey)
+    report = _model_report(context)
+    return FolderReport(
+        folder=str(path),
+        models=report.models,
+        additions=report.additions,
+        unavailable=report.unavailable,
+        settings=list(scan.keys),
+    )
+
+
+def _model_report(
+    context: RoutingContext,
+    *,
+    provider: str = "",
+    query: str = "",
+    usable_only: bool = False,
+    most: int | None = None,
+) -> ModelReport:
     plan = _plan_for_all(context)
     wanted = _wanted(provider, context.survey)
     chances = {(c.model.provider, c.model.id): c for c in plan.candidates}
@@ -226,7 +270,8 @@ def _wanted(word: str, survey: Survey) -> Callable[[str, bool], bool]:
         return lambda name, local: True
     if kind in ("local", "cloud"):
         return lambda name, local: local is (kind == "local")
-    known = sorted({m.provider for m in survey.models} | {r.provider for r in survey.rejected})
+    listed = {m.provider for m in (*survey.models, *survey.additions)}
+    known = sorted(listed | {r.provider for r in survey.rejected})
     named = provider_named(word.strip(), known)
     if named not in known:
         fix = f"local, cloud or one of {', '.join(known)}, or leave it out for all"

@@ -49,6 +49,9 @@ _VERDICTS = {
     "wrong_service": "not tried",
 }
 
+DOWNLOADS = {"civitai": "CIVITAI_TOKEN"}
+"""Keys that are no provider's: `models pull` downloads with them."""
+
 NO_VALUE = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Lets us refuse a key on the command line ourselves: typer's own message would repeat it."""
 
@@ -115,6 +118,10 @@ def keys_test(
 ) -> None:
     """Try the keys by calls that cost nothing: are they taken, and what is left to spend."""
     wanted = _variable(name, ()) if name else ""
+    if wanted in DOWNLOADS.values():
+        fail(
+            ConfigError(f"{wanted} has no test of its own: `models pull` tries it as it downloads")
+        )
     variables = _key_names()
 
     async def work(service: Service) -> dict[str, tuple[Probe, Balance | None]]:
@@ -207,13 +214,14 @@ def _key_sets() -> Sequence[tuple[str, ...]]:
     """The variables that each kind of provider wants, all of one together."""
     from ziggie_image_mcp.inventory.registry import load_types
 
-    return [kind.info.key_names for kind in load_types().usable.values()]
+    kinds = [kind.info.key_names for kind in load_types().usable.values()]
+    return [*kinds, *((name,) for name in DOWNLOADS.values())]
 
 
 def _key_names() -> dict[str, str]:
     from ziggie_image_mcp.inventory.registry import load_types
 
-    return secrets.key_names(load_types().usable)
+    return secrets.key_names(load_types().usable) | DOWNLOADS
 
 
 def _variable(name: str, more: Sequence[str]) -> str:

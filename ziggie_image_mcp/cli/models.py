@@ -1,8 +1,10 @@
-"""The commands of models: list, recommend, pull."""
+"""The commands of models: list, scan, recommend; pull and remove stand in their own modules."""
 
 from __future__ import annotations
 
-import sys
+import json
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,6 @@ from typer.core import TyperGroup
 
 from ziggie_image_mcp.cli.console import (
     JsonOption,
-    err,
     fail,
     new_table,
     out,
@@ -22,13 +23,13 @@ from ziggie_image_mcp.cli.console import (
     run,
     with_service,
 )
-from ziggie_image_mcp.errors import ImageError, InvalidRequest, duration
+from ziggie_image_mcp.cli.model_pull import pull, why_not
+from ziggie_image_mcp.cli.model_remove import remove
+from ziggie_image_mcp.errors import InvalidRequest, duration
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.app import reports
     from ziggie_image_mcp.app.service import Service
-    from ziggie_image_mcp.inventory.hub import Hub, Repository
-    from ziggie_image_mcp.inventory.pull import Pull
 
 LIST = "list"
 _WITH_VALUE = ("--config", "--provider", "-p")
@@ -57,7 +58,9 @@ def _first_word(args: list[str]) -> int | None:
     return None
 
 
-models_app = typer.Typer(cls=ListsByDefault, help="List the models, and get more.")
+models_app = typer.Typer(cls=ListsByDefault, help="List the models, get more, remove some.")
+models_app.command()(pull)
+models_app.command()(remove)
 
 
 @models_app.command(LIST)
@@ -78,6 +81,12 @@ def list_(
     if as_json:
         print_json(report.model_dump())
         return
+    _print_models(report)
+    if report.real_model:
+        out.print(report.real_model, markup=False)
+
+
+def _print_models(report: reports.ModelReport | reports.FolderReport) -> None:
     table = new_table(
         *("provider", "model", "usable", "time", "quality", "licence", "why not"), whole=["model"]
     )
@@ -89,22 +98,55 @@ def list_(
             "" if row.expected_seconds is None else duration(row.expected_seconds),
             "" if row.quality is None else f"{row.quality:g}",
             "\n".join(filter(None, (row.license, row.license_condition))),
-            "\n".join(_why_not(row)),
+            "\n".join(why_not(row)),
         )
-    print_table(table)
+    if report.models:
+        print_table(table)
     for addition in report.additions:
         about = ", ".join(filter(None, (addition.family, addition.about)))
         line = f"{addition.kind} {addition.provider}/{addition.id}"
         out.print(f"{line} ({about})" if about else line, markup=False)
     for silent in report.unavailable:
         out.print(f"{silent.provider}: {' '.join(silent.why_not)}", markup=False)
-    if report.real_model:
-        out.print(report.real_model, markup=False)
 
 
-def _why_not(row: reports.ModelRow) -> list[str]:
-    """Why it would not run, and what helps."""
-    return [*row.why_not, row.how_to_install] if row.why_not else []
+@models_app.command()
+def scan(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with models.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what lies in a folder: what would run now, and of the rest why not and what can be done.
+
+    The config need not name the folder. The last line is the command that puts it there.
+    """
+    from ziggie_image_mcp.app import reports
+
+    async def work(service: Service) -> tuple[reports.FolderReport, list[str]]:
+        report = await reports.folder(service, folder.expanduser().absolute())
+        return report, _naming(report, service.config.providers)
+
+    report, commands = with_service(ctx, work)
+    if as_json:
+        print_json(report.model_dump() | {"commands": commands})
+        return
+    _print_models(report)
+    if not report.models and not report.additions:
+        out.print(f"No models in {report.folder}.", markup=False)
+    for command in commands:
+        out.print(command, markup=False)
+
+
+def _naming(report: reports.FolderReport, sections: Mapping[str, Any]) -> list[str]:
+    """The commands that put a folder into the config, where it is not and something is in it."""
+    commands: list[str] = []
+    for key in report.settings if report.models or report.additions else ():
+        _, provider, setting = key.split(".")
+        folders: list[str] = list(sections.get(provider, {}).get(setting) or ())
+        if report.folder not in [str(Path(one).expanduser()) for one in folders]:
+            value = shlex.quote(json.dumps([*folders, report.folder], ensure_ascii=False))
+            commands.append(f"ziggie-image-mcp config set {key} {value}")
+    return commands
 
 
 @models_app.command()
@@ -154,115 +196,3 @@ def recommend(
         return
     for command in best.commands:
         out.print(command, markup=False)
-
-
-@models_app.command()
-def pull(
-    ctx: typer.Context,
-    name: Annotated[
-        str, typer.Argument(help="A name of `models recommend`, or owner/repo[@revision].")
-    ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Download a diffusers pipeline from the Hugging Face Hub: what is loaded of it, checked.
-
-    Broken off, it goes on where it ended. HF_TOKEN, HF_ENDPOINT and HF_HUB_CACHE are honoured.
-    """
-    from ziggie_image_mcp.cli.transfer import Transfer
-    from ziggie_image_mcp.inventory import pull as pulling
-    from ziggie_image_mcp.inventory.hub import Hub
-    from ziggie_image_mcp.inventory.recommend import current_setup, hub_install, repository_of
-
-    if not yes and not sys.stdin.isatty():
-        fail(InvalidRequest("yes", False, "nobody can be asked here: add --yes to download"))
-    try:
-        repo, _, revision = repository_of(name).partition("@")
-        hub = Hub(install=hub_install(current_setup(vendors=False)))
-        repository = hub.repository(repo, revision or "main")
-        _tell_terms(repository)
-        plan = pulling.prepare(hub, repository)
-        _tell_size(plan, hub)
-        pulling.check_disk(plan, hub)
-        if plan.missing and not yes and not typer.confirm("Download?", err=True):
-            err.print("Nothing was downloaded.")
-            raise typer.Exit(1)
-        with Transfer({file.path: file.size for file in plan.selection.files}) as transfer:
-            folder = pulling.execute(hub, plan, transfer.told)
-    except ImageError as e:
-        fail(e)
-    except KeyboardInterrupt:
-        err.print("Stopped. The same command goes on where it ended.")
-        raise typer.Exit(130) from None
-    _tell_result(ctx, plan, folder, as_json=as_json)
-
-
-def _tell_terms(repository: Repository) -> None:
-    from ziggie_image_mcp.inventory.recommend import license_facts
-
-    name = f"{repository.name} at {repository.revision} ({repository.commit[:8]})"
-    err.print(f"model:    {name}", markup=False)
-    said = repository.license or "none told by the repository"
-    facts = license_facts(repository.name)
-    err.print(f"licence:  {said}; read it at {repository.page}", markup=False)
-    if facts:
-        err.print(f"          {facts}", markup=False)
-    gate = "its terms must be accepted on that page first" if repository.gated else "none"
-    err.print(f"gate:     {gate}", markup=False)
-
-
-def _tell_size(plan: Pull, hub: Hub) -> None:
-    from ziggie_image_mcp.inventory.pull import gigabytes
-
-    everything = sum(file.size for file in plan.repository.files)
-    chosen = f"{gigabytes(plan.selection.size)} in {len(plan.selection.files)} files"
-    variant = f", variant {plan.selection.variant}" if plan.selection.variant else ""
-    err.print(
-        f"files:    {chosen}{variant}, of {gigabytes(everything)} that the repository has; "
-        f"{gigabytes(plan.bytes_here)} are here already",
-        markup=False,
-    )
-    err.print(f"disk:     {gigabytes(plan.disk_free)} free in {hub.cache}", markup=False)
-
-
-def _tell_result(ctx: typer.Context, plan: Pull, folder: Path, *, as_json: bool) -> None:
-    """Say where it is, and whether it would run now: asked of the provider, not assumed."""
-    from ziggie_image_mcp.app import reports
-
-    repository = plan.repository
-
-    async def work(service: Service) -> reports.ModelReport:
-        return await reports.models(service, query=repository.name)
-
-    report = with_service(ctx, work)
-    row = next((row for row in report.models if row.id == repository.name), None)
-    if row is None:
-        usable = False
-        why_not = [
-            "No provider lists it: diffusers is off, or its useHubCache is false in config.json.",
-            *(sentence for silent in report.unavailable for sentence in silent.why_not),
-        ]
-    else:
-        usable, why_not = row.usable, _why_not(row)
-    if as_json:
-        print_json(
-            {
-                "model": repository.name,
-                "revision": repository.revision,
-                "commit": repository.commit,
-                "license": repository.license,
-                "gated": repository.gated,
-                "variant": plan.selection.variant,
-                "bytes": plan.selection.size,
-                "downloaded_bytes": plan.missing,
-                "folder": str(folder),
-                "usable": usable,
-                "why_not": why_not,
-            }
-        )
-        return
-    out.print(f"{repository.name} is in {folder}", markup=False)
-    if usable:
-        out.print(f'ziggie-image-mcp generate "a red fox" --model {repository.name}', markup=False)
-        return
-    out.print(f"It would not run now: {' '.join(filter(None, why_not))}", markup=False)

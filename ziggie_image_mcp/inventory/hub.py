@@ -43,6 +43,8 @@ class Repository:
     gated: bool
     """Its terms must be accepted first."""
     files: tuple[RepoFile, ...]
+    tags: tuple[str, ...] = ()
+    """As its card and the Hub say: lora, controlnet, text-to-image."""
 
     @property
     def page(self) -> str:
@@ -94,6 +96,7 @@ class Hub:
             license=license if isinstance(license, str) else ", ".join(map(str, license)),
             gated=bool(info.gated),
             files=tuple(_file(one) for one in info.siblings or ()),
+            tags=tuple(str(tag) for tag in info.tags or ()),
         )
 
     def read(self, repository: Repository, file: RepoFile, to: BinaryIO, start: int) -> None:

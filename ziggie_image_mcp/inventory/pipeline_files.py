@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 INDEX = "model_index.json"
+CONFIG = "config.json"
 VARIANTS = ("fp16", "bf16")
 """Half precision, in the order in which one is taken for all components that have it."""
 
@@ -45,6 +46,21 @@ class Selection:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
+
+
+def settings_of(selection: Selection) -> Selection:
+    """The same without weights: what a single file of its family lacks."""
+    files = tuple(file for file in selection.files if _is_setting(file))
+    return Selection(files=files, variant=None)
+
+
+def component(files: Sequence[RepoFile]) -> Selection:
+    """Choose the files of a repository that is one component: its settings and its weights."""
+    root = [file for file in files if "/" not in file.path]
+    variant = next((v for v in VARIANTS if _weights(root, v)), None)
+    weights = _weights(root, variant) or _weights(root, None)
+    config = [file for file in root if file.path == CONFIG]
+    return Selection(files=(*weights, *config), variant=variant if weights else None)
 
 
 def select(index: Mapping[str, Any], files: Iterable[RepoFile]) -> Selection:

@@ -1,4 +1,4 @@
-"""Get a pipeline from the Hub into its cache: only what is loaded, and nothing half."""
+"""Get a model from the Hub into its cache: only what is loaded, and nothing half."""
 
 from __future__ import annotations
 
@@ -7,18 +7,29 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from ziggie_image_mcp.inventory import hub_download
+from ziggie_image_mcp.inventory.file_download import Told
 from ziggie_image_mcp.inventory.hardware_sources import existing
 from ziggie_image_mcp.inventory.hub import Hub, Repository, is_commit, settings
-from ziggie_image_mcp.inventory.hub_download import Told
-from ziggie_image_mcp.inventory.pipeline_files import INDEX, Selection, select
+from ziggie_image_mcp.inventory.pipeline_files import (
+    CONFIG,
+    INDEX,
+    RepoFile,
+    Selection,
+    component,
+    select,
+    settings_of,
+)
 from ziggie_image_mcp.inventory.pull_errors import DiskFull, NotAPipeline, PullFailed
 
 SPARE_BYTES = 200_000_000
 """What a disk keeps free."""
+
+WEIGHTS = ".safetensors"
 
 _SHOWN = 4
 """Names of files in a message."""
@@ -41,28 +52,34 @@ class Pull:
         return self.selection.size - self.bytes_here
 
 
-def prepare(hub: Hub, repository: Repository) -> Pull:
-    """Choose the files; only the small model_index.json is downloaded.
+def prepare(
+    hub: Hub, repository: Repository, *, path: str = "", settings_only: bool = False
+) -> Pull:
+    """Choose the files; only a small file of settings is downloaded.
+
+    Args:
+        hub: The Hub.
+        repository: A pipeline, a ControlNet, or one with a single file of weights.
+        path: The one file that is wanted of it; empty for what it is as a whole.
+        settings_only: Of a pipeline without its weights, what a single file of its family lacks.
 
     Raises:
-        NotAPipeline: There is no pipeline, or not in safetensors.
+        NotAPipeline: There is nothing of these, or not in safetensors.
         AccessDenied: Its terms must be accepted first.
         PullFailed: It cannot be downloaded; see its other children.
     """
-    listed = next((file for file in repository.files if file.path == INDEX), None)
-    if listed is None:
-        raise NotAPipeline(_no_pipeline(repository))
-    with _alone(hub, repository):
-        hub_download.download(hub, repository, listed, _tell_nobody)
-    shown = hub_download.linked(hub, repository, listed)
-    file = shown if shown.is_file() else hub_download.content(hub, repository, listed)
-    selection = select(settings(file.read_bytes(), repository.name), repository.files)
-    if selection.incomplete:
-        names = " and ".join(selection.incomplete)
-        raise NotAPipeline(
-            f"{repository.name} has no whole safetensors weights for {names}, and pickles (.bin, "
-            f".ckpt) may run code: look for another repository of the model, {repository.page}"
-        )
+    listed = {file.path: file for file in repository.files}
+    if path:
+        selection = _one_file(repository, listed.get(path), path)
+    elif INDEX in listed:
+        selection = _pipeline(hub, repository, listed[INDEX])
+        selection = settings_of(selection) if settings_only else selection
+    elif settings_only:
+        raise NotAPipeline(f"{repository.name} holds no {INDEX}, and so no pipeline's settings")
+    elif CONFIG in listed and "ControlNet" in _class_of(hub, repository, listed[CONFIG]):
+        selection = component(repository.files)
+    else:
+        selection = _only_weights(repository)
     here = sum(hub_download.bytes_here(hub, repository, file) for file in selection.files)
     return Pull(
         repository=repository,
@@ -70,6 +87,62 @@ def prepare(hub: Hub, repository: Repository) -> Pull:
         bytes_here=here,
         disk_free=shutil.disk_usage(existing(hub.cache)).free,
     )
+
+
+def _pipeline(hub: Hub, repository: Repository, index: RepoFile) -> Selection:
+    selection = select(_read(hub, repository, index), repository.files)
+    if selection.incomplete:
+        names = " and ".join(selection.incomplete)
+        raise NotAPipeline(
+            f"{repository.name} has no whole safetensors weights for {names}, and pickles (.bin, "
+            f".ckpt) may run code: look for another repository of the model, {repository.page}"
+        )
+    return selection
+
+
+def _read(hub: Hub, repository: Repository, file: RepoFile) -> dict[str, Any]:
+    """The content of a small file of settings."""
+    with _alone(hub, repository):
+        hub_download.download(hub, repository, file, _tell_nobody)
+    return settings(hub_download.shown(hub, repository, file).read_bytes(), file.path)
+
+
+def _class_of(hub: Hub, repository: Repository, config: RepoFile) -> str:
+    return str(_read(hub, repository, config).get("_class_name", ""))
+
+
+def one_file(repository: Repository, path: str) -> RepoFile:
+    """One file of weights of a repository.
+
+    Args:
+        repository: Where it is.
+        path: Which one; empty for the only one.
+
+    Raises:
+        NotAPipeline: There is none, or there are several, or it is a pickle.
+    """
+    file = next((file for file in repository.files if file.path == path), None)
+    chosen = _one_file(repository, file, path) if path else _only_weights(repository)
+    return chosen.files[0]
+
+
+def _one_file(repository: Repository, file: RepoFile | None, path: str) -> Selection:
+    if file is None:
+        raise NotAPipeline(f"{repository.name} has no file {path}.{_weights_in(repository)}")
+    if not path.endswith(WEIGHTS):
+        raise NotAPipeline(
+            f"{path} is no {WEIGHTS} file: pickles (.bin, .ckpt, .pt, .pth) may run code when they "
+            f"are loaded, and no engine here loads other formats.{_weights_in(repository)}"
+        )
+    return Selection(files=(file,), variant=None)
+
+
+def _only_weights(repository: Repository) -> Selection:
+    """The one file of weights of a repository, as those of LoRAs have it."""
+    weights = [file for file in repository.files if file.path.endswith(WEIGHTS)]
+    if len(weights) != 1:
+        raise NotAPipeline(_no_pipeline(repository))
+    return Selection(files=(weights[0],), variant=None)
 
 
 def check_disk(pull: Pull, hub: Hub) -> None:
@@ -90,7 +163,7 @@ def execute(hub: Hub, pull: Pull, told: Told) -> Path:
     """Download what is missing. The folder in which the whole pipeline then lies.
 
     Its files show under their names when all of them are here and checked, model_index.json last:
-    what was broken off is no model to anybody.
+    what was broken off is no model to anybody. A single file's folder is its own.
 
     Raises:
         WrongChecksum: A file is not what the Hub says. It was removed.
@@ -101,7 +174,7 @@ def execute(hub: Hub, pull: Pull, told: Told) -> Path:
     with _alone(hub, repository):
         for file in files:
             hub_download.download(hub, repository, file, told)
-        last = next(file for file in files if file.path == INDEX)
+        last = next((file for file in files if file.path == INDEX), files[-1])
         for file in files:
             if file is not last:
                 hub_download.link(hub, repository, file)
@@ -142,13 +215,21 @@ def _alone(hub: Hub, repository: Repository) -> Generator[None]:
 
 
 def _no_pipeline(repository: Repository) -> str:
-    weights = [file.path for file in repository.files if file.path.endswith(".safetensors")]
-    what = f" It has {', '.join(weights[:_SHOWN])}." if weights else ""
-    more = f" And {len(weights) - _SHOWN} more." if len(weights) > _SHOWN else ""
+    what = _weights_in(repository) or f" It has no {WEIGHTS} file either: {repository.page}"
     return (
-        f"{repository.name} holds no {INDEX}, so it is no diffusers pipeline.{what}{more} A single "
-        f"file is used from a folder in providers.diffusers.modelDirs: {repository.page}"
+        f"{repository.name} holds no {INDEX}, so it is no diffusers pipeline, and no ControlNet "
+        f"with its {CONFIG}.{what}"
     )
+
+
+def _weights_in(repository: Repository) -> str:
+    """Which single files there are, and how one is asked for."""
+    weights = [file.path for file in repository.files if file.path.endswith(WEIGHTS)]
+    if not weights:
+        return ""
+    more = f" and {len(weights) - _SHOWN} more" if len(weights) > _SHOWN else ""
+    how = f"ziggie-image-mcp models pull {repository.name}/{weights[0]}"
+    return f" It has {', '.join(weights[:_SHOWN])}{more}. One of them: {how}"
 
 
 def _tell_nobody(path: str, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Errors of getting a model from the Hub."""
+"""Errors of getting models, and of removing them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,18 @@ class WrongChecksum(PullFailed):
     """Raised when the content of a file is not what the repository says. The file is removed."""
 
     code = "WRONG_CHECKSUM"
+
+
+class RemovalRefused(ImageError):
+    """Raised when what is to be removed is not ours to delete; the message names where it lies."""
+
+    code = "REMOVAL_REFUSED"
+
+
+class ModelInUse(RemovalRefused):
+    """Raised when a running worker has the model in memory."""
+
+    code = "MODEL_IN_USE"
 
 
 class HubClientMissing(PullFailed):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
+from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.hardware_probe import UNIFIED_SHARE
 from ziggie_image_mcp.inventory.licences import condition_of
 from ziggie_image_mcp.inventory.model_facts import data_beside, plain
@@ -122,6 +123,15 @@ def repository_of(name: str) -> str:
     ids = [row["id"] for row in rows]
     known = f"give owner/repo, or one of {', '.join(ids)}"
     raise InvalidRequest("name", name, f"{known}.{suggestion(word, ids)}")
+
+
+def pull_command(name: str) -> str:
+    """The command that gets a model, by any name that people use; empty where none is known."""
+    entry = model_facts.recognise(name)
+    title = entry.title if entry else model_facts.title_of(name)
+    repos = {one.hub_id for one in model_facts.entries() if one.title == title}
+    row = next((row for row in _file()["models"] if row["repo"] in repos), None)
+    return f"ziggie-image-mcp models pull {row['id']}" if row else ""
 
 
 def license_facts(repo: str) -> str:

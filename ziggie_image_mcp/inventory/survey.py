@@ -99,7 +99,7 @@ async def take_survey(registry: Registry) -> Survey:
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 listed = await bulkhead.call(name, provider.list_models, bulkhead.LISTING)
-            models[name] = _checked(name, listed, refused, is_here=registry.is_here(name))
+            models[name] = checked(name, listed, refused, is_here=registry.is_here(name))
             if not listed:
                 silent[name] = silent_provider(name, ModelMissing.code, "it lists no model")
         except ProviderError as e:
@@ -124,7 +124,7 @@ async def take_survey(registry: Registry) -> Survey:
     )
 
 
-def _checked(
+def checked(
     provider: str, listed: Sequence[object], refused: list[Rejection], *, is_here: bool
 ) -> tuple[Model, ...]:
     """The models that keep to the contract; those that do not go to `refused`."""

@@ -31,6 +31,10 @@ ENTRY_POINT_GROUP = "ziggie_image_mcp.providers"
 CONTRACT = 1
 """The version of this contract. A provider that says another is left out, with the reason."""
 
+MODELS_FOLDER = "models"
+"""Below the server's own folder: where `models pull` puts single files that no cache keeps. Who
+runs models from folders lists it too."""
+
 PROBE_SECONDS = 2.0
 CANCEL_SECONDS = 2.0
 STOP_SECONDS = 1.5
@@ -163,6 +167,29 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Release connections and processes. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class ScansFolders(Protocol):
+    """A provider that runs models from folders of this machine. Optional: others lack all of it.
+
+    `models scan DIR` asks it what lies in a folder that the config does not name.
+    """
+
+    @property
+    def folders_key(self) -> str:
+        """The key of its section of config.json with the list of its folders: a ClassVar."""
+        ...
+
+    async def scan(self, folder: Path) -> Sequence[Model]:
+        """List what lies in a folder, as `list_models` would if the config named that folder.
+
+        What is of no use to this provider is listed with its reason. Nothing is loaded or changed.
+
+        Raises:
+            ProviderError: The folder cannot be looked into; the message says why.
+        """
         ...
 
 

@@ -333,7 +333,14 @@ def task(model: Model, ctx: RoutingContext) -> Reason | None:
     """Drop models that do not do what is asked for."""
     if ctx.task in model.tasks:
         return None
+    if not model.tasks and not is_present(model):
+        return None  # `installed` says what it is
     return reason("FEATURE_UNSUPPORTED", f"no {ctx.task}", ctx.task, model.fix)
+
+
+def is_processing(task: Task) -> bool:
+    """Whether a task works on a finished picture and makes none."""
+    return task in _PROCESSING
 
 
 def is_of_another_kind(model: Model, ctx: RoutingContext) -> bool:

@@ -15,19 +15,30 @@ from ziggie_image_mcp.errors import (
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.hosted_models import HostedModel, hosted_model
 from ziggie_image_mcp.inventory.model_facts import plain
+from ziggie_image_mcp.inventory.recommend import pull_command
 from ziggie_image_mcp.inventory.types import Rejection, lacks_key
+from ziggie_image_mcp.provider.additions import addition_key
 from ziggie_image_mcp.provider.nouns import Model
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.request import task_of
-from ziggie_image_mcp.routing.rules import find_requested_model, is_of_another_kind
+from ziggie_image_mcp.routing.rules import find_requested_model, is_of_another_kind, is_processing
 from ziggie_image_mcp.routing.types import Plan
+
+MORE_MODELS = "More models for this machine: ziggie-image-mcp models recommend"
 
 _KINDS = (None, "auto", "local", "cloud")
 """Providers of a request that name none."""
 _SILENT = {kind.code for kind in (ProviderUnavailable, ProviderTimeout, AuthenticationFailed)}
 MOST_ALTERNATIVES = 3
+
+_ADDITIONS = {
+    "lora": ("a LoRA", 'loras "{name}:0.8"'),
+    "control": ("a control model", "control, which chooses it by its kind"),
+    "embedding": ("an embedding", "the words embedding:{name} in the prompt"),
+}
+"""What is no model of its own, and how a request asks for it."""
 
 
 def no_route(ctx: RoutingContext, plan: Plan) -> NoRoute:
@@ -38,6 +49,8 @@ def no_route(ctx: RoutingContext, plan: Plan) -> NoRoute:
     ctx = replace(ctx, task=task_of(ctx.request))
     named, pinned = ctx.request.model, ctx.request.provider
     after = [_alternatives(ctx), plan.advice]
+    if not any(after) and ctx.config.enabled and not is_processing(ctx.task):
+        after = [MORE_MODELS]
     if pinned not in _KINDS and pinned not in _providers(ctx):
         known = _providers(ctx)
         hosted = hosted_model(pinned or "")
@@ -84,18 +97,34 @@ def _unknown(name: str, ctx: RoutingContext) -> str:
     hosted = hosted_model(name)
     if hosted is not None:
         return _hosted(hosted, ctx)
+    key = addition_key(name)
+    for addition in ctx.survey.additions:
+        if key in map(addition_key, (addition.id, addition.title, *addition.aliases)):
+            return _of_addition(name, addition)
     silent = sorted({r.provider for r in ctx.survey.rejected if _is_silent(r)})
     unseen = (
         f" {' and '.join(silent)} did not answer: what is there is not known." if silent else ""
     )
     title = model_facts.title_of(name)
     if title:
-        return f"{name!r} is known ({title}), and no engine that answers has it.{unseen}"
+        command = pull_command(name)
+        get = f" Get it by: {command}." if command else ""
+        return f"{name!r} is known ({title}), and no engine that answers has it.{get}{unseen}"
     names = {plain(n): m.id for m in ctx.survey.models for n in (m.id, m.title, *m.aliases) if n}
     close = list(dict.fromkeys(names[c] for c in nearest_words(plain(name), names, cutoff=0.55)))
     seen = "that can be seen now " if silent else ""
     nearest = f" Nearest: {', '.join(close)}." if close else " list_models shows what there is."
     return f"No model {seen}is called {name!r}.{nearest}{unseen}"
+
+
+def _of_addition(name: str, addition: Model) -> str:
+    """Tell how what is no model of its own is asked for."""
+    what, how = _ADDITIONS[addition.role]
+    fix = f" {addition.fix}" if addition.fix else ""
+    return (
+        f"{name!r} is {what} of {addition.provider}, laid over a model and none itself: ask for it "
+        f"by {how.format(name=addition.id)}.{fix}"
+    )
 
 
 def _is_silent(rejection: Rejection) -> bool:

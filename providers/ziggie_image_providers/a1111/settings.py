@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from ziggie_image_mcp.provider.settings import EngineSettings
+from ziggie_image_mcp.provider.settings import EngineSettings, Folder
 
 Family = Literal[
     "sd1",
@@ -31,6 +31,8 @@ class Settings(EngineSettings):
     base_url: str = Field(default="http://127.0.0.1:7860", repr=False)
     """Where the server listens; may carry the path of `--subpath`, and `user:password@` of
     `--api-auth`. Unset, its relatives' usual ports on this machine are looked at too."""
+    folder: Folder | None = None
+    """Where it is installed on this machine: `models pull --to` puts files below it."""
     families: dict[str, Family] = Field(default_factory=dict[str, Family])
     """File name pattern (as `dreamshaper*`) to family; wins over what the name says."""
     modules: dict[str, list[str]] = Field(default_factory=dict[str, list[str]])

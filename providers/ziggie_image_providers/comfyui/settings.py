@@ -7,7 +7,7 @@ from typing import Literal, cast
 from pydantic import Field, field_validator
 
 from ziggie_image_mcp.provider.files import whole_path
-from ziggie_image_mcp.provider.settings import HttpSettings, Section
+from ziggie_image_mcp.provider.settings import Folder, HttpSettings, Section
 
 Family = Literal[
     "sd1",
@@ -53,6 +53,8 @@ class Settings(HttpSettings):
     base_url: str = Field(default="http://127.0.0.1:8188", repr=False)
     """Where ComfyUI listens; may carry a path, and `user:password@` for a proxy's sake. An /api at
     its end is left out: every call has it."""
+    folder: Folder | None = None
+    """Where it is installed on this machine: `models pull --to` puts files below it."""
     families: dict[str, Family] = Field(default_factory=dict[str, Family])
     """File name pattern (as `dreamshaper*`) to family; wins over what the file says of itself."""
     companions: dict[str, str] = Field(default_factory=dict[str, str])

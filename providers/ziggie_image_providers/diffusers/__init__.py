@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from ziggie_image_mcp.provider import (
+    MODELS_FOLDER,
     DependencyMissing,
     Held,
     Model,
@@ -26,8 +27,8 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.delivery import InProcess
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.device import Device
-from ziggie_image_providers.diffusers.listing import describe, packages_missing
-from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate
+from ziggie_image_providers.diffusers.listing import describe, describe_addition, packages_missing
+from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate, scan
 from ziggie_image_providers.diffusers.worker_request import (
     device_wanted,
     differences,
@@ -55,6 +56,7 @@ class Diffusers(InProcess):
         extra="local",
     )
     Settings: ClassVar[type[section.Settings]] = section.Settings
+    folders_key: ClassVar[str] = "modelDirs"
 
     def __init__(self, name: str, settings: section.Settings, context: ProviderContext) -> None:
         self.name = name
@@ -82,22 +84,25 @@ class Diffusers(InProcess):
             DependencyMissing: There are none, nor the packages to run one.
             ModelMissing: There are none.
         """
-        models = await asyncio.to_thread(find, self._settings.model_dirs, self._hub_cache())
+        models = await asyncio.to_thread(find, self._folders(), self._hub_cache())
         if not models:
             missing = missing_packages()
             if missing:
                 raise DependencyMissing(self.name, packages_missing(missing))
             raise ModelMissing(self.name, self._no_models())
-        return [self._describe(on_disk) for on_disk in models.values()]
+        return self._described(models.values())
+
+    async def scan(self, folder: Path) -> Sequence[Model]:
+        """List what lies in one folder; the Hub cache lends single files what they lack."""
+        models = await asyncio.to_thread(scan, folder, self._hub_cache())
+        return self._described(models.values())
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Make the pictures of one request. `model.id` may also be an absolute path."""
         missing = missing_packages()
         if missing:
             raise DependencyMissing(self.name, packages_missing(missing))
-        on_disk = await asyncio.to_thread(
-            locate, model.id, self._settings.model_dirs, self._hub_cache()
-        )
+        on_disk = await asyncio.to_thread(locate, model.id, self._folders(), self._hub_cache())
         if on_disk is None:
             raise ModelMissing(
                 self.name,
@@ -107,6 +112,8 @@ class Diffusers(InProcess):
         if on_disk.trouble is not None:
             kind = ModelMissing if on_disk.trouble.kind == "missing" else ModelUnusable
             raise kind(self.name, on_disk.trouble.text)
+        if on_disk.role != "model":
+            raise ModelUnusable(self.name, f"{on_disk.id} is laid over a model, and is none.")
         known = self._describe(on_disk)
         message = worker_request(
             request,
@@ -148,6 +155,14 @@ class Diffusers(InProcess):
     def _running(self) -> list[Device]:
         return [device for device in self._devices.values() if device.is_running]
 
+    def _described(self, models: Iterable[DiskModel]) -> list[Model]:
+        return [
+            self._describe(one)
+            if one.role == "model"
+            else describe_addition(one, provider=self.name)
+            for one in models
+        ]
+
     def _describe(self, on_disk: DiskModel) -> Model:
         path, running = str(on_disk.path), self._running()
         model = describe(
@@ -186,6 +201,9 @@ class Diffusers(InProcess):
         if not places:
             return f"No folder with models is named: set providers.{self.name}.modelDirs."
         return f"No models in {' or '.join(places)}: put one there, or name a folder in modelDirs."
+
+    def _folders(self) -> tuple[Path, ...]:
+        return (*self._settings.model_dirs, self._context.data_dir / MODELS_FOLDER)
 
     def _hub_cache(self) -> Path | None:
         return default_hub_cache() if self._settings.use_hub_cache else None

@@ -65,7 +65,9 @@ def describe(
             sizes,
             guided=guidance is not None and guidance > 1,
             prompt_tokens=_prompt_tokens(known, distilled=distilled),
-        ),
+        )
+        if on_disk.pipeline
+        else {},
         prices=FREE,
         family=on_disk.family,
         title=name,
@@ -82,6 +84,25 @@ def describe(
         ),
         defaults=Defaults(steps=steps, guidance_scale=guidance),
         distilled=distilled,
+    )
+
+
+def describe_addition(on_disk: DiskModel, *, provider: str) -> Model:
+    """Say what a LoRA or a control model is, which requests ask for by name."""
+    path = on_disk.path
+    name = path.stem if on_disk.single_file else on_disk.id.rsplit("/", 1)[-1]
+    return Model(
+        id=on_disk.id,
+        provider=provider,
+        where="this_machine",
+        tasks={},
+        prices=FREE,
+        role=on_disk.role,
+        family=on_disk.family,
+        title=name,
+        aliases=tuple(dict.fromkeys(a for a in (name, str(path)) if a != on_disk.id)),
+        state=on_disk.trouble.kind if on_disk.trouble else "ready",
+        fix=on_disk.trouble.text if on_disk.trouble else "",
     )
 
 

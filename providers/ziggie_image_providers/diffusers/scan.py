@@ -1,70 +1,77 @@
-"""Find the models on this machine: in the user's folders, and in the Hub cache."""
+"""Find what lies on this machine: in the user's folders, and in the Hub cache."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
 
-from ziggie_image_providers.diffusers.families import PIPELINES, Family, makes_pictures_from_text
+from ziggie_image_providers.diffusers import gguf_file
+from ziggie_image_providers.diffusers.checkpoint_tensors import lacking
+from ziggie_image_providers.diffusers.disk_model import DiskModel, Trouble, useless
+from ziggie_image_providers.diffusers.families import PIPELINES
+from ziggie_image_providers.diffusers.file_content import Content
+from ziggie_image_providers.diffusers.hub_cache import CachedRepo, default_hub_cache, hub_repos
+from ziggie_image_providers.diffusers.model_folder import (
+    CONFIG,
+    INDEX,
+    component,
+    folder,
+    is_distilled,
+    read_json,
+    weighted_components,
+)
 from ziggie_image_providers.diffusers.single_file import Checkpoint, inspect
-from ziggie_image_providers.diffusers.weights import Damaged, Part, add_up, weight_files
+from ziggie_image_providers.diffusers.weights import Damaged, weight_files
+
+__all__ = ["DiskModel", "Trouble", "default_hub_cache", "find", "folder", "locate", "scan"]
 
 DEPTH = 4
-_WITHOUT_WEIGHTS = ("Tokenizer", "Scheduler", "Processor", "Extractor")
+WEIGHTS = ".safetensors"
+FILES = (WEIGHTS, ".ckpt", ".gguf")
+"""Endings of the files that are looked at."""
+
+Found = dict[str, DiskModel]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """Why a model cannot be used as it is, and what to do."""
+def find(model_dirs: Sequence[Path], hub_cache: Path | None) -> Found:
+    """List by id what lies there: models, what is laid over them, and what cannot be used, told.
 
-    kind: Literal["missing", "unusable"]
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiskModel:
-    """A model on disk."""
-
-    id: str
-    path: Path
-    pipeline: str
-    family: str | None
-    parts: Mapping[str, Part] = field(default_factory=dict[str, Part])
-    variant: str | None = None
-    native: int | None = None
-    distilled: bool = False
-    """Told by its configuration."""
-    single_file: bool = False
-    config_folder: Path | None = None
-    trouble: Trouble | None = None
-
-    @property
-    def known(self) -> Family | None:
-        """The facts of its class."""
-        return PIPELINES.get(self.pipeline)
-
-
-def find(model_dirs: Sequence[Path], hub_cache: Path | None) -> dict[str, DiskModel]:
-    """List all models by id. An id taken twice goes to the first; the second is its full path."""
-    models: dict[str, DiskModel] = {}
-    cached = list(hub_repos(hub_cache)) if hub_cache is not None else []
+    What lies there under two paths is listed once, by the first. An id taken twice goes to the
+    first too; the second is its full path.
+    """
+    models: Found = {}
+    seen: set[Hashable] = set()
+    repos = list(hub_repos(hub_cache)) if hub_cache is not None else []
     local = [(base, path) for base in model_dirs for path in walk(base.expanduser())]
     for base, path in local:
         if path.is_dir():
-            _add(models, folder(path, _name(path, base.expanduser())))
-    for repo, snapshot in cached:
-        model = folder(snapshot, repo)
-        if model is not None and model.trouble is None:
-            _add(models, model)
-    donors = [path for _, path in local if path.is_dir()] + [path for _, path in cached]
+            _add(models, seen, _from_folder(path, _name(path, base.expanduser())))
+    for repo in repos:
+        if (model := _from_repo(repo)) is not None:
+            _add(models, seen, model)
+    donors = [path for _, path in local if path.is_dir()] + _donors(repos)
     for base, path in local:
         if path.is_file():
-            _add(models, single(path, _name(path, base.expanduser()), donors))
+            _add(models, seen, single(path, _name(path, base.expanduser()), donors))
+    for repo in repos:
+        for path in _files(repo):
+            model = single(path, _name_in_repo(repo, path), donors)
+            if model.trouble is None or model.trouble.kind == "missing":
+                _add(models, seen, model)  # what else the cache holds is other programs' business
     return models
+
+
+def scan(base: Path, hub_cache: Path | None) -> Found:
+    """List what lies in one folder; the Hub cache lends to single files, and is not listed."""
+    base = base.expanduser()
+    repos = list(hub_repos(hub_cache)) if hub_cache is not None else []
+    models = find([base], None)
+    donors = [path for path in walk(base) if path.is_dir()] + _donors(repos)
+    return {
+        id: single(model.path, id, donors) if model.single_file else model
+        for id, model in models.items()
+    }
 
 
 def locate(name: str, model_dirs: Sequence[Path], hub_cache: Path | None) -> DiskModel | None:
@@ -73,21 +80,21 @@ def locate(name: str, model_dirs: Sequence[Path], hub_cache: Path | None) -> Dis
     if not path.is_absolute():
         return find(model_dirs, hub_cache).get(name)
     if path.is_dir():
-        return folder(path, name, always=True)
+        return component(path, name) or folder(path, name, always=True)
     if path.is_file():
         donors = [one for base in model_dirs for one in walk(base.expanduser()) if one.is_dir()]
-        donors += [one for _, one in hub_repos(hub_cache)] if hub_cache is not None else []
-        return single(path, name, donors, always=True)
+        donors += _donors(hub_repos(hub_cache)) if hub_cache is not None else []
+        return single(path, name, donors)
     return None
 
 
 def walk(base: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """Yield diffusers folders and .safetensors files, without looking into the former."""
-    if (base / "model_index.json").is_file():
+    """Yield diffusers folders and files with weights, without looking into the former."""
+    if (base / INDEX).is_file() or component(base, "") is not None:
         yield base
         return
     if base.is_file():
-        yield from [base] if base.suffix == ".safetensors" else []
+        yield from [base] if base.suffix in FILES else []
         return
     try:
         entries = sorted(base.iterdir())
@@ -98,114 +105,36 @@ def walk(base: Path, depth: int = DEPTH) -> Iterator[Path]:
             continue
         if entry.is_dir() and depth > 0:
             yield from walk(entry, depth - 1)
-        elif entry.suffix == ".safetensors" and entry.is_file():
+        elif entry.suffix in FILES and entry.is_file():
             yield entry
 
 
-def default_hub_cache(environment: Mapping[str, str] = os.environ) -> Path:
-    """Say where huggingface_hub keeps its downloads, by its own rules."""
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if environment.get(name):
-            return Path(environment[name]).expanduser()
-    if environment.get("HF_HOME"):
-        return Path(environment["HF_HOME"]).expanduser() / "hub"
-    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "huggingface" / "hub"
-
-
-def hub_repos(cache: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the id and the snapshot folder of every cached repo that is a pipeline."""
-    if not cache.is_dir():
-        return
-    for repo in sorted(cache.glob("models--*")):
-        snapshot = _snapshot(repo)
-        if snapshot is not None and (snapshot / "model_index.json").is_file():
-            yield repo.name.removeprefix("models--").replace("--", "/"), snapshot
-
-
-def _snapshot(repo: Path) -> Path | None:
-    main = repo / "refs" / "main"
-    if main.is_file():
-        snapshot = repo / "snapshots" / main.read_text(encoding="utf-8").strip()
-        if snapshot.is_dir():
-            return snapshot
-    snapshots = [path for path in (repo / "snapshots").glob("*") if path.is_dir()]
-    return max(snapshots, key=lambda path: path.stat().st_mtime_ns, default=None)
-
-
-def folder(path: Path, id: str, *, always: bool = False) -> DiskModel | None:
-    """Look at one diffusers folder; None when it is none, or not for pictures from text.
-
-    Args:
-        path: The folder.
-        id: What to call it.
-        always: Describe it also then, with the trouble.
-    """
-    index = _json(path / "model_index.json")
-    pipeline = str(index.get("_class_name", ""))
-    if not makes_pictures_from_text(pipeline):
-        text = f"{path} is no diffusers folder that makes pictures from text."
-        return _useless(path, id, text) if always else None
-    parts: dict[str, Part] = {}
-    variant: str | None = None
-    trouble: Trouble | None = None
-    for name in components(index):
-        files, its_variant = weight_files(path / name)
-        variant = variant or its_variant
-        try:
-            parts[name] = add_up(files)
-            if not files:
-                text = f"{path.name} has no complete weights for {name}: download it again."
-                trouble = trouble or Trouble(kind="missing", text=text)
-        except (Damaged, OSError) as e:
-            text = f"The weights of {name} cannot be read ({e}): download {path.name} again."
-            trouble = trouble or Trouble(kind="unusable", text=text)
-    known = PIPELINES.get(pipeline)
-    return DiskModel(
-        id=id,
-        path=path,
-        pipeline=pipeline,
-        family=_family(path, known),
-        parts=parts,
-        variant=variant,
-        native=_native(path, known),
-        distilled=_distilled(path, index, pipeline),
-        trouble=trouble,
-    )
-
-
-def components(index: Mapping[str, Any]) -> list[str]:
-    """Name the components of a model_index.json that have weights."""
-    names: list[str] = []
-    for name, value in index.items():
-        pair = cast("list[object]", value) if isinstance(value, list) else []
-        kind = pair[1] if len(pair) == 2 else None
-        if isinstance(kind, str) and not any(word in kind for word in _WITHOUT_WEIGHTS):
-            names.append(name)
-    return names
-
-
-def single(
-    path: Path, id: str, donors: Iterable[Path], *, always: bool = False
-) -> DiskModel | None:
-    """Look at one checkpoint file; None when it holds no model (a LoRA, a VAE).
+def single(path: Path, id: str, donors: Iterable[Path]) -> DiskModel:
+    """Look at one file with weights.
 
     Args:
         path: The file.
         id: What to call it.
         donors: Diffusers folders that may lend settings, tokenizers and missing parts.
-        always: Describe also a file that is damaged or not understood, with the trouble.
     """
+    if path.suffix == ".ckpt":
+        text = (
+            f"{path.name} is a pickle, which may run code when it is loaded: take the .safetensors "
+            "file of this model."
+        )
+        return useless(path, id, text)
     try:
+        if path.suffix == ".gguf":
+            return _gguf(path, id)
         checkpoint = inspect(path)
-        text = f"{path.name} holds no model that diffusers can load from a single file."
     except (Damaged, OSError) as e:
-        checkpoint, text = None, f"The file cannot be read ({e}): download it again."
-        always = True  # it may be the model that somebody asks for
+        return useless(path, id, f"The file cannot be read ({e}): download it again.")
     if checkpoint is None:
-        return _useless(path, id, text) if always else None
+        return useless(path, id, f"{path.name} holds no model that this engine knows.")
+    if isinstance(checkpoint, Content):
+        return _beside(path, id, checkpoint)
     donor = next((one for one in donors if _lends(one, checkpoint)), None)
-    return DiskModel(
+    model = DiskModel(
         id=id,
         path=path,
         pipeline=checkpoint.pipeline,
@@ -214,29 +143,95 @@ def single(
         distilled=checkpoint.distilled,
         single_file=True,
         config_folder=donor,
-        trouble=None if donor else Trouble(kind="missing", text=_what_to_fetch(checkpoint)),
+    )
+    if donor is not None:
+        return model
+    problem = lacking(checkpoint.family, checkpoint.tensors, {})
+    if problem:
+        text = f"{path.name} is no whole {checkpoint.family} model ({problem}): download it again."
+        return replace(model, trouble=Trouble(kind="unusable", text=text))
+    return replace(model, trouble=Trouble(kind="missing", text=_what_to_fetch(checkpoint)))
+
+
+def _beside(path: Path, id: str, content: Content) -> DiskModel:
+    """What a file holds that is laid over a model, or of no use to this engine."""
+    if not content.usable:
+        text = f"{path.name} is {content.what}. {content.advice}"
+        return useless(path, id, text, family=content.family)
+    return DiskModel(
+        id=id,
+        path=path,
+        pipeline="",
+        family=content.family,
+        role=content.role,
+        single_file=True,
     )
 
 
-def _useless(path: Path, id: str, text: str) -> DiskModel:
-    trouble = Trouble(kind="unusable", text=text)
-    return DiskModel(id=id, path=path, pipeline="", family=None, trouble=trouble)
+def _gguf(path: Path, id: str) -> DiskModel:
+    family = gguf_file.family(path)
+    what = f"a {family} transformer in GGUF" if family else "a GGUF file of no family known here"
+    text = f"{path.name} is {what}: this engine reads safetensors only; ComfyUI-GGUF takes it."
+    return useless(path, id, text, family=family)
+
+
+def _from_folder(path: Path, id: str) -> DiskModel | None:
+    if (path / INDEX).is_file():
+        return folder(path, id, always=True)
+    return component(path, id)
+
+
+def _from_repo(repo: CachedRepo) -> DiskModel | None:
+    """What a cached repository is: a pipeline, a control model, or a download that broke off."""
+    model: DiskModel | None = None
+    if repo.snapshot is not None and repo.is_pipeline:
+        model = folder(repo.snapshot, repo.name, always=True, repo=repo.name)
+    elif repo.snapshot is not None:
+        model = component(repo.snapshot, repo.name)
+        model = model if model is not None and model.role == "control" else None
+    if repo.is_half and (model is None or model.trouble is not None):
+        text = (
+            f"{repo.name} is half downloaded, or is being downloaded now: "
+            f"ziggie-image-mcp models pull {repo.name} goes on where that ended."
+        )
+        return useless(repo.snapshot or repo.folder, repo.name, text, kind="missing")
+    return model
+
+
+def _donors(repos: Iterable[CachedRepo]) -> list[Path]:
+    return [repo.snapshot for repo in repos if repo.snapshot is not None and repo.is_pipeline]
+
+
+def _files(repo: CachedRepo) -> list[Path]:
+    """The single files of a cached repository that is nothing else."""
+    snapshot = repo.snapshot
+    if snapshot is None or repo.is_half or repo.is_pipeline or (snapshot / CONFIG).is_file():
+        return []
+    files = [*snapshot.glob(f"*{WEIGHTS}"), *snapshot.glob(f"*/*{WEIGHTS}")]
+    return [path for path in sorted(files) if path.is_file()]
+
+
+def _name_in_repo(repo: CachedRepo, path: Path) -> str:
+    return f"{repo.name}/{path.relative_to(repo.snapshot or repo.folder).as_posix()}"
 
 
 def _lends(donor: Path, checkpoint: Checkpoint) -> bool:
-    index = _json(donor / "model_index.json")
+    index = read_json(donor / INDEX)
     if index.get("_class_name") != checkpoint.pipeline:
         return False
-    text_width = _json(donor / "unet" / "config.json").get("cross_attention_dim")
+    layout = read_json(donor / checkpoint.denoiser / CONFIG)
+    text_width = read_json(donor / "unet" / CONFIG).get("cross_attention_dim")
     if text_width != checkpoint.text_width:
         return False
-    if _distilled(donor, index, checkpoint.pipeline) != checkpoint.distilled:
+    if is_distilled(donor, index, checkpoint.pipeline) != checkpoint.distilled:
+        return False
+    if lacking(checkpoint.family, checkpoint.tensors, layout):
         return False
     if not all((donor / name).is_dir() for name in index if name.startswith("tokenizer")):
         return False
     return all(
         weight_files(donor / name)[0]
-        for name in components(index)
+        for name in weighted_components(index)
         if name.startswith(checkpoint.missing_parts)
     )
 
@@ -245,58 +240,42 @@ def _what_to_fetch(checkpoint: Checkpoint) -> str:
     repo = PIPELINES[checkpoint.pipeline].config_repo
     if checkpoint.missing_parts:
         return (
-            f"The file holds no {' and no '.join(checkpoint.missing_parts)}. Put a complete "
-            f"{checkpoint.pipeline} folder into modelDirs, or run: hf download {repo}"
+            f"The file holds no {' and no '.join(checkpoint.missing_parts)}, which a complete "
+            f"{checkpoint.pipeline} folder lends: ziggie-image-mcp models pull {repo}"
         )
     return (
-        "A single file needs the settings and tokenizers of its family. Run once: "
-        f'hf download {repo} --exclude "*.safetensors" --exclude "*.bin" --exclude "*.ckpt"'
+        "A single file needs the settings and tokenizers of its family, a few MB: "
+        f"ziggie-image-mcp models pull {repo} --settings-only"
     )
 
 
-def _add(models: dict[str, DiskModel], model: DiskModel | None) -> None:
-    if model is None or any(model.path == other.path for other in models.values()):
+def _add(models: Found, seen: set[Hashable], model: DiskModel | None) -> None:
+    if model is None:
         return
+    same = _identity(model)
+    if same in seen:
+        return
+    seen.add(same)
     if model.id in models:
         model = replace(model, id=str(model.path))
     models[model.id] = model
 
 
+def _identity(model: DiskModel) -> Hashable:
+    """What stays the same under another path: of a file itself, of a folder its weights."""
+    path = model.path
+    if not path.is_dir():
+        return _place(path)
+    files = [file for name in model.parts for file in weight_files(path / name)[0]]
+    if not files:
+        return _place(path)
+    return frozenset(_place(file) for file in [path / INDEX, *files] if file.exists())
+
+
+def _place(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
+
+
 def _name(path: Path, base: Path) -> str:
     return path.name if path == base else path.relative_to(base).as_posix()
-
-
-def _family(path: Path, known: Family | None) -> str | None:
-    if known is None:
-        return None
-    if (
-        known.name == "sd1"
-        and _json(path / "unet" / "config.json").get("cross_attention_dim") == 1024
-    ):
-        return "sd2"
-    return known.name
-
-
-def _native(path: Path, known: Family | None) -> int | None:
-    """Compute the size that a UNet was made for; other denoisers do not say it plainly."""
-    if known is None or known.name not in ("sd1", "sdxl"):
-        return None
-    latent: Any = _json(path / "unet" / "config.json").get("sample_size")
-    channels: Any = _json(path / "vae" / "config.json").get("block_out_channels")
-    if not isinstance(latent, int) or not isinstance(channels, list):
-        return None
-    return latent * int(2 ** (len(cast("list[object]", channels)) - 1))
-
-
-def _distilled(path: Path, index: Mapping[str, Any], pipeline: str) -> bool:
-    if pipeline == "FluxPipeline":
-        return _json(path / "transformer" / "config.json").get("guidance_embeds") is False
-    return index.get("is_distilled") is True
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # as good as absent: what was to be read from it stays unknown
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

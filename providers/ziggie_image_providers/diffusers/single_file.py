@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ziggie_image_providers.diffusers.file_content import Content, Shapes, content
 from ziggie_image_providers.diffusers.weights import Part, part, shapes
 
 _PREFIX = "model.diffusion_model."
 _TEXT = ("cond_stage_model.", "conditioner.embedders.", "text_encoders.")
 _VAE = ("first_stage_model.", "vae.")
-
-Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +26,17 @@ class Checkpoint:
     """Of the text encoder, where the UNet tells."""
     missing_parts: tuple[str, ...] = ()
     """Components that it does not hold and a diffusers folder must lend."""
+    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    """Shapes of its denoiser by name, without the prefix of the denoiser."""
+
+    @property
+    def denoiser(self) -> str:
+        """The component that runs at each step."""
+        return next(name for name in self.parts if name in ("unet", "transformer"))
 
 
-def inspect(path: Path) -> Checkpoint | None:
-    """Look at one file; None when it is not a model that diffusers loads from a single file.
+def inspect(path: Path) -> Checkpoint | Content | None:
+    """Look at one file; None when nothing is known of what it holds.
 
     Raises:
         Damaged: The file is cut off, or something else.
@@ -40,12 +46,10 @@ def inspect(path: Path) -> Checkpoint | None:
     names = {name.removeprefix(_PREFIX): shape for name, (_, shape) in tensors.items()}
     kind = _kind(names)
     if kind is None:
-        return None
+        return content(tensors)
     pipeline, family = kind
     denoiser = "unet" if family in ("sd1", "sd2", "sdxl") else "transformer"
-
-    text = {name: entry for name, entry in tensors.items() if name.startswith(_TEXT)}
-    vae = {name: entry for name, entry in tensors.items() if name.startswith(_VAE)}
+    text, vae = _starting(tensors, _TEXT), _starting(tensors, _VAE)
     rest = {n: e for n, e in tensors.items() if n not in text and n not in vae}
     parts = {denoiser: part(rest.values())}
     if text:
@@ -59,7 +63,12 @@ def inspect(path: Path) -> Checkpoint | None:
         text_width=next(iter(_widths(names)), None),
         distilled=family == "flux1" and "guidance_in.in_layer.weight" not in names,
         missing_parts=tuple(name for name in ("text_encoder", "vae") if name not in parts),
+        tensors=names,
     )
+
+
+def _starting(tensors: Shapes, prefixes: tuple[str, ...]) -> Shapes:
+    return {name: entry for name, entry in tensors.items() if name.startswith(prefixes)}
 
 
 def _kind(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
@@ -82,7 +91,7 @@ def _kind(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
 def _unet(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
     first = names.get("input_blocks.0.0.weight")
     if first is None or len(first) != 4 or first[1] != 4:
-        return None  # 9 channels are inpainting, 8 are instruct-pix2pix
+        return None
     widths = _widths(names)
     if widths == {2048}:
         return "StableDiffusionXLPipeline", "sdxl"

@@ -45,6 +45,7 @@ from ziggie_image_mcp.provider.contract import (
     Provider,
     ProviderContext,
     ProviderInfo,
+    ScansFolders,
 )
 from ziggie_image_mcp.provider.nouns import (
     CancelOutcome,
@@ -301,6 +302,25 @@ class ProviderConformance:
             assert await self.models(rig.provider), "no model is present: nothing can be tested"
             for model in models:
                 self._check_model(model)
+
+        self._in_rig(check)
+
+    def test_a_folder_that_it_scans_is_named_by_a_setting_and_lists_models(self) -> None:
+        """Who looks into folders has a setting for them, and lists by the contract."""
+
+        async def check(rig: Rig) -> None:
+            provider = rig.provider
+            if not isinstance(provider, ScansFolders):
+                return
+            aliases = {
+                f.alias or name for name, f in self.provider_type.Settings.model_fields.items()
+            }
+            assert provider.folders_key in aliases, f"no setting is called {provider.folders_key}"
+            with tempfile.TemporaryDirectory() as folder:
+                assert not await provider.scan(Path(folder)), "an empty folder holds no models"
+                await anyio.Path(folder, "x.safetensors").write_bytes(b"0")
+                for model in await provider.scan(Path(folder)):
+                    self._check_model(model)
 
         self._in_rig(check)
 

@@ -1,0 +1,196 @@
+"""Look at one folder of diffusers: a pipeline, or one component with its config.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from ziggie_image_providers.diffusers.disk_model import DiskModel, Trouble, useless
+from ziggie_image_providers.diffusers.families import PIPELINES, Family, makes_pictures_from_text
+from ziggie_image_providers.diffusers.weights import Damaged, Part, add_up, weight_files
+
+INDEX = "model_index.json"
+CONFIG = "config.json"
+
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json", *_TOKENIZERS)
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "Tokenizer": _TOKENIZERS,
+    "Scheduler": ("scheduler_config.json",),
+    "Processor": _PROCESSORS,
+    "Extractor": _PROCESSORS,
+}
+"""Of a component whose class has this word and so has no weights: one of these files."""
+
+_CONTROL_FAMILIES = {
+    "FluxControlNetModel": "flux1",
+    "SD3ControlNetModel": "sd3",
+    "QwenImageControlNetModel": "qwen-image",
+    "SanaControlNetModel": "sana",
+    "ZImageControlNetModel": "z-image",
+    "ChromaControlNetModel": "chroma",
+}
+_TEXT_WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+
+
+def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> DiskModel | None:
+    """Look at one diffusers folder; None when it is none, or not for pictures from text.
+
+    Args:
+        path: The folder.
+        id: What to call it.
+        always: Describe it also then, with the trouble.
+        repo: The Hub's repository whose copy it is.
+    """
+    index = read_json(path / INDEX)
+    pipeline = str(index.get("_class_name", ""))
+    if not makes_pictures_from_text(pipeline):
+        what = (
+            f"is a {pipeline}, and makes" if pipeline else f"has no {INDEX} of diffusers: it makes"
+        )
+        text = f"{repo or path.name} {what} no pictures from a text alone."
+        return useless(path, id, text) if always else None
+    known = PIPELINES.get(pipeline)
+    parts: dict[str, Part] = {}
+    variant: str | None = None
+    missing, damaged = _without_weights(path, index), ""
+    for name in weighted_components(index):
+        files, its_variant = weight_files(path / name)
+        variant = variant or its_variant
+        try:
+            parts[name] = add_up(files)
+        except (Damaged, OSError) as e:
+            damaged = damaged or f"The weights of {name} cannot be read ({e})"
+            continue
+        if not files:
+            missing.append(f"complete weights for {name}")
+        elif not (path / name / CONFIG).is_file():
+            missing.append(f"{name}/{CONFIG}")
+    return DiskModel(
+        id=id,
+        path=path,
+        pipeline=pipeline,
+        family=_family(path, known),
+        parts=parts,
+        variant=variant,
+        native=_native(path, known),
+        distilled=is_distilled(path, index, pipeline),
+        trouble=_trouble(path, missing, damaged, repo),
+    )
+
+
+def component(path: Path, id: str) -> DiskModel | None:
+    """Look at a folder that is one component by its config.json; None when it is none."""
+    config = read_json(path / CONFIG)
+    kind = str(config.get("_class_name", ""))
+    if kind.endswith("ControlNetModel"):
+        return _control(path, id, kind, config)
+    if not kind and not isinstance(config.get("architectures"), list):
+        return None
+    what = kind or ", ".join(map(str, config["architectures"]))
+    text = (
+        f"{path.name} is one component ({what}) and makes no picture alone: name the folder that "
+        f"holds {INDEX}."
+    )
+    return useless(path, id, text)
+
+
+def weighted_components(index: Mapping[str, Any]) -> list[str]:
+    """Name the components of a model_index.json that have weights."""
+    return [name for name, kind in components(index) if not _needed(kind)]
+
+
+def components(index: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and class of each component of a model_index.json; one that is null is left out."""
+    named: list[tuple[str, str]] = []
+    for name, value in index.items():
+        pair = cast("list[object]", value) if isinstance(value, list) else []
+        if len(pair) == 2 and isinstance(pair[1], str):
+            named.append((name, pair[1]))
+    return named
+
+
+def is_distilled(path: Path, index: Mapping[str, Any], pipeline: str) -> bool:
+    """Whether the settings of a folder say that it was distilled."""
+    if pipeline == "FluxPipeline":
+        return read_json(path / "transformer" / CONFIG).get("guidance_embeds") is False
+    return index.get("is_distilled") is True
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """The object in a JSON file; empty where there is none."""
+    try:
+        value: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # as good as absent: what was to be read from it stays unknown
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _needed(kind: str) -> tuple[str, ...]:
+    return next((files for word, files in _NEEDED.items() if word in kind), ())
+
+
+def _without_weights(path: Path, index: Mapping[str, Any]) -> list[str]:
+    """The tokenizers, schedulers and processors that the index names and that are not here."""
+    missing: list[str] = []
+    for name, kind in components(index):
+        files = _needed(kind)
+        if files and not any((path / name / file).is_file() for file in files):
+            missing.append(f"{name}/{files[0]}" if len(files) == 1 else f"the files of {name}")
+    return missing
+
+
+def _trouble(path: Path, missing: list[str], damaged: str, repo: str) -> Trouble | None:
+    name = repo or path.name
+    again = f"ziggie-image-mcp models pull {repo}" if repo else f"download {name} again"
+    if damaged:
+        return Trouble(kind="unusable", text=f"{damaged}: {again}.")
+    if missing:
+        return Trouble(kind="missing", text=f"{name} lacks {', '.join(missing)}: {again}.")
+    return None
+
+
+def _control(path: Path, id: str, kind: str, config: Mapping[str, Any]) -> DiskModel:
+    files, variant = weight_files(path)
+    trouble: Trouble | None = None
+    parts: dict[str, Part] = {}
+    try:
+        parts["controlnet"] = add_up(files)
+    except (Damaged, OSError) as e:
+        trouble = Trouble(kind="unusable", text=f"Its weights cannot be read ({e}).")
+    if not files:
+        text = f"{path.name} has no complete weights: download it again."
+        trouble = Trouble(kind="missing", text=text)
+    width: Any = config.get("cross_attention_dim")
+    family = _TEXT_WIDTHS.get(width) if kind == "ControlNetModel" else _CONTROL_FAMILIES.get(kind)
+    return DiskModel(
+        id=id,
+        path=path,
+        pipeline=kind,
+        family=family,
+        role="control",
+        parts=parts,
+        variant=variant,
+        trouble=trouble,
+    )
+
+
+def _family(path: Path, known: Family | None) -> str | None:
+    if known is None:
+        return None
+    if known.name == "sd1" and read_json(path / "unet" / CONFIG).get("cross_attention_dim") == 1024:
+        return "sd2"
+    return known.name
+
+
+def _native(path: Path, known: Family | None) -> int | None:
+    """Compute the size that a UNet was made for; other denoisers do not say it plainly."""
+    if known is None or known.name not in ("sd1", "sdxl"):
+        return None
+    latent: Any = read_json(path / "unet" / CONFIG).get("sample_size")
+    channels: Any = read_json(path / "vae" / CONFIG).get("block_out_channels")
+    if not isinstance(latent, int) or not isinstance(channels, list):
+        return None
+    return latent * int(2 ** (len(cast("list[object]", channels)) - 1))
