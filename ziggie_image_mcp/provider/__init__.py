@@ -73,6 +73,7 @@ from ziggie_image_mcp.provider.nouns import (
     Lora,
     Memory,
     Model,
+    Peak,
     Preview,
     Probe,
     Progress,
@@ -88,6 +89,7 @@ from ziggie_image_mcp.provider.nouns import (
     is_local,
     is_present,
     options_of,
+    peak_bytes,
 )
 from ziggie_image_mcp.provider.pricing import (
     FREE,
@@ -150,6 +152,7 @@ __all__ = [
     "OutputFormat",
     "OverBudget",
     "PaymentRequired",
+    "Peak",
     "Preview",
     "PriceBook",
     "Prices",
@@ -188,5 +191,6 @@ __all__ = [
     "is_local",
     "is_present",
     "options_of",
+    "peak_bytes",
     "quote",
 ]
