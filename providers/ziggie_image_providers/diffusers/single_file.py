@@ -47,11 +47,11 @@ def inspect(path: Path) -> Checkpoint | None:
     text = {name: entry for name, entry in tensors.items() if name.startswith(_TEXT)}
     vae = {name: entry for name, entry in tensors.items() if name.startswith(_VAE)}
     rest = {n: e for n, e in tensors.items() if n not in text and n not in vae}
-    parts = {denoiser: part(rest.values())}
+    parts = {denoiser: part(rest)}
     if text:
-        parts["text_encoder"] = part(text.values())
+        parts["text_encoder"] = part(text)
     if vae:
-        parts["vae"] = part(vae.values())
+        parts["vae"] = part(vae)
     return Checkpoint(
         pipeline=pipeline,
         family=family,
