@@ -607,6 +607,55 @@ async def test_a_picture_is_changed_by_a_model_that_is_held_layer_by_layer(
     assert by_layer.images[0].data == whole.images[0].data
 
 
+async def test_a_worker_that_was_started_ahead_is_the_one_of_the_request(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    provider, others = build(zoo), workers()
+    sd1 = await model(provider, "sd1")
+
+    await provider.start_ahead("sd1")
+    started = [one.pid for one in workers() if one not in others]
+    await generate(provider, job(), replace(sd1, device="cuda:0", rung="full"), silence)
+    await provider.start_ahead(None)
+    await provider.stand_down()
+    used = [one.pid for one in workers() if one not in others]
+    await provider.aclose()
+
+    assert len(started) == 1
+    assert used == started  # what is used is not stopped, and nothing is started beside it
+    assert workers() == others
+
+
+async def test_a_worker_that_was_started_ahead_and_is_not_used_ends(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    provider, others, left = build(zoo), workers(), build(zoo, idleSeconds=0.0)
+
+    await provider.start_ahead(None)
+    await provider.stand_down()
+    stopped = workers()
+    await left.start_ahead("sd1")
+    for one in (one for one in workers() if one not in others):
+        await end_of(one.pid)
+    await left.aclose()
+    await provider.aclose()
+
+    assert stopped == workers() == others
+
+
+@pytest.mark.parametrize("name", ["dall-e-3", "incomplete"])
+async def test_no_worker_is_started_ahead_for_a_model_that_cannot_run_here(
+    zoo: Path, name: str
+) -> None:
+    provider, others = build(zoo), workers()
+
+    await provider.start_ahead(name)
+
+    assert workers() == others
+
+
 async def test_each_device_has_a_worker_of_its_own(
     zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.ladder import notes
-from ziggie_image_providers.diffusers.listing import describe, packages_missing
+from ziggie_image_providers.diffusers.listing import describe, is_called, packages_missing
 from ziggie_image_providers.diffusers.measured import (
     KnownMemory,
     MeasuredMemory,
@@ -49,6 +49,9 @@ START_SECONDS = 6.0
 
 READ_BYTES_PER_SECOND = 500e6
 """A SATA SSD."""
+
+AHEAD = ""
+"""Stands for the device of a worker that was started before one was chosen."""
 
 PACKAGES = ("torch", "diffusers", "transformers")
 
@@ -133,16 +136,36 @@ class Diffusers(InProcess):
         said = (*differences(request), *notes(message.rung), *generation.notes)
         return replace(generation, notes=said)
 
+    async def start_ahead(self, model: str | None) -> None:
+        """Start a worker for a model that is here, while it is decided which is taken."""
+        if self._running() or missing_packages():
+            return
+        models = await asyncio.to_thread(find, self._settings.model_dirs, self._hub_cache())
+        usable = [one for one in models.values() if one.trouble is None]
+        if usable and (model is None or any(is_called(one, model) for one in usable)):
+            await self._device(AHEAD).start_ahead()
+
+    async def stand_down(self) -> None:
+        """End a worker that was started so and is not used."""
+        if (device := self._devices.get(AHEAD)) is not None:
+            await device.stand_down()
+
     async def aclose(self) -> None:
         """End the workers. May be called twice."""
         await asyncio.gather(*(device.aclose() for device in self._devices.values()))
 
     def _device(self, wanted: str) -> Device:
         """The worker of a device: the one that has it already, or a new one."""
+        ahead = None if wanted == AHEAD else self._devices.get(AHEAD)
         for name, device in self._devices.items():
             in_use = device.in_use
             if wanted == name or (in_use is not None and in_use.device == wanted):
-                return device
+                if ahead is None or not device.is_asleep:
+                    return device
+                break
+        if ahead is not None:  # its worker has no device before it has a model
+            self._devices[wanted] = self._devices.pop(AHEAD)
+            return ahead
         self._devices[wanted] = Device(
             self.name,
             idle_seconds=self._settings.idle_seconds,

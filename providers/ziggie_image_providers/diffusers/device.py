@@ -35,6 +35,9 @@ from ziggie_image_providers.diffusers.process import Child, Ended, Frame
 PATIENCE = 1.0
 """Seconds in which a worker must stop when asked to; then it is killed."""
 
+AHEAD_SECONDS = 60.0
+"""How long a worker waits that was started ahead: somebody may be asked a question meanwhile."""
+
 LOADING_SHARE = 0.05
 """Share of the progress that is told when the model has been loaded."""
 
@@ -100,6 +103,8 @@ class Device:
         self._rest: asyncio.Task[None] | None = None
         self._loaded: str | None = None
         self._in_use: wire.InUse | None = None
+        self._unused = False
+        """The worker was started ahead of a request, and none has come."""
 
     @property
     def loaded(self) -> str | None:
@@ -121,6 +126,11 @@ class Device:
         """Whether a worker is up, which need not be started then."""
         return self._child is not None and self._child.alive
 
+    @property
+    def is_asleep(self) -> bool:
+        """Whether no worker is up, and no request waits for one."""
+        return not (self.is_running or self._lock.locked())
+
     async def run(
         self, request: wire.WorkerRequest, progress: Progress, payload: bytes = b""
     ) -> Generation:
@@ -133,6 +143,7 @@ class Device:
             began, kills = time.monotonic(), self._oom_kills()
             ram = available_ram() + (self.in_use.ram_bytes if self.in_use else 0)
             child = await self._worker()
+            self._unused = False
             try:
                 with anyio.CancelScope() as working:
                     return await self._converse(child, request, progress, payload, began, working)
@@ -146,6 +157,26 @@ class Device:
                 f"The pictures were not ready {duration(self._total_seconds or 0)} after the "
                 f"model: raise providers.{self._name}.timeout or api.timeout, or ask for less.",
             )
+
+    async def start_ahead(self) -> None:
+        """Start a worker for a request that may come, where none is there.
+
+        Raises:
+            EngineCrashed: The operating system would not.
+        """
+        if self._lock.locked() or self.is_running:
+            return
+        async with self._lock:
+            self._quiet_alarm()
+            await self._worker()
+            self._unused = True
+            self._tidy()
+
+    async def stand_down(self) -> None:
+        """End a worker that was started ahead, unless a request has it by now."""
+        if self._unused and not self._lock.locked():
+            self._quiet_alarm()
+            await self._sleep()
 
     async def aclose(self) -> None:
         """End the worker. May be called twice."""
@@ -276,7 +307,8 @@ class Device:
             self._child = None
             return
         loop = asyncio.get_running_loop()
-        self._alarm = loop.call_later(self._idle_seconds, self._go_to_rest)
+        seconds = min(self._idle_seconds, AHEAD_SECONDS) if self._unused else self._idle_seconds
+        self._alarm = loop.call_later(seconds, self._go_to_rest)
 
     def _quiet_alarm(self) -> None:
         if self._alarm is not None:

@@ -99,6 +99,13 @@ def describe(
     )
 
 
+def is_called(on_disk: DiskModel, name: str) -> bool:
+    """Whether a request for this name may mean the model: by its id, file, folder or family."""
+    path = on_disk.path
+    names = {on_disk.id, on_disk.id.rsplit("/", 1)[-1], path.name, path.stem, str(path)}
+    return name.casefold() in {own.casefold() for own in (*names, on_disk.family or "")}
+
+
 def _state(on_disk: DiskModel, missing: Sequence[str], *, loaded: bool) -> State:
     if on_disk.trouble:
         return on_disk.trouble.kind

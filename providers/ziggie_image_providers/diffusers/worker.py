@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import queue
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import BinaryIO, Literal
 
 from ziggie_image_providers.diffusers import wire
@@ -122,6 +124,8 @@ def main() -> None:
     line = Connection(*take_over_pipes())
     warnings.simplefilter("ignore")  # stderr is kept for the words before a crash
     line.open()
+    with suppress(Exception):  # the first request meets it again, and tells of it
+        importlib.import_module("ziggie_image_providers.diffusers.pipeline")
     while True:
         work(line, *line.requests.get())
 
