@@ -146,6 +146,19 @@ def test_the_newest_of_like_pictures_counts(tmp_path: Path) -> None:
     assert kept.read(MODEL, STAMP) == (at(peak=9),)
 
 
+def test_a_peak_that_hardly_changed_is_not_written_again(tmp_path: Path) -> None:
+    kept = MeasuredMemory(tmp_path / "memory.sqlite3")
+
+    for peak in (1000, 1010, 1100, 1090):
+        kept.keep(MODEL, STAMP, at(peak=peak))
+    before = kept.read(MODEL, STAMP)
+    kept.keep(MODEL, STAMP, at(room=5))
+    kept.keep(MODEL, STAMP, at(peak=1090))
+
+    assert before == (at(peak=1100),)
+    assert kept.read(MODEL, STAMP) == (at(peak=1090),)
+
+
 def test_another_file_or_driver_forgets_what_was_measured(tmp_path: Path) -> None:
     kept = MeasuredMemory(tmp_path / "memory.sqlite3")
     kept.keep(MODEL, STAMP, at(peak=9))

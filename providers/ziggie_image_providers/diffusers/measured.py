@@ -34,6 +34,9 @@ CPU = "cpu"
 RETRY_SECONDS = 24 * 3600.0
 """After so long, what ran out of memory is tried again: other programs may have had it."""
 
+ALIKE = 0.02
+"""By so much of it a peak may differ from the one before without being written again."""
+
 MORE = 1.01
 """Times the room that did not suffice is what is needed at least."""
 
@@ -81,6 +84,8 @@ class MeasuredMemory:
     def __init__(self, file: Path, patience: float = 1.0) -> None:
         self._file = file
         self._patience = patience
+        self._written: dict[tuple[object, ...], int] = {}
+        """The peaks that this process wrote last, which need not be written again."""
 
     def read(self, model: str, stamp: str) -> tuple[Measured, ...]:
         """What is known of a model, as long as it is the one that was measured."""
@@ -105,6 +110,10 @@ class MeasuredMemory:
     def keep(self, model: str, stamp: str, one: Measured) -> None:
         """Remember it, in place of what was known of such pictures and of other files."""
         values = (model, one.rung, one.device, one.pixels, one.batch, one.width)
+        before = self._written.pop((*values, stamp), None)
+        if one.peak is not None and before is not None and abs(one.peak - before) < ALIKE * before:
+            self._written[*values, stamp] = before
+            return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._opened() as rows, rows:
@@ -118,6 +127,8 @@ class MeasuredMemory:
                     "WHERE model=? AND rung=? ORDER BY at DESC LIMIT -1 OFFSET ?)",
                     (model, one.rung, KEPT_SIZES),
                 )
+            if one.peak is not None:
+                self._written[*values, stamp] = one.peak
         except (sqlite3.Error, OSError):
             return  # it is measured again
 
