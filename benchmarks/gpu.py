@@ -74,6 +74,11 @@ class Trial(NamedTuple):
     dtype: str
 
 
+def settings_of(part: Any) -> dict[str, Any]:
+    """What a component was built with, without the list of what may be ignored as usual."""
+    return {name: value for name, value in part.config.items() if name != "_use_default_values"}
+
+
 def build(kind: str, folder: Path) -> None:
     """Save a pipeline with random weights: its denoiser and VAE of real size."""
     torch: Any = importlib.import_module("torch")
@@ -82,16 +87,15 @@ def build(kind: str, folder: Path) -> None:
     pipe = random_models.sdxl() if kind == "sdxl" else random_models.flux()
     torch.set_default_dtype(getattr(torch, HALF[kind]))
     with torch.device("cuda"):  # where random numbers take seconds, and not minutes
-        config = dict(pipe.vae.config)
         pipe.vae = diffusers.AutoencoderKL.from_config(
-            config
+            settings_of(pipe.vae)
             | {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2}
             | {"norm_num_groups": 32, "sample_size": 1024}
             | {"latent_channels": 4 if kind == "sdxl" else 16}
         )
         if kind == "sdxl":
             pipe.unet = diffusers.UNet2DConditionModel.from_config(
-                dict(pipe.unet.config)
+                settings_of(pipe.unet)
                 | {"sample_size": 128, "block_out_channels": (320, 640, 1280)}
                 | {"down_block_types": ("DownBlock2D", *("CrossAttnDownBlock2D",) * 2)}
                 | {"up_block_types": (*("CrossAttnUpBlock2D",) * 2, "UpBlock2D")}
