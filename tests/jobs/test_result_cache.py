@@ -14,7 +14,7 @@ import pytest
 from tests.support import postgres
 from ziggie_image_mcp.jobs import result_cache_tables, version_1, version_2
 from ziggie_image_mcp.jobs.result_cache import RESULTS_KEPT, ResultCache, cache_key
-from ziggie_image_mcp.provider import Control, Lora, Model, ProviderRequest
+from ziggie_image_mcp.provider import Control, Lora, Model, ProviderRequest, Rung
 from ziggie_image_mcp.provider.testing import model, picture
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import Candidate
@@ -316,3 +316,28 @@ def test_what_only_the_request_says_of_its_picture_makes_another_name() -> None:
     assert cache_key(JOB, MODEL, "png", IDENTITY, beside={}) == cache_key(
         JOB, MODEL, "png", IDENTITY
     )
+
+
+async def test_a_picture_of_quantised_weights_is_no_picture_of_the_model_as_it_is(
+    tmp_path: Path,
+) -> None:
+    rungs = (
+        Rung(name="full", vram_bytes=9),
+        Rung(name="model offload", vram_bytes=8),
+        Rung(name="8 bit", vram_bytes=5, exact=False),
+    )
+
+    def held(rung: str) -> Candidate:
+        memory = replace(MODEL.memory, rungs=rungs)
+        return replace(ROUTE, model=replace(MODEL, memory=memory, rung=rung))
+
+    [image] = saved(tmp_path)
+    [coarse] = saved(tmp_path)
+    async with opened(tmp_path) as cache:
+        await cache.remember(REQUEST, held("full"), [image])
+        before = await ids(cache, route=held("8 bit"))
+        await cache.remember(REQUEST, held("8 bit"), [coarse])
+        stored = [await ids(cache, route=held(rung.name)) for rung in rungs]
+
+    assert before is None
+    assert stored == [[image.id], [image.id], [coarse.id]]

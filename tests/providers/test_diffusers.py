@@ -22,7 +22,7 @@ import anyio
 import psutil
 import pytest
 import pytest_asyncio
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageStat
 
 from ziggie_image_mcp.provider import (
     FREE,
@@ -44,8 +44,10 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     Run,
     options_of,
+    peak_bytes,
 )
 from ziggie_image_providers.diffusers import Diffusers
+from ziggie_image_providers.diffusers.ladder import held_bytes, notes
 from ziggie_image_providers.diffusers.process import WORKER
 from ziggie_image_providers.diffusers.scan import find
 from ziggie_image_providers.diffusers.settings import Settings
@@ -62,6 +64,8 @@ BUILDER = Path(__file__).parents[1] / "support" / "random_models.py"
 BUILDER_MODULE = "tests.support.random_models"
 STAND_IN = Path(__file__).parents[1] / "support" / "stand_in"
 """On the path, it lets the worker have an engine that needs no torch."""
+SMALL_MEMORY = Path(__file__).parents[1] / "support" / "small_memory"
+"""On the path, it lets the worker have a card with little memory."""
 ENDLESS = {"steps": 500, "num_images": 16}
 
 needs_pidfd = pytest.mark.skipif(
@@ -97,7 +101,7 @@ def build(zoo: Path, *, context: dict[str, Any] | None = None, **settings: Any) 
     return Diffusers(
         "diffusers",
         Settings.model_validate({"modelDirs": [str(zoo)], "useHubCache": False, **settings}),
-        ProviderContext(data_dir=zoo / "data", **(context or {})),
+        replace(ProviderContext(data_dir=zoo / "data"), **(context or {})),
     )
 
 
@@ -261,6 +265,30 @@ async def test_picture_i_of_a_batch_is_the_one_of_seed_plus_i(provider: Diffuser
 
     assert [image.seed for image in batch.images] == [2**32 - 1, 0]
     assert [batch.images[1].data] == await pictures(provider, "sd1", seed=0)
+
+
+@pytest.mark.parametrize("id", ["sd1", "sdxl", "flux"])
+async def test_pictures_made_at_once_are_those_made_alone(zoo: Path, id: str) -> None:
+    """Within rounding: a sum over more rows may be added up otherwise."""
+    alone, together = build(zoo), build(zoo, batchSize=2)
+    texts: list[str] = []
+
+    async def progress(share: float, text: str) -> None:
+        texts.append(text)
+
+    one = await model(alone, id)
+    expected = await generate(alone, job(num_images=3, seed=5), one, silence)
+    await alone.aclose()
+    made = await generate(together, job(num_images=3, seed=5), one, progress)
+    await together.aclose()
+
+    assert [image.seed for image in made.images] == [5, 6, 7]
+    assert "pictures 1 to 2 of 3, step 3 of 3" in texts
+    assert texts[-2] == "picture 3 of 3, step 3 of 3"
+    for image, other in zip(made.images, expected.images, strict=True):
+        with Image.open(io.BytesIO(image.data)) as a, Image.open(io.BytesIO(other.data)) as b:
+            extrema: Any = ImageChops.difference(a, b).getextrema()
+        assert max(high for _, high in extrema) <= 1
 
 
 async def test_the_prompt_and_the_negative_prompt_reach_the_model(provider: Diffusers) -> None:
@@ -520,7 +548,7 @@ async def test_a_picture_is_the_same_however_the_model_is_held(
     pictures: list[bytes] = []
     held: list[str] = []
 
-    for rung in ("cpu", *(rung.name for rung in one.memory.rungs[1:])):
+    for rung in ("cpu", *(rung.name for rung in one.memory.rungs[1:] if rung.exact)):
         placed = replace(one, device="cpu", rung=rung)
         pictures.append((await generate(provider, job(), placed, silence)).images[0].data)
         held += [h.rung for h in (await model(provider, id)).memory.held]
@@ -530,6 +558,38 @@ async def test_a_picture_is_the_same_however_the_model_is_held(
         with Image.open(io.BytesIO(pictures[0])) as whole, Image.open(io.BytesIO(png)) as parted:
             extrema: Any = ImageChops.difference(whole, parted).getextrema()
         assert max(high for _, high in extrema) <= off
+
+
+@pytest.mark.parametrize("id", ["sd1", "flux"])
+async def test_a_picture_is_nearly_the_same_with_quantised_weights_and_that_is_said(
+    provider: Diffusers, id: str
+) -> None:
+    one = await model(provider, id)
+    [whole] = await pictures(provider, id)
+    rungs = [r for r in one.memory.rungs if not r.exact and not r.fix]
+
+    assert {"fp8", "fp8, model offload", "group offload, tiled VAE"} <= {r.name for r in rungs}
+    for rung in rungs:
+        result = await generate(
+            provider, job(), replace(one, device="cpu", rung=rung.name), silence
+        )
+        with Image.open(io.BytesIO(whole)) as a, Image.open(io.BytesIO(result.images[0].data)) as b:
+            mean = ImageStat.Stat(ImageChops.difference(a.convert("RGB"), b.convert("RGB"))).mean
+        assert result.notes == notes(rung.name) != ()
+        assert max(mean) < 16, rung.name
+
+
+async def test_what_a_picture_took_is_remembered(zoo: Path, tmp_path: Path) -> None:
+    provider = build(zoo, context={"data_dir": tmp_path})
+    before = await model(provider, "sd1")
+    await generate(provider, job(), replace(before, device="cpu", rung="cpu"), silence)
+    await provider.aclose()
+
+    after = await model(build(zoo, context={"data_dir": tmp_path}), "sd1")
+
+    assert after.memory.ram_peaks != before.memory.ram_peaks
+    assert 100e6 < peak_bytes(after.memory.ram_peaks, 64 * 64) < 2e9
+    assert after.memory.rungs == before.memory.rungs
 
 
 async def test_a_picture_is_changed_by_a_model_that_is_held_layer_by_layer(
@@ -545,6 +605,55 @@ async def test_a_picture_is_changed_by_a_model_that_is_held_layer_by_layer(
     ]
 
     assert by_layer.images[0].data == whole.images[0].data
+
+
+async def test_a_worker_that_was_started_ahead_is_the_one_of_the_request(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    provider, others = build(zoo), workers()
+    sd1 = await model(provider, "sd1")
+
+    await provider.start_ahead("sd1")
+    started = [one.pid for one in workers() if one not in others]
+    await generate(provider, job(), replace(sd1, device="cuda:0", rung="full"), silence)
+    await provider.start_ahead(None)
+    await provider.stand_down()
+    used = [one.pid for one in workers() if one not in others]
+    await provider.aclose()
+
+    assert len(started) == 1
+    assert used == started  # what is used is not stopped, and nothing is started beside it
+    assert workers() == others
+
+
+async def test_a_worker_that_was_started_ahead_and_is_not_used_ends(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    provider, others, left = build(zoo), workers(), build(zoo, idleSeconds=0.0)
+
+    await provider.start_ahead(None)
+    await provider.stand_down()
+    stopped = workers()
+    await left.start_ahead("sd1")
+    for one in (one for one in workers() if one not in others):
+        await end_of(one.pid)
+    await left.aclose()
+    await provider.aclose()
+
+    assert stopped == workers() == others
+
+
+@pytest.mark.parametrize("name", ["dall-e-3", "incomplete"])
+async def test_no_worker_is_started_ahead_for_a_model_that_cannot_run_here(
+    zoo: Path, name: str
+) -> None:
+    provider, others = build(zoo), workers()
+
+    await provider.start_ahead(name)
+
+    assert workers() == others
 
 
 async def test_each_device_has_a_worker_of_its_own(
@@ -575,14 +684,51 @@ async def test_each_device_has_a_worker_of_its_own(
     assert workers() == others
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("limit", "last"),
+    [(400_000, "model offload"), (100_000, "group offload"), (1_000, "")],
+)
+async def test_where_memory_runs_out_the_next_rung_is_tried_down_to_the_last(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, last: str
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(SMALL_MEMORY))
+    monkeypatch.setenv("SMALL_MEMORY", str(limit))
+    provider = build(zoo, context={"data_dir": tmp_path})
+    known = await model(provider, "sd1")
+    left = [rung for rung in known.memory.rungs if not rung.fix]
+    tried: list[str] = []
+
+    for rung in left:
+        tried.append(rung.name)
+        try:
+            await generate(provider, job(), replace(known, device="cpu", rung=rung.name), silence)
+        except OutOfMemory:
+            continue
+        break
+    monkeypatch.setenv("SMALL_MEMORY", str(10**9))
+    [png] = await pictures(provider, "sd1")  # the worker with little memory is gone
+    offered = [rung.name for rung in (await model(provider, "sd1")).memory.rungs]
+    await provider.aclose()
+
+    assert size(png) == (64, 64)
+    assert tried == [r.name for r in left][: len(tried)]
+    if last:
+        assert tried[-1] == last
+        assert not set(tried[:-1]) & set(offered)
+    else:
+        assert tried == [r.name for r in left]
+
+
 async def test_a_way_of_holding_a_model_that_ran_out_of_memory_is_offered_no_more(
-    zoo: Path, monkeypatch: pytest.MonkeyPatch
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
     monkeypatch.setenv("STAND_IN_LIMIT", "full")
-    provider = build(zoo)
+    own = {"data_dir": tmp_path}
+    provider = build(zoo, context=own)
     sd1 = await model(provider, "sd1")
-    first, second, third = sd1.memory.rungs
+    first, second, *others = sd1.memory.rungs
 
     with pytest.raises(OutOfMemory):
         await generate(provider, job(), replace(sd1, device="cuda:0", rung=first.name), silence)
@@ -590,7 +736,10 @@ async def test_a_way_of_holding_a_model_that_ran_out_of_memory_is_offered_no_mor
     await generate(provider, job(), replace(sd1, device="cuda:0", rung=second.name), silence)
     await provider.aclose()
 
-    assert left == (second, third)
+    assert left == (second, *others)
+    assert (
+        await model(build(zoo, context=own), "sd1")
+    ).memory.rungs == left  # after a restart, too
 
 
 async def test_cancelling_the_task_stops_the_worker_which_serves_the_next(
@@ -873,9 +1022,7 @@ asyncio.run(main())
 
 async def test_the_weights_take_what_the_headers_foretell(zoo: Path) -> None:
     ids = ("sd1", "sdxl", "flux")
-    foretold = {
-        id: {name: part.bytes for name, part in find([zoo], None)[id].parts.items()} for id in ids
-    }
+    parts = {id: find([zoo], None)[id].parts for id in ids}
 
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "ignore", "-m", "tests.support.weight_bytes"),
@@ -885,6 +1032,11 @@ async def test_the_weights_take_what_the_headers_foretell(zoo: Path) -> None:
     )
     output, _ = await program.communicate()
 
-    actual = json.loads(output)
+    actual = json.loads(output.splitlines()[-1])
     for id in ids:
-        assert foretold[id] == pytest.approx(actual[str(zoo / id)], rel=0.02)
+        by_precision = actual[str(zoo / id)]
+        assert list(by_precision)[:2] == ["", "fp8"]
+        for precision, sizes in by_precision.items():
+            foretold = {name: held_bytes(p, name, precision) for name, p in parts[id].items()}
+            assert foretold == pytest.approx(sizes, rel=0.02)
+        assert sum(by_precision["fp8"].values()) < sum(by_precision[""].values())

@@ -11,9 +11,12 @@ from tests.routing.test_planner import codes, context
 from tests.support.factory import service
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
 from ziggie_image_mcp.provider import (
+    FreeSize,
     Held,
     Memory,
     Model,
+    OutOfMemory,
+    Peak,
     ProviderRequest,
     Run,
     Rung,
@@ -228,3 +231,154 @@ def test_the_chosen_card_is_timed_by_its_name_and_not_by_its_memory(
 
     assert chosen.model.rung == "full"
     assert low <= chosen.seconds - chosen.load_seconds <= high
+
+
+def growing(full: float, offload: float) -> Memory:
+    """Of which half is the weights, and half grows from nothing to native size, in gigabytes."""
+
+    def rung(name: str, size: float, parked: int, slowdown: float) -> Rung:
+        half = size * GB / 2
+        return Rung(
+            name=name,
+            vram_bytes=int(size * GB),
+            peaks=(Peak(bytes=int(half), bytes_per_pixel=half / 1024**2),),
+            ram_bytes=parked,
+            slowdown=slowdown,
+        )
+
+    return Memory(
+        vram_bytes=int(offload * GB),
+        ram_bytes=int(full * GB),
+        ram_peaks=(Peak(bytes=int(full * GB / 2), bytes_per_pixel=full * GB / 2 / 1024**2),),
+        rungs=(rung("full", full, 0, 1.0), rung("model offload", offload, GB, 1.3)),
+    )
+
+
+def decide_size(memory: Memory, side: int, *gpus: Gpu, ram: float = 64, count: int = 1) -> Plan:
+    sizes = FreeSize(
+        native_width=1024, native_height=1024, min_side=256, max_side=4096, multiple_of=64
+    )
+    one = model(memory=memory, device="gpu", seconds=None, family="sdxl", sizes=sizes)
+    request = ImageRequest(prompt="a cat", width=side, height=side, num_images=count)
+    ctx = context(one, request=request)
+    machine = Hardware(os="Linux", machine="x86_64", ram_available=int(ram * GB), gpus=gpus)
+    return planner.plan(replace(ctx, hardware=machine))
+
+
+@pytest.mark.parametrize(
+    ("side", "chosen"),
+    [
+        (512, ("cuda:0", "full")),  # 6.25 GB
+        (1024, ("cuda:0", "model offload")),  # 10 GB, or 6
+        (1536, ("cpu", "cpu")),  # 9.75 GB, or 16.3 of RAM
+    ],
+)
+def test_a_picture_is_judged_by_its_own_size(side: int, chosen: tuple[str, str]) -> None:
+    one = decide_size(growing(10, 6), side, card(8, 8)).candidates[0].model
+
+    assert (one.device, one.rung) == chosen
+
+
+def test_pictures_that_are_made_together_do_not_add_up() -> None:
+    one, four = (
+        decide_size(growing(10, 6), 512, card(8, 8), count=count).candidates[0].model
+        for count in (1, 4)
+    )
+
+    assert one.rung == four.rung == "full"
+
+
+def test_a_stage_that_works_in_tiles_grows_no_more() -> None:
+    tiled = Peak(bytes=GB, bytes_per_pixel=4000.0, most_pixels=1024 * 1024)
+    rung = Rung(name="full", vram_bytes=6 * GB, peaks=(tiled,))
+
+    plan = decide_size(Memory(rungs=(rung,)), 2048, card(7, 8))
+
+    assert plan.candidates[0].model.rung == "full"
+
+
+def test_a_smaller_size_that_fits_is_told_and_does_fit() -> None:
+    memory = growing(10, 6)
+
+    plan = decide_size(memory, 1536, card(8, 8), ram=8)
+    (reason,) = plan.rejected[0].reasons
+    side = int(reason.fix.split("x")[0].removeprefix("ask for "))
+
+    assert reason.fix == f"ask for {side}x{side}, which fits, or close other programs"
+    assert decide_size(memory, side, card(8, 8), ram=8).candidates
+    assert not decide_size(memory, side + 64, card(8, 8), ram=8).candidates
+
+
+def test_no_smaller_size_is_told_where_none_fits() -> None:
+    plan = decide_size(growing(30, 20), 1536, card(8, 8), ram=8)
+
+    (reason,) = plan.rejected[0].reasons
+    assert reason.fix == "close other programs, or use a smaller one"
+
+
+EIGHT = Rung(name="8 bit", vram_bytes=5 * GB, exact=False, fix="pip install torchao")
+
+
+def test_a_library_that_would_make_it_fit_is_named_and_not_planned_with() -> None:
+    memory = replace(SDXL, rungs=(SDXL.rungs[0], EIGHT))
+
+    plan = decide(memory, card(7, 8), ram=4)
+
+    (reason,) = plan.rejected[0].reasons
+    assert reason.fix == "pip install torchao (then it fits: 8 bit)"
+
+
+def test_a_library_that_would_not_help_is_not_named() -> None:
+    memory = replace(SDXL, rungs=(SDXL.rungs[0], EIGHT))
+
+    (reason,) = decide(memory, card(3, 4), ram=4).rejected[0].reasons
+
+    assert reason.fix == "close other programs, or use a smaller one"
+
+
+class RunsOut(Remembers):
+    """Has too little memory for some of the rungs."""
+
+    def __init__(self, one: Model, *too_large: str) -> None:
+        super().__init__(one)
+        self.too_large = too_large
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        answer = await super().submit(request, model, run)
+        if model.rung in self.too_large:
+            raise OutOfMemory(self.name, "CUDA out of memory.")
+        return answer
+
+
+async def test_where_memory_runs_out_the_next_rung_is_taken(tmp_path: Path) -> None:
+    provider = RunsOut(model(memory=SD1, device="gpu"), "full", "model offload")
+
+    result = await service(tmp_path, provider, gpu=True).generate(ImageRequest(prompt="a cat"))
+
+    rungs = [rung for _, rung in provider.places]
+    assert rungs == ["full", "model offload", "group offload"]
+    assert [one.error_code for one in result.attempts] == ["OUT_OF_MEMORY"] * 2 + [""]
+
+
+async def test_where_memory_runs_out_on_every_rung_that_is_the_error(tmp_path: Path) -> None:
+    provider = RunsOut(model(memory=SD1, device="gpu"), *(rung.name for rung in SD1.rungs))
+    served = service(tmp_path, provider, gpu=True)
+
+    with pytest.raises(OutOfMemory):
+        await served.generate(ImageRequest(prompt="a cat"))
+    provider.too_large = ()
+    await served.generate(ImageRequest(prompt="another cat"))
+
+    assert [rung for _, rung in provider.places] == [*(r.name for r in SD1.rungs), "full"]
+
+
+async def test_a_rung_that_does_not_fit_is_not_taken_after_one_that_ran_out(
+    tmp_path: Path,
+) -> None:
+    parked = replace(SD1.rungs[1], ram_bytes=10**15)
+    memory = replace(SD1, rungs=(SD1.rungs[0], parked, SD1.rungs[2]))
+    provider = RunsOut(model(memory=memory, device="gpu"), "full")
+
+    await service(tmp_path, provider, gpu=True).generate(ImageRequest(prompt="a cat"))
+
+    assert [rung for _, rung in provider.places] == ["full", "group offload"]

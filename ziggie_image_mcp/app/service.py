@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from ziggie_image_mcp.app import processing as picture_processing
 from ziggie_image_mcp.app.consent import Consents
+from ziggie_image_mcp.app.early_start import EarlyStarts
 from ziggie_image_mcp.app.processing import NOTHING, ProcessedPicture, Processing
 from ziggie_image_mcp.assets.region import Margins, add_margins
 from ziggie_image_mcp.billing.caps import caps_from
@@ -97,6 +98,7 @@ class Service:
         self._hardware = hardware
         self._cache = cache
         self._snapshots = snapshots
+        self._early_starts = EarlyStarts(registry.providers)
         self._inputs = InputImages(artifacts, input_roots(config), urls=config.input_urls)
 
     async def reconfigure(self, config: Config) -> list[str]:
@@ -299,6 +301,7 @@ class Service:
         """
         if self.scheduler.leaves_work:
             return None  # nobody here can tell whether a worker has a free route
+        self._early_starts.begin(self.config, requests)
         return await self.consents.ask(requests, caller)
 
     async def generate(
@@ -428,7 +431,13 @@ class Service:
             priority=priority,
         )
         if requests and not self.scheduler.leaves_work:  # else who makes it decides what is there
-            plans = await self._plans(spec)
+            self._early_starts.begin(self.config, requests)
+            chosen: list[str] = []
+            try:
+                plans = await self._plans(spec)
+                chosen = [plan.candidates[0].model.provider for plan in plans]
+            finally:
+                await self._early_starts.settle(chosen)
             if len(plans) == 1:
                 stored = await self._cache.find(requests[0], plans[0].candidates[0])
                 if stored is not None and not request_id and not processed:

@@ -50,6 +50,7 @@ from ziggie_image_mcp.provider.nouns import is_local
 from ziggie_image_mcp.routing import explain, planner
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.fit import as_large
+from ziggie_image_mcp.routing.fit_ladder import lower
 from ziggie_image_mcp.routing.types import Candidate, Plan
 
 MAX_ATTEMPTS = 3
@@ -193,7 +194,8 @@ class Executor:
         out_of_reach: set[str] = set()
         too_large: list[Candidate] = []
         left_out: list[Rejection] = []
-        for place, route in enumerate(choice.routes):
+        routes = list(choice.routes)
+        for place, route in enumerate(routes):
             if route.model.provider in out_of_reach or len(attempts) == MAX_ATTEMPTS:
                 continue
             if not _affordable(spec, limit, cost_of_attempts(attempts), route):
@@ -204,7 +206,7 @@ class Executor:
                     Rejection(provider=model.provider, model=model.id, reasons=(reason,))
                 )
                 continue
-            rest = choice.routes[place + 1 :] if len(attempts) + 1 < MAX_ATTEMPTS else ()
+            rest = routes[place + 1 :] if len(attempts) + 1 < MAX_ATTEMPTS else ()
             attempt = Attempt(
                 self._tools,
                 spec,
@@ -241,6 +243,10 @@ class Executor:
                 out_of_reach.add(route.model.provider)
             if isinstance(error, OutOfMemory):
                 too_large.append(route)
+                if (less := lower(route.model)) is not None and len(attempts) < MAX_ATTEMPTS:
+                    routes.insert(place + 1, replace(route, model=less))
+                    job.report(0.0, f"memory ran out: once more by {less.rung}")
+                    continue
             job.report(0.0, f"{route.model.provider} failed ({error.code})")
             if len(choice.routes) == 1:
                 rejected, hint = await self._remaining(spec, index, spent, attempts)

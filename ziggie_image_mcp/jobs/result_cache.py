@@ -139,6 +139,8 @@ class ResultCache:
         """The key of this version, and those of earlier ones, which knew no parts of pictures."""
         model, output_format = route.model, request.output_format or self.format
         identity = f"{model.memory.vram_bytes}/{model.memory.ram_bytes}"
+        if any(rung.name == model.rung and not rung.exact for rung in model.memory.rungs):
+            identity += f"/{model.rung}"  # its pictures differ from those of the model as it is
         facts = (route.request, model, output_format, identity)
         beside = _beside(request)
         if route.placement is not None:

@@ -75,6 +75,7 @@ from ziggie_image_mcp.provider.nouns import (
     Lora,
     Memory,
     Model,
+    Peak,
     Preview,
     Probe,
     Progress,
@@ -90,6 +91,7 @@ from ziggie_image_mcp.provider.nouns import (
     is_local,
     is_present,
     options_of,
+    peak_bytes,
 )
 from ziggie_image_mcp.provider.pricing import (
     FREE,
@@ -153,6 +155,7 @@ __all__ = [
     "OutputFormat",
     "OverBudget",
     "PaymentRequired",
+    "Peak",
     "Preview",
     "PriceBook",
     "Prices",
@@ -192,5 +195,6 @@ __all__ = [
     "is_local",
     "is_present",
     "options_of",
+    "peak_bytes",
     "quote",
 ]

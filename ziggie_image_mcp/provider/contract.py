@@ -193,6 +193,26 @@ class ScansFolders(Protocol):
         ...
 
 
+@runtime_checkable
+class StartsAhead(Protocol):
+    """What a provider may have beside: an engine that takes seconds to start, in its own care.
+
+    Both cost nothing, return soon, and are called on the loop of `submit`.
+    """
+
+    async def start_ahead(self, model: str | None) -> None:
+        """Start what a request for this model (None: for any) would need, before it is decided.
+
+        What nobody uses within a minute or so is ended again. Nothing is done where a model of
+        this name is not here, or the engine runs.
+        """
+        ...
+
+    async def stand_down(self) -> None:
+        """End what was started ahead and is not used."""
+        ...
+
+
 class ProviderType(Protocol):
     """The class that an entry point of the group ENTRY_POINT_GROUP names."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated, Literal
@@ -109,17 +109,43 @@ ANY_DEVICE = ("", "auto", "gpu")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Peak:
+    """What one stage of making a picture takes where it runs: more, the larger the picture."""
+
+    bytes: Amount
+    """Whatever the size."""
+    bytes_per_pixel: Annotated[float, Field(ge=0)] = 0.0
+    most_pixels: Count | None = None
+    """More are worked on in tiles of so many; None where all are worked on at once."""
+
+
+def peak_bytes(peaks: Sequence[Peak], pixels: int) -> int:
+    """What the stage that takes the most takes, for one picture of so many pixels."""
+    return max(
+        int(one.bytes + one.bytes_per_pixel * min(pixels, one.most_pixels or pixels))
+        for one in peaks
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rung:
     """One way of holding a model that a GPU runs, bytes."""
 
     name: str
     """As full, model offload."""
     vram_bytes: Amount
-    """On the GPU at the peak."""
+    """On the GPU at the peak, for one picture of native size."""
+    peaks: tuple[Peak, ...] = ()
+    """The same by the picture's size; none where `vram_bytes` holds for all sizes."""
     ram_bytes: Amount = 0
     """Of weights that wait in main memory."""
     slowdown: Annotated[float, Field(ge=1)] = 1.0
     """How many times longer a picture takes so than where the GPU holds all of it."""
+    exact: bool = True
+    """False where pictures differ from those of the model as it is, as where its weights are
+    quantised."""
+    fix: str = ""
+    """What makes it possible where something is missing, as pip install torchao."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +167,9 @@ class Memory:
     vram_bytes: Amount | None = None
     """GPU memory of the cheapest supported way of running it."""
     ram_bytes: Amount | None = None
-    """Main memory where the processor runs it."""
+    """Main memory where the processor runs it, for one picture of native size."""
+    ram_peaks: tuple[Peak, ...] = ()
+    """The same by the picture's size; none where `ram_bytes` holds for all sizes."""
     rungs: tuple[Rung, ...] = ()
     """The ways of holding it on a GPU, the fastest first. A provider that names them is told which
     one was chosen (`Model.rung`), and on which device (`Model.device`)."""

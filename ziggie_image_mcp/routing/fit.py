@@ -106,6 +106,9 @@ def _place(model: Model) -> str:
 
 
 def _memory(model: Model) -> float | None:
+    for rung in model.memory.rungs:
+        if rung.name == model.rung:
+            return rung.vram_bytes
     return model.memory.vram_bytes or model.memory.ram_bytes
 
 

@@ -17,9 +17,10 @@ from ziggie_image_mcp.inventory import recommend
 from ziggie_image_mcp.inventory.types import Reason, Rejection, lacks_key
 from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import FREE, Estimate, is_free
+from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest, fit_request
-from ziggie_image_mcp.routing.fit_ladder import place
+from ziggie_image_mcp.routing.fit_ladder import place, unfit
 from ziggie_image_mcp.routing.request import options_asked, task_of
 from ziggie_image_mcp.routing.route_rules import apply_routes
 from ziggie_image_mcp.routing.rules import (
@@ -95,14 +96,17 @@ def _plan(ctx: RoutingContext) -> Plan:
     known, task = dict[object, FittedRequest](), ctx.task
     others: list[Rejection] = []
     for listed in ctx.survey.models:
-        model = place(listed, ctx.hardware)
-        if is_of_another_kind(model, ctx):
-            others.append(_of_another_kind(model, ctx))
+        if is_of_another_kind(listed, ctx):
+            others.append(_of_another_kind(listed, ctx))
             continue
+        capability, estimate = listed.tasks.get(task), _NOTHING
+        fitted = None if capability is None else fit_request(listed, capability, ctx, known)
+        size = None if fitted is None else Size(fitted.request.width, fitted.request.height)
+        model = place(listed, ctx.hardware, size)
         reasons = [r for rule in rules if (r := rule(model, ctx)) is not None]
-        capability, estimate = model.tasks.get(task), _NOTHING
-        if capability is not None:
-            fitted = fit_request(model, capability, ctx, known)
+        if (misfit := unfit(model, ctx.hardware, size)) is not None:
+            reasons.append(misfit)
+        if fitted is not None:
             if fitted.reason is not None:
                 reasons.append(fitted.reason)
             if model.prices is not FREE:

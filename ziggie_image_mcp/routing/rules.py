@@ -19,7 +19,6 @@ from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.routing.circuit_breaker import open_breaker
 from ziggie_image_mcp.routing.constraints import falls_back
 from ziggie_image_mcp.routing.context import RequestedModel, RoutingContext
-from ziggie_image_mcp.routing.fit_ladder import unfit
 from ziggie_image_mcp.routing.prompt_length import prompt_length
 from ziggie_image_mcp.routing.request import task_of
 from ziggie_image_mcp.routing.rules_additions import (
@@ -386,11 +385,12 @@ def count(model: Model, ctx: RoutingContext) -> Reason | None:
 
 
 def memory(model: Model, ctx: RoutingContext) -> Reason | None:
-    """Drop models that do not fit this machine. An engine of its own does its own fitting."""
-    if model.memory.managed or model.where != "this_machine":
+    """Drop models that do not fit this machine. An engine of its own does its own fitting.
+
+    Where a provider tells how a model may be held, `fit_ladder.unfit` says why it is not.
+    """
+    if model.memory.managed or model.memory.rungs or model.where != "this_machine":
         return None
-    if model.memory.rungs:
-        return unfit(model, ctx.hardware)
     vram_bytes, ram_bytes = model.memory.vram_bytes, model.memory.ram_bytes
     fits_gpu = (
         ctx.gpu_memory is not None and vram_bytes is not None and vram_bytes <= ctx.gpu_memory

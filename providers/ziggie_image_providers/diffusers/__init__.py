@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,6 @@ from ziggie_image_mcp.provider import (
     Model,
     ModelMissing,
     ModelUnusable,
-    OutOfMemory,
     Probe,
     ProviderContext,
     ProviderInfo,
@@ -26,8 +26,22 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.delivery import InProcess
 from ziggie_image_providers.diffusers import settings as section
+from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.device import Device
-from ziggie_image_providers.diffusers.listing import describe, describe_addition, packages_missing
+from ziggie_image_providers.diffusers.ladder import notes
+from ziggie_image_providers.diffusers.listing import (
+    describe,
+    describe_addition,
+    is_called,
+    packages_missing,
+)
+from ziggie_image_providers.diffusers.measured import (
+    KnownMemory,
+    MeasuredMemory,
+    is_recent,
+    measured_of,
+    stamp,
+)
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate, scan
 from ziggie_image_providers.diffusers.worker_request import (
     device_wanted,
@@ -41,6 +55,9 @@ START_SECONDS = 6.0
 
 READ_BYTES_PER_SECOND = 500e6
 """A SATA SSD."""
+
+AHEAD = ""
+"""Stands for the device of a worker that was started before one was chosen."""
 
 PACKAGES = ("torch", "diffusers", "transformers")
 
@@ -62,8 +79,7 @@ class Diffusers(InProcess):
         self.name = name
         self._settings = settings
         self._context = context
-        self._too_large: set[tuple[str, str]] = set()
-        """Models that ran out of memory, with how they were held."""
+        self._measured = MeasuredMemory(context.data_dir / name / "memory.sqlite3")
         self._last_model = ""
         self._devices: dict[str, Device] = {}
         """A worker for each device, by the name that was asked for."""
@@ -90,12 +106,12 @@ class Diffusers(InProcess):
             if missing:
                 raise DependencyMissing(self.name, packages_missing(missing))
             raise ModelMissing(self.name, self._no_models())
-        return self._described(models.values())
+        return await self._described(models.values())
 
     async def scan(self, folder: Path) -> Sequence[Model]:
         """List what lies in one folder; the Hub cache lends single files what they lack."""
         models = await asyncio.to_thread(scan, folder, self._hub_cache())
-        return self._described(models.values())
+        return await self._described(models.values())
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Make the pictures of one request. `model.id` may also be an absolute path."""
@@ -114,7 +130,8 @@ class Diffusers(InProcess):
             raise kind(self.name, on_disk.trouble.text)
         if on_disk.role != "model":
             raise ModelUnusable(self.name, f"{on_disk.id} is laid over a model, and is none.")
-        known = self._describe(on_disk)
+        memory = (await asyncio.to_thread(self._known_memory, [on_disk]))[on_disk.path]
+        known = self._describe(on_disk, memory)
         message = worker_request(
             request,
             replace(known, device=model.device, rung=model.rung) if model.rung else known,
@@ -122,16 +139,27 @@ class Diffusers(InProcess):
             settings=self._settings,
             context=self._context,
         )
-        if not message.rung and (on_disk.id, "") in self._too_large:
+        if not message.rung and any(m.rung == "" and is_recent(m, memory.now) for m in memory[0]):
             message = message.model_copy(update={"must_offload": True})
         self._last_model = on_disk.id
-        try:
-            device = self._device(message.device)
-            generation = await device.run(message, run.progress, payload(request))
-        except OutOfMemory:
-            self._too_large.add((on_disk.id, message.rung))
-            raise
-        return replace(generation, notes=(*differences(request), *generation.notes))
+        device = self._device(message.device)
+        generation = await device.run(message, run.progress, payload(request))
+        said = (*differences(request), *notes(message.rung), *generation.notes)
+        return replace(generation, notes=said)
+
+    async def start_ahead(self, model: str | None) -> None:
+        """Start a worker for a model that is here, while it is decided which is taken."""
+        if self._running() or missing_packages():
+            return
+        models = await asyncio.to_thread(find, self._settings.model_dirs, self._hub_cache())
+        usable = [one for one in models.values() if one.trouble is None]
+        if usable and (model is None or any(is_called(one, model) for one in usable)):
+            await self._device(AHEAD).start_ahead()
+
+    async def stand_down(self) -> None:
+        """End a worker that was started so and is not used."""
+        if (device := self._devices.get(AHEAD)) is not None:
+            await device.stand_down()
 
     async def aclose(self) -> None:
         """End the workers. May be called twice."""
@@ -139,31 +167,61 @@ class Diffusers(InProcess):
 
     def _device(self, wanted: str) -> Device:
         """The worker of a device: the one that has it already, or a new one."""
+        ahead = None if wanted == AHEAD else self._devices.get(AHEAD)
         for name, device in self._devices.items():
             in_use = device.in_use
             if wanted == name or (in_use is not None and in_use.device == wanted):
-                return device
+                if ahead is None or not device.is_asleep:
+                    return device
+                break
+        if ahead is not None:  # its worker has no device before it has a model
+            self._devices[wanted] = self._devices.pop(AHEAD)
+            return ahead
         self._devices[wanted] = Device(
             self.name,
             idle_seconds=self._settings.idle_seconds,
             load_seconds=self._settings.load_seconds,
             step_seconds=self._settings.step_seconds,
             total_seconds=self._settings.timeout or self._context.timeout,
+            learn=self._learn,
         )
         return self._devices[wanted]
 
     def _running(self) -> list[Device]:
         return [device for device in self._devices.values() if device.is_running]
 
-    def _described(self, models: Iterable[DiskModel]) -> list[Model]:
+    async def _described(self, models: Iterable[DiskModel]) -> list[Model]:
+        models = list(models)
+        known = await asyncio.to_thread(self._known_memory, models)
         return [
-            self._describe(one)
+            self._describe(one, known[one.path])
             if one.role == "model"
             else describe_addition(one, provider=self.name)
             for one in models
         ]
 
-    def _describe(self, on_disk: DiskModel) -> Model:
+    async def _learn(
+        self, request: wire.WorkerRequest, in_use: wire.InUse | None, room: int | None
+    ) -> None:
+        """Keep what a request took in memory, for the decisions to come."""
+        measured = measured_of(request, in_use, room, time.time())
+        if measured is not None:
+            path = Path(request.path)
+            await asyncio.to_thread(
+                lambda: self._measured.keep(request.path, stamp(path), measured)
+            )
+
+    def _known_memory(self, models: Iterable[DiskModel]) -> dict[Path, KnownMemory]:
+        """What is known of each model by its path."""
+        everything, now = self._measured.read_all(), time.time()
+        return {
+            one.path: KnownMemory(
+                everything.get((str(one.path), stamp(one.path)), ()) if everything else (), now
+            )
+            for one in models
+        }
+
+    def _describe(self, on_disk: DiskModel, memory: KnownMemory) -> Model:
         path, running = str(on_disk.path), self._running()
         model = describe(
             on_disk,
@@ -181,9 +239,9 @@ class Diffusers(InProcess):
                 for device in running
                 if (in_use := device.in_use) is not None
             ],
+            quantization=self._settings.quantization,
+            known_memory=memory,
         )
-        ladder = model.memory.rungs
-        left = tuple(rung for rung in ladder if (on_disk.id, rung.name) not in self._too_large)
         wanted = device_wanted(self._settings, self._context)
         start = 0.0 if running else START_SECONDS
         read = (model.memory.ram_bytes or 0) / READ_BYTES_PER_SECOND
@@ -191,7 +249,6 @@ class Diffusers(InProcess):
             model,
             device="gpu" if wanted == "auto" else wanted,
             load_seconds=start + read,
-            memory=replace(model.memory, rungs=left or ladder[-1:]),
         )
 
     def _no_models(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -34,6 +35,9 @@ from ziggie_image_providers.diffusers.process import Child, Ended, Frame
 PATIENCE = 1.0
 """Seconds in which a worker must stop when asked to; then it is killed."""
 
+AHEAD_SECONDS = 60.0
+"""How long a worker waits that was started ahead: somebody may be asked a question meanwhile."""
+
 LOADING_SHARE = 0.05
 """Share of the progress that is told when the model has been loaded."""
 
@@ -51,6 +55,17 @@ ERRORS: Mapping[wire.Fault, type[ProviderError]] = {
 }
 
 
+Learn = Callable[[wire.WorkerRequest, wire.InUse | None, int | None], Awaitable[None]]
+"""Is told what a request led to: what the worker held then, or None and how much room there was
+when memory ran out, bytes, where anybody knows."""
+
+
+async def _learn_nothing(
+    request: wire.WorkerRequest, in_use: wire.InUse | None, room: int | None
+) -> None:
+    """Keep nothing."""
+
+
 class Device:
     """A device and the worker process that has it. Belongs to the event loop that first uses it.
 
@@ -60,6 +75,7 @@ class Device:
         load_seconds: Limit for loading a model.
         step_seconds: Limit for one step.
         total_seconds: Limit for the pictures of a request, from a loaded model on.
+        learn: Is told what a request took in memory, or that memory ran out.
         oom_kills: Counts what the system has killed for want of memory; None where nothing tells.
     """
 
@@ -71,9 +87,11 @@ class Device:
         load_seconds: float,
         step_seconds: float,
         total_seconds: float | None,
+        learn: Learn = _learn_nothing,
         oom_kills: Callable[[], int | None] = count_oom_kills,
     ) -> None:
         self._name = name
+        self._learn = learn
         self._oom_kills = oom_kills
         self._idle_seconds = idle_seconds
         self._load_seconds = load_seconds
@@ -85,6 +103,8 @@ class Device:
         self._rest: asyncio.Task[None] | None = None
         self._loaded: str | None = None
         self._in_use: wire.InUse | None = None
+        self._unused = False
+        """The worker was started ahead of a request, and none has come."""
 
     @property
     def loaded(self) -> str | None:
@@ -106,6 +126,11 @@ class Device:
         """Whether a worker is up, which need not be started then."""
         return self._child is not None and self._child.alive
 
+    @property
+    def is_asleep(self) -> bool:
+        """Whether no worker is up, and no request waits for one."""
+        return not (self.is_running or self._lock.locked())
+
     async def run(
         self, request: wire.WorkerRequest, progress: Progress, payload: bytes = b""
     ) -> Generation:
@@ -116,17 +141,42 @@ class Device:
         """
         async with self._acquire(progress):
             began, kills = time.monotonic(), self._oom_kills()
+            ram = available_ram() + (self.in_use.ram_bytes if self.in_use else 0)
             child = await self._worker()
+            self._unused = False
             try:
                 with anyio.CancelScope() as working:
                     return await self._converse(child, request, progress, payload, began, working)
             except Ended as e:
-                raise self._crash(e, kills) from e
+                error = self._crash(e, kills)
+                if isinstance(error, OutOfMemory):
+                    await self._learn(request, None, ram if _is_on_cpu(request) else None)
+                raise error from e
             raise ProviderTimeout(
                 self._name,
                 f"The pictures were not ready {duration(self._total_seconds or 0)} after the "
                 f"model: raise providers.{self._name}.timeout or api.timeout, or ask for less.",
             )
+
+    async def start_ahead(self) -> None:
+        """Start a worker for a request that may come, where none is there.
+
+        Raises:
+            EngineCrashed: The operating system would not.
+        """
+        if self._lock.locked() or self.is_running:
+            return
+        async with self._lock:
+            self._quiet_alarm()
+            await self._worker()
+            self._unused = True
+            self._tidy()
+
+    async def stand_down(self) -> None:
+        """End a worker that was started ahead, unless a request has it by now."""
+        if self._unused and not self._lock.locked():
+            self._quiet_alarm()
+            await self._sleep()
 
     async def aclose(self) -> None:
         """End the worker. May be called twice."""
@@ -196,6 +246,7 @@ class Device:
                     images.append(GeneratedImage(data=frame.payload, seed=seed))
                 case wire.Done(in_use=in_use, notes=notes):
                     self._in_use = in_use
+                    await self._learn(request, in_use, None)
                     await progress(1.0, "done")
                     return Generation(
                         images=tuple(images),
@@ -203,8 +254,9 @@ class Device:
                         cost=NO_COST,
                         load_seconds=load_seconds,
                     )
-                case wire.Failed(fault=fault, message=message):
+                case wire.Failed(fault=fault, message=message, room_bytes=room):
                     if fault == "out_of_memory":
+                        await self._learn(request, None, room)
                         await child.stop(PATIENCE)  # a new process has no fragmented memory
                     raise ERRORS[fault](self._name, message)
                 case wire.WorkerRequest() | wire.Cancel():
@@ -255,7 +307,8 @@ class Device:
             self._child = None
             return
         loop = asyncio.get_running_loop()
-        self._alarm = loop.call_later(self._idle_seconds, self._go_to_rest)
+        seconds = min(self._idle_seconds, AHEAD_SECONDS) if self._unused else self._idle_seconds
+        self._alarm = loop.call_later(seconds, self._go_to_rest)
 
     def _quiet_alarm(self) -> None:
         if self._alarm is not None:
@@ -274,6 +327,15 @@ class Device:
                 await child.stop(PATIENCE)
 
 
+def available_ram() -> int:
+    """Main memory that programs could have now, bytes."""
+    return int(importlib.import_module("psutil").virtual_memory().available)
+
+
+def _is_on_cpu(request: wire.WorkerRequest) -> bool:
+    return "cpu" in (request.rung, request.device)
+
+
 def changed_rung(planned: str, actual: str) -> tuple[str, ...]:
     """Say where the worker found less memory free than the decision did, in a sentence."""
     if not planned or planned == actual:
@@ -284,13 +346,14 @@ def changed_rung(planned: str, actual: str) -> tuple[str, ...]:
 
 def share(request: wire.WorkerRequest, at: wire.Step) -> float:
     """Say how much of a request is done after a step."""
-    done = (at.picture + min(1.0, at.step / max(at.steps, 1))) / request.num_images
+    done = at.picture + at.pictures * min(1.0, at.step / max(at.steps, 1))
+    done /= request.num_images
     return LOADING_SHARE + (0.98 - LOADING_SHARE) * done
 
 
 def words(request: wire.WorkerRequest, at: wire.Step) -> str:
     """Say the same in a sentence."""
-    picture = (
-        f"picture {at.picture + 1} of {request.num_images}, " if request.num_images > 1 else ""
-    )
+    first, last = at.picture + 1, at.picture + at.pictures
+    which = f"picture {first}" if first == last else f"pictures {first} to {last}"
+    picture = f"{which} of {request.num_images}, " if request.num_images > 1 else ""
     return f"{picture}step {at.step} of {at.steps}"

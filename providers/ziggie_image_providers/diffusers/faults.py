@@ -50,6 +50,13 @@ def failed(error: BaseException, stage: Literal["load", "run"]) -> Failed:
     return Failed(fault=fault, message=f"{what} {advice}".strip())
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of a card or of the machine."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(sign in str(error).lower() for sign in _NO_MEMORY)
+
+
 def first_line(error: BaseException) -> str:
     """Shorten a message to its first line, without numbers out of tensors."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -63,9 +70,7 @@ def _name(error: BaseException, stage: Literal["load", "run"]) -> tuple[Fault, s
         return error.fault, ""
     if isinstance(error, Stopped):
         return "cancelled", ""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "out_of_memory", "Use a smaller model or size."
-    if any(sign in text for sign in _NO_MEMORY):
+    if is_out_of_memory(error):
         return "out_of_memory", "Use a smaller model or size."
     if isinstance(error, ImportError):
         return "dependency_missing", f"Run: {EXTRA}"

@@ -16,6 +16,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar, cast
 
 COMPILER = "torch._dynamo"
+UNUSED = ("peft", "torchao", "bitsandbytes")
+"""What the libraries import where it is installed, with the compiler: no request brings a LoRA, and
+a rung that quantises imports its library by itself."""
+
 INDEXING = f"{COMPILER}._trace_wrapped_higher_order_op"
 
 F = TypeVar("F")
@@ -32,8 +36,23 @@ def import_libraries() -> tuple[Any, Any, Any]:
         _stand_in_for_compiler(Path(torch.__path__[0]) / "_dynamo")
     # As a torch without it says, of which all three know: nothing is sharded here.
     torch.distributed.is_available = _never
-    sys.modules["peft"] = cast(Any, None)  # as if it were absent: no request brings a LoRA
+    for name in UNUSED:
+        sys.modules.setdefault(name, cast(Any, None))  # as if it were absent
     return torch, importlib.import_module("diffusers"), importlib.import_module("transformers")
+
+
+def import_quantiser(name: str) -> Any:
+    """A library that holds weights in fewer bits, with what it needs of the compiler.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    if isinstance(sys.modules.get(COMPILER), _StandIn):
+        _import_itself(COMPILER)
+    library = name.partition(".")[0]
+    if not sys.modules.get(library, True):
+        del sys.modules[library]
+    return importlib.import_module(name)
 
 
 class _StandIn(ModuleType):

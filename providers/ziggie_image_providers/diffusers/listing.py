@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ziggie_image_mcp.provider import FREE, Defaults, FreeSize, Held, Memory, Model, State
+from ziggie_image_mcp.provider import FREE, Defaults, FreeSize, Held, Model, State
 from ziggie_image_providers.diffusers.families import (
     LICENSES,
     SCHNELL_TOKENS,
@@ -14,12 +15,24 @@ from ziggie_image_providers.diffusers.families import (
     tasks,
 )
 from ziggie_image_providers.diffusers.faults import EXTRA
-from ziggie_image_providers.diffusers.ladder import rungs
+from ziggie_image_providers.diffusers.ladder import Quantization
+from ziggie_image_providers.diffusers.measured import NOTHING_KNOWN, KnownMemory, model_memory
 from ziggie_image_providers.diffusers.scan import DiskModel
-from ziggie_image_providers.diffusers.weights import need
+from ziggie_image_providers.diffusers.weights import Need, need
 
 NAMELESS_NATIVE = 1024
 DISTILLED_STEPS = 4
+
+
+def native_side(on_disk: DiskModel) -> int:
+    """Side of the pictures that a model was made for, pixels."""
+    variant = _variant(on_disk)
+    return on_disk.native or (variant.native if variant else None) or _native(on_disk.known)
+
+
+def memory_need(on_disk: DiskModel) -> Need | None:
+    """What a model's memory depends on; None where its weights are not known."""
+    return need(on_disk.parts, on_disk.known, native_side(on_disk))
 
 
 def describe(
@@ -30,6 +43,8 @@ def describe(
     frugal: bool,
     loaded: bool,
     held: Sequence[Held] = (),
+    quantization: Quantization = "never",
+    known_memory: KnownMemory = NOTHING_KNOWN,
 ) -> Model:
     """Say what the model is.
 
@@ -40,12 +55,13 @@ def describe(
         frugal: Parts that do not run now may wait in main memory.
         loaded: A worker holds it.
         held: What the workers have in memory.
+        quantization: Whether its weights may be held in fewer bits.
+        known_memory: What it took before.
     """
     known = on_disk.known
     variant = _variant(on_disk)
-    native = on_disk.native or (variant.native if variant else None) or _native(known)
+    native = native_side(on_disk)
     steps, guidance = _defaults(on_disk, known, variant)
-    memory = need(on_disk.parts, known, native, native)
     license, commercial = LICENSES.get(on_disk.id, ("", None))
     name = on_disk.path.stem if on_disk.single_file else on_disk.id.rsplit("/", 1)[-1]
     distilled = _is_distilled(on_disk, known, variant)
@@ -76,10 +92,8 @@ def describe(
         commercial_use=commercial,
         state=_state(on_disk, missing, loaded=loaded),
         fix=_fix(on_disk, missing),
-        memory=Memory(
-            vram_bytes=(memory.vram_offload if frugal else memory.vram_full) if memory else None,
-            ram_bytes=memory.ram if memory else None,
-            rungs=rungs(memory, frugal=frugal) if memory else (),
+        memory=replace(
+            model_memory(memory_need(on_disk), frugal, quantization, known_memory),
             held=tuple(held),
         ),
         defaults=Defaults(steps=steps, guidance_scale=guidance),
@@ -104,6 +118,13 @@ def describe_addition(on_disk: DiskModel, *, provider: str) -> Model:
         state=on_disk.trouble.kind if on_disk.trouble else "ready",
         fix=on_disk.trouble.text if on_disk.trouble else "",
     )
+
+
+def is_called(on_disk: DiskModel, name: str) -> bool:
+    """Whether a request for this name may mean the model: by its id, file, folder or family."""
+    path = on_disk.path
+    names = {on_disk.id, on_disk.id.rsplit("/", 1)[-1], path.name, path.stem, str(path)}
+    return name.casefold() in {own.casefold() for own in (*names, on_disk.family or "")}
 
 
 def _state(on_disk: DiskModel, missing: Sequence[str], *, loaded: bool) -> State:

@@ -7,21 +7,33 @@ from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ziggie_image_providers.diffusers import cpu_share, wire
+from ziggie_image_providers.diffusers.batches import MARGIN, at_once
 from ziggie_image_providers.diffusers.faults import Problem
-from ziggie_image_providers.diffusers.ladder import FULL, GROUP_OFFLOAD, MODEL_OFFLOAD
+from ziggie_image_providers.diffusers.ladder import (
+    FULL,
+    GROUP_OFFLOAD,
+    MODEL_OFFLOAD,
+    SMALL_TILE,
+    parse,
+)
 from ziggie_image_providers.diffusers.light_imports import import_libraries
+from ziggie_image_providers.diffusers.peak import (
+    CONTEXT_BYTES,
+    current_room,
+    peak_bytes,
+    restart_peak,
+    total_memory,
+)
 
 torch, diffusers, transformers = import_libraries()
 
-CONTEXT_BYTES = 400_000_000
-"""An assumption: what the driver takes on a GPU for a process, beside torch's own memory."""
-
-MARGIN = 1.15
 for library in (diffusers, transformers):
     library.utils.logging.set_verbosity_error()
     library.utils.logging.disable_progress_bar()
@@ -37,6 +49,12 @@ class Held:
         self.device = "cpu"
         self.rung = ""
         """How the parts are held."""
+        self.tiled = False
+        """Its VAE works in small tiles, whatever the picture's size."""
+        self.number_bytes = 2
+        """Of a number in its weights."""
+        self.batch = 1
+        """How many pictures were made at once at most, since the last request came."""
         self.edits: dict[str, Any] = {}
         """The same parts in the pipelines that work from pictures."""
 
@@ -44,11 +62,16 @@ class Held:
         """Free the memory."""
         self.key = self.pipe = self.scheduler = None
         self.edits = {}
-        gc.collect()
-        for name in ("cuda", "xpu", "mps"):
-            backend = getattr(torch, name, None)
-            if backend is not None and backend.is_available():
-                backend.empty_cache()
+        free_memory()
+
+
+def free_memory() -> None:
+    """Give back what is no longer used."""
+    gc.collect()
+    for name in ("cuda", "xpu", "mps"):
+        backend = getattr(torch, name, None)
+        if backend is not None and backend.is_available():
+            backend.empty_cache()
 
 
 held = Held()
@@ -64,20 +87,36 @@ def load(request: wire.WorkerRequest) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
     key = (request.path, _stamp(request), device, dtype, request.must_offload, request.rung)
-    if held.key == key:
-        return
-    held.drop()
+    held.batch = 1
+    if held.key != key:
+        held.drop()
+        _hold(request, device, dtype)
+        held.key = key
+    restart_peak(held.device)
+
+
+def _hold(request: wire.WorkerRequest, device: str, dtype: Any) -> None:
+    """Read the model, and hold it by its rung."""
     pipe = _read(request, dtype)
     held.device = device
     held.rung = _choose_rung(request, device)
-    if held.rung == MODEL_OFFLOAD:
+    held.number_bytes = dtype.itemsize
+    way = parse(held.rung)
+    if way.precision:
+        importlib.import_module("ziggie_image_providers.diffusers.quantise").quantise(
+            pipe, way.precision, dtype
+        )
+    held.tiled = way.tiled
+    if way.tiled:
+        _make_tiles_small(getattr(pipe, "vae", None))
+    if way.offload == MODEL_OFFLOAD:
         pipe.enable_model_cpu_offload(device=device)
-    elif held.rung == GROUP_OFFLOAD:  # layers remember where they belong, in every pipeline
+    elif way.offload == GROUP_OFFLOAD:  # layers remember where they belong, in every pipeline
         pipe.enable_group_offload(torch.device(device), offload_type="leaf_level")
     else:
         pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
-    held.pipe, held.scheduler, held.key = pipe, getattr(pipe, "scheduler", None), key
+    held.pipe, held.scheduler = pipe, getattr(pipe, "scheduler", None)
 
 
 def in_use() -> wire.InUse:
@@ -91,7 +130,32 @@ def in_use() -> wire.InUse:
     elif kind == "mps":
         vram = torch.mps.driver_allocated_memory()
     ram = importlib.import_module("psutil").Process().memory_info().rss
-    return wire.InUse(device=kind, vram_bytes=vram, ram_bytes=ram, rung=held.rung)
+    return wire.InUse(
+        device=kind,
+        vram_bytes=vram,
+        ram_bytes=ram,
+        rung=held.rung,
+        peak_bytes=peak_bytes(held.device),
+        number_bytes=held.number_bytes,
+        batch=held.batch,
+    )
+
+
+def room() -> int | None:
+    """What the GPU has for this process now, bytes; None where it does not tell."""
+    return current_room(held.device)
+
+
+def most_at_once(request: wire.WorkerRequest) -> int:
+    """How many of a request's pictures to make at once."""
+    if request.image_bytes or "num_images_per_prompt" not in parameters(held.pipe):
+        return 1
+    return at_once(request, room(), total_memory(held.device))
+
+
+def parameters(pipe: Any) -> Mapping[str, inspect.Parameter]:
+    """What a pipeline takes."""
+    return inspect.signature(type(pipe).__call__).parameters
 
 
 def choose_device(wanted: str) -> str:
@@ -148,9 +212,17 @@ def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
     )
 
 
+def _make_tiles_small(vae: Any) -> None:
+    """Where a VAE's tiles are as large as its model's pictures; those of others are small."""
+    blocks = getattr(getattr(vae, "config", None), "block_out_channels", None)
+    if blocks is not None and hasattr(vae, "tile_latent_min_size"):
+        side = min(SMALL_TILE, int(vae.tile_latent_min_size) * 2 ** (len(blocks) - 1))
+        vae.tile_sample_min_size, vae.tile_latent_min_size = side, side // 2 ** (len(blocks) - 1)
+
+
 def _choose_rung(request: wire.WorkerRequest, device: str) -> str:
     """How to hold the model: as the decision chose, and in parts where less is free by now."""
-    if request.rung in (MODEL_OFFLOAD, GROUP_OFFLOAD):
+    if request.rung not in ("", "cpu", FULL):
         return request.rung
     whole = request.rung or ("cpu" if device == "cpu" else FULL)
     if not device.startswith("cuda") or not request.may_offload:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -12,17 +12,21 @@ from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.families import SAMPLERS
 from ziggie_image_providers.diffusers.faults import Problem
-from ziggie_image_providers.diffusers.ladder import MODEL_OFFLOAD
-from ziggie_image_providers.diffusers.loading import diffusers, held, torch, transformers
+from ziggie_image_providers.diffusers.ladder import MODEL_OFFLOAD, parse
+from ziggie_image_providers.diffusers.loading import (
+    diffusers,
+    held,
+    parameters,
+    torch,
+    transformers,
+)
+from ziggie_image_providers.diffusers.weights import TILED_ABOVE
 
 OnStep = Callable[[int, int], None]
 """Called after every step with its number and the number of steps; raises to end it."""
 
 QUOTED = 80
 """Characters of what was not read."""
-
-TILED_ABOVE = 1024 * 1024
-"""Pixels. The VAE's decoding sets the peak of memory; above this it works in tiles."""
 
 
 class Inputs(NamedTuple):
@@ -42,29 +46,42 @@ def inputs(request: wire.WorkerRequest, payload: bytes) -> Inputs:
     return Inputs(image, decode(payload[request.image_bytes :]).convert("L"))
 
 
-def picture(request: wire.WorkerRequest, number: int, on_step: OnStep, inputs: Inputs) -> bytes:
-    """Make one picture as PNG.
+def pictures(
+    request: wire.WorkerRequest, numbers: Sequence[int], on_step: OnStep, inputs: Inputs
+) -> list[bytes]:
+    """Make the pictures of these numbers at once, as PNG.
 
     Raises:
-        Problem: The picture is blank, or a safety filter took it.
+        Problem: One is blank, or a safety filter took it.
     """
+    held.batch = max(held.batch, len(numbers))
+    return [to_png(image) for image in _run(request, numbers, on_step, inputs)]
+
+
+def _run(
+    request: wire.WorkerRequest, numbers: Sequence[int], on_step: OnStep, inputs: Inputs
+) -> list[Any]:
+    """One pass of a pipeline."""
     pipe = _pipe(inputs)
     _swap_scheduler(pipe, request.sampler)
-    _tile(pipe, request.width * request.height > TILED_ABOVE)
-    parameters = inspect.signature(type(pipe).__call__).parameters
-    words = arguments(request, number, parameters, inputs)
-    with _watched(pipe, parameters, request.steps, on_step) as extra, warnings.catch_warnings():
+    _tile(pipe, held.tiled or request.width * request.height > TILED_ABOVE)
+    _slice(pipe, len(numbers) > 1)
+    words = arguments(request, numbers, parameters(pipe), inputs)
+    with (
+        _watched(pipe, parameters(pipe), request.steps, on_step) as extra,
+        warnings.catch_warnings(),
+    ):
         # What is no number becomes a black picture with nothing but this warning.
         warnings.filterwarnings("error", message="invalid value", category=RuntimeWarning)
         output = pipe(**words, **extra)
     if any(getattr(output, "nsfw_content_detected", None) or ()):
         raise Problem("refused", "The model's own safety checker refused the picture.")
-    image = output.images[0]
-    if all(low == high for low, high in _extrema(image)):
+    images = list(output.images)
+    if any(all(low == high for low, high in _extrema(image)) for image in images):
         raise Problem(
             "invalid_output", "The picture is of one colour: the model's weights may be damaged."
         )
-    return to_png(image)
+    return images
 
 
 def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
@@ -90,7 +107,7 @@ def seed(request: wire.WorkerRequest, number: int) -> int:
 
 def arguments(
     request: wire.WorkerRequest,
-    number: int,
+    numbers: Sequence[int],
     parameters: Mapping[str, inspect.Parameter],
     inputs: Inputs,
 ) -> dict[str, Any]:
@@ -99,12 +116,14 @@ def arguments(
     Raises:
         Problem: The pipeline has no such word.
     """
+    # A generator of the CPU gives the same noise whatever the device.
+    noise = [torch.Generator("cpu").manual_seed(seed(request, number)) for number in numbers]
     asked: dict[str, Any] = {
         "prompt": request.prompt,
         "width": request.width,
         "height": request.height,
-        # A generator of the CPU gives the same noise whatever the device.
-        "generator": torch.Generator("cpu").manual_seed(seed(request, number)),
+        "generator": noise if len(noise) > 1 else noise[0],
+        "num_images_per_prompt": len(noise) if len(noise) > 1 else None,
         "num_inference_steps": request.steps,
         request.guidance_argument: request.guidance,
         "negative_prompt": request.negative_prompt,
@@ -129,7 +148,7 @@ def _pipe(inputs: Inputs) -> Any:
     if kind not in held.edits:
         pipe = getattr(diffusers, kind).from_pipe(held.pipe)
         pipe.set_progress_bar_config(disable=True)
-        if held.rung == MODEL_OFFLOAD:  # each pipeline moves its parts by itself
+        if parse(held.rung).offload == MODEL_OFFLOAD:  # each pipeline moves its parts by itself
             pipe.enable_model_cpu_offload(device=held.device)
         held.edits[kind] = pipe
     return held.edits[kind]
@@ -169,6 +188,13 @@ def _swap_scheduler(pipe: Any, sampler: str | None) -> None:
         return
     name, settings = SAMPLERS[sampler]
     pipe.scheduler = getattr(diffusers, name).from_config(held.scheduler.config, **settings)
+
+
+def _slice(pipe: Any, sliced: bool) -> None:
+    """Let the VAE decode one picture after another, for that sets the peak of memory."""
+    vae: Any = getattr(pipe, "vae", None)
+    if vae is not None and hasattr(vae, "enable_slicing"):
+        vae.enable_slicing() if sliced else vae.disable_slicing()
 
 
 def _tile(pipe: Any, tiled: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ziggie_image_mcp.provider.settings import Folder, ProviderSettings
+from ziggie_image_providers.diffusers.families import MAX_IMAGES
 
 
 class Settings(ProviderSettings):
@@ -19,6 +20,12 @@ class Settings(ProviderSettings):
     device: str = Field(default="auto", pattern=r"^(auto|(cpu|cuda|mps|xpu)(:\d+)?)$")
     """`auto` follows `hardware.gpu`."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    quantization: Literal["auto", "prefer", "never"] = "auto"
+    """Weights in fewer bits, where a model fits a GPU in no other way; `prefer` takes that before
+    the weights wait in main memory layer by layer, which is slower."""
+    batch_size: int | None = Field(default=None, ge=1, le=MAX_IMAGES)
+    """How many pictures of a request are made at once; unset: as many as the card has room for, and
+    on a processor one after another."""
     idle_seconds: float = Field(default=300, ge=0)
     """After so long without work the worker ends and its memory is free."""
     load_seconds: float = Field(default=900, gt=0)

@@ -51,11 +51,11 @@ def inspect(path: Path) -> Checkpoint | Content | None:
     denoiser = "unet" if family in ("sd1", "sd2", "sdxl") else "transformer"
     text, vae = _starting(tensors, _TEXT), _starting(tensors, _VAE)
     rest = {n: e for n, e in tensors.items() if n not in text and n not in vae}
-    parts = {denoiser: part(rest.values())}
+    parts = {denoiser: part(rest)}
     if text:
-        parts["text_encoder"] = part(text.values())
+        parts["text_encoder"] = part(text)
     if vae:
-        parts["vae"] = part(vae.values())
+        parts["vae"] = part(vae)
     return Checkpoint(
         pipeline=pipeline,
         family=family,

@@ -7,7 +7,7 @@ import math
 import re
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,20 @@ from typing import Any
 from ziggie_image_providers.diffusers.families import Family
 
 HEADER_LIMIT = 100 * 1024 * 1024
-RUNTIME_GPU = 1.0e9
-RUNTIME_CPU = 0.6e9
 DECODE_BYTES_PER_PIXEL = 1536
 """VAE decode in half precision, from 1.61 GB at 1024 x 1024."""
 DECODE_BYTES_PER_PIXEL_SMALL = 200
+TILED_ABOVE = 1024 * 1024
+"""Pixels. The VAE's decoding sets the peak of memory; above this it works in tiles."""
 SMALL_VAE = 10_000_000
 """Parameters; a VAE below this is one of the tiny autoencoders."""
+
+KEPT = re.compile(r"norm|emb|shared|lm_head|(^|\.)wo$|^proj_(in|out)$|^conv_(in|out)$")
+"""Names of modules whose weights stay as they are where others are quantised: those that decide
+most about the picture, and `wo` of T5, which looks at the type of its weights."""
+
+Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
+"""Number format and shape of each tensor by its name."""
 
 _WHOLE_NUMBERS = {"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "U32": 4, "I32": 4, "U64": 8}
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")
@@ -33,30 +40,43 @@ class Damaged(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One component of a pipeline: its weights as they will lie in memory."""
+    """One component of a pipeline: its weights as they will lie in memory, bytes."""
 
     parameters: int
+    """How many."""
     bytes: int
     """At 2 bytes per floating-point number; what is quantised stays as it is."""
     largest: int = 0
-    """Bytes of its largest tensor; 0 where the file does not tell."""
+    """Of its largest tensor; 0 where the file does not tell."""
+    fp8: int = 0
+    """With its layers' weights as 8-bit floats; 0 where the file does not tell, as below."""
+    int8: int = 0
+    """With the weights of its linear layers in 8 bits, each row with a scale and a zero point."""
+    nf4: int = 0
+    """With the same in 4 bits, and a scale for each 64 of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Memory in bytes. An estimate from sizes and traced peaks, never measured on a GPU."""
+    """What decides how much memory a model takes: from sizes and traced peaks, in bytes."""
 
-    weights: int
-    vram_full: int
-    vram_offload: int
-    """Where one part after the other comes to the GPU."""
-    vram_group: int
-    """Where one layer after the other does."""
-    ram: int
-    """Where the processor runs it."""
+    parts: Mapping[str, Part]
+    activation: float
+    """Of the denoiser for each pixel of a picture."""
+    decode: float
+    """Of the VAE for each pixel that it decodes at once."""
+    tile: int
+    """How many pixels it decodes at once at most."""
+    native_pixels: int
+    """Of the pictures that it was made for."""
+
+    @property
+    def weights(self) -> int:
+        """Of all parts."""
+        return sum(one.bytes for one in self.parts.values())
 
 
-def shapes(path: Path) -> Mapping[str, tuple[str, tuple[int, ...]]]:
+def shapes(path: Path) -> Tensors:
     """Read dtype and shape of every tensor in a safetensors file.
 
     Raises:
@@ -68,7 +88,7 @@ def shapes(path: Path) -> Mapping[str, tuple[str, tuple[int, ...]]]:
 
 
 @lru_cache(maxsize=4096)
-def _shapes(path: Path, size: int, mtime_ns: int) -> Mapping[str, tuple[str, tuple[int, ...]]]:
+def _shapes(path: Path, size: int, mtime_ns: int) -> Tensors:
     del mtime_ns  # only a key of the cache
     with path.open("rb") as file:
         start = file.read(8)
@@ -91,14 +111,21 @@ def _shapes(path: Path, size: int, mtime_ns: int) -> Mapping[str, tuple[str, tup
     return tensors
 
 
-def part(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> Part:
+def part(tensors: Tensors) -> Part:
     """Add up tensors."""
-    parameters = total = largest = 0
-    for dtype, shape in tensors:
+    parameters = total = largest = fp8 = int8 = nf4 = 0
+    for name, (dtype, shape) in tensors.items():
         count = math.prod(shape)
         size = count * _WHOLE_NUMBERS.get(dtype, 2)
         parameters, total, largest = parameters + count, total + size, max(largest, size)
-    return Part(parameters=parameters, bytes=total, largest=largest)
+        module, _, kind = name.rpartition(".")
+        layer = tensors.get(f"{module}.weight", ("", ()))[1]
+        cast = len(layer) >= 2 and kind in ("weight", "bias") and not KEPT.search(module)
+        linear = cast and kind == "weight" and len(shape) == 2
+        fp8 += count if cast and dtype not in _WHOLE_NUMBERS else size
+        int8 += count + 5 * shape[0] if linear else size
+        nf4 += count // 2 + 4 * -(-count // 64) if linear else size
+    return Part(parameters=parameters, bytes=total, largest=largest, fp8=fp8, int8=int8, nf4=nf4)
 
 
 def weight_files(folder: Path) -> tuple[tuple[Path, ...], str | None]:
@@ -137,37 +164,40 @@ def add_up(files: Iterable[Path]) -> Part:
         OSError: One cannot be read.
     """
     parts = [
-        part(shapes(file).values())
+        part(shapes(file))
         if file.suffix == ".safetensors"
         else Part(parameters=file.stat().st_size // 2, bytes=file.stat().st_size)
         for file in files
     ]
-    return Part(
-        parameters=sum(one.parameters for one in parts),
-        bytes=sum(one.bytes for one in parts),
-        largest=max((one.largest or one.bytes for one in parts), default=0),
-    )
+    sums = {field.name: sum(getattr(one, field.name) for one in parts) for field in fields(Part)}
+    if not all(one.fp8 for one in parts):
+        sums |= {"fp8": 0, "int8": 0, "nf4": 0}
+    largest = max((one.largest or one.bytes for one in parts), default=0)
+    return Part(**sums | {"largest": largest})
 
 
-def need(parts: Mapping[str, Part], family: Family | None, width: int, height: int) -> Need | None:
-    """Estimate the memory for one picture of this size; None without any weights."""
+def need(parts: Mapping[str, Part], family: Family | None, native: int) -> Need | None:
+    """Estimate what a model's memory depends on; None without any weights.
+
+    Args:
+        parts: Its components.
+        family: What is known of its class.
+        native: Side of the pictures that it was made for, pixels.
+    """
     weights = sum(one.bytes for one in parts.values())
     if not weights:
         return None
-    decode = width * height * DECODE_BYTES_PER_PIXEL
+    decode: float = DECODE_BYTES_PER_PIXEL
     vae = parts.get("vae")
     if vae is not None and vae.parameters < SMALL_VAE:
-        decode = width * height * DECODE_BYTES_PER_PIXEL_SMALL
+        decode = DECODE_BYTES_PER_PIXEL_SMALL
     if family is not None and family.vae_full_precision:
         decode *= 2
     activation = (family.activation if family else 0.6e9) * min(1.0, weights / 1e9)
-    largest = max(one.bytes for one in parts.values())
-    layer = max(one.largest or one.bytes for one in parts.values())
-    held_vae = vae.bytes if vae else 0
     return Need(
-        weights=weights,
-        vram_full=int(weights + max(activation, decode) + RUNTIME_GPU),
-        vram_offload=int(max(largest + activation, held_vae + decode) + RUNTIME_GPU),
-        vram_group=int(layer + max(activation, decode) + RUNTIME_GPU),
-        ram=int(weights + max(activation, decode) + RUNTIME_CPU),
+        parts=parts,
+        activation=activation / (family.native if family else native) ** 2,
+        decode=decode,
+        native_pixels=native**2,
+        tile=max(native**2, TILED_ABOVE),
     )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ziggie_image_mcp.provider.pictures import MAX_BYTES
 
-HELLO = b"\0ziggie-diffusers-3\n"
+HELLO = b"\0ziggie-diffusers-4\n"
 LENGTHS = struct.Struct(">IQ")
 MAX_HEADER = 2**20
 
@@ -57,6 +57,12 @@ class WorkerRequest(_Message):
     """GPU memory for everything at once."""
     may_offload: bool = True
     must_offload: bool = False
+    need_bytes: int | None = None
+    """GPU memory for one picture as the model is held."""
+    picture_bytes: int | None = None
+    """The same for each further one that is made together with it."""
+    batch_size: int | None = None
+    """How many to make at once; None: as many as there is room for."""
     rung: str = ""
     """How to hold the model, as the decision chose; empty: by what is free."""
     prompt: str
@@ -95,6 +101,13 @@ class InUse(BaseModel):
     ram_bytes: int
     rung: str
     """How the model is held."""
+    peak_bytes: int | None = None
+    """The most that a GPU, or main memory where the processor ran it, held since the model was
+    loaded; None where it cannot be told."""
+    number_bytes: int = 2
+    """Of a number in its weights, where they are not quantised."""
+    batch: int = 1
+    """How many pictures were made at once at most."""
 
 
 class Loaded(_Message):
@@ -111,6 +124,8 @@ class Step(_Message):
     picture: int
     step: int
     steps: int
+    pictures: int = 1
+    """How many are made at once, that one first."""
 
 
 class Picture(_Message):
@@ -135,6 +150,8 @@ class Failed(_Message):
     kind: Literal["failed"] = "failed"
     fault: Fault
     message: str
+    room_bytes: int | None = None
+    """What a GPU had for this process when memory ran out there."""
 
 
 Message = Annotated[

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import queue
 import sys
 import threading
 import warnings
-from typing import BinaryIO
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import BinaryIO, Literal
 
 from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers.batches import batches
 from ziggie_image_providers.diffusers.faults import Stopped, failed
 
 
@@ -73,28 +77,46 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
             pipeline,
         )
 
+    except (Exception, Stopped) as e:
+        line.send(failed(e, "load"))
+        return
+    try:
         loading.load(request)
         line.check()
     except (Exception, Stopped) as e:
-        line.send(failed(e, "load"))
+        line.send(_failed(e, "load", loading.room))
         return
     line.send(wire.Loaded(in_use=loading.in_use()))
     try:
         inputs = pipeline.inputs(request, payload)
         notes = pipeline.unread(request)
-        for number in range(request.num_images):
 
-            def on_step(step: int, steps: int, number: int = number) -> None:
+        def make(numbers: Sequence[int]) -> Sequence[bytes]:
+            def on_step(step: int, steps: int) -> None:
                 line.check()
-                line.send(wire.Step(picture=number, step=step, steps=steps))
+                at = wire.Step(picture=numbers[0], step=step, steps=steps, pictures=len(numbers))
+                line.send(at)
 
-            png = pipeline.picture(request, number, on_step, inputs)
+            return pipeline.pictures(request, numbers, on_step, inputs)
+
+        most = loading.most_at_once(request)
+        for number, png in batches(request.num_images, most, make, loading.free_memory):
             line.check()
             line.send(wire.Picture(seed=pipeline.seed(request, number)), png)
     except (Exception, Stopped) as e:
-        line.send(failed(e, "run"))
+        line.send(_failed(e, "run", loading.room))
         return
     line.send(wire.Done(in_use=loading.in_use(), notes=notes))
+
+
+def _failed(
+    error: BaseException, stage: Literal["load", "run"], room: Callable[[], int | None]
+) -> wire.Failed:
+    """The message, with how much room there was where memory ran out."""
+    message = failed(error, stage)
+    if message.fault != "out_of_memory":
+        return message
+    return message.model_copy(update={"room_bytes": room()})
 
 
 def main() -> None:
@@ -102,6 +124,8 @@ def main() -> None:
     line = Connection(*take_over_pipes())
     warnings.simplefilter("ignore")  # stderr is kept for the words before a crash
     line.open()
+    with suppress(Exception):  # the first request meets it again, and tells of it
+        importlib.import_module("ziggie_image_providers.diffusers.pipeline")
     while True:
         work(line, *line.requests.get())
 

@@ -10,13 +10,15 @@ from ziggie_image_mcp.provider import (
     ProviderRequest,
     RequestRejected,
     options_of,
+    peak_bytes,
 )
 from ziggie_image_mcp.provider.pictures import decode, is_transparent
 from ziggie_image_providers.diffusers import torch_build, wire
 from ziggie_image_providers.diffusers.families import SAMPLERS, sampler
+from ziggie_image_providers.diffusers.ladder import Way, peaks
+from ziggie_image_providers.diffusers.listing import memory_need
 from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.settings import Settings
-from ziggie_image_providers.diffusers.weights import need
 
 CHANGE, REPAINT = 0.75, 1.0
 """The strength where none is asked for: enough to change, and under a mask all of it."""
@@ -70,7 +72,8 @@ def worker_request(
         strength = request.strength or (CHANGE if request.mask is None else REPAINT)
         if steps is not None:  # the pipelines run `steps * strength` of them, and one at least
             steps = max(steps, math.ceil(1 / strength))
-    memory = need(on_disk.parts, known, width, height)
+    memory = memory_need(on_disk)
+    rung = next((one for one in model.memory.rungs if one.name == model.rung), None)
     return wire.WorkerRequest(
         path=str(on_disk.path),
         pipeline=on_disk.pipeline,
@@ -82,8 +85,11 @@ def worker_request(
         dtype=settings.dtype,
         half_precision=known.half_precision if known else "bfloat16",
         weight_bytes=memory.weights if memory else None,
-        vram_bytes=memory.vram_full if memory else None,
+        vram_bytes=peak_bytes(peaks(memory, Way()), width * height) if memory else None,
         may_offload=context.vram_optimization,
+        need_bytes=None if rung is None else peak_bytes(rung.peaks, width * height),
+        picture_bytes=None if rung is None else int(rung.peaks[0].bytes_per_pixel * width * height),
+        batch_size=settings.batch_size,
         prompt=request.prompt,
         negative_prompt=negative,
         width=width,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PIL import Image, PngImagePlugin
 
@@ -21,6 +21,20 @@ def in_use() -> wire.InUse:
     return wire.InUse(device="cpu", vram_bytes=0, ram_bytes=0, rung="")
 
 
+def room() -> int | None:
+    """Tell of no GPU."""
+    return None
+
+
+def most_at_once(request: wire.WorkerRequest) -> int:
+    """Make one picture after another."""
+    return 1
+
+
+def free_memory() -> None:
+    """Have nothing to give back."""
+
+
 def inputs(request: wire.WorkerRequest, payload: bytes) -> bytes:
     """Look at no picture."""
     return payload
@@ -31,20 +45,23 @@ def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
     return ()
 
 
-def picture(
-    request: wire.WorkerRequest, number: int, on_step: Callable[[int, int], None], inputs: bytes
-) -> bytes:
+def pictures(
+    request: wire.WorkerRequest,
+    numbers: Sequence[int],
+    on_step: Callable[[int, int], None],
+    inputs: bytes,
+) -> list[bytes]:
     """Give a picture with the request and the pictures that came with it in its texts."""
     for step in range(1, (request.steps or 1) + 1):
         threading.Event().wait(0.001)  # so that a cancel is heard
         on_step(step, request.steps or 1)
     texts = PngImagePlugin.PngInfo()
     texts.add_text("request", request.model_dump_json())
-    texts.add_text("number", str(number))
+    texts.add_text("number", str(numbers[0]))
     texts.add_text("payload", base64.b64encode(inputs).decode())
     out = io.BytesIO()
     Image.new("RGB", (8, 8), "teal").save(out, "PNG", pnginfo=texts)
-    return out.getvalue()
+    return [out.getvalue()]
 
 
 def seed(request: wire.WorkerRequest, number: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ziggie_image_providers.diffusers import wire
 
@@ -14,8 +14,8 @@ _held: list[str] = []
 
 
 def load(request: wire.WorkerRequest) -> None:
-    """Have every model at hand, but for one way of holding it that the environment names."""
-    if request.rung and request.rung == os.environ.get("STAND_IN_LIMIT"):
+    """Have every model at hand, but for the ways of holding it that the environment names."""
+    if request.rung and request.rung in os.environ.get("STAND_IN_LIMIT", "").split(";"):
         raise MemoryError
     _held.append(request.rung)
 
@@ -23,6 +23,20 @@ def load(request: wire.WorkerRequest) -> None:
 def in_use() -> wire.InUse:
     """Hold nothing."""
     return wire.InUse(device="cpu", vram_bytes=0, ram_bytes=0, rung=_held[-1] if _held else "")
+
+
+def room() -> int | None:
+    """Tell of no GPU."""
+    return None
+
+
+def most_at_once(request: wire.WorkerRequest) -> int:
+    """Make one picture after another."""
+    return 1
+
+
+def free_memory() -> None:
+    """Have nothing to give back."""
 
 
 def inputs(request: wire.WorkerRequest, payload: bytes) -> bytes:
@@ -35,9 +49,12 @@ def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
     return ()
 
 
-def picture(
-    request: wire.WorkerRequest, number: int, on_step: Callable[[int, int], None], inputs: bytes
-) -> bytes:
+def pictures(
+    request: wire.WorkerRequest,
+    numbers: Sequence[int],
+    on_step: Callable[[int, int], None],
+    inputs: bytes,
+) -> list[bytes]:
     """Take all steps, and give a picture of the size."""
     from ziggie_image_mcp.provider.testing import picture as painted
 
@@ -45,7 +62,7 @@ def picture(
     for step in range(1, steps + 1):
         time.sleep(STEP_SECONDS)
         on_step(step, steps)
-    return painted(request.width, request.height)
+    return [painted(request.width, request.height) for _ in numbers]
 
 
 def seed(request: wire.WorkerRequest, number: int) -> int:
