@@ -25,6 +25,7 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.delivery import InProcess
 from ziggie_image_providers.diffusers import settings as section
+from ziggie_image_providers.diffusers.additions import Addition, as_model, find_additions
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.listing import describe, packages_missing
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate
@@ -83,12 +84,14 @@ class Diffusers(InProcess):
             ModelMissing: There are none.
         """
         models = await asyncio.to_thread(find, self._settings.model_dirs, self._hub_cache())
+        additions = await self._additions()
         if not models:
             missing = missing_packages()
             if missing:
                 raise DependencyMissing(self.name, packages_missing(missing))
             raise ModelMissing(self.name, self._no_models())
-        return [self._describe(on_disk) for on_disk in models.values()]
+        described = [self._describe(on_disk, additions) for on_disk in models.values()]
+        return [*described, *(as_model(addition, self.name) for addition in additions)]
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Make the pictures of one request. `model.id` may also be an absolute path."""
@@ -107,13 +110,15 @@ class Diffusers(InProcess):
         if on_disk.trouble is not None:
             kind = ModelMissing if on_disk.trouble.kind == "missing" else ModelUnusable
             raise kind(self.name, on_disk.trouble.text)
-        known = self._describe(on_disk)
+        additions = await self._additions()
+        known = self._describe(on_disk, additions)
         message = worker_request(
             request,
             replace(known, device=model.device, rung=model.rung) if model.rung else known,
             on_disk,
             settings=self._settings,
             context=self._context,
+            additions=additions,
         )
         if not message.rung and (on_disk.id, "") in self._too_large:
             message = message.model_copy(update={"must_offload": True})
@@ -124,7 +129,7 @@ class Diffusers(InProcess):
         except OutOfMemory:
             self._too_large.add((on_disk.id, message.rung))
             raise
-        return replace(generation, notes=(*differences(request), *generation.notes))
+        return replace(generation, notes=(*differences(request, message), *generation.notes))
 
     async def aclose(self) -> None:
         """End the workers. May be called twice."""
@@ -148,13 +153,17 @@ class Diffusers(InProcess):
     def _running(self) -> list[Device]:
         return [device for device in self._devices.values() if device.is_running]
 
-    def _describe(self, on_disk: DiskModel) -> Model:
+    async def _additions(self) -> tuple[Addition, ...]:
+        return await asyncio.to_thread(find_additions, self._settings.model_dirs, self._hub_cache())
+
+    def _describe(self, on_disk: DiskModel, additions: Sequence[Addition]) -> Model:
         path, running = str(on_disk.path), self._running()
         model = describe(
             on_disk,
             provider=self.name,
             missing=missing_packages(),
             frugal=self._context.vram_optimization,
+            additions=additions,
             loaded=any(device.loaded == path for device in running),
             held=[
                 Held(

@@ -2,21 +2,24 @@
 
 diffusers 0.42 and transformers 5 import torch's compiler (with sympy), its sharding over machines
 and peft at their start, used or not: a third of the processor's time until a Stable Diffusion
-pipeline can be built (benchmarks/worker_start.py).
+pipeline can be built (benchmarks/worker_start.py). `show_peft` brings peft when a LoRA comes.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 COMPILER = "torch._dynamo"
 INDEXING = f"{COMPILER}._trace_wrapped_higher_order_op"
+PEFT = "peft"
+LAYERS = f"{PEFT}.tuners.tuners_utils"
 
 F = TypeVar("F")
 
@@ -32,12 +35,22 @@ def import_libraries() -> tuple[Any, Any, Any]:
         _stand_in_for_compiler(Path(torch.__path__[0]) / "_dynamo")
     # As a torch without it says, of which all three know: nothing is sharded here.
     torch.distributed.is_available = _never
-    sys.modules["peft"] = cast(Any, None)  # as if it were absent: no request brings a LoRA
+    if PEFT not in sys.modules and importlib.util.find_spec(PEFT) is not None:
+        _stand_in_for_peft()
     return torch, importlib.import_module("diffusers"), importlib.import_module("transformers")
 
 
+def show_peft() -> None:
+    """Import peft in place of its stand-in, before a LoRA is loaded.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    _import_itself(PEFT)
+
+
 class _StandIn(ModuleType):
-    """What is imported of a module where nothing is compiled; the module itself for all else."""
+    """What is imported of a module that is not used; the module itself for all else."""
 
     def __init__(self, name: str, folder: Path, **names: object) -> None:
         super().__init__(name)
@@ -65,10 +78,42 @@ def _stand_in_for_compiler(folder: Path) -> None:
     sys.modules |= {COMPILER: compiler, INDEXING: indexing}
 
 
+class _Layer(type):
+    """The class of peft's layers: nothing is one of them until peft is imported."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        itself = sys.modules.get(LAYERS)
+        return not (itself is None or isinstance(itself, _StandIn)) and isinstance(
+            instance, itself.BaseTunerLayer
+        )
+
+
+def _stand_in_for_peft() -> None:
+    """What diffusers takes of it when it is imported itself, and in every call without a LoRA."""
+    spec = importlib.util.find_spec(PEFT)
+    folder = Path(next(iter((spec and spec.submodule_search_locations) or [""])))
+    layer = _Layer("BaseTunerLayer", (), {})
+    sys.modules |= {
+        PEFT: _StandIn(PEFT, folder, PeftModel=type("PeftModel", (), {})),  # we make none
+        f"{PEFT}.tuners": _StandIn(f"{PEFT}.tuners", folder / "tuners"),
+        LAYERS: _StandIn(LAYERS, folder / "tuners", BaseTunerLayer=layer),
+        f"{PEFT}.helpers": _StandIn(
+            f"{PEFT}.helpers", folder, disable_input_dtype_casting=_disable_casting
+        ),
+    }
+
+
+def _disable_casting(*values: Any, **named: Any) -> Any:
+    show_peft()
+    return importlib.import_module(f"{PEFT}.helpers").disable_input_dtype_casting(*values, **named)
+
+
 def _import_itself(name: str) -> ModuleType:
-    """The module in place of its stand-in, and of those below it."""
+    """The module in place of its stand-in, and of those of the same package."""
+    package = PEFT if name.split(".")[0] == PEFT else COMPILER
     for known in [n for n, module in sys.modules.items() if isinstance(module, _StandIn)]:
-        del sys.modules[known]
+        if known == package or known.startswith(f"{package}."):
+            del sys.modules[known]
     return importlib.import_module(name)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ziggie_image_mcp.provider import FREE, Defaults, FreeSize, Held, Memory, Model, State
+from ziggie_image_providers.diffusers.additions import Addition
+from ziggie_image_providers.diffusers.capabilities import tasks
 from ziggie_image_providers.diffusers.families import (
     LICENSES,
     SCHNELL_TOKENS,
     VARIANTS,
     Family,
     Variant,
-    tasks,
 )
 from ziggie_image_providers.diffusers.faults import EXTRA
 from ziggie_image_providers.diffusers.ladder import rungs
@@ -30,6 +32,7 @@ def describe(
     frugal: bool,
     loaded: bool,
     held: Sequence[Held] = (),
+    additions: Sequence[Addition] = (),
 ) -> Model:
     """Say what the model is.
 
@@ -40,10 +43,11 @@ def describe(
         frugal: Parts that do not run now may wait in main memory.
         loaded: A worker holds it.
         held: What the workers have in memory.
+        additions: The LoRAs and ControlNets that are here.
     """
     known = on_disk.known
-    variant = _variant(on_disk)
-    native = on_disk.native or (variant.native if variant else None) or _native(known)
+    variant = variant_of(on_disk)
+    native = native_side(on_disk)
     steps, guidance = _defaults(on_disk, known, variant)
     memory = need(on_disk.parts, known, native, native)
     license, commercial = LICENSES.get(on_disk.id, ("", None))
@@ -63,6 +67,8 @@ def describe(
         tasks=tasks(
             known,
             sizes,
+            name=on_disk.family,
+            additions=additions,
             guided=guidance is not None and guidance > 1,
             prompt_tokens=_prompt_tokens(known, distilled=distilled),
         ),
@@ -110,14 +116,26 @@ def packages_missing(missing: Sequence[str]) -> str:
     return f"Not installed here: {', '.join(missing)}. Run: {EXTRA}"
 
 
-def _native(known: Family | None) -> int:
-    return known.native if known else NAMELESS_NATIVE
+def native_side(on_disk: DiskModel) -> int:
+    """The side of the square that a model is best at, pixels."""
+    variant = variant_of(on_disk)
+    known = on_disk.known.native if on_disk.known else NAMELESS_NATIVE
+    return on_disk.native or (variant.native if variant else None) or known
 
 
-def _variant(on_disk: DiskModel) -> Variant | None:
+def variant_of(on_disk: DiskModel) -> Variant | None:
+    """What its name tells of how it wants to be run; None where its class tells all."""
+    if on_disk.known is not None and on_disk.known.distilled:
+        return None
+    name = _plain_name(on_disk)
+    return next(
+        (v for v in VARIANTS if v.family == on_disk.family and re.search(v.pattern, name)), None
+    )
+
+
+def _plain_name(on_disk: DiskModel) -> str:
     name = on_disk.path.stem if on_disk.single_file else on_disk.id
-    plain = name.lower().replace("_", "-").replace(" ", "-")
-    return next((v for v in VARIANTS if v.family == on_disk.family and v.needle in plain), None)
+    return name.lower().replace("_", "-").replace(" ", "-")
 
 
 def _is_distilled(on_disk: DiskModel, known: Family | None, variant: Variant | None) -> bool:
@@ -130,9 +148,10 @@ def _defaults(
     on_disk: DiskModel, known: Family | None, variant: Variant | None
 ) -> tuple[int | None, float | None]:
     if variant is not None:
-        return variant.steps, variant.guidance
+        told = re.search(r"(?<!\d)(\d{1,2})-?steps?(?![a-z])", _plain_name(on_disk))
+        return int(told[1]) if told and variant.distilled else variant.steps, variant.guidance
     if known is None:
         return None, None
     if on_disk.distilled:
-        return DISTILLED_STEPS, 1.0 if known.name == "flux2" else 0.0
+        return DISTILLED_STEPS, 1.0 if known.name == "flux2-klein" else 0.0
     return known.steps, known.guidance

@@ -19,6 +19,8 @@ class Settings(ProviderSettings):
     device: str = Field(default="auto", pattern=r"^(auto|(cpu|cuda|mps|xpu)(:\d+)?)$")
     """`auto` follows `hardware.gpu`."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    hires: Literal["auto", "never"] = "auto"
+    """`auto`: what is well above a model's native size is drawn small first, and over then."""
     idle_seconds: float = Field(default=300, ge=0)
     """After so long without work the worker ends and its memory is free."""
     load_seconds: float = Field(default=900, gt=0)
