@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import json
+import shutil
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from mcp import Client
+from mcp.types import TextContent
+from PIL import Image
 
 from tests.support.diffusers_calls import (
     build_models,
@@ -19,6 +26,10 @@ from tests.support.diffusers_calls import (
     size_of,
     worker_for,
 )
+from tests.support.factory import opener
+from ziggie_image_mcp.app.application import build_service
+from ziggie_image_mcp.config.config import Config
+from ziggie_image_mcp.jobs.workflow import Role
 from ziggie_image_mcp.provider import (
     Control,
     Lora,
@@ -27,6 +38,10 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     options_of,
 )
+from ziggie_image_mcp.provider.seams import seam
+from ziggie_image_mcp.server.tools import make_server
+from ziggie_image_mcp.storage.artifact_store import ArtifactStore
+from ziggie_image_providers import builtin
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.families import PIPELINES
 
@@ -62,7 +77,9 @@ FAMILIES = {
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_models("tests.support.random_families", tmp_path_factory.mktemp("families"))
+    folder = build_models("tests.support.random_families", tmp_path_factory.mktemp("families"))
+    shutil.copytree(Path(builtin.__file__).parent, folder / "trained")
+    return folder
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -78,6 +95,10 @@ def edited(colour: str = "red", **changes: Any) -> dict[str, Any]:
 def masked(mask: bytes, **changes: Any) -> dict[str, Any]:
     more = {"task": "inpaint", "mask_id": "m", "mask": mask, "strength": 1.0}
     return edited() | more | changes
+
+
+def opened(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png))
 
 
 def guided(kind: str, colour: str = "white", weight: float = 1.0) -> Control:
@@ -307,3 +328,104 @@ async def test_a_damaged_net_is_a_typed_error_and_harms_nothing(
         config.write_text(good, encoding="utf-8")
 
     assert await picture(provider, "sd1") == before
+
+
+async def test_a_seamless_picture_tiles_and_the_next_one_is_as_before(
+    zoo: Path, provider: Diffusers
+) -> None:
+    field = {"prompt": "a green field during the day", "steps": 12, "width": 64, "height": 64}
+    before = await picture(provider, "trained", **field)
+    tile = await picture(provider, "trained", seamless=True, **field)
+    after = await picture(provider, "trained", **field)
+
+    assert not seam(opened(before)).tiles
+    assert seam(opened(tile)).tiles
+    assert after == before
+
+
+async def test_only_models_of_convolutions_say_that_they_tile(provider: Diffusers) -> None:
+    able = {
+        model.id
+        for model in await provider.list_models()
+        if any("seamless" in options_of(model, task) for task in model.tasks)
+    }
+
+    assert able == {"sd1", "sdxl", "trained", "sd1-inpaint", "sdxl-inpaint"}
+
+
+async def test_what_is_well_above_native_size_is_drawn_small_first_and_that_is_said(
+    zoo: Path, provider: Diffusers
+) -> None:
+    shares: list[float] = []
+
+    async def progress(share: float, text: str) -> None:
+        shares.append(share)
+
+    large = {"width": 128, "height": 96}
+    twice = await generation(provider, "sd1", progress=progress, **large)
+    small = await generation(provider, "sd1")
+    async with worker_for(zoo, hires="never") as other:
+        once = await generation(other, "sd1", **large)
+
+    assert size_of(twice.images[0].data) == size_of(once.images[0].data) == (128, 96)
+    assert twice.images != once.images
+    assert twice.notes == ("drawn at 72x56 first, and then over at full size (hires pass)",)
+    assert small.notes == once.notes == ()
+    assert shares == sorted(shares)
+
+
+async def test_two_loras_a_map_and_a_second_pass_go_together(provider: Diffusers) -> None:
+    large: dict[str, Any] = {"width": 128, "height": 128}
+    loras, control = (Lora(id="one"), Lora(id="two", weight=0.4)), (guided("canny"),)
+
+    bare = await picture(provider, "sd1", **large)
+    laid = await picture(provider, "sd1", loras=loras, **large)
+    all_of_it = await generation(provider, "sd1", loras=loras, control=control, **large)
+    again = await generation(provider, "sd1", loras=loras, control=control, **large)
+
+    assert size_of(all_of_it.images[0].data) == (128, 128)
+    assert len({bare, laid, all_of_it.images[0].data}) == 3
+    assert all_of_it == again
+    assert [note for note in all_of_it.notes if "hires pass" in note]
+    assert await picture(provider, "sd1", **large) == bare
+
+
+async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(
+    zoo: Path, provider: Diffusers, tmp_path: Path
+) -> None:
+    pictures = ArtifactStore(tmp_path / "pictures")
+    made = build_service(
+        Config(), tmp_path, role=Role.ALONE, artifacts=pictures, providers=[provider]
+    )
+    small = {"model": "sd1", "width": 64, "height": 64, "steps": 2, "seed": 7}
+    async with (
+        aclosing(made),
+        Client(make_server(opener(made)), raise_exceptions=True) as client,
+    ):
+
+        async def call(tool: str, **arguments: Any) -> dict[str, Any]:
+            result = await client.call_tool(tool, {"prompt": "a red fox", **small, **arguments})
+            assert isinstance(result.content[0], TextContent)
+            assert not result.is_error, result.content[0].text
+            answer: dict[str, Any] = json.loads(result.content[0].text)
+            return answer
+
+        first = await call("generate_image")
+        id = first["images"][0]["id"]
+        guided_by = await call(
+            "generate_image", loras="one:0.8, two:0.3", control=f"canny:{id}:0.7"
+        )
+        edit = await call("edit_image", image=id, strength=0.6, model="klein")
+        wrong = await client.call_tool(
+            "generate_image", {"prompt": "a red fox", **small, "loras": "for-flux"}
+        )
+
+    def pixels(answer: dict[str, Any]) -> bytes:
+        with Image.open(answer["images"][0]["path"]) as image:
+            assert image.size == (64, 64)
+            return image.convert("RGB").tobytes()
+
+    assert len({pixels(first), pixels(guided_by), pixels(edit)}) == 3
+    assert wrong.is_error
+    assert isinstance(wrong.content[0], TextContent)
+    assert "flux1" in wrong.content[0].text

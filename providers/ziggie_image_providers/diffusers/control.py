@@ -52,19 +52,17 @@ def forget() -> None:
 
 def words(nets: tuple[wire.Net, ...], maps: tuple[Any, ...], parameters: Any) -> dict[str, Any]:
     """The maps in the words of a pipeline's call."""
-    several = len(nets) > 1
-    modes = [net.mode for net in nets if net.mode is not None]
+    pictures: list[Any] = list(maps)
+    weights, modes = [net.weight for net in nets], [net.mode for net in nets]
+    one = len(nets) == 1
     asked: dict[str, Any] = {
-        "control_image" if "control_image" in parameters else "image": list(maps)
-        if several
-        else maps[0],
-        "controlnet_conditioning_scale": [net.weight for net in nets]
-        if several
-        else nets[0].weight,
+        "control_image" if "control_image" in parameters else "image": pictures,
+        "controlnet_conditioning_scale": weights,
+        "control_mode": modes,
     }
-    if modes:
-        asked["control_mode"] = modes if several else modes[0]
-    return asked
+    if None in modes:
+        del asked["control_mode"]
+    return {name: values[0] if one else values for name, values in asked.items()}
 
 
 def _multi(name: str) -> Any:

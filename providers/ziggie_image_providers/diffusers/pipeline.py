@@ -241,8 +241,9 @@ def _swap_scheduler(pipe: Any, sampler: str | None, scheduler: str | None) -> No
         if held.scheduler is not None:
             pipe.scheduler = held.scheduler
         return
-    own: Any = type(held.scheduler)
-    kind = own if sampler is None else getattr(diffusers, SAMPLERS[sampler].scheduler_class)
+    kind: Any = held.scheduler.__class__
+    if sampler is not None:
+        kind = getattr(diffusers, SAMPLERS[sampler].scheduler_class)
     settings = settings_of(sampler, scheduler)
     unknown = settings.keys() - inspect.signature(kind.__init__).parameters.keys()
     if unknown and scheduler != "normal":
