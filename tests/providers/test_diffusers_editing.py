@@ -177,6 +177,29 @@ async def test_a_reference_is_looked_at(provider: Diffusers) -> None:
     assert edit == both, "the picture to change is the first of the references"
 
 
+async def test_an_ip_adapter_looks_at_references_in_every_task_and_leaves_no_trace(
+    zoo: Path, provider: Diffusers
+) -> None:
+    model = await model_named(provider, "sd1")
+    assert {task: c.max_references for task, c in model.tasks.items()} == {
+        "text_to_image": 4,
+        "image_to_image": 4,
+        "inpaint": 4,
+    }
+    both = {"reference_ids": ("a", "b"), "references": (plain("red"), plain("blue"))}
+    one = {"reference_ids": ("a",), "references": (plain("red"),)}
+    tasks: list[dict[str, Any]] = [{}, edited(strength=0.9), {"control": (guided("canny"),)}]
+    for changes in tasks:
+        bare = await picture(provider, "sd1", **changes)
+        seen = await picture(provider, "sd1", **one, **changes)
+        seen_both = await picture(provider, "sd1", **both, **changes)
+
+        assert len({bare, seen, seen_both}) == 3
+        assert await picture(provider, "sd1", **changes) == bare
+    with pytest.raises(ModelMissing, match="no IP-Adapter"):
+        await picture(provider, "sdxl", **one)
+
+
 async def test_inpainting_checkpoints_make_nothing_from_text(provider: Diffusers) -> None:
     for id in ("sd1-inpaint", "sdxl-inpaint", "fill"):
         assert list((await model_named(provider, id)).tasks) == ["inpaint"]
@@ -397,14 +420,16 @@ async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(
     made = build_service(
         Config(), tmp_path, role=Role.ALONE, artifacts=pictures, providers=[provider]
     )
-    small = {"model": "sd1", "width": 64, "height": 64, "steps": 2, "seed": 7}
+    small = {"model": "sd1", "width": 64, "height": 64, "steps": 2, "seed": 7, "wait_seconds": 200}
     async with (
         aclosing(made),
         Client(make_server(opener(made)), raise_exceptions=True) as client,
     ):
 
         async def call(tool: str, **arguments: Any) -> dict[str, Any]:
-            result = await client.call_tool(tool, {"prompt": "a red fox", **small, **arguments})
+            result = await client.call_tool(
+                tool, {"prompt": "a red fox", **small, **arguments, "wait_seconds": 200}
+            )
             assert isinstance(result.content[0], TextContent)
             assert not result.is_error, result.content[0].text
             answer: dict[str, Any] = json.loads(result.content[0].text)
@@ -415,7 +440,7 @@ async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(
         guided_by = await call(
             "generate_image", loras="one:0.8, two:0.3", control=f"canny:{id}:0.7"
         )
-        edit = await call("edit_image", image=id, strength=0.6, model="klein")
+        edit = await call("edit_image", image=id, model="klein")
         wrong = await client.call_tool(
             "generate_image", {"prompt": "a red fox", **small, "loras": "for-flux"}
         )

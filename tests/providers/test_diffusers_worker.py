@@ -258,6 +258,7 @@ def test_a_worker_request_says_everything() -> None:
         "reference_bytes": [],
         "loras": [],
         "nets": [],
+        "ip_adapter": None,
         "seamless": False,
         "first": None,
         "second_as": "",

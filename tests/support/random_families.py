@@ -342,6 +342,37 @@ def nets(folder: Path, wide: Any, sdxl: Any, flux: Any) -> None:
     stirred(net).save_pretrained(folder / "flux-control-depth")
 
 
+def ip_adapter(folder: Path, pipe: Any) -> None:
+    """Write an IP-Adapter for a UNet, and the model that sees pictures for it."""
+    torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
+    safetensors = importlib.import_module("safetensors.torch")
+    seen, noise = 32, torch.Generator().manual_seed(9)
+    tensors = {
+        "image_proj.proj.weight": torch.randn(4 * WIDE, seen, generator=noise),
+        "image_proj.proj.bias": torch.zeros(4 * WIDE),
+        "image_proj.norm.weight": torch.ones(WIDE),
+        "image_proj.norm.bias": torch.zeros(WIDE),
+    }
+    layers = [name for name in pipe.unet.attn_processors if "attn2" in name]
+    for number, name in enumerate(layers):
+        width = pipe.unet.get_submodule(name.removesuffix(".processor")).to_k.out_features
+        for which in ("to_k_ip", "to_v_ip"):
+            key = f"ip_adapter.{2 * number + 1}.{which}.weight"
+            tensors[key] = torch.randn(width, WIDE, generator=noise)
+    safetensors.save_file(tensors, folder / "ip-adapter.safetensors")
+    transformers.CLIPVisionModelWithProjection(
+        transformers.CLIPVisionConfig(
+            hidden_size=seen,
+            intermediate_size=37,
+            num_hidden_layers=1,
+            num_attention_heads=4,
+            image_size=32,
+            patch_size=8,
+            projection_dim=seen,
+        )
+    ).save_pretrained(folder / "image_encoder")
+
+
 def stirred(net: Any) -> Any:
     torch = importlib.import_module("torch")
     noise = torch.Generator().manual_seed(5)
@@ -385,6 +416,7 @@ def build(folder: Path) -> None:
     )
     lora(other, more / "too-wide.safetensors", "unet")
     nets(more, wide, sdxl, flux)
+    ip_adapter(more, wide)
 
 
 if __name__ == "__main__":

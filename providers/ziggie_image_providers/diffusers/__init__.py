@@ -25,7 +25,7 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.delivery import InProcess
 from ziggie_image_providers.diffusers import settings as section
-from ziggie_image_providers.diffusers.additions import Addition, as_model, find_additions
+from ziggie_image_providers.diffusers.additions import Addition, as_models, find_additions
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.listing import describe, packages_missing
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate
@@ -91,7 +91,7 @@ class Diffusers(InProcess):
                 raise DependencyMissing(self.name, packages_missing(missing))
             raise ModelMissing(self.name, self._no_models())
         described = [self._describe(on_disk, additions) for on_disk in models.values()]
-        return [*described, *(as_model(addition, self.name) for addition in additions)]
+        return [*described, *as_models(additions, self.name)]
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Make the pictures of one request. `model.id` may also be an absolute path."""

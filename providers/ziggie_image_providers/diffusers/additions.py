@@ -1,4 +1,4 @@
-"""Find what is laid over a model: LoRAs and ControlNets in the user's folders and the Hub cache."""
+"""Find what is laid over a model: LoRAs, ControlNets, IP-Adapters."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from typing import Any, Literal, cast
 from ziggie_image_mcp.provider import FREE, Model
 from ziggie_image_mcp.provider.additions import find_addition
 from ziggie_image_providers.diffusers.weights import Damaged, add_up, shapes, weight_files
+
+Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
+"""The dtype and the shape of each, by its name."""
 
 DEPTH = 4
 UNET_WIDTHS: Mapping[int, str] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
@@ -82,12 +85,12 @@ _ABOUT = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
 
 @dataclass(frozen=True, kw_only=True)
 class Addition:
-    """A LoRA or a ControlNet on disk."""
+    """A LoRA, a ControlNet or an IP-Adapter on disk."""
 
     id: str
     path: Path
     """One .safetensors file, or a diffusers folder of a ControlNet."""
-    role: Literal["lora", "control"]
+    role: Literal["lora", "control", "ip_adapter"]
     family: str | None
     bytes: int
     """Of its weights at 2 bytes per number."""
@@ -97,6 +100,10 @@ class Addition:
     """The class of a ControlNet."""
     union: bool = False
     """Whether it is told which kind of map it gets."""
+    encoder: Path | None = None
+    """The folder of the model that sees pictures for an IP-Adapter; None where none fits."""
+    sees: int = 0
+    """How many numbers an IP-Adapter takes from that model."""
 
 
 def find_additions(model_dirs: Sequence[Path], hub_cache: Path | None) -> tuple[Addition, ...]:
@@ -114,7 +121,20 @@ def find_additions(model_dirs: Sequence[Path], hub_cache: Path | None) -> tuple[
         for path in _walk(newest, 0):
             inner = "" if path == newest else f"/{path.name}"
             _add(additions, path, f"{name}{inner}")
-    return tuple(additions.values())
+    encoders = list(_encoders(model_dirs, hub_cache))
+    return tuple(
+        replace(a, encoder=next((path for path, sizes in encoders if a.sees in sizes), None))
+        if a.role == "ip_adapter"
+        else a
+        for a in additions.values()
+    )
+
+
+def ip_adapter_for(family: str | None, additions: Sequence[Addition]) -> Addition | None:
+    """The IP-Adapter for a family that can be used; None where there is none."""
+    return next(
+        (a for a in additions if a.role == "ip_adapter" and a.family == family and a.encoder), None
+    )
 
 
 def nets_for(family: str | None, additions: Sequence[Addition]) -> list[Addition]:
@@ -128,14 +148,31 @@ def net_for(kind: str, family: str | None, additions: Sequence[Addition]) -> Add
     return next((net for net in nets_for(family, additions) if kind in net.kinds), None)
 
 
+def extras_bytes(additions: Sequence[Addition]) -> int:
+    """What these add to a model's weights in memory, each file once.
+
+    Of an IP-Adapter with the model that sees pictures for it.
+    """
+    files = {a.path: a.bytes for a in additions}
+    for encoder in {a.encoder for a in additions if a.encoder is not None}:
+        files[encoder] = add_up(weight_files(encoder)[0]).bytes
+    return sum(files.values())
+
+
 def lora_of(name: str, provider: str, additions: Sequence[Addition]) -> Addition | None:
     """The LoRA of this name; None where there is none, or several are called so."""
-    model = find_addition(name, "lora", [as_model(a, provider) for a in additions])
+    model = find_addition(name, "lora", as_models(additions, provider))
     return next((a for a in additions if model is not None and a.id == model.id), None)
 
 
+def as_models(additions: Sequence[Addition], provider: str) -> list[Model]:
+    """Those that a request asks for by name or kind; references have no name for their adapter."""
+    return [as_model(a, provider) for a in additions if a.role != "ip_adapter"]
+
+
 def as_model(addition: Addition, provider: str) -> Model:
-    """An addition in the server's words."""
+    """A LoRA or a ControlNet in the server's words."""
+    assert addition.role != "ip_adapter"
     kinds = ", ".join(sorted(addition.kinds))
     return Model(
         id=addition.id,
@@ -184,6 +221,37 @@ def _walk(base: Path, depth: int) -> Iterator[Path]:
             yield entry
 
 
+def _encoders(
+    model_dirs: Sequence[Path], hub_cache: Path | None
+) -> Iterator[tuple[Path, tuple[int, int]]]:
+    """Yield the folders of CLIP's vision models, with the numbers that they give of a picture."""
+    bases = [folder.expanduser() for folder in model_dirs]
+    patterns = ["*/config.json", "*/*/config.json", "*/*/*/config.json"]
+    files = [file for base in bases for pattern in patterns for file in base.glob(pattern)]
+    if hub_cache is not None:
+        files += hub_cache.glob("models--*/snapshots/*/*/image_encoder/config.json")
+    for file in sorted(files):
+        config = _read_json(file)
+        if "CLIPVisionModelWithProjection" in (config.get("architectures") or ()):
+            yield file.parent, (config.get("projection_dim") or 0, config.get("hidden_size") or 0)
+
+
+def _ip_adapter(path: Path, id: str, tensors: Tensors) -> Addition | None:
+    """The plain kind and the plus kind; those for faces see with another model."""
+    head = tensors.get("image_proj.proj.weight") or tensors.get("image_proj.proj_in.weight")
+    keys = next((e for name, e in tensors.items() if name.endswith("to_k_ip.weight")), None)
+    if head is None or keys is None:
+        return None
+    return Addition(
+        id=id,
+        path=path,
+        role="ip_adapter",
+        family=UNET_WIDTHS.get(keys[1][-1]),
+        bytes=add_up([path]).bytes,
+        sees=head[1][-1],
+    )
+
+
 def _folder(path: Path, id: str) -> Addition | None:
     config = _read_json(path / "config.json")
     net = str(config.get("_class_name"))
@@ -209,6 +277,8 @@ def _folder(path: Path, id: str) -> Addition | None:
 
 def _file(path: Path, id: str) -> Addition | None:
     tensors = shapes(path)
+    if any(name.startswith("ip_adapter.") for name in tensors):
+        return _ip_adapter(path, id, tensors)
     if any(_DOWN.search(name) for name in tensors):
         family = _trained_for(_metadata(path, path.stat().st_mtime_ns)) or _family(tensors)
         return Addition(id=id, path=path, role="lora", family=family, bytes=add_up([path]).bytes)
@@ -247,7 +317,7 @@ def _trained_for(about: Mapping[str, str]) -> str | None:
     return next((f for f, pattern in _BASES if re.search(pattern, words, re.IGNORECASE)), None)
 
 
-def _family(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> str | None:
+def _family(tensors: Tensors) -> str | None:
     """Tell it by the names and widths of a LoRA's tensors; None where these fit several."""
     down = {name: shape for name, (_, shape) in tensors.items() if _DOWN.search(name)}
     for name, shape in down.items():

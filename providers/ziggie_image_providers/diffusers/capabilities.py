@@ -17,7 +17,7 @@ from ziggie_image_mcp.provider import (
     Task,
     TaskCapability,
 )
-from ziggie_image_providers.diffusers.additions import Addition, nets_for
+from ziggie_image_providers.diffusers.additions import Addition, ip_adapter_for, nets_for
 from ziggie_image_providers.diffusers.families import Family
 
 MAX_IMAGES = 16
@@ -25,6 +25,9 @@ MAX_IMAGES = 16
 
 MAX_NETS = 2
 """ControlNets in one request."""
+
+MAX_SEEN = 4
+"""References that an IP-Adapter is given."""
 
 
 def tasks(
@@ -58,11 +61,13 @@ def tasks(
         return {"text_to_image": plain}
     if family.loras and any(a.role == "lora" for a in additions):
         plain = replace(plain, loras=LoraSupport())
+    if family.ip_adapter and ip_adapter_for(name, additions) is not None:
+        plain = replace(plain, max_references=MAX_SEEN)
     able: dict[Task, TaskCapability] = {}
     if family.text:
         able["text_to_image"] = replace(
             plain,
-            max_references=family.references,
+            max_references=family.references or plain.max_references,
             control=_control(family.controls, name, additions),
         )
     if family.image_to_image:
@@ -70,7 +75,7 @@ def tasks(
         able["image_to_image"] = replace(
             plain,
             options=strength,
-            max_references=max(0, family.references - 1),
+            max_references=max(0, family.references - 1) or plain.max_references,
             control=_control(family.image_to_image_controls, name, additions),
         )
     if family.inpaint:

@@ -40,6 +40,8 @@ class Family:
     with the edits, only what was seen to work."""
     image_to_image_controls: Mapping[str, str] = field(default_factory=dict[str, str])
     inpaint_controls: Mapping[str, str] = field(default_factory=dict[str, str])
+    ip_adapter: bool = False
+    """Whether it looks at references by an IP-Adapter, where one is here."""
     seamless: bool = False
     """Whether its convolutions can be told to go round at the edges."""
     sizes: tuple[tuple[int, int], ...] = ()
@@ -109,6 +111,7 @@ _SD1 = Family(
     controls={"ControlNetModel": "StableDiffusionControlNetPipeline"},
     image_to_image_controls={"ControlNetModel": "StableDiffusionControlNetImg2ImgPipeline"},
     inpaint_controls={"ControlNetModel": "StableDiffusionControlNetInpaintPipeline"},
+    ip_adapter=True,
     seamless=True,
     activation=0.14e9,
     config_repo="stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -136,6 +139,7 @@ _SDXL = Family(
         "ControlNetModel": "StableDiffusionXLControlNetInpaintPipeline",
         "ControlNetUnionModel": "StableDiffusionXLControlNetUnionInpaintPipeline",
     },
+    ip_adapter=True,
     seamless=True,
     activation=0.33e9,
     vae_full_precision=True,

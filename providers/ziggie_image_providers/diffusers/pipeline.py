@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 from PIL.Image import Resampling
 
 from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
-from ziggie_image_providers.diffusers import adapters, control, hires, seamless, sharing, wire
+from ziggie_image_providers.diffusers import (
+    adapters,
+    control,
+    hires,
+    ip_adapter,
+    seamless,
+    sharing,
+    wire,
+)
 from ziggie_image_providers.diffusers.faults import Problem
 from ziggie_image_providers.diffusers.loading import diffusers, held, torch, transformers
 from ziggie_image_providers.diffusers.samplers import SAMPLERS, settings_of
@@ -40,10 +48,11 @@ def prepare(request: wire.WorkerRequest) -> tuple[str, ...]:
     """Lay over the model what the request asks for, and nothing else; say what should be known.
 
     Raises:
-        Problem: A LoRA does not fit the model.
+        Problem: A LoRA or an IP-Adapter does not fit the model.
     """
     if not request.nets:
         control.forget()
+    ip_adapter.lay(request.ip_adapter)
     return adapters.lay(request.loras)
 
 
@@ -181,6 +190,8 @@ def arguments(
             asked["image"] = looked_at if len(looked_at) > 1 else looked_at[0]
     if request.nets:
         asked |= control.words(request.nets, inputs.maps, parameters)
+    if request.ip_adapter is not None:
+        asked |= ip_adapter.words(inputs.references)
     words = {name: value for name, value in asked.items() if value is not None}
     missing = sorted(words.keys() - parameters.keys())
     if missing:

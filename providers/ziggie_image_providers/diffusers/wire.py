@@ -57,6 +57,14 @@ class Net(_Message):
     """Of the map in the payload, PNG."""
 
 
+class IpAdapter(_Message):
+    """By which a UNet looks at the references."""
+
+    path: str
+    encoder: str
+    """The folder of the model that sees the pictures."""
+
+
 class Size(_Message):
     """Pixels."""
 
@@ -112,6 +120,7 @@ class WorkerRequest(_Message):
     reference_bytes: tuple[int, ...] = ()
     loras: tuple[LoraFile, ...] = ()
     nets: tuple[Net, ...] = ()
+    ip_adapter: IpAdapter | None = None
     seamless: bool = False
     first: Size | None = None
     """Draw it so large at first, and then over at full size."""

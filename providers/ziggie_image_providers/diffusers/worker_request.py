@@ -17,7 +17,14 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_mcp.provider.pictures import decode, is_transparent
 from ziggie_image_providers.diffusers import hires, samplers, torch_build, wire
-from ziggie_image_providers.diffusers.additions import UNION, Addition, lora_of, nets_for
+from ziggie_image_providers.diffusers.additions import (
+    UNION,
+    Addition,
+    extras_bytes,
+    ip_adapter_for,
+    lora_of,
+    nets_for,
+)
 from ziggie_image_providers.diffusers.families import Family
 from ziggie_image_providers.diffusers.listing import native_side, variant_of
 from ziggie_image_providers.diffusers.scan import DiskModel
@@ -78,7 +85,8 @@ def worker_request(
         strength = None
     loras = [_lora(lora.id, model, known, additions) for lora in request.loras]
     nets = _nets(request, model, on_disk, additions)
-    extras = sum(one.bytes for one in {a.path: a for a in (*loras, *nets)}.values())
+    adapter = _ip_adapter(request, model, on_disk, additions)
+    extras = extras_bytes([*loras, *nets, *([adapter] if adapter else [])])
     first = None
     if task == "text_to_image" and settings.hires == "auto":
         first = hires.first_size(known, native_side(on_disk), width, height)
@@ -127,6 +135,9 @@ def worker_request(
             )
             for net, control in zip(nets, request.control, strict=True)
         ),
+        ip_adapter=wire.IpAdapter(path=str(adapter.path), encoder=str(adapter.encoder))
+        if adapter
+        else None,
         seamless=request.seamless and "seamless" in options,
         first=first,
         second_as=_class_for("image_to_image", on_disk, nets) if first else "",
@@ -200,6 +211,19 @@ def _nets(
         "modelDirs: list_models shows what is there."
     )
     raise ModelMissing(model.provider, text)
+
+
+def _ip_adapter(
+    request: ProviderRequest, model: Model, on_disk: DiskModel, additions: Sequence[Addition]
+) -> Addition | None:
+    known = on_disk.known
+    if not request.references or (known is not None and known.references):
+        return None
+    adapter = ip_adapter_for(on_disk.family, additions)
+    if known is None or not known.ip_adapter or adapter is None:
+        text = f"{model.id} looks at no references: no IP-Adapter for it is in modelDirs."
+        raise ModelMissing(model.provider, text)
+    return adapter
 
 
 def _controls(task: Task, known: Family | None) -> dict[str, str]:
