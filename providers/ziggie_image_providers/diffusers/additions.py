@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import struct
@@ -13,6 +14,7 @@ from typing import Any, Literal, cast
 
 from ziggie_image_mcp.provider import FREE, Model
 from ziggie_image_mcp.provider.additions import find_addition
+from ziggie_image_providers.diffusers.faults import EXTRA
 from ziggie_image_providers.diffusers.weights import Damaged, add_up, shapes, weight_files
 
 Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -121,6 +123,8 @@ def find_additions(model_dirs: Sequence[Path], hub_cache: Path | None) -> tuple[
         for path in _walk(newest, 0):
             inner = "" if path == newest else f"/{path.name}"
             _add(additions, path, f"{name}{inner}")
+    if not any(a.role == "ip_adapter" for a in additions.values()):
+        return tuple(additions.values())
     encoders = list(_encoders(model_dirs, hub_cache))
     return tuple(
         replace(a, encoder=next((path for path, sizes in encoders if a.sees in sizes), None))
@@ -165,6 +169,11 @@ def lora_of(name: str, provider: str, additions: Sequence[Addition]) -> Addition
     return next((a for a in additions if model is not None and a.id == model.id), None)
 
 
+def loads_loras() -> bool:
+    """Whether the package is here without which diffusers loads no LoRA; it is not imported."""
+    return importlib.util.find_spec("peft") is not None
+
+
 def as_models(additions: Sequence[Addition], provider: str) -> list[Model]:
     """Those that a request asks for by name or kind; references have no name for their adapter."""
     return [as_model(a, provider) for a in additions if a.role != "ip_adapter"]
@@ -174,6 +183,7 @@ def as_model(addition: Addition, provider: str) -> Model:
     """A LoRA or a ControlNet in the server's words."""
     assert addition.role != "ip_adapter"
     kinds = ", ".join(sorted(addition.kinds))
+    missing = addition.role == "lora" and not loads_loras()
     return Model(
         id=addition.id,
         provider=provider,
@@ -183,6 +193,8 @@ def as_model(addition: Addition, provider: str) -> Model:
         role=addition.role,
         family=addition.family,
         title=f"control: {kinds}" if kinds else "",
+        state="missing" if missing else "ready",
+        fix=f"Not installed here: peft. Run: {EXTRA}" if missing else "",
     )
 
 

@@ -17,7 +17,12 @@ from ziggie_image_mcp.provider import (
     Task,
     TaskCapability,
 )
-from ziggie_image_providers.diffusers.additions import Addition, ip_adapter_for, nets_for
+from ziggie_image_providers.diffusers.additions import (
+    Addition,
+    ip_adapter_for,
+    loads_loras,
+    nets_for,
+)
 from ziggie_image_providers.diffusers.families import Family
 
 MAX_IMAGES = 16
@@ -59,7 +64,7 @@ def tasks(
     )
     if family is None:
         return {"text_to_image": plain}
-    if family.loras and any(a.role == "lora" for a in additions):
+    if family.loras and loads_loras() and any(a.role == "lora" for a in additions):
         plain = replace(plain, loras=LoraSupport())
     if family.ip_adapter and ip_adapter_for(name, additions) is not None:
         plain = replace(plain, max_references=MAX_SEEN)
