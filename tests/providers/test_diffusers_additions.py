@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import sys
@@ -14,14 +15,16 @@ import pytest
 from tests.support.model_folders import pipeline, write
 from ziggie_image_mcp.provider import (
     Control,
+    DependencyMissing,
     FreeSize,
     Lora,
     Model,
     ProviderContext,
     ProviderRequest,
+    Run,
     TaskCapability,
 )
-from ziggie_image_providers.diffusers import hires, wire
+from ziggie_image_providers.diffusers import PACKAGES, Diffusers, hires, wire
 from ziggie_image_providers.diffusers.additions import (
     Addition,
     as_models,
@@ -298,3 +301,33 @@ def test_a_name_tells_how_a_model_is_run(
     assert isinstance(sizes, FreeSize)
     assert sizes.native_width == native
     assert message.sampler == sampler
+
+
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in PACKAGES),
+    reason='needs pip install "ziggie-image-mcp[local]"',
+)
+async def test_a_package_that_one_class_needs_is_named_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline(tmp_path / "flux2-dev", "Flux2Pipeline")
+    provider = Diffusers(
+        "diffusers",
+        Settings.model_validate({"modelDirs": [str(tmp_path)], "useHubCache": False}),
+        ProviderContext(data_dir=tmp_path),
+    )
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    (model,) = await provider.list_models()
+
+    with pytest.raises(DependencyMissing, match="install torchvision"):
+        await provider.submit(
+            ProviderRequest(prompt="a fox", width=64, height=64),
+            model,
+            Run(key="k", progress=quiet),
+        )
+
+    assert model.state == "missing"
+
+
+async def quiet(share: float, text: str) -> None:
+    """Take progress and do nothing."""

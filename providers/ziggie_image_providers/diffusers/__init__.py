@@ -112,6 +112,8 @@ class Diffusers(InProcess):
             raise kind(self.name, on_disk.trouble.text)
         additions = await self._additions()
         known = self._describe(on_disk, additions)
+        if known.state == "missing":
+            raise DependencyMissing(self.name, known.fix)
         message = worker_request(
             request,
             replace(known, device=model.device, rung=model.rung) if model.rung else known,

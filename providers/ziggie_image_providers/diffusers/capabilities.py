@@ -76,10 +76,10 @@ def tasks(
             control=_control(family.controls, name, additions),
         )
     if family.image_to_image:
-        strength = plain.options if family.references else plain.options | {"strength"}
+        strength: set[Option] = set() if family.references else {"strength"}
         able["image_to_image"] = replace(
             plain,
-            options=strength,
+            options=plain.options | strength,
             max_references=max(0, family.references - 1) or plain.max_references,
             control=_control(family.image_to_image_controls, name, additions),
         )

@@ -52,6 +52,8 @@ class Family:
     activation: float = 0.6e9
     """Peak of the denoiser at native size, bytes: traced, never measured on a GPU."""
     vae_full_precision: bool = False
+    needs: tuple[str, ...] = ()
+    """Packages beside those of the extra `[local]`."""
     config_repo: str = ""
     """Hub repo whose settings and tokenizers a single file of this class needs; "" where the class
     cannot be loaded from a single file."""
@@ -231,8 +233,7 @@ PIPELINES: Mapping[str, Family] = {
         steps=50,
         guidance=4.0,
         negative=False,
-        image_to_image="Flux2Pipeline",
-        references=10,
+        needs=("torchvision",),  # of PixtralProcessor, which reads its prompts
     ),
     "Flux2KleinPipeline": Family(
         name="flux2-klein",
@@ -358,33 +359,6 @@ VARIANTS: tuple[Variant, ...] = (
         for name, side in (("xl-2-512", 512), ("xl-2-2k", 2048))
     ),
 )
-
-LICENSES: Mapping[str, tuple[str, bool]] = {
-    "stable-diffusion-v1-5/stable-diffusion-v1-5": ("CreativeML OpenRAIL-M", True),
-    "stabilityai/stable-diffusion-xl-base-1.0": ("CreativeML OpenRAIL++-M", True),
-    "stabilityai/sdxl-turbo": ("sai-nc-community", False),
-    "stabilityai/stable-diffusion-3.5-large": ("Stability AI Community License", True),
-    "stabilityai/stable-diffusion-3.5-large-turbo": ("Stability AI Community License", True),
-    "stabilityai/stable-diffusion-3.5-medium": ("Stability AI Community License", True),
-    "black-forest-labs/FLUX.1-schnell": ("Apache-2.0", True),
-    "black-forest-labs/FLUX.1-dev": ("FLUX.1 [dev] Non-Commercial License", False),
-    "black-forest-labs/FLUX.2-dev": ("FLUX Non-Commercial License", False),
-    "black-forest-labs/FLUX.2-klein-4B": ("Apache-2.0", True),
-    "black-forest-labs/FLUX.2-klein-9B": ("FLUX Non-Commercial License", False),
-    "Tongyi-MAI/Z-Image-Turbo": ("Apache-2.0", True),
-    "Qwen/Qwen-Image": ("Apache-2.0", True),
-    "Qwen/Qwen-Image-2512": ("Apache-2.0", True),
-    "HiDream-ai/HiDream-I1-Full": ("MIT, with a Llama 3.1 text encoder", True),
-    "HiDream-ai/HiDream-I1-Fast": ("MIT, with a Llama 3.1 text encoder", True),
-    "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS": ("CreativeML OpenRAIL++-M", True),
-    "playgroundai/playground-v2.5-1024px-aesthetic": ("Playground v2.5 Community License", True),
-    "Efficient-Large-Model/SANA1.5_1.6B_1024px_diffusers": ("NVIDIA NSCL v2-custom", False),
-    "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers": ("NVIDIA NSCL v2-custom", False),
-    "lodestones/Chroma1-HD": ("Apache-2.0", True),
-    "Kwai-Kolors/Kolors-diffusers": ("Kolors-3B license", False),
-    "Alpha-VLLM/Lumina-Image-2.0": ("Apache-2.0", True),
-}
-"""Licence and whether it allows commercial use, by Hub id; collected, not legal advice."""
 
 _OTHER_PURPOSE = re.compile(
     "Img2Img|Inpaint|Upscal|SuperResolution|Control|Edit|Video|Audio|Fill|Kontext|Redux|Depth"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Sequence
 
@@ -9,7 +10,6 @@ from ziggie_image_mcp.provider import FREE, Defaults, FreeSize, Held, Memory, Mo
 from ziggie_image_providers.diffusers.additions import Addition
 from ziggie_image_providers.diffusers.capabilities import tasks
 from ziggie_image_providers.diffusers.families import (
-    LICENSES,
     SCHNELL_TOKENS,
     VARIANTS,
     Family,
@@ -17,6 +17,7 @@ from ziggie_image_providers.diffusers.families import (
 )
 from ziggie_image_providers.diffusers.faults import EXTRA
 from ziggie_image_providers.diffusers.ladder import rungs
+from ziggie_image_providers.diffusers.licences import LICENSES
 from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.weights import need
 
@@ -78,7 +79,7 @@ def describe(
         aliases=tuple(dict.fromkeys(a for a in (name, str(on_disk.path)) if a != on_disk.id)),
         license=license,
         commercial_use=commercial,
-        state=_state(on_disk, missing, loaded=loaded),
+        state=_state(on_disk, (*missing, *_lacking(known)), loaded=loaded),
         fix=_fix(on_disk, missing),
         memory=Memory(
             vram_bytes=(memory.vram_offload if frugal else memory.vram_full) if memory else None,
@@ -108,7 +109,20 @@ def _prompt_tokens(known: Family | None, *, distilled: bool) -> int | None:
 def _fix(on_disk: DiskModel, missing: Sequence[str]) -> str:
     if on_disk.trouble:
         return on_disk.trouble.text
+    lacking = _lacking(on_disk.known)
+    if lacking and not missing:
+        names = " ".join(lacking)
+        return (
+            f"{on_disk.pipeline} needs more than the extra [local] brings: install {names} from "
+            "where your torch is from, as a build for another device breaks both."
+        )
     return packages_missing(missing) if missing else ""
+
+
+def _lacking(known: Family | None) -> tuple[str, ...]:
+    """The packages that only this class needs, and that are not here."""
+    needs = known.needs if known is not None else ()
+    return tuple(name for name in needs if importlib.util.find_spec(name) is None)
 
 
 def packages_missing(missing: Sequence[str]) -> str:
