@@ -127,7 +127,8 @@ def test_a_control_net_tells_its_family_and_kinds(
 
     addition = found(tmp_path)["my-canny"]
 
-    assert (addition.role, addition.family, addition.kinds) == ("control", family, kinds)
+    assert (addition.role, addition.family) == ("control", family)
+    assert set(addition.kinds) == kinds
 
 
 def test_a_net_for_one_kind_comes_before_one_for_many(tmp_path: Path) -> None:

@@ -177,6 +177,18 @@ async def test_a_reference_is_looked_at(provider: Diffusers) -> None:
     assert edit == both, "the picture to change is the first of the references"
 
 
+async def test_kontext_looks_at_one_reference_or_none(provider: Diffusers) -> None:
+    model = await model_named(provider, "kontext")
+    assert model.tasks["text_to_image"].max_references == 1
+    assert model.tasks["image_to_image"].max_references == 0
+
+    nothing = await picture(provider, "kontext")
+    red = await picture(provider, "kontext", reference_ids=("red",), references=(plain("red"),))
+
+    assert size_of(red) == (64, 64), "and not the megapixel that its class makes of every size"
+    assert red != nothing
+
+
 async def test_an_ip_adapter_looks_at_references_in_every_task_and_leaves_no_trace(
     zoo: Path, provider: Diffusers
 ) -> None:
