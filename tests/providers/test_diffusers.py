@@ -434,6 +434,7 @@ async def test_progress_only_grows_and_ends_at_one(provider: Diffusers, id: str)
 async def test_a_sampler_changes_one_picture_and_not_the_next(provider: Diffusers) -> None:
     before = await pictures(provider, "sd1")
     names = ["euler_a", "DPM++ 2M", "dpmpp_2m_karras", "heun", "uni_pc", "lcm"]
+    names += ["DPM++ 2M SDE Karras", "DPM++ SDE", "tcd", "plms", "deis", "DPM2 a", "ddpm"]
 
     drawn = [(await pictures(provider, "sd1", sampler=name))[0] for name in names]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,10 @@ import pytest
 from ziggie_image_mcp.provider import ProviderContext, ProviderRequest, RequestRejected
 from ziggie_image_providers.diffusers import cpu_share, torch_build, wire
 from ziggie_image_providers.diffusers.device import changed_rung
-from ziggie_image_providers.diffusers.families import sampler
 from ziggie_image_providers.diffusers.faults import Problem, Stopped, failed
 from ziggie_image_providers.diffusers.listing import describe
 from ziggie_image_providers.diffusers.process import environment
+from ziggie_image_providers.diffusers.samplers import choose
 from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.weights import Part
@@ -144,18 +145,56 @@ def test_the_worker_may_not_use_the_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spelling", "name"),
+    ("sampler", "scheduler", "names"),
     [
-        ("euler", "euler"),
-        ("Euler a", "euler_a"),
-        ("euler_ancestral", "euler_a"),
-        ("DPM++ 2M Karras", "dpmpp_2m_karras"),
-        ("uni-pc", "unipc"),
-        ("plms", None),
+        ("euler", None, ("euler", None)),
+        ("Euler a", None, ("euler_a", None)),
+        ("euler_ancestral", None, ("euler_a", None)),
+        ("k_euler_ancestral", None, ("euler_a", None)),
+        ("DPM++ 2M Karras", None, ("dpmpp_2m", "karras")),
+        ("dpmpp_2m_karras", None, ("dpmpp_2m", "karras")),
+        ("DPM++ 2M SDE Karras", None, ("dpmpp_2m_sde", "karras")),
+        ("DPM++ SDE", "karras", ("dpmpp_sde", "karras")),
+        ("DPM++ 2M", "SGM Uniform", ("dpmpp_2m", "sgm_uniform")),
+        ("DPMSolverMultistepScheduler", None, ("dpmpp_2m", None)),
+        ("uni-pc", None, ("unipc", None)),
+        ("UniPC", None, ("unipc", None)),
+        ("PLMS", None, ("pndm", None)),
+        ("DPM2 a", None, ("dpm2_a", None)),
+        (None, "Karras", (None, "karras")),
+        (None, None, (None, None)),
     ],
 )
-def test_samplers_are_known_by_their_usual_spellings(spelling: str, name: str | None) -> None:
-    assert sampler(spelling) == name
+def test_samplers_are_known_by_their_usual_spellings(
+    sampler: str | None, scheduler: str | None, names: tuple[str | None, str | None]
+) -> None:
+    assert choose(sampler, scheduler) == names
+
+
+@pytest.mark.parametrize(
+    ("sampler", "scheduler", "words"),
+    [
+        ("eulr", None, "no sampler 'eulr'; nearest: euler"),
+        ("euler", "karas", "no scheduler 'karas'; nearest: karras"),
+        ("ddim", "karras", "ddim takes no scheduler karras"),
+        ("DPM++ SDE", "sgm_uniform", "dpmpp_sde takes no scheduler sgm_uniform"),
+    ],
+)
+def test_what_is_no_sampler_or_does_not_go_together_is_said(
+    sampler: str, scheduler: str | None, words: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        choose(sampler, scheduler)
+
+
+@pytest.mark.parametrize(("sampler", "scheduler"), [("lms", None), ("euler", "beta")])
+def test_a_package_that_a_sampler_needs_is_named(
+    monkeypatch: pytest.MonkeyPatch, sampler: str, scheduler: str | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+
+    with pytest.raises(ValueError, match="pip install scipy"):
+        choose(sampler, scheduler)
 
 
 def say(pipeline: str, settings: Settings | None = None, gpu: str = "auto", **changes: Any) -> Any:
@@ -213,9 +252,19 @@ def test_a_worker_request_says_everything() -> None:
         "guidance": 3.5,
         "guidance_argument": "guidance_scale",
         "sampler": None,
+        "scheduler": None,
         "strength": None,
+        "run_as": "",
+        "by_reference": False,
         "image_bytes": 0,
         "mask_bytes": 0,
+        "reference_bytes": [],
+        "loras": [],
+        "nets": [],
+        "ip_adapter": None,
+        "seamless": False,
+        "first": None,
+        "second_as": "",
     }
 
 

@@ -12,9 +12,11 @@ Tensors = Mapping[str, Sequence[int]]
 PARTS = ("unet", "text_encoder", "vae")
 
 
-def write(path: Path, tensors: Tensors, *, missing: int = 0) -> Path:
+def write(
+    path: Path, tensors: Tensors, *, missing: int = 0, about: Mapping[str, str] | None = None
+) -> Path:
     """Write a safetensors file of F16 without using the disk: its numbers are a hole."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **(about or {})}}
     end = 0
     for name, shape in tensors.items():
         size = 2

@@ -27,6 +27,7 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.delivery import InProcess
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers.additions import Addition, as_model, find_additions
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.ladder import notes
 from ziggie_image_providers.diffusers.listing import (
@@ -101,17 +102,19 @@ class Diffusers(InProcess):
             ModelMissing: There are none.
         """
         models = await asyncio.to_thread(find, self._folders(), self._hub_cache())
+        additions = await self._additions()
         if not models:
             missing = missing_packages()
             if missing:
                 raise DependencyMissing(self.name, packages_missing(missing))
             raise ModelMissing(self.name, self._no_models())
-        return await self._described(models.values())
+        return await self._described(models.values(), additions)
 
     async def scan(self, folder: Path) -> Sequence[Model]:
         """List what lies in one folder; the Hub cache lends single files what they lack."""
         models = await asyncio.to_thread(scan, folder, self._hub_cache())
-        return await self._described(models.values())
+        additions = await asyncio.to_thread(find_additions, [folder], None)
+        return await self._described(models.values(), additions)
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         """Make the pictures of one request. `model.id` may also be an absolute path."""
@@ -131,28 +134,32 @@ class Diffusers(InProcess):
         if on_disk.role != "model":
             raise ModelUnusable(self.name, f"{on_disk.id} is laid over a model, and is none.")
         memory = (await asyncio.to_thread(self._known_memory, [on_disk]))[on_disk.path]
-        known = self._describe(on_disk, memory)
+        additions = await self._additions()
+        known = self._describe(on_disk, memory, additions)
+        if known.state == "missing":
+            raise DependencyMissing(self.name, known.fix)
         message = worker_request(
             request,
             replace(known, device=model.device, rung=model.rung) if model.rung else known,
             on_disk,
             settings=self._settings,
             context=self._context,
+            additions=additions,
         )
         if not message.rung and any(m.rung == "" and is_recent(m, memory.now) for m in memory[0]):
             message = message.model_copy(update={"must_offload": True})
         self._last_model = on_disk.id
         device = self._device(message.device)
         generation = await device.run(message, run.progress, payload(request))
-        said = (*differences(request), *notes(message.rung), *generation.notes)
+        said = (*differences(request, message), *notes(message.rung), *generation.notes)
         return replace(generation, notes=said)
 
     async def start_ahead(self, model: str | None) -> None:
         """Start a worker for a model that is here, while it is decided which is taken."""
         if self._running() or missing_packages():
             return
-        models = await asyncio.to_thread(find, self._settings.model_dirs, self._hub_cache())
-        usable = [one for one in models.values() if one.trouble is None]
+        models = await asyncio.to_thread(find, self._folders(), self._hub_cache())
+        usable = [one for one in models.values() if one.trouble is None and one.role == "model"]
         if usable and (model is None or any(is_called(one, model) for one in usable)):
             await self._device(AHEAD).start_ahead()
 
@@ -190,12 +197,20 @@ class Diffusers(InProcess):
     def _running(self) -> list[Device]:
         return [device for device in self._devices.values() if device.is_running]
 
-    async def _described(self, models: Iterable[DiskModel]) -> list[Model]:
-        models = list(models)
+    async def _additions(self) -> tuple[Addition, ...]:
+        return await asyncio.to_thread(find_additions, self._folders(), self._hub_cache())
+
+    async def _described(
+        self, models: Iterable[DiskModel], additions: Sequence[Addition]
+    ) -> list[Model]:
+        """The models, and by name what can be laid over them; what is of no use says why."""
+        models, by_path = list(models), {one.path: one for one in additions}
         known = await asyncio.to_thread(self._known_memory, models)
         return [
-            self._describe(one, known[one.path])
+            self._describe(one, known[one.path], additions)
             if one.role == "model"
+            else as_model(by_path[one.path], self.name)
+            if one.path in by_path and by_path[one.path].role != "ip_adapter"
             else describe_addition(one, provider=self.name)
             for one in models
         ]
@@ -221,13 +236,16 @@ class Diffusers(InProcess):
             for one in models
         }
 
-    def _describe(self, on_disk: DiskModel, memory: KnownMemory) -> Model:
+    def _describe(
+        self, on_disk: DiskModel, memory: KnownMemory, additions: Sequence[Addition]
+    ) -> Model:
         path, running = str(on_disk.path), self._running()
         model = describe(
             on_disk,
             provider=self.name,
             missing=missing_packages(),
             frugal=self._context.vram_optimization,
+            additions=additions,
             loaded=any(device.loaded == path for device in running),
             held=[
                 Held(

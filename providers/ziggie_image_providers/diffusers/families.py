@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
-
-from ziggie_image_mcp.provider import (
-    FreeSize,
-    Option,
-    PromptLimit,
-    Task,
-    TaskCapability,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +20,48 @@ class Family:
     guidance_argument: Literal["guidance_scale", "true_cfg_scale"] = "guidance_scale"
     negative: bool = True
     samplers: bool = False
-    """Its scheduler may be swapped for one of SAMPLERS."""
+    """Its scheduler may be swapped for one of `samplers.SAMPLERS`."""
     half_precision: Literal["float16", "bfloat16"] = "bfloat16"
     distilled: bool = False
-    edits: bool = False
-    """Whether it works from pictures, with a mask or without: seen to work on a small model."""
+    text: bool = True
+    """Whether it makes pictures from a text alone."""
+    image_to_image: str = ""
+    """The class that works from a picture with the same parts; empty where none does. Named only
+    where it was seen to work on a small model."""
+    inpaint: str = ""
+    """The class that works from a picture and a mask, likewise."""
+    references: int = 0
+    """How many pictures its transformer looks at. The picture that is changed is the first of them:
+    there is no strength then."""
+    loras: bool = True
+    """Whether diffusers loads LoRAs into it."""
+    controls: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The class of a ControlNet -> the class that makes pictures by it; empty where none does. As
+    with the edits, only what was seen to work."""
+    image_to_image_controls: Mapping[str, str] = field(default_factory=dict[str, str])
+    inpaint_controls: Mapping[str, str] = field(default_factory=dict[str, str])
+    ip_adapter: bool = False
+    """Whether it looks at references by an IP-Adapter, where one is here."""
+    seamless: bool = False
+    """Whether its convolutions can be told to go round at the edges."""
+    sizes: tuple[tuple[int, int], ...] = ()
+    """Width and height of all that it makes, the native size first; empty where it makes any."""
     prompt_tokens: int | None = None
     """How much of a prompt its longest-reading text encoder reads; None where it is not known, as
     where the prompt is wrapped in other words. The worker counts exactly."""
     activation: float = 0.6e9
     """Peak of the denoiser at native size, bytes: traced, never measured on a GPU."""
     vae_full_precision: bool = False
+    needs: tuple[str, ...] = ()
+    """Packages beside those of the extra `[local]`."""
     config_repo: str = ""
     """Hub repo whose settings and tokenizers a single file of this class needs; "" where the class
     cannot be loaded from a single file."""
+
+    @property
+    def edits(self) -> bool:
+        """Whether it works from pictures, with a mask or without."""
+        return bool(self.image_to_image or self.inpaint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +69,17 @@ class Variant:
     """A model that wants other settings than its class; told by its name."""
 
     family: str
-    needle: str
+    pattern: str
+    """Found in its name, in small letters and with - for blanks and underlines."""
     steps: int
+    """Unless the name says another number, as in 8step."""
     guidance: float
     native: int | None = None
     distilled: bool = True
+    sampler: str = ""
+    """One of `samplers.SAMPLERS`; empty: as the model's own settings say."""
+    scheduler: str = ""
+    """One of `samplers.SCHEDULERS`, likewise."""
 
 
 CLIP_TOKENS = 75
@@ -62,23 +88,94 @@ CLIP_TOKENS = 75
 SCHNELL_TOKENS = 256
 """What FLUX.1 schnell was made for; its class would read on."""
 
-MAX_IMAGES = 16
-"""Of one request, made one after another."""
+HIDREAM_SIZES = (
+    (1024, 1024),
+    (1360, 768),
+    (768, 1360),
+    (1168, 880),
+    (880, 1168),
+    (1248, 832),
+    (832, 1248),
+)
+"""Its class makes every size into one of some 1024 x 1024 pixels; these come out as they are."""
+
+_SD1 = Family(
+    name="sd1",
+    prompt_tokens=CLIP_TOKENS,
+    native=512,
+    steps=30,
+    guidance=7.5,
+    multiple_of=8,
+    samplers=True,
+    half_precision="float16",
+    image_to_image="StableDiffusionImg2ImgPipeline",
+    inpaint="StableDiffusionInpaintPipeline",
+    controls={"ControlNetModel": "StableDiffusionControlNetPipeline"},
+    image_to_image_controls={"ControlNetModel": "StableDiffusionControlNetImg2ImgPipeline"},
+    inpaint_controls={"ControlNetModel": "StableDiffusionControlNetInpaintPipeline"},
+    ip_adapter=True,
+    seamless=True,
+    activation=0.14e9,
+    config_repo="stable-diffusion-v1-5/stable-diffusion-v1-5",
+)
+_SDXL = Family(
+    name="sdxl",
+    prompt_tokens=CLIP_TOKENS,
+    native=1024,
+    steps=30,
+    guidance=5.0,
+    multiple_of=8,
+    samplers=True,
+    half_precision="float16",
+    image_to_image="StableDiffusionXLImg2ImgPipeline",
+    inpaint="StableDiffusionXLInpaintPipeline",
+    controls={
+        "ControlNetModel": "StableDiffusionXLControlNetPipeline",
+        "ControlNetUnionModel": "StableDiffusionXLControlNetUnionPipeline",
+    },
+    image_to_image_controls={
+        "ControlNetModel": "StableDiffusionXLControlNetImg2ImgPipeline",
+        "ControlNetUnionModel": "StableDiffusionXLControlNetUnionImg2ImgPipeline",
+    },
+    inpaint_controls={
+        "ControlNetModel": "StableDiffusionXLControlNetInpaintPipeline",
+        "ControlNetUnionModel": "StableDiffusionXLControlNetUnionInpaintPipeline",
+    },
+    ip_adapter=True,
+    seamless=True,
+    activation=0.33e9,
+    vae_full_precision=True,
+    config_repo="stabilityai/stable-diffusion-xl-base-1.0",
+)
+_FLUX = Family(
+    name="flux1",
+    prompt_tokens=512,
+    native=1024,
+    steps=28,
+    guidance=3.5,
+    negative=False,
+    image_to_image="FluxImg2ImgPipeline",
+    inpaint="FluxInpaintPipeline",
+    controls={"FluxControlNetModel": "FluxControlNetPipeline"},
+    image_to_image_controls={"FluxControlNetModel": "FluxControlNetImg2ImgPipeline"},
+    inpaint_controls={"FluxControlNetModel": "FluxControlNetInpaintPipeline"},
+    activation=0.49e9,
+    config_repo="black-forest-labs/FLUX.1-dev",
+)
+_QWEN = Family(
+    name="qwen-image",
+    native=1328,
+    steps=50,
+    guidance=4.0,
+    guidance_argument="true_cfg_scale",
+    image_to_image="QwenImageImg2ImgPipeline",
+    inpaint="QwenImageInpaintPipeline",
+    activation=0.65e9,
+)
 
 PIPELINES: Mapping[str, Family] = {
-    "StableDiffusionPipeline": Family(
-        name="sd1",
-        prompt_tokens=CLIP_TOKENS,
-        native=512,
-        steps=30,
-        guidance=7.5,
-        multiple_of=8,
-        samplers=True,
-        half_precision="float16",
-        edits=True,
-        activation=0.14e9,
-        config_repo="stable-diffusion-v1-5/stable-diffusion-v1-5",
-    ),
+    "StableDiffusionPipeline": _SD1,
+    "StableDiffusionInpaintPipeline": replace(_SD1, text=False, image_to_image="", config_repo=""),
     "LatentConsistencyModelPipeline": Family(
         name="sd1",
         prompt_tokens=CLIP_TOKENS,
@@ -89,21 +186,12 @@ PIPELINES: Mapping[str, Family] = {
         negative=False,
         half_precision="float16",
         distilled=True,
+        image_to_image="LatentConsistencyModelImg2ImgPipeline",
         activation=0.31e9,
     ),
-    "StableDiffusionXLPipeline": Family(
-        name="sdxl",
-        prompt_tokens=CLIP_TOKENS,
-        native=1024,
-        steps=30,
-        guidance=5.0,
-        multiple_of=8,
-        samplers=True,
-        half_precision="float16",
-        edits=True,
-        activation=0.33e9,
-        vae_full_precision=True,
-        config_repo="stabilityai/stable-diffusion-xl-base-1.0",
+    "StableDiffusionXLPipeline": _SDXL,
+    "StableDiffusionXLInpaintPipeline": replace(
+        _SDXL, text=False, image_to_image="", config_repo=""
     ),
     "StableDiffusion3Pipeline": Family(
         name="sd3",
@@ -111,40 +199,66 @@ PIPELINES: Mapping[str, Family] = {
         native=1024,
         steps=28,
         guidance=3.5,
+        image_to_image="StableDiffusion3Img2ImgPipeline",
+        inpaint="StableDiffusion3InpaintPipeline",
         activation=0.53e9,
         config_repo="stabilityai/stable-diffusion-3.5-large",
     ),
-    "FluxPipeline": Family(
-        name="flux1",
-        prompt_tokens=512,
-        native=1024,
-        steps=28,
-        guidance=3.5,
-        negative=False,
-        edits=True,
-        activation=0.49e9,
-        config_repo="black-forest-labs/FLUX.1-dev",
+    "FluxPipeline": _FLUX,
+    "FluxKontextPipeline": replace(
+        _FLUX,
+        guidance=2.5,
+        image_to_image="FluxKontextPipeline",
+        inpaint="FluxKontextInpaintPipeline",
+        references=1,
+        controls={},
+        image_to_image_controls={},
+        inpaint_controls={},
+        activation=0.98e9,
+        config_repo="",
     ),
-    "Flux2Pipeline": Family(name="flux2", native=1024, steps=50, guidance=4.0, negative=False),
-    "Flux2KleinPipeline": Family(name="flux2", native=1024, steps=50, guidance=4.0, negative=False),
+    "FluxFillPipeline": replace(
+        _FLUX,
+        steps=50,
+        guidance=30.0,
+        text=False,
+        image_to_image="",
+        inpaint="FluxFillPipeline",
+        inpaint_controls={},
+        config_repo="",
+    ),
+    "Flux2Pipeline": Family(
+        name="flux2",
+        native=1024,
+        steps=50,
+        guidance=4.0,
+        negative=False,
+        needs=("torchvision",),  # of PixtralProcessor, which reads its prompts
+    ),
+    "Flux2KleinPipeline": Family(
+        name="flux2-klein",
+        native=1024,
+        steps=50,
+        guidance=4.0,
+        negative=False,
+        image_to_image="Flux2KleinPipeline",
+        inpaint="Flux2KleinInpaintPipeline",
+        references=4,
+    ),
     "ZImagePipeline": Family(
         name="z-image",
         native=1024,
         steps=50,
         guidance=5.0,
+        image_to_image="ZImageImg2ImgPipeline",
+        inpaint="ZImageInpaintPipeline",
         activation=0.51e9,
         config_repo="Tongyi-MAI/Z-Image-Turbo",
     ),
-    "QwenImagePipeline": Family(
-        name="qwen-image",
-        native=1328,
-        steps=50,
-        guidance=4.0,
-        guidance_argument="true_cfg_scale",
-        activation=0.65e9,
-    ),
+    "QwenImagePipeline": _QWEN,
     "PixArtSigmaPipeline": Family(
         name="pixart",
+        loras=False,
         prompt_tokens=300,
         native=1024,
         steps=20,
@@ -152,13 +266,21 @@ PIPELINES: Mapping[str, Family] = {
         multiple_of=8,
         half_precision="float16",
     ),
-    "HiDreamImagePipeline": Family(name="hidream", native=1024, steps=50, guidance=5.0),
+    "HiDreamImagePipeline": Family(
+        name="hidream",
+        prompt_tokens=128,
+        native=1024,
+        steps=50,
+        guidance=5.0,
+        sizes=HIDREAM_SIZES,
+    ),
     "ChromaPipeline": Family(
         name="chroma",
         prompt_tokens=512,
         native=1024,
         steps=40,
         guidance=3.0,
+        image_to_image="ChromaImg2ImgPipeline",  # ChromaInpaintPipeline fails in diffusers 0.42.1
         activation=0.49e9,
         config_repo="lodestones/Chroma1-HD",
     ),
@@ -171,6 +293,7 @@ PIPELINES: Mapping[str, Family] = {
         multiple_of=32,
         negative=False,
         distilled=True,
+        image_to_image="SanaSprintImg2ImgPipeline",
     ),
     "KolorsPipeline": Family(
         name="kolors",
@@ -186,55 +309,56 @@ PIPELINES: Mapping[str, Family] = {
 }
 
 VARIANTS: tuple[Variant, ...] = (
-    Variant(family="sdxl", needle="sdxl-turbo", steps=1, guidance=0.0, native=512),
-    Variant(family="sdxl", needle="playground-v2.5", steps=50, guidance=3.0, distilled=False),
-    Variant(family="sd3", needle="turbo", steps=4, guidance=0.0),
-    Variant(family="sd3", needle="medium", steps=40, guidance=4.5, distilled=False),
-    Variant(family="flux1", needle="schnell", steps=4, guidance=0.0),
-    Variant(family="z-image", needle="turbo", steps=9, guidance=0.0),
-    Variant(family="hidream", needle="fast", steps=16, guidance=0.0),
+    Variant(family="sd2", pattern="turbo", steps=1, guidance=0.0, native=512),
+    Variant(family="sdxl", pattern="sdxl-turbo", steps=1, guidance=0.0, native=512),
+    Variant(family="sdxl", pattern="playground-v2.5", steps=50, guidance=3.0, distilled=False),
+    *(
+        variant
+        for family in ("sd1", "sdxl")
+        for variant in (
+            Variant(family=family, pattern=r"(?<![a-z])lcm", steps=6, guidance=1.5, sampler="lcm"),
+            Variant(
+                family=family,
+                pattern="lightn?ing",
+                steps=4,
+                guidance=0.0,
+                sampler="euler",
+                scheduler="sgm_uniform",
+            ),
+            Variant(
+                family=family,
+                pattern=r"hyper-sd|hyper-\d|(?<![a-z])dmd2?(?![a-z])",
+                steps=8,
+                guidance=0.0,
+                sampler="euler",
+                scheduler="sgm_uniform",
+            ),
+            Variant(
+                family=family,
+                pattern="turbo",
+                steps=6,
+                guidance=1.0,
+                sampler="euler_a",
+                scheduler="sgm_uniform",
+            ),
+        )
+    ),
+    Variant(family="sd3", pattern="turbo", steps=4, guidance=0.0),
+    Variant(family="sd3", pattern="medium", steps=40, guidance=4.5, distilled=False),
+    Variant(family="flux1", pattern="schnell", steps=4, guidance=0.0),
+    Variant(family="z-image", pattern="turbo", steps=9, guidance=0.0),
+    Variant(family="hidream", pattern="fast", steps=16, guidance=0.0),
+    Variant(family="hidream", pattern=r"i1-dev", steps=28, guidance=0.0),
+    Variant(family="qwen-image", pattern="lightning", steps=8, guidance=1.0),
+    *(
+        Variant(family="sana", pattern=name, steps=20, guidance=4.5, native=side, distilled=False)
+        for name, side in (("512px", 512), ("2kpx|2048px", 2048), ("4kpx|4096px", 4096))
+    ),
+    *(
+        Variant(family="pixart", pattern=name, steps=20, guidance=4.5, native=side, distilled=False)
+        for name, side in (("xl-2-512", 512), ("xl-2-2k", 2048))
+    ),
 )
-
-LICENSES: Mapping[str, tuple[str, bool]] = {
-    "stable-diffusion-v1-5/stable-diffusion-v1-5": ("CreativeML OpenRAIL-M", True),
-    "stabilityai/stable-diffusion-xl-base-1.0": ("CreativeML OpenRAIL++-M", True),
-    "stabilityai/sdxl-turbo": ("sai-nc-community", False),
-    "stabilityai/stable-diffusion-3.5-large": ("Stability AI Community License", True),
-    "stabilityai/stable-diffusion-3.5-large-turbo": ("Stability AI Community License", True),
-    "stabilityai/stable-diffusion-3.5-medium": ("Stability AI Community License", True),
-    "black-forest-labs/FLUX.1-schnell": ("Apache-2.0", True),
-    "black-forest-labs/FLUX.1-dev": ("FLUX.1 [dev] Non-Commercial License", False),
-    "black-forest-labs/FLUX.2-dev": ("FLUX Non-Commercial License", False),
-    "black-forest-labs/FLUX.2-klein-4B": ("Apache-2.0", True),
-    "black-forest-labs/FLUX.2-klein-9B": ("FLUX Non-Commercial License", False),
-    "Tongyi-MAI/Z-Image-Turbo": ("Apache-2.0", True),
-    "Qwen/Qwen-Image": ("Apache-2.0", True),
-    "Qwen/Qwen-Image-2512": ("Apache-2.0", True),
-    "HiDream-ai/HiDream-I1-Full": ("MIT, with a Llama 3.1 text encoder", True),
-    "HiDream-ai/HiDream-I1-Fast": ("MIT, with a Llama 3.1 text encoder", True),
-    "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS": ("CreativeML OpenRAIL++-M", True),
-    "playgroundai/playground-v2.5-1024px-aesthetic": ("Playground v2.5 Community License", True),
-    "Efficient-Large-Model/SANA1.5_1.6B_1024px_diffusers": ("NVIDIA NSCL v2-custom", False),
-    "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers": ("NVIDIA NSCL v2-custom", False),
-    "lodestones/Chroma1-HD": ("Apache-2.0", True),
-    "Kwai-Kolors/Kolors-diffusers": ("Kolors-3B license", False),
-    "Alpha-VLLM/Lumina-Image-2.0": ("Apache-2.0", True),
-}
-"""Licence and whether it allows commercial use, by Hub id; collected, not legal advice."""
-
-SAMPLERS: Mapping[str, tuple[str, Mapping[str, bool]]] = {
-    "euler": ("EulerDiscreteScheduler", {}),
-    "euler_a": ("EulerAncestralDiscreteScheduler", {}),
-    "dpmpp_2m": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": False}),
-    "dpmpp_2m_karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
-    "ddim": ("DDIMScheduler", {}),
-    "heun": ("HeunDiscreteScheduler", {}),
-    "unipc": ("UniPCMultistepScheduler", {}),
-    "lcm": ("LCMScheduler", {}),
-}
-"""Our name of a sampler -> the scheduler class, and what is set on it."""
-
-SAMPLER_ALIASES: Mapping[str, str] = {"euler_ancestral": "euler_a", "uni_pc": "unipc"}
 
 _OTHER_PURPOSE = re.compile(
     "Img2Img|Inpaint|Upscal|SuperResolution|Control|Edit|Video|Audio|Fill|Kontext|Redux|Depth"
@@ -248,44 +372,3 @@ def makes_pictures_from_text(pipeline: str) -> bool:
     return pipeline in PIPELINES or (
         pipeline.endswith("Pipeline") and _OTHER_PURPOSE.search(pipeline) is None
     )
-
-
-def sampler(name: str) -> str | None:
-    """Find our name of a sampler from a spelling like "DPM++ 2M Karras"; None when unknown."""
-    plain = "_".join(name.lower().replace("++", "pp").replace("-", " ").split())
-    plain = SAMPLER_ALIASES.get(plain, plain)
-    return plain if plain in SAMPLERS else None
-
-
-def tasks(
-    family: Family | None, sizes: FreeSize, *, guided: bool, prompt_tokens: int | None
-) -> Mapping[Task, TaskCapability]:
-    """List what a model does. Without guidance (distilled models) no negative prompt works.
-
-    Args:
-        family: Its class, where that is known.
-        sizes: What it makes.
-        guided: Whether it takes a guidance.
-        prompt_tokens: How much of a prompt it reads.
-    """
-    limit = PromptLimit(count=prompt_tokens, unit="tokens", beyond="cut") if prompt_tokens else None
-    options: set[Option] = {"seed"}
-    if family is not None:
-        options.add("steps")
-        if guided:
-            options.add("guidance_scale")
-        if guided and family.negative:
-            options.add("negative_prompt")
-        if family.samplers:
-            options.add("sampler")
-    plain = TaskCapability(
-        sizes=sizes, options=frozenset(options), max_images=MAX_IMAGES, max_prompt=limit
-    )
-    if family is None or not family.edits:
-        return {"text_to_image": plain}
-    edit = replace(plain, options=plain.options | {"strength"})
-    return {
-        "text_to_image": plain,
-        "image_to_image": edit,
-        "inpaint": replace(edit, mask="white"),
-    }

@@ -2,12 +2,13 @@
 
 diffusers 0.42 and transformers 5 import torch's compiler (with sympy), its sharding over machines
 and peft at their start, used or not: a third of the processor's time until a Stable Diffusion
-pipeline can be built (benchmarks/worker_start.py).
+pipeline can be built (benchmarks/worker_start.py). `show_peft` brings peft when a LoRA comes.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -16,11 +17,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar, cast
 
 COMPILER = "torch._dynamo"
-UNUSED = ("peft", "torchao", "bitsandbytes")
-"""What the libraries import where it is installed, with the compiler: no request brings a LoRA, and
-a rung that quantises imports its library by itself."""
+UNUSED = ("torchao", "bitsandbytes")
+"""What the libraries import where it is installed, with the compiler: a rung that quantises imports
+its library by itself."""
 
 INDEXING = f"{COMPILER}._trace_wrapped_higher_order_op"
+PEFT = "peft"
+LAYERS = f"{PEFT}.tuners.tuners_utils"
 
 F = TypeVar("F")
 
@@ -38,6 +41,8 @@ def import_libraries() -> tuple[Any, Any, Any]:
     torch.distributed.is_available = _never
     for name in UNUSED:
         sys.modules.setdefault(name, cast(Any, None))  # as if it were absent
+    if PEFT not in sys.modules and importlib.util.find_spec(PEFT) is not None:
+        _stand_in_for_peft()
     return torch, importlib.import_module("diffusers"), importlib.import_module("transformers")
 
 
@@ -55,8 +60,17 @@ def import_quantiser(name: str) -> Any:
     return importlib.import_module(name)
 
 
+def show_peft() -> None:
+    """Import peft in place of its stand-in, before a LoRA is loaded.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    _import_itself(PEFT)
+
+
 class _StandIn(ModuleType):
-    """What is imported of a module where nothing is compiled; the module itself for all else."""
+    """What is imported of a module that is not used; the module itself for all else."""
 
     def __init__(self, name: str, folder: Path, **names: object) -> None:
         super().__init__(name)
@@ -84,10 +98,42 @@ def _stand_in_for_compiler(folder: Path) -> None:
     sys.modules |= {COMPILER: compiler, INDEXING: indexing}
 
 
+class _Layer(type):
+    """The class of peft's layers: nothing is one of them until peft is imported."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        itself = sys.modules.get(LAYERS)
+        return not (itself is None or isinstance(itself, _StandIn)) and isinstance(
+            instance, itself.BaseTunerLayer
+        )
+
+
+def _stand_in_for_peft() -> None:
+    """What diffusers takes of it when it is imported itself, and in every call without a LoRA."""
+    spec = importlib.util.find_spec(PEFT)
+    folder = Path(next(iter((spec and spec.submodule_search_locations) or [""])))
+    layer = _Layer("BaseTunerLayer", (), {})
+    sys.modules |= {
+        PEFT: _StandIn(PEFT, folder, PeftModel=type("PeftModel", (), {})),  # we make none
+        f"{PEFT}.tuners": _StandIn(f"{PEFT}.tuners", folder / "tuners"),
+        LAYERS: _StandIn(LAYERS, folder / "tuners", BaseTunerLayer=layer),
+        f"{PEFT}.helpers": _StandIn(
+            f"{PEFT}.helpers", folder, disable_input_dtype_casting=_disable_casting
+        ),
+    }
+
+
+def _disable_casting(*values: Any, **named: Any) -> Any:
+    show_peft()
+    return importlib.import_module(f"{PEFT}.helpers").disable_input_dtype_casting(*values, **named)
+
+
 def _import_itself(name: str) -> ModuleType:
-    """The module in place of its stand-in, and of those below it."""
+    """The module in place of its stand-in, and of those of the same package."""
+    package = PEFT if name.split(".")[0] == PEFT else COMPILER
     for known in [n for n, module in sys.modules.items() if isinstance(module, _StandIn)]:
-        del sys.modules[known]
+        if known == package or known.startswith(f"{package}."):
+            del sys.modules[known]
     return importlib.import_module(name)
 
 

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ziggie_image_mcp.provider import FREE, Defaults, FreeSize, Held, Model, State
+from ziggie_image_providers.diffusers.additions import Addition
+from ziggie_image_providers.diffusers.capabilities import tasks
 from ziggie_image_providers.diffusers.families import (
-    LICENSES,
     SCHNELL_TOKENS,
     VARIANTS,
     Family,
     Variant,
-    tasks,
 )
 from ziggie_image_providers.diffusers.faults import EXTRA
 from ziggie_image_providers.diffusers.ladder import Quantization
+from ziggie_image_providers.diffusers.licences import LICENSES
 from ziggie_image_providers.diffusers.measured import NOTHING_KNOWN, KnownMemory, model_memory
 from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.weights import Need, need
 
 NAMELESS_NATIVE = 1024
 DISTILLED_STEPS = 4
-
-
-def native_side(on_disk: DiskModel) -> int:
-    """Side of the pictures that a model was made for, pixels."""
-    variant = _variant(on_disk)
-    return on_disk.native or (variant.native if variant else None) or _native(on_disk.known)
 
 
 def memory_need(on_disk: DiskModel) -> Need | None:
@@ -45,6 +42,7 @@ def describe(
     held: Sequence[Held] = (),
     quantization: Quantization = "never",
     known_memory: KnownMemory = NOTHING_KNOWN,
+    additions: Sequence[Addition] = (),
 ) -> Model:
     """Say what the model is.
 
@@ -57,9 +55,10 @@ def describe(
         held: What the workers have in memory.
         quantization: Whether its weights may be held in fewer bits.
         known_memory: What it took before.
+        additions: The LoRAs and ControlNets that are here.
     """
     known = on_disk.known
-    variant = _variant(on_disk)
+    variant = variant_of(on_disk)
     native = native_side(on_disk)
     steps, guidance = _defaults(on_disk, known, variant)
     license, commercial = LICENSES.get(on_disk.id, ("", None))
@@ -79,6 +78,8 @@ def describe(
         tasks=tasks(
             known,
             sizes,
+            name=on_disk.family,
+            additions=additions,
             guided=guidance is not None and guidance > 1,
             prompt_tokens=_prompt_tokens(known, distilled=distilled),
         )
@@ -90,7 +91,7 @@ def describe(
         aliases=tuple(dict.fromkeys(a for a in (name, str(on_disk.path)) if a != on_disk.id)),
         license=license,
         commercial_use=commercial,
-        state=_state(on_disk, missing, loaded=loaded),
+        state=_state(on_disk, (*missing, *_lacking(known)), loaded=loaded),
         fix=_fix(on_disk, missing),
         memory=replace(
             model_memory(memory_need(on_disk), frugal, quantization, known_memory),
@@ -144,7 +145,20 @@ def _prompt_tokens(known: Family | None, *, distilled: bool) -> int | None:
 def _fix(on_disk: DiskModel, missing: Sequence[str]) -> str:
     if on_disk.trouble:
         return on_disk.trouble.text
+    lacking = _lacking(on_disk.known)
+    if lacking and not missing:
+        names = " ".join(lacking)
+        return (
+            f"{on_disk.pipeline} needs more than the extra [local] brings: install {names} from "
+            "where your torch is from, as a build for another device breaks both."
+        )
     return packages_missing(missing) if missing else ""
+
+
+def _lacking(known: Family | None) -> tuple[str, ...]:
+    """The packages that only this class needs, and that are not here."""
+    needs = known.needs if known is not None else ()
+    return tuple(name for name in needs if importlib.util.find_spec(name) is None)
 
 
 def packages_missing(missing: Sequence[str]) -> str:
@@ -152,14 +166,26 @@ def packages_missing(missing: Sequence[str]) -> str:
     return f"Not installed here: {', '.join(missing)}. Run: {EXTRA}"
 
 
-def _native(known: Family | None) -> int:
-    return known.native if known else NAMELESS_NATIVE
+def native_side(on_disk: DiskModel) -> int:
+    """The side of the square that a model is best at, pixels."""
+    variant = variant_of(on_disk)
+    known = on_disk.known.native if on_disk.known else NAMELESS_NATIVE
+    return on_disk.native or (variant.native if variant else None) or known
 
 
-def _variant(on_disk: DiskModel) -> Variant | None:
+def variant_of(on_disk: DiskModel) -> Variant | None:
+    """What its name tells of how it wants to be run; None where its class tells all."""
+    if on_disk.known is not None and on_disk.known.distilled:
+        return None
+    name = _plain_name(on_disk)
+    return next(
+        (v for v in VARIANTS if v.family == on_disk.family and re.search(v.pattern, name)), None
+    )
+
+
+def _plain_name(on_disk: DiskModel) -> str:
     name = on_disk.path.stem if on_disk.single_file else on_disk.id
-    plain = name.lower().replace("_", "-").replace(" ", "-")
-    return next((v for v in VARIANTS if v.family == on_disk.family and v.needle in plain), None)
+    return name.lower().replace("_", "-").replace(" ", "-")
 
 
 def _is_distilled(on_disk: DiskModel, known: Family | None, variant: Variant | None) -> bool:
@@ -172,9 +198,10 @@ def _defaults(
     on_disk: DiskModel, known: Family | None, variant: Variant | None
 ) -> tuple[int | None, float | None]:
     if variant is not None:
-        return variant.steps, variant.guidance
+        told = re.search(r"(?<!\d)(\d{1,2})-?steps?(?![a-z])", _plain_name(on_disk))
+        return int(told[1]) if told and variant.distilled else variant.steps, variant.guidance
     if known is None:
         return None, None
     if on_disk.distilled:
-        return DISTILLED_STEPS, 1.0 if known.name == "flux2" else 0.0
+        return DISTILLED_STEPS, 1.0 if known.name == "flux2-klein" else 0.0
     return known.steps, known.guidance

@@ -51,8 +51,8 @@ class Held:
         """How the parts are held."""
         self.tiled = False
         """Its VAE works in small tiles, whatever the picture's size."""
-        self.number_bytes = 2
-        """Of a number in its weights."""
+        self.dtype: Any = torch.float16
+        """Of the numbers that it computes with."""
         self.batch = 1
         """How many pictures were made at once at most, since the last request came."""
         self.edits: dict[str, Any] = {}
@@ -100,7 +100,7 @@ def _hold(request: wire.WorkerRequest, device: str, dtype: Any) -> None:
     pipe = _read(request, dtype)
     held.device = device
     held.rung = _choose_rung(request, device)
-    held.number_bytes = dtype.itemsize
+    held.dtype = dtype
     way = parse(held.rung)
     if way.precision:
         importlib.import_module("ziggie_image_providers.diffusers.quantise").quantise(
@@ -136,7 +136,7 @@ def in_use() -> wire.InUse:
         ram_bytes=ram,
         rung=held.rung,
         peak_bytes=peak_bytes(held.device),
-        number_bytes=held.number_bytes,
+        number_bytes=held.dtype.itemsize,
         batch=held.batch,
     )
 
@@ -148,7 +148,8 @@ def room() -> int | None:
 
 def most_at_once(request: wire.WorkerRequest) -> int:
     """How many of a request's pictures to make at once."""
-    if request.image_bytes or "num_images_per_prompt" not in parameters(held.pipe):
+    alone = request.image_bytes or request.first or request.nets or request.ip_adapter
+    if alone or request.reference_bytes or "num_images_per_prompt" not in parameters(held.pipe):
         return 1
     return at_once(request, room(), total_memory(held.device))
 

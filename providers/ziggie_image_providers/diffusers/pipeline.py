@@ -8,11 +8,19 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from PIL.Image import Resampling
+
 from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
-from ziggie_image_providers.diffusers import wire
-from ziggie_image_providers.diffusers.families import SAMPLERS
+from ziggie_image_providers.diffusers import (
+    adapters,
+    control,
+    hires,
+    ip_adapter,
+    seamless,
+    sharing,
+    wire,
+)
 from ziggie_image_providers.diffusers.faults import Problem
-from ziggie_image_providers.diffusers.ladder import MODEL_OFFLOAD, parse
 from ziggie_image_providers.diffusers.loading import (
     diffusers,
     held,
@@ -20,6 +28,7 @@ from ziggie_image_providers.diffusers.loading import (
     torch,
     transformers,
 )
+from ziggie_image_providers.diffusers.samplers import SAMPLERS, settings_of
 from ziggie_image_providers.diffusers.weights import TILED_ABOVE
 
 OnStep = Callable[[int, int], None]
@@ -34,16 +43,43 @@ class Inputs(NamedTuple):
 
     image: Any = None
     mask: Any = None
+    maps: tuple[Any, ...] = ()
+    """What its ControlNets go by."""
+    references: tuple[Any, ...] = ()
+
+
+def prepare(request: wire.WorkerRequest) -> tuple[str, ...]:
+    """Lay over the model what the request asks for, and nothing else; say what should be known.
+
+    Raises:
+        Problem: A LoRA or an IP-Adapter does not fit the model.
+    """
+    if not request.nets:
+        control.forget()
+    ip_adapter.lay(request.ip_adapter)
+    return adapters.lay(request.loras)
 
 
 def inputs(request: wire.WorkerRequest, payload: bytes) -> Inputs:
     """The pictures in a request's payload; transparent parts are laid on white."""
-    if not request.image_bytes:
-        return Inputs()
-    image = on_white(decode(payload[: request.image_bytes]))
-    if not request.mask_bytes:
-        return Inputs(image)
-    return Inputs(image, decode(payload[request.image_bytes :]).convert("L"))
+    lengths = (
+        request.image_bytes,
+        request.mask_bytes,
+        *(net.image_bytes for net in request.nets),
+        *request.reference_bytes,
+    )
+    pictures: list[bytes] = []
+    for length in lengths:
+        pictures.append(payload[:length])
+        payload = payload[length:]
+    image, mask, *others = pictures
+    colours = [on_white(decode(picture)) for picture in others]
+    return Inputs(
+        image=on_white(decode(image)) if image else None,
+        mask=decode(mask).convert("L") if mask else None,
+        maps=tuple(colours[: len(request.nets)]),
+        references=tuple(colours[len(request.nets) :]),
+    )
 
 
 def pictures(
@@ -55,19 +91,52 @@ def pictures(
         Problem: One is blank, or a safety filter took it.
     """
     held.batch = max(held.batch, len(numbers))
-    return [to_png(image) for image in _run(request, numbers, on_step, inputs)]
+    if request.first is None:
+        return [to_png(image) for image in _run(request, numbers, on_step, inputs)]
+    return [to_png(_in_two_passes(request, number, on_step, inputs)) for number in numbers]
+
+
+def _in_two_passes(
+    request: wire.WorkerRequest, number: int, on_step: OnStep, inputs: Inputs
+) -> Any:
+    """Draw a picture small, then over in its size."""
+    assert request.first is not None
+    steps, again = request.steps or 1, hires.second_steps(request.steps)
+    total = steps + max(1, int(again * hires.STRENGTH))
+    small = request.model_copy(
+        update={"width": request.first.width, "height": request.first.height, "first": None}
+    )
+    image = _run(small, [number], lambda at, _: on_step(at, total), inputs)[0]
+    large = small.model_copy(
+        update={
+            "width": request.width,
+            "height": request.height,
+            "run_as": request.second_as,
+            "steps": again,
+            "strength": hires.STRENGTH,
+        }
+    )
+    image = image.convert("RGB").resize((request.width, request.height), Resampling.LANCZOS)
+    return _run(
+        large,
+        [number],
+        lambda at, _: on_step(min(steps + at, total), total),
+        inputs._replace(image=image),
+    )[0]
 
 
 def _run(
     request: wire.WorkerRequest, numbers: Sequence[int], on_step: OnStep, inputs: Inputs
 ) -> list[Any]:
     """One pass of a pipeline."""
-    pipe = _pipe(inputs)
-    _swap_scheduler(pipe, request.sampler)
-    _tile(pipe, held.tiled or request.width * request.height > TILED_ABOVE)
+    pipe = _pipe(request)
+    _swap_scheduler(pipe, request.sampler, request.scheduler)
+    large = request.width * request.height > TILED_ABOVE
+    _tile(pipe, (held.tiled or large) and not request.seamless)
     _slice(pipe, len(numbers) > 1)
     words = arguments(request, numbers, parameters(pipe), inputs)
     with (
+        seamless.circular(pipe, request.seamless),
         _watched(pipe, parameters(pipe), request.steps, on_step) as extra,
         warnings.catch_warnings(),
     ):
@@ -133,25 +202,41 @@ def arguments(
     }
     if inputs.image is not None:  # which has the size
         asked = {k: v for k, v in asked.items() if k in parameters or k not in ("width", "height")}
+    if request.by_reference and inputs.mask is None:
+        asked["image"] = inputs.image
+        looked_at = [*filter(None, [inputs.image]), *inputs.references]
+        if looked_at:
+            asked["image"] = looked_at if len(looked_at) > 1 else looked_at[0]
+    if request.nets:
+        asked |= control.words(request.nets, inputs.maps, parameters)
+    if request.ip_adapter is not None:
+        asked |= ip_adapter.words(inputs.references)
     words = {name: value for name, value in asked.items() if value is not None}
     missing = sorted(words.keys() - parameters.keys())
     if missing:
         raise Problem("rejected", f"{request.pipeline} takes no {', '.join(missing)}.")
-    return words
+    return words | _peculiar(request, parameters, inputs)
 
 
-def _pipe(inputs: Inputs) -> Any:
-    """The pipeline in memory, or one of the same parts for work from pictures."""
-    if inputs.image is None:
-        return held.pipe
-    kind = "AutoPipelineForImage2Image" if inputs.mask is None else "AutoPipelineForInpainting"
-    if kind not in held.edits:
-        pipe = getattr(diffusers, kind).from_pipe(held.pipe)
-        pipe.set_progress_bar_config(disable=True)
-        if parse(held.rung).offload == MODEL_OFFLOAD:  # each pipeline moves its parts by itself
-            pipe.enable_model_cpu_offload(device=held.device)
-        held.edits[kind] = pipe
-    return held.edits[kind]
+def _peculiar(
+    request: wire.WorkerRequest, parameters: Mapping[str, inspect.Parameter], inputs: Inputs
+) -> dict[str, Any]:
+    """What single classes must be told to do what others do anyway."""
+    more: dict[str, Any] = {}
+    if "max_area" in parameters:  # FLUX.1 Kontext makes one megapixel of every size
+        more["max_area"] = request.width * request.height
+    if "_auto_resize" in parameters and inputs.image is not None:  # and of the picture it changes
+        more["_auto_resize"] = False
+    if "intermediate_timesteps" in parameters and request.steps != 2:  # SANA Sprint, beyond its two
+        more["intermediate_timesteps"] = None
+    return more
+
+
+def _pipe(request: wire.WorkerRequest) -> Any:
+    """The pipeline in memory, or one of the same parts for another task."""
+    if request.nets:
+        return control.controlled(request.run_as, request.nets)
+    return sharing.share(request.run_as) if request.run_as else held.pipe
 
 
 def _readers(pipe: Any) -> list[tuple[Any, int]]:
@@ -181,13 +266,24 @@ def _unread(tokenizer: Any, limit: int, text: str) -> tuple[int, str]:
     return limit, " ".join((end or tokenizer.decode(encoding.input_ids[count:])).split())
 
 
-def _swap_scheduler(pipe: Any, sampler: str | None) -> None:
-    if sampler is None:
+def _swap_scheduler(pipe: Any, sampler: str | None, scheduler: str | None) -> None:
+    if sampler is None and scheduler is None:
         if held.scheduler is not None:
             pipe.scheduler = held.scheduler
         return
-    name, settings = SAMPLERS[sampler]
-    pipe.scheduler = getattr(diffusers, name).from_config(held.scheduler.config, **settings)
+    kind: Any = held.scheduler.__class__
+    if sampler is not None:
+        kind = getattr(diffusers, SAMPLERS[sampler].scheduler_class)
+    settings = settings_of(sampler, scheduler)
+    unknown = settings.keys() - inspect.signature(kind.__init__).parameters.keys()
+    if unknown and scheduler != "normal":
+        raise Problem(
+            "rejected",
+            f"The model's own sampler ({kind.__name__}) takes no scheduler {scheduler}: name a "
+            "sampler too, as dpmpp_2m.",
+        )
+    settings = {name: value for name, value in settings.items() if name not in unknown}
+    pipe.scheduler = kind.from_config(held.scheduler.config, **settings)
 
 
 def _slice(pipe: Any, sliced: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ziggie_image_mcp.provider.settings import Folder, ProviderSettings
-from ziggie_image_providers.diffusers.families import MAX_IMAGES
+from ziggie_image_providers.diffusers.capabilities import MAX_IMAGES
 
 
 class Settings(ProviderSettings):
@@ -26,6 +26,8 @@ class Settings(ProviderSettings):
     batch_size: int | None = Field(default=None, ge=1, le=MAX_IMAGES)
     """How many pictures of a request are made at once; unset: as many as the card has room for, and
     on a processor one after another."""
+    hires: Literal["auto", "never"] = "auto"
+    """`auto`: what is well above a model's native size is drawn small first, and over then."""
     idle_seconds: float = Field(default=300, ge=0)
     """After so long without work the worker ends and its memory is free."""
     load_seconds: float = Field(default=900, gt=0)

@@ -36,6 +36,42 @@ class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class LoraFile(_Message):
+    """A LoRA to lay over the model."""
+
+    path: str
+    weight: float
+
+
+class Net(_Message):
+    """A ControlNet, and the map that it goes by."""
+
+    path: str
+    """A diffusers folder, or one .safetensors file."""
+    net: str
+    """The diffusers class."""
+    weight: float
+    mode: int | None = None
+    """The number of the map's kind, where the net is for many."""
+    image_bytes: int
+    """Of the map in the payload, PNG."""
+
+
+class IpAdapter(_Message):
+    """By which a UNet looks at the references."""
+
+    path: str
+    encoder: str
+    """The folder of the model that sees the pictures."""
+
+
+class Size(_Message):
+    """Pixels."""
+
+    width: int
+    height: int
+
+
 class WorkerRequest(_Message):
     """Make these pictures with this model."""
 
@@ -76,12 +112,26 @@ class WorkerRequest(_Message):
     guidance: float | None
     guidance_argument: Literal["guidance_scale", "true_cfg_scale"] = "guidance_scale"
     sampler: str | None = None
+    scheduler: str | None = None
     strength: float | None = None
     """With a picture to work from."""
+    run_as: str = ""
+    """The class that does the task with the model's parts; empty: the model's own."""
+    by_reference: bool = False
+    """The picture to work from is the first of the references."""
     image_bytes: int = 0
     """The payload begins with that picture, PNG; none where there is no payload."""
     mask_bytes: int = 0
-    """And goes on with its mask."""
+    """And goes on with its mask, then the maps of `nets`, then the references."""
+    reference_bytes: tuple[int, ...] = ()
+    loras: tuple[LoraFile, ...] = ()
+    nets: tuple[Net, ...] = ()
+    ip_adapter: IpAdapter | None = None
+    seamless: bool = False
+    first: Size | None = None
+    """Draw it so large at first, and then over at full size."""
+    second_as: str = ""
+    """The class of the second pass."""
 
 
 class Cancel(_Message):

@@ -89,7 +89,7 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
     line.send(wire.Loaded(in_use=loading.in_use()))
     try:
         inputs = pipeline.inputs(request, payload)
-        notes = pipeline.unread(request)
+        notes = pipeline.prepare(request) + pipeline.unread(request)
 
         def make(numbers: Sequence[int]) -> Sequence[bytes]:
             def on_step(step: int, steps: int) -> None:

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ziggie_image_mcp.provider import (
     Model,
+    ModelMissing,
+    Option,
     ProviderContext,
     ProviderRequest,
     RequestRejected,
+    Task,
     options_of,
     peak_bytes,
 )
 from ziggie_image_mcp.provider.pictures import decode, is_transparent
-from ziggie_image_providers.diffusers import torch_build, wire
-from ziggie_image_providers.diffusers.families import SAMPLERS, sampler
+from ziggie_image_providers.diffusers import hires, samplers, torch_build, wire
+from ziggie_image_providers.diffusers.additions import (
+    UNION,
+    Addition,
+    extras_bytes,
+    ip_adapter_for,
+    lora_of,
+    nets_for,
+)
+from ziggie_image_providers.diffusers.families import Family
 from ziggie_image_providers.diffusers.ladder import Way, peaks
-from ziggie_image_providers.diffusers.listing import memory_need
+from ziggie_image_providers.diffusers.listing import memory_need, native_side, variant_of
 from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.settings import Settings
 
 CHANGE, REPAINT = 0.75, 1.0
 """The strength where none is asked for: enough to change, and under a mask all of it."""
+
+MOST_FELT = 0.9
+"""A strength above this leaves so little of the picture that no steps are added for it."""
 
 
 def worker_request(
@@ -31,13 +46,16 @@ def worker_request(
     *,
     settings: Settings,
     context: ProviderContext,
+    additions: Sequence[Addition] = (),
 ) -> wire.WorkerRequest:
     """Make the worker's request from a provider's.
 
     Raises:
         RequestRejected: It asks for what the model does not take.
+        ModelMissing: It asks for a LoRA or a kind of control for which nothing is here.
     """
-    known, options = on_disk.known, options_of(model, request.task)
+    known, task = on_disk.known, _task(request)
+    options = options_of(model, task)
     step = known.multiple_of if known else 16
     if request.width % step or request.height % step:
         raise RequestRejected(
@@ -45,15 +63,7 @@ def worker_request(
             f"{request.width} x {request.height} cannot be made: sides must be multiples of "
             f"{step}.",
         )
-    if request.scheduler is not None:
-        raise RequestRejected(model.provider, "This provider takes a sampler, and no scheduler.")
-    chosen = sampler(request.sampler) if request.sampler is not None else None
-    if request.sampler is not None and (chosen is None or "sampler" not in options):
-        raise RequestRejected(
-            model.provider,
-            f"{model.id} takes no sampler {request.sampler!r}. Samplers, for sd1 and sdxl: "
-            f"{', '.join(SAMPLERS)}.",
-        )
+    sampler, scheduler = _sampler(request, options, model, on_disk)
     negative: str | None = request.negative_prompt
     if known is None or not known.negative:
         negative = request.negative_prompt or None
@@ -70,8 +80,17 @@ def worker_request(
     strength = None
     if request.image is not None:
         strength = request.strength or (CHANGE if request.mask is None else REPAINT)
-        if steps is not None:  # the pipelines run `steps * strength` of them, and one at least
-            steps = max(steps, math.ceil(1 / strength))
+        if steps is not None and (known is None or not known.references):
+            steps = _steps_for(steps, strength, known)
+    if known is not None and known.references and request.mask is None:
+        strength = None
+    loras = [_lora(lora.id, model, known, additions) for lora in request.loras]
+    nets = _nets(request, model, on_disk, additions)
+    adapter = _ip_adapter(request, model, on_disk, additions)
+    extras = extras_bytes([*loras, *nets, *([adapter] if adapter else [])])
+    first = None
+    if task == "text_to_image" and settings.hires == "auto":
+        first = hires.first_size(known, native_side(on_disk), width, height)
     memory = memory_need(on_disk)
     rung = next((one for one in model.memory.rungs if one.name == model.rung), None)
     return wire.WorkerRequest(
@@ -84,10 +103,10 @@ def worker_request(
         rung=model.rung,
         dtype=settings.dtype,
         half_precision=known.half_precision if known else "bfloat16",
-        weight_bytes=memory.weights if memory else None,
-        vram_bytes=peak_bytes(peaks(memory, Way()), width * height) if memory else None,
+        weight_bytes=memory.weights + extras if memory else None,
+        vram_bytes=peak_bytes(peaks(memory, Way()), width * height) + extras if memory else None,
         may_offload=context.vram_optimization,
-        need_bytes=None if rung is None else peak_bytes(rung.peaks, width * height),
+        need_bytes=None if rung is None else peak_bytes(rung.peaks, width * height) + extras,
         picture_bytes=None if rung is None else int(rung.peaks[0].bytes_per_pixel * width * height),
         batch_size=settings.batch_size,
         prompt=request.prompt,
@@ -99,23 +118,157 @@ def worker_request(
         steps=steps,
         guidance=guidance,
         guidance_argument=known.guidance_argument if known else "guidance_scale",
-        sampler=chosen,
+        sampler=sampler,
+        scheduler=scheduler,
         strength=strength,
+        run_as=_class_for(task, on_disk, nets),
+        by_reference=known is not None and known.references > 0,
         image_bytes=len(request.image or b""),
         mask_bytes=len(request.mask or b""),
+        reference_bytes=tuple(map(len, request.references)),
+        loras=tuple(
+            wire.LoraFile(path=str(file.path), weight=lora.weight)
+            for file, lora in zip(loras, request.loras, strict=True)
+        ),
+        nets=tuple(
+            wire.Net(
+                path=str(net.path),
+                net=net.net,
+                weight=control.weight,
+                mode=UNION[net.net][control.kind] if net.union else None,
+                image_bytes=len(control.image or b""),
+            )
+            for net, control in zip(nets, request.control, strict=True)
+        ),
+        ip_adapter=wire.IpAdapter(path=str(adapter.path), encoder=str(adapter.encoder))
+        if adapter
+        else None,
+        seamless=request.seamless and "seamless" in options,
+        first=first,
+        second_as=_class_for("image_to_image", on_disk, nets) if first else "",
     )
 
 
-def payload(request: ProviderRequest) -> bytes:
-    """What goes with the request."""
-    return (request.image or b"") + (request.mask or b"")
+def _task(request: ProviderRequest) -> Task:
+    if request.mask is not None:
+        return "inpaint"
+    return "text_to_image" if request.image is None else "image_to_image"
 
 
-def differences(request: ProviderRequest) -> list[str]:
-    """What an edit does that was not asked for."""
-    if request.image is None or not is_transparent(decode(request.image)):
+def _steps_for(steps: int, strength: float, known: Family | None) -> int:
+    """As many that a strength is felt: the pipelines run `steps * strength` of them.
+
+    They round down for sd1 and sdxl, so that a small strength would be nothing; all others round
+    up, so that a large one would leave nothing of the picture.
+    """
+    steps = max(steps, math.ceil(1 / strength))
+    if known is not None and not known.samplers and strength <= MOST_FELT:
+        steps = max(steps, math.ceil(1 / (1 - strength)))
+    return steps
+
+
+def _sampler(
+    request: ProviderRequest, options: frozenset[Option], model: Model, on_disk: DiskModel
+) -> tuple[str | None, str | None]:
+    """The sampler and the scheduler that are asked for, else those that the variant wants."""
+    variant = variant_of(on_disk)
+    for option, value in (("sampler", request.sampler), ("scheduler", request.scheduler)):
+        if value is not None and option not in options:
+            text = f"{model.id} takes no {option} {value!r}: only sd1, sd2 and sdxl take one."
+            raise RequestRejected(model.provider, text)
+    if request.sampler is None and request.scheduler is None and variant is not None:
+        return variant.sampler or None, variant.scheduler or None
+    try:
+        return samplers.choose(request.sampler, request.scheduler)
+    except ValueError as e:
+        raise RequestRejected(model.provider, f"{model.id}: {e}.") from e
+
+
+def _lora(name: str, model: Model, known: Family | None, additions: Sequence[Addition]) -> Addition:
+    lora = lora_of(name, model.provider, additions)
+    if lora is None:
+        text = f"There is no LoRA {name!r} in modelDirs: list_models shows what is there."
+        raise ModelMissing(model.provider, text)
+    if known is None or not known.loras:
+        raise RequestRejected(model.provider, f"{model.id} takes no LoRAs.")
+    if lora.family not in (None, model.family):
+        text = f"{lora.id} is a LoRA for {lora.family}, and {model.id} is {model.family}."
+        raise RequestRejected(model.provider, text)
+    return lora
+
+
+def _nets(
+    request: ProviderRequest, model: Model, on_disk: DiskModel, additions: Sequence[Addition]
+) -> list[Addition]:
+    """A ControlNet for each map, all of one class, as the pipelines want them."""
+    if not request.control:
         return []
-    return ["the picture's transparent parts were laid on white: this model knows no transparency"]
+    able = _controls(_task(request), on_disk.known)
+    kinds = [control.kind for control in request.control]
+    here = [net for net in nets_for(on_disk.family, additions) if net.net in able]
+    for name in able:
+        chosen = [next((n for n in here if n.net == name and k in n.kinds), None) for k in kinds]
+        nets = [net for net in chosen if net is not None]
+        if len(nets) == len(kinds):
+            return nets
+    text = (
+        f"No ControlNets for {' and '.join(kinds)} together that guide {model.id} are in "
+        "modelDirs: list_models shows what is there."
+    )
+    raise ModelMissing(model.provider, text)
+
+
+def _ip_adapter(
+    request: ProviderRequest, model: Model, on_disk: DiskModel, additions: Sequence[Addition]
+) -> Addition | None:
+    known = on_disk.known
+    if not request.references or (known is not None and known.references):
+        return None
+    adapter = ip_adapter_for(on_disk.family, additions)
+    if known is None or not known.ip_adapter or adapter is None:
+        text = f"{model.id} looks at no references: no IP-Adapter for it is in modelDirs."
+        raise ModelMissing(model.provider, text)
+    return adapter
+
+
+def _controls(task: Task, known: Family | None) -> dict[str, str]:
+    if known is None:
+        return {}
+    if task == "inpaint":
+        return dict(known.inpaint_controls)
+    return dict(known.image_to_image_controls if task == "image_to_image" else known.controls)
+
+
+def _class_for(task: Task, on_disk: DiskModel, nets: Sequence[Addition]) -> str:
+    """The class that does a task with the model's parts; empty where its own does."""
+    known = on_disk.known
+    if nets:
+        return _controls(task, known)[nets[0].net]
+    if known is None or task not in ("image_to_image", "inpaint"):
+        return ""
+    name = known.inpaint if task == "inpaint" else known.image_to_image
+    return "" if name == on_disk.pipeline else name
+
+
+def payload(request: ProviderRequest) -> bytes:
+    """What goes with the request, in the order of its lengths."""
+    maps = (control.image or b"" for control in request.control)
+    return b"".join((request.image or b"", request.mask or b"", *maps, *request.references))
+
+
+def differences(request: ProviderRequest, message: wire.WorkerRequest) -> list[str]:
+    """What is done that was not asked for."""
+    notes: list[str] = []
+    if request.image is not None and is_transparent(decode(request.image)):
+        notes.append(
+            "the picture's transparent parts were laid on white: this model knows no transparency"
+        )
+    if request.steps is not None and message.steps not in (None, request.steps):
+        less = f"{request.steps} are too few for a strength of {message.strength:g}"
+        notes.append(f"made with {message.steps} steps: {less}")
+    if message.first is not None:
+        notes.append(hires.note(message.first))
+    return notes
 
 
 def device_wanted(settings: Settings, context: ProviderContext) -> str:

@@ -40,6 +40,10 @@ def inputs(request: wire.WorkerRequest, payload: bytes) -> bytes:
     return payload
 
 
+def prepare(request: wire.WorkerRequest) -> tuple[str, ...]:
+    return ()
+
+
 def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
     """Read every prompt to its end."""
     return ()

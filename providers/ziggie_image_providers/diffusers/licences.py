@@ -1,0 +1,32 @@
+"""Licences of the models of these families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LICENSES: Mapping[str, tuple[str, bool]] = {
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": ("CreativeML OpenRAIL-M", True),
+    "stabilityai/stable-diffusion-xl-base-1.0": ("CreativeML OpenRAIL++-M", True),
+    "stabilityai/sdxl-turbo": ("sai-nc-community", False),
+    "stabilityai/stable-diffusion-3.5-large": ("Stability AI Community License", True),
+    "stabilityai/stable-diffusion-3.5-large-turbo": ("Stability AI Community License", True),
+    "stabilityai/stable-diffusion-3.5-medium": ("Stability AI Community License", True),
+    "black-forest-labs/FLUX.1-schnell": ("Apache-2.0", True),
+    "black-forest-labs/FLUX.1-dev": ("FLUX.1 [dev] Non-Commercial License", False),
+    "black-forest-labs/FLUX.2-dev": ("FLUX Non-Commercial License", False),
+    "black-forest-labs/FLUX.2-klein-4B": ("Apache-2.0", True),
+    "black-forest-labs/FLUX.2-klein-9B": ("FLUX Non-Commercial License", False),
+    "Tongyi-MAI/Z-Image-Turbo": ("Apache-2.0", True),
+    "Qwen/Qwen-Image": ("Apache-2.0", True),
+    "Qwen/Qwen-Image-2512": ("Apache-2.0", True),
+    "HiDream-ai/HiDream-I1-Full": ("MIT, with a Llama 3.1 text encoder", True),
+    "HiDream-ai/HiDream-I1-Fast": ("MIT, with a Llama 3.1 text encoder", True),
+    "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS": ("CreativeML OpenRAIL++-M", True),
+    "playgroundai/playground-v2.5-1024px-aesthetic": ("Playground v2.5 Community License", True),
+    "Efficient-Large-Model/SANA1.5_1.6B_1024px_diffusers": ("NVIDIA NSCL v2-custom", False),
+    "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers": ("NVIDIA NSCL v2-custom", False),
+    "lodestones/Chroma1-HD": ("Apache-2.0", True),
+    "Kwai-Kolors/Kolors-diffusers": ("Kolors-3B license", False),
+    "Alpha-VLLM/Lumina-Image-2.0": ("Apache-2.0", True),
+}
+"""Licence and whether it allows commercial use, by Hub id; collected, not legal advice."""

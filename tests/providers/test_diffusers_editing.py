@@ -1,0 +1,468 @@
+"""Editing, LoRAs and ControlNets of the diffusers provider, on models with random weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from mcp import Client
+from mcp.types import TextContent
+from PIL import Image
+
+from tests.support.diffusers_calls import (
+    build_models,
+    generation,
+    model_named,
+    picture,
+    plain,
+    size_of,
+    worker_for,
+)
+from tests.support.factory import opener
+from ziggie_image_mcp.app.application import build_service
+from ziggie_image_mcp.config.config import Config
+from ziggie_image_mcp.jobs.workflow import Role
+from ziggie_image_mcp.provider import (
+    Control,
+    Lora,
+    ModelMissing,
+    ModelUnusable,
+    RequestRejected,
+    options_of,
+)
+from ziggie_image_mcp.provider.seams import seam
+from ziggie_image_mcp.server.tools import make_server
+from ziggie_image_mcp.storage.artifact_store import ArtifactStore
+from ziggie_image_providers import builtin
+from ziggie_image_providers.diffusers import Diffusers
+from ziggie_image_providers.diffusers.families import PIPELINES
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(name) is None for name in ("torch", "diffusers", "peft")),
+        reason='needs pip install "ziggie-image-mcp[local]"',
+    ),
+]
+
+LEFT = plain("white", "L", (0, 0, 32, 64))
+RIGHT = plain("white", "L", (32, 0, 64, 64))
+FAMILIES = {
+    "StableDiffusionPipeline": "sd1",
+    "StableDiffusionInpaintPipeline": "sd1-inpaint",
+    "LatentConsistencyModelPipeline": "lcm",
+    "StableDiffusionXLPipeline": "sdxl",
+    "StableDiffusionXLInpaintPipeline": "sdxl-inpaint",
+    "StableDiffusion3Pipeline": "sd3",
+    "FluxPipeline": "flux",
+    "FluxKontextPipeline": "kontext",
+    "FluxFillPipeline": "fill",
+    "Flux2KleinPipeline": "klein",
+    "ZImagePipeline": "z-image",
+    "QwenImagePipeline": "qwen-image",
+    "PixArtSigmaPipeline": "pixart",
+    "ChromaPipeline": "chroma",
+    "SanaSprintPipeline": "sprint",
+}
+"""The small model of each class."""
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = build_models("tests.support.random_families", tmp_path_factory.mktemp("families"))
+    shutil.copytree(Path(builtin.__file__).parent, folder / "trained")
+    return folder
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def provider(zoo: Path) -> AsyncGenerator[Diffusers]:
+    async with worker_for(zoo) as one:
+        yield one
+
+
+def edited(colour: str = "red", **changes: Any) -> dict[str, Any]:
+    return {"task": "image_to_image", "image_id": "i", "image": plain(colour), **changes}
+
+
+def masked(mask: bytes, **changes: Any) -> dict[str, Any]:
+    more = {"task": "inpaint", "mask_id": "m", "mask": mask, "strength": 1.0}
+    return edited() | more | changes
+
+
+def opened(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png))
+
+
+def guided(kind: str, colour: str = "white", weight: float = 1.0) -> Control:
+    box = (16, 16, 48, 48)
+    return Control(kind=kind, image_id="c", image=plain(colour, box=box), weight=weight)
+
+
+async def test_every_class_that_edits_has_a_small_model_here() -> None:
+    edits = {name for name, family in PIPELINES.items() if family.edits}
+
+    assert edits - FAMILIES.keys() == set()
+
+
+@pytest.mark.parametrize("id", FAMILIES.values())
+async def test_each_family_does_each_task_that_it_declares(provider: Diffusers, id: str) -> None:
+    model = await model_named(provider, id)
+    drawn: dict[str, bytes] = {}
+    for task in model.tasks:
+        changes: dict[str, Any] = {"steps": model.defaults.steps and min(model.defaults.steps, 3)}
+        if task == "image_to_image":
+            changes |= edited()
+        if task == "inpaint":
+            changes |= masked(LEFT)
+        drawn[task] = await picture(provider, id, **changes)
+
+    assert {size_of(png) for png in drawn.values()} == {(64, 64)}
+    assert len(set(drawn.values())) == len(model.tasks)
+
+
+@pytest.mark.parametrize("id", ["chroma", "klein", "qwen-image", "sprint", "kontext"])
+async def test_the_picture_to_change_counts(provider: Diffusers, id: str) -> None:
+    red = await picture(provider, id, **edited("red"))
+    again = await picture(provider, id, **edited("red"))
+    blue = await picture(provider, id, **edited("blue"))
+
+    assert red == again
+    assert red != blue
+
+
+@pytest.mark.parametrize(("id", "strength", "steps"), [("chroma", 0.75, 4), ("sd1", 0.2, 5)])
+async def test_a_strength_is_felt_and_steps_that_this_takes_are_said(
+    provider: Diffusers, id: str, strength: float, steps: int
+) -> None:
+    few = await generation(provider, id, **edited(strength=strength, steps=2))
+    enough = await generation(provider, id, **edited(strength=strength, steps=steps))
+
+    assert few.images == enough.images
+    assert [note for note in few.notes if f"made with {steps} steps: 2 are" in note]
+    assert enough.notes == ()
+
+
+@pytest.mark.parametrize("id", ["sd1-inpaint", "sdxl-inpaint", "fill", "kontext", "klein", "sd3"])
+async def test_a_mask_says_where_it_is_painted_anew(provider: Diffusers, id: str) -> None:
+    left = await picture(provider, id, **masked(LEFT))
+    right = await picture(provider, id, **masked(RIGHT))
+
+    assert left != right
+
+
+async def test_a_reference_is_looked_at(provider: Diffusers) -> None:
+    model = await model_named(provider, "klein")
+    assert model.tasks["text_to_image"].max_references == 4
+    assert model.tasks["image_to_image"].max_references == 3
+    assert "strength" not in options_of(model, "image_to_image")
+
+    def references(*colours: str) -> dict[str, Any]:
+        pictures = tuple(plain(colour) for colour in colours)
+        return {"reference_ids": tuple(colours), "references": pictures}
+
+    nothing = await picture(provider, "klein")
+    red = await picture(provider, "klein", **references("red"))
+    both = await picture(provider, "klein", **references("red", "blue"))
+    edit = await picture(provider, "klein", **edited("red"), **references("blue"))
+
+    assert len({nothing, red, both}) == 3
+    assert edit == both, "the picture to change is the first of the references"
+
+
+async def test_kontext_looks_at_one_reference_or_none(provider: Diffusers) -> None:
+    model = await model_named(provider, "kontext")
+    assert model.tasks["text_to_image"].max_references == 1
+    assert model.tasks["image_to_image"].max_references == 0
+
+    nothing = await picture(provider, "kontext")
+    red = await picture(provider, "kontext", reference_ids=("red",), references=(plain("red"),))
+
+    assert size_of(red) == (64, 64), "and not the megapixel that its class makes of every size"
+    assert red != nothing
+
+
+async def test_an_ip_adapter_looks_at_references_in_every_task_and_leaves_no_trace(
+    zoo: Path, provider: Diffusers
+) -> None:
+    model = await model_named(provider, "sd1")
+    assert {task: c.max_references for task, c in model.tasks.items()} == {
+        "text_to_image": 4,
+        "image_to_image": 4,
+        "inpaint": 4,
+    }
+    both = {"reference_ids": ("a", "b"), "references": (plain("red"), plain("blue"))}
+    one = {"reference_ids": ("a",), "references": (plain("red"),)}
+    tasks: list[dict[str, Any]] = [{}, edited(strength=0.9), {"control": (guided("canny"),)}]
+    for changes in tasks:
+        bare = await picture(provider, "sd1", **changes)
+        seen = await picture(provider, "sd1", **one, **changes)
+        seen_both = await picture(provider, "sd1", **both, **changes)
+
+        assert len({bare, seen, seen_both}) == 3
+        assert await picture(provider, "sd1", **changes) == bare
+    with pytest.raises(ModelMissing, match="no IP-Adapter"):
+        await picture(provider, "sdxl", **one)
+
+
+async def test_inpainting_checkpoints_make_nothing_from_text(provider: Diffusers) -> None:
+    for id in ("sd1-inpaint", "sdxl-inpaint", "fill"):
+        assert list((await model_named(provider, id)).tasks) == ["inpaint"]
+
+
+async def test_loras_are_listed_with_the_family_that_their_tensors_tell(
+    provider: Diffusers,
+) -> None:
+    loras = {m.id: m.family for m in await provider.list_models() if m.role == "lora"}
+
+    assert loras == {
+        "additions/one.safetensors": "sd1",
+        "additions/two.safetensors": "sd1",
+        "additions/elsewhere.safetensors": "sd1",
+        "additions/too-wide.safetensors": "sd1",
+        "additions/for-flux.safetensors": "flux1",
+    }
+
+
+async def test_loras_are_swapped_between_requests_and_leave_no_trace(provider: Diffusers) -> None:
+    one, two = Lora(id="one"), Lora(id="two.safetensors", weight=0.5)
+    bare = await generation(provider, "sd1")
+    with_one = await generation(provider, "sd1", loras=(one,))
+    weak = await picture(provider, "sd1", loras=(Lora(id="one", weight=0.3),))
+    none = await picture(provider, "sd1", loras=(Lora(id="one", weight=0.0),))
+    both = await picture(provider, "sd1", loras=(one, two))
+    other = await picture(provider, "sd1", loras=(two,))
+    edit = await picture(provider, "sd1", loras=(one,), **edited(strength=0.9))
+    plain_edit = await picture(provider, "sd1", **edited(strength=0.9))
+    again = await picture(provider, "sd1", loras=(one,))
+    after = await generation(provider, "sd1")
+
+    (bare_png,), (one_png,) = (g.images for g in (bare, with_one))
+    assert len({bare_png.data, one_png.data, weak, both, other}) == 5
+    assert edit != plain_edit
+    assert again == one_png.data
+    assert none == bare_png.data
+    assert after.images == bare.images
+    assert [with_one.load_seconds, after.load_seconds] == [0.0, 0.0], "the model stays in memory"
+
+
+async def test_a_lora_is_laid_over_a_transformer(provider: Diffusers) -> None:
+    bare = await picture(provider, "flux")
+    laid = await picture(provider, "flux", loras=(Lora(id="for-flux"),))
+
+    assert laid != bare
+    assert await picture(provider, "flux") == bare
+
+
+@pytest.mark.parametrize(
+    ("id", "lora", "error", "word"),
+    [
+        ("sd1", "nowhere", ModelMissing, "list_models"),
+        ("sd1", "for-flux", RequestRejected, "for flux1"),
+        ("sd1", "elsewhere", RequestRejected, "holds nothing for this model"),
+        ("sd1", "too-wide", RequestRejected, "does not fit"),
+        ("pixart", "one", RequestRejected, "takes no LoRAs"),
+    ],
+)
+async def test_a_wrong_lora_is_a_typed_error_and_the_model_is_as_before(
+    provider: Diffusers, id: str, lora: str, error: type[Exception], word: str
+) -> None:
+    good = (Lora(id="one"),)
+    before = [await picture(provider, "sd1"), await picture(provider, "sd1", loras=good)]
+
+    with pytest.raises(error, match=word):
+        await picture(provider, id, loras=(Lora(id=lora),))
+    after = [await picture(provider, "sd1"), await picture(provider, "sd1", loras=good)]
+
+    assert after == before
+
+
+async def test_a_wrong_lora_beside_a_right_one_leaves_the_right_one(provider: Diffusers) -> None:
+    good = (Lora(id="one"),)
+    before = await picture(provider, "sd1", loras=good)
+
+    with pytest.raises(RequestRejected, match="does not fit"):
+        await picture(provider, "sd1", loras=(*good, Lora(id="too-wide")))
+
+    assert await picture(provider, "sd1", loras=good) == before
+
+
+async def test_control_nets_are_listed_and_make_their_kinds_available(provider: Diffusers) -> None:
+    models = {m.id: m for m in await provider.list_models()}
+    nets = {m.id: (m.family, m.title) for m in models.values() if m.role == "control"}
+    kinds = {
+        id: {task: c.control.kinds for task, c in models[id].tasks.items() if c.control}
+        for id in ("sd1", "sdxl", "flux", "sd3")
+    }
+
+    assert nets["additions/control-canny"] == ("sd1", "control: canny")
+    assert nets["additions/control-scribble.safetensors"] == ("sd1", "control: scribble")
+    assert nets["additions/control-union-sdxl"][0] == "sdxl"
+    assert nets["additions/flux-control-depth"] == ("flux1", "control: depth")
+    everywhere = ("text_to_image", "image_to_image", "inpaint")
+    assert kinds["sd1"] == {task: {"canny", "depth", "scribble"} for task in everywhere}
+    assert kinds["flux"] == {task: {"depth"} for task in everywhere}
+    assert "normal" in kinds["sdxl"]["inpaint"]
+    assert kinds["sd3"] == {}
+
+
+@pytest.mark.parametrize(
+    ("id", "kind"), [("sd1", "canny"), ("sd1", "scribble"), ("sdxl", "depth"), ("flux", "depth")]
+)
+async def test_a_map_guides_every_task(provider: Diffusers, id: str, kind: str) -> None:
+    tasks: list[dict[str, Any]] = [{}, edited(strength=0.9), masked(LEFT)]
+    for changes in tasks:
+        bare = await picture(provider, id, **changes)
+        white = await picture(provider, id, control=(guided(kind),), **changes)
+        grey = await picture(provider, id, control=(guided(kind, "grey"),), **changes)
+        weak = await picture(provider, id, control=(guided(kind, weight=0.2),), **changes)
+
+        assert size_of(white) == (64, 64)
+        assert len({bare, white, grey, weak}) == 4
+        assert await picture(provider, id, **changes) == bare
+
+
+async def test_two_maps_guide_one_picture(provider: Diffusers) -> None:
+    canny, depth = guided("canny"), guided("depth", "grey")
+
+    one = await picture(provider, "sd1", control=(canny,))
+    both = await picture(provider, "sd1", control=(canny, depth))
+
+    assert one != both
+
+
+@pytest.mark.parametrize(
+    ("id", "kind", "error"),
+    [("sd1", "pose", ModelMissing), ("klein", "canny", ModelMissing)],
+)
+async def test_a_kind_without_a_net_is_a_typed_error(
+    provider: Diffusers, id: str, kind: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=kind):
+        await picture(provider, id, control=(guided(kind),))
+
+
+async def test_a_damaged_net_is_a_typed_error_and_harms_nothing(
+    zoo: Path, provider: Diffusers
+) -> None:
+    before = await picture(provider, "sd1")
+    config = zoo / "additions" / "control-depth" / "config.json"
+    good = config.read_text(encoding="utf-8")
+    config.write_text(good.replace('"layers_per_block": 1', '"layers_per_block": 2'), "utf-8")
+    try:
+        with pytest.raises(ModelUnusable, match="control-depth"):
+            await picture(provider, "sd1", control=(guided("depth"),))
+    finally:
+        config.write_text(good, encoding="utf-8")
+
+    assert await picture(provider, "sd1") == before
+
+
+async def test_a_seamless_picture_tiles_and_the_next_one_is_as_before(
+    zoo: Path, provider: Diffusers
+) -> None:
+    field = {"prompt": "a green field during the day", "steps": 12, "width": 64, "height": 64}
+    before = await picture(provider, "trained", **field)
+    tile = await picture(provider, "trained", seamless=True, **field)
+    after = await picture(provider, "trained", **field)
+
+    assert not seam(opened(before)).tiles
+    assert seam(opened(tile)).tiles
+    assert after == before
+
+
+async def test_only_models_of_convolutions_say_that_they_tile(provider: Diffusers) -> None:
+    able = {
+        model.id
+        for model in await provider.list_models()
+        if any("seamless" in options_of(model, task) for task in model.tasks)
+    }
+
+    assert able == {"sd1", "sdxl", "trained", "sd1-inpaint", "sdxl-inpaint"}
+
+
+async def test_what_is_well_above_native_size_is_drawn_small_first_and_that_is_said(
+    zoo: Path, provider: Diffusers
+) -> None:
+    shares: list[float] = []
+
+    async def progress(share: float, text: str) -> None:
+        shares.append(share)
+
+    large = {"width": 128, "height": 96}
+    twice = await generation(provider, "sd1", progress=progress, **large)
+    small = await generation(provider, "sd1")
+    async with worker_for(zoo, hires="never") as other:
+        once = await generation(other, "sd1", **large)
+
+    assert size_of(twice.images[0].data) == size_of(once.images[0].data) == (128, 96)
+    assert twice.images != once.images
+    assert twice.notes == ("drawn at 72x56 first, and then over at full size (hires pass)",)
+    assert small.notes == once.notes == ()
+    assert shares == sorted(shares)
+
+
+async def test_two_loras_a_map_and_a_second_pass_go_together(provider: Diffusers) -> None:
+    large: dict[str, Any] = {"width": 128, "height": 128}
+    loras, control = (Lora(id="one"), Lora(id="two", weight=0.4)), (guided("canny"),)
+
+    bare = await picture(provider, "sd1", **large)
+    laid = await picture(provider, "sd1", loras=loras, **large)
+    all_of_it = await generation(provider, "sd1", loras=loras, control=control, **large)
+    again = await generation(provider, "sd1", loras=loras, control=control, **large)
+
+    assert size_of(all_of_it.images[0].data) == (128, 128)
+    assert len({bare, laid, all_of_it.images[0].data}) == 3
+    assert all_of_it == again
+    assert [note for note in all_of_it.notes if "hires pass" in note]
+    assert await picture(provider, "sd1", **large) == bare
+
+
+async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(
+    zoo: Path, provider: Diffusers, tmp_path: Path
+) -> None:
+    pictures = ArtifactStore(tmp_path / "pictures")
+    made = build_service(
+        Config(), tmp_path, role=Role.ALONE, artifacts=pictures, providers=[provider]
+    )
+    small = {"model": "sd1", "width": 64, "height": 64, "steps": 2, "seed": 7, "wait_seconds": 200}
+    async with (
+        aclosing(made),
+        Client(make_server(opener(made)), raise_exceptions=True) as client,
+    ):
+
+        async def call(tool: str, **arguments: Any) -> dict[str, Any]:
+            result = await client.call_tool(
+                tool, {"prompt": "a red fox", **small, **arguments, "wait_seconds": 200}
+            )
+            assert isinstance(result.content[0], TextContent)
+            assert not result.is_error, result.content[0].text
+            answer: dict[str, Any] = json.loads(result.content[0].text)
+            return answer
+
+        first = await call("generate_image")
+        id = first["images"][0]["id"]
+        guided_by = await call(
+            "generate_image", loras="one:0.8, two:0.3", control=f"canny:{id}:0.7"
+        )
+        edit = await call("edit_image", image=id, model="klein")
+        wrong = await client.call_tool(
+            "generate_image", {"prompt": "a red fox", **small, "loras": "for-flux"}
+        )
+
+    def pixels(answer: dict[str, Any]) -> bytes:
+        with Image.open(answer["images"][0]["path"]) as image:
+            assert image.size == (64, 64)
+            return image.convert("RGB").tobytes()
+
+    assert len({pixels(first), pixels(guided_by), pixels(edit)}) == 3
+    assert wrong.is_error
+    assert isinstance(wrong.content[0], TextContent)
+    assert "flux1" in wrong.content[0].text
