@@ -206,14 +206,16 @@ class Diffusers(InProcess):
         """The models, and by name what can be laid over them; what is of no use says why."""
         models, by_path = list(models), {one.path: one for one in additions}
         known = await asyncio.to_thread(self._known_memory, models)
-        return [
-            self._describe(one, known[one.path], additions)
-            if one.role == "model"
-            else as_model(by_path[one.path], self.name)
-            if one.path in by_path and by_path[one.path].role != "ip_adapter"
-            else describe_addition(one, provider=self.name)
-            for one in models
-        ]
+        listed: list[Model] = []
+        for one in models:
+            addition = by_path.get(one.path)
+            if addition is None and one.role == "model":
+                listed.append(self._describe(one, known[one.path], additions))
+            elif addition is None:
+                listed.append(describe_addition(one, provider=self.name))
+            elif addition.role != "ip_adapter":  # which references use without a name
+                listed.append(as_model(addition, self.name))
+        return listed
 
     async def _learn(
         self, request: wire.WorkerRequest, in_use: wire.InUse | None, room: int | None
