@@ -15,6 +15,8 @@ if "ziggie_image_providers.diffusers.worker" in getattr(sys, "orig_argv", []):
 
     torch, diffusers, _ = import_libraries()
     LIMIT = int(os.environ["SMALL_MEMORY"])
+    inside: list[str] = []
+    """The methods that run: one that offloads moves the pipeline away from the card first."""
 
     def size(module: Any, recurse: bool = True) -> int:
         return sum(p.numel() * p.element_size() for p in module.parameters(recurse))
@@ -27,9 +29,13 @@ if "ziggie_image_providers.diffusers.worker" in getattr(sys, "orig_argv", []):
         method = getattr(diffusers.DiffusionPipeline, name)
 
         def within(pipe: Any, *args: Any, **named: Any) -> Any:
-            if (needed := most(pipe)) > LIMIT:
+            if not inside and (needed := most(pipe)) > LIMIT:
                 raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {needed} B.")
-            return method(pipe, *args, **named)
+            inside.append(name)
+            try:
+                return method(pipe, *args, **named)
+            finally:
+                inside.pop()
 
         setattr(diffusers.DiffusionPipeline, name, within)
 
