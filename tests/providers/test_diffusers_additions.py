@@ -250,6 +250,20 @@ def test_the_first_of_two_passes_has_native_area_and_the_shape_asked_for(
     assert (small and (small.width, small.height)) == first
 
 
+@pytest.mark.parametrize(("setting", "twice"), [("auto", True), ("never", False)])
+def test_the_second_pass_can_be_turned_off(tmp_path: Path, setting: str, twice: bool) -> None:
+    message = worker_request(
+        ProviderRequest(prompt="a fox", width=1024, height=1024),
+        listed(tmp_path, ()),
+        disk_model(tmp_path),
+        settings=Settings.model_validate({"hires": setting}),
+        context=ProviderContext(data_dir=tmp_path),
+    )
+
+    assert (message.first is not None) == twice
+    assert message.second_as == ("StableDiffusionImg2ImgPipeline" if twice else "")
+
+
 def test_hidream_is_asked_for_sizes_that_its_class_leaves_as_they_are(tmp_path: Path) -> None:
     path = pipeline(tmp_path / "HiDream-I1-Fast", "HiDreamImagePipeline")
     on_disk = folder(path, "HiDream-I1-Fast")
