@@ -44,12 +44,12 @@ def _too_large(entry: Entry, machine: Hardware) -> Reason | None:
         need, have, what = memory.ram_bytes, ram, "RAM"
     else:
         need, have, what = memory.vram_bytes, gpu, "GPU memory"
-    if need is None or have is None or need <= have:
+    if need is None or have is None or need * hardware_probe.NEED_MARGIN <= have:
         return None
     return Reason(
         code="MEMORY_INSUFFICIENT",
         have=f"{have / 1e9:.1f} GB {what}" + (f" and {ram / 1e9:.1f} GB RAM free" if ram else ""),
-        need=f"{need / 1e9:.1f} GB {what} in half precision",
+        need=f"{need * hardware_probe.NEED_MARGIN / 1e9:.1f} GB {what} in half precision",
         fix="a larger card, more RAM for the parts that wait, or a quantised file",
     )
 

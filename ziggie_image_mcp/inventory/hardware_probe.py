@@ -86,6 +86,10 @@ async def probe(
     )
 
 
+NEED_MARGIN = 1.15
+"""What a need of memory is multiplied with: estimates leave out fragmentation and work space."""
+
+
 def tier(hardware: Hardware) -> Tier:
     """Say what class of machine this is, by its best GPU, in the source report's words."""
     sizes = [size for gpu in hardware.gpus if (size := _nominal(gpu, hardware)) is not None]

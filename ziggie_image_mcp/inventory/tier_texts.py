@@ -7,16 +7,13 @@ from collections.abc import Iterable, Mapping
 from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory.cards import class_speed
 from ziggie_image_mcp.inventory.catalogue import from_text
-from ziggie_image_mcp.inventory.hardware_probe import UNIFIED_SHARE
+from ziggie_image_mcp.inventory.hardware_probe import NEED_MARGIN, UNIFIED_SHARE
 from ziggie_image_mcp.inventory.model_facts import Entry
 from ziggie_image_mcp.inventory.pace import entry_seconds
 from ziggie_image_mcp.inventory.types import Hardware, Tier
 
 NAMED = 3
 """Models of a kind that a text names, the best first."""
-
-MARGIN = 1.15
-"""As where a request's fit is judged."""
 
 _CLASSES: Mapping[Tier, str] = {
     "below_minimum": "GPU under 8 GB",
@@ -60,7 +57,7 @@ def _on_processor(ram: int | None) -> str:
 
 
 def _fits(entry: Entry, way: str, memory: float) -> bool:
-    return entry.vram_bytes[way] * MARGIN <= memory
+    return entry.vram_bytes[way] * NEED_MARGIN <= memory
 
 
 def _waits(entry: Entry, ram: int | None) -> bool:
