@@ -137,7 +137,7 @@ def _kept(edges: NDArray[np.float64], periods: NDArray[np.float64]) -> NDArray[n
     import numpy as np
 
     turns = np.exp(2j * np.pi * np.arange(1, len(edges) + 1) / periods[:, None])
-    return np.asarray(turns @ edges / max(float(edges.sum()), 1e-9))
+    return np.asarray(turns @ edges / max(float(edges.sum()), 1e-9), np.complex128)
 
 
 def _edges(pixels: NDArray[np.uint8], axis: int) -> NDArray[np.float64]:

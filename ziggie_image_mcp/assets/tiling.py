@@ -24,7 +24,8 @@ def made_seamless(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     has_alpha = image.has_transparency_data
-    pixels = np.asarray(image.convert("RGBA" if has_alpha else "RGB")).astype(np.float32)
+    read = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
+    pixels: NDArray[np.floating] = read.astype(np.float32)
     if has_alpha:
         pixels[..., :3] *= pixels[..., 3:] / 255
     for axis in (0, 1):
@@ -41,7 +42,7 @@ def made_seamless(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(np.clip(pixels, 0, 255)).astype(np.uint8))
 
 
-def _stretched(lines: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+def _stretched(lines: NDArray[np.floating], count: int) -> NDArray[np.floating]:
     """So many lines in place of fewer, linear between the nearest two; the ends are neighbours."""
     import numpy as np
 
