@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,7 @@ class Removal:
     """A file, or a folder."""
     freed_bytes: int
     strategy: Any = None
-    """The Hub's client's own, where it knows the repository: blobs that other revisions or
-    repositories share stay."""
+    """The Hub's client's own, where it knows the repository."""
 
 
 def prepare(name: str, cache: Path, data_dir: Path) -> Removal | None:
@@ -122,7 +121,8 @@ def _of_cache(folder: Path, name: str, cache: Path) -> Removal:
     repo = next((one for one in scan.repos if Path(one.repo_path) == folder), None)
     strategy = None
     if repo is not None and repo.revisions:
-        strategy = scan.delete_revisions(*(one.commit_hash for one in repo.revisions))
+        alone = replace(scan, repos=frozenset([repo]))  # a copy of it has the same revisions
+        strategy = alone.delete_revisions(*(one.commit_hash for one in repo.revisions))
     blobs = [blob for blob in (folder / "blobs").glob("*") if not blob.is_symlink()]
     whole = sum(blob.stat().st_size for blob in blobs)
     freed = max(whole, strategy.expected_freed_size if strategy else 0)

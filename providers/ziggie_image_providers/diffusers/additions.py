@@ -183,6 +183,7 @@ def as_model(addition: Addition, provider: str) -> Model:
     """A LoRA or a ControlNet in the server's words."""
     assert addition.role != "ip_adapter"
     kinds = ", ".join(sorted(addition.kinds))
+    name = addition.path.name if addition.path.is_dir() else addition.path.stem
     missing = addition.role == "lora" and not loads_loras()
     return Model(
         id=addition.id,
@@ -193,6 +194,7 @@ def as_model(addition: Addition, provider: str) -> Model:
         role=addition.role,
         family=addition.family,
         title=f"control: {kinds}" if kinds else "",
+        aliases=tuple(a for a in (name, str(addition.path)) if a != addition.id),
         state="missing" if missing else "ready",
         fix=f"Not installed here: peft. Run: {EXTRA}" if missing else "",
     )
