@@ -9,6 +9,7 @@ from ziggie_image_mcp.provider.sizes import (
     Size,
     bucket_of,
     corners,
+    first_pass_size,
     is_exact,
     like,
     native_size,
@@ -46,6 +47,22 @@ def boxes(draw: st.DrawFn) -> FreeSize:
         max_pixels=draw(st.sampled_from((None, pixels, pixels * 2))),
         max_ratio=draw(st.sampled_from((None, 1.0, 1.5, 2.0, 3.0, 16 / 9))),
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "first"),
+    [
+        (Size(512, 512), None),
+        (Size(768, 512), None),  # one and a half times the area, which one pass still does
+        (Size(776, 512), Size(632, 416)),
+        (Size(1024, 1024), Size(512, 512)),
+    ],
+)
+def test_a_large_picture_is_drawn_at_native_area_first(size: Size, first: Size | None) -> None:
+    small = first_pass_size(size, 512 * 512, step=8, least=64)
+
+    assert small == first
+    assert first_pass_size(size, 512 * 512, step=8, above=16.0) is None
 
 
 @given(boxes(), st.floats(1, 20_000), st.floats(1, 20_000))

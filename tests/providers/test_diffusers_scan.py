@@ -114,7 +114,7 @@ def test_an_unknown_class_promises_little(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["StableDiffusionXLImg2ImgPipeline", "FluxReduxPipeline", "WanPipeline", ""]
+    "name", ["StableDiffusionUpscalePipeline", "FluxReduxPipeline", "WanPipeline", ""]
 )
 def test_what_does_not_make_pictures_from_text_is_listed_with_its_class(
     tmp_path: Path, name: str

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from PIL import Image
@@ -18,6 +19,9 @@ from PIL import Image
 from ziggie_image_mcp.provider import Generation, Model, ProviderContext, ProviderRequest, Run
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.settings import Settings
+
+_models: WeakKeyDictionary[Diffusers, dict[str, Model]] = WeakKeyDictionary()
+"""What was listed, as a survey keeps it: a listing reads the headers of every file."""
 
 
 def build_models(program: str, folder: Path) -> Path:
@@ -69,7 +73,10 @@ async def generation(provider: Diffusers, id: str, **changes: Any) -> Generation
 
     run = Run(key="k", progress=changes.pop("progress", silence))
     values.pop("progress", None)
-    model = await model_named(provider, id)
+    asked_before = _models.setdefault(provider, {})
+    if id not in asked_before:
+        asked_before[id] = await model_named(provider, id)
+    model = asked_before[id]
     answer = await provider.submit(ProviderRequest(**values), model, run)
     assert isinstance(answer, Generation)
     return answer

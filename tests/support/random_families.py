@@ -389,6 +389,7 @@ def build(folder: Path) -> None:
     pipelines = {
         "sd1": wide,
         "sdxl": sdxl,
+        "refiner": random_models.refiner(sdxl),
         "flux": flux,
         "pixart": random_models.pixart(),
         "sd3": sd3(),

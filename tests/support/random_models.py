@@ -167,6 +167,26 @@ def sdxl() -> Any:
     )
 
 
+def refiner(base: Any) -> Any:
+    """What goes on with latents of `sdxl`: one text encoder, and a score in place of a size."""
+    diffusers = importlib.import_module("diffusers")
+    return diffusers.StableDiffusionXLImg2ImgPipeline(
+        unet=diffusers.UNet2DConditionModel.from_config(
+            base.unet.config,
+            cross_attention_dim=32,
+            projection_class_embeddings_input_dim=5 * 8 + 32,
+        ),
+        vae=base.vae,
+        text_encoder=None,
+        tokenizer=None,
+        text_encoder_2=base.text_encoder_2,
+        tokenizer_2=base.tokenizer_2,
+        scheduler=base.scheduler,
+        requires_aesthetics_score=True,
+        force_zeros_for_empty_prompt=False,
+    )
+
+
 def prude() -> Any:
     """A safety checker that takes offence at everything."""
     transformers = importlib.import_module("transformers")

@@ -16,6 +16,10 @@ SAME_SHAPE = 0.01
 RESCALED = 2.0
 """How many times larger or smaller the sides may be there."""
 
+REPEATS_ABOVE = 1.5
+"""Times its native area, above which a UNet draws the same thing twice: a rule of thumb, which
+nobody has measured here."""
+
 
 class Size(NamedTuple):
     """Width and height, pixels."""
@@ -26,6 +30,28 @@ class Size(NamedTuple):
     def __str__(self) -> str:
         """As messages write it."""
         return f"{self.width}x{self.height}"
+
+
+def first_pass_size(
+    size: Size, native_area: int, *, step: int, least: int = 0, above: float = REPEATS_ABOVE
+) -> Size | None:
+    """The size of a hires pass's first picture; None where the picture can be drawn at once.
+
+    Args:
+        size: What is asked for.
+        native_area: What the model is best at, pixels.
+        step: Sides are multiples of it.
+        least: No side is smaller.
+        above: Times the native area, up to which one pass will do.
+
+    >>> first_pass_size(Size(1024, 768), 512 * 512, step=8)
+    Size(width=592, height=440)
+    """
+    area = size.width * size.height
+    if area <= above * native_area:
+        return None
+    scale = math.sqrt(native_area / area)
+    return Size(*(max(step, least, round(side * scale / step) * step) for side in size))
 
 
 def native_size(rule: SizeRule) -> Size:

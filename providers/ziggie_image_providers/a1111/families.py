@@ -9,8 +9,7 @@ from fnmatch import fnmatch
 from importlib import resources
 from typing import TypeVar
 
-from pydantic import Field
-
+from ziggie_image_mcp.provider.addition_kinds import CONTROL_PATTERNS, base_family, control_kinds
 from ziggie_image_mcp.provider.settings import Section
 
 T = TypeVar("T")
@@ -61,15 +60,6 @@ class Part(Section):
     file: str
 
 
-class ControlKind(Section):
-    """A kind of picture that guides the composition."""
-
-    pattern: str
-    """Of the names of nets for it."""
-    modules: tuple[str, ...] = ()
-    """What makes such a map of a picture; the first that the server has is taken."""
-
-
 class Data(Section):
     """All of families.json."""
 
@@ -77,12 +67,11 @@ class Data(Section):
     variants: tuple[Variant, ...]
     names: tuple[tuple[str, str], ...]
     """Family and pattern, in this order; an empty family is one that nobody here runs."""
-    trained: tuple[tuple[str, str], ...]
-    """The same of what trainers write as the base model of a LoRA."""
     tensors: tuple[tuple[str, str], ...]
     """The same of the names of a file's tensors."""
     parts: dict[str, Part]
-    kinds: dict[str, ControlKind] = Field(default={})
+    modules: dict[str, tuple[str, ...]]
+    """What makes a map of a kind from a picture; the first that the server has is taken."""
 
 
 @functools.cache
@@ -134,12 +123,7 @@ def kind_of(family: str | None, name: str) -> Kind:
 
 def lora_family(name: str, metadata: Mapping[str, object]) -> str | None:
     """The family that a LoRA was trained for; None where neither metadata nor name tells."""
-    keys = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
-    base_model = " ".join(str(metadata.get(key) or "") for key in keys)
-    for family, pattern in data().trained:
-        if re.search(pattern, base_model, re.IGNORECASE):
-            return family
-    return family_of(name, {})
+    return base_family(metadata) or family_of(name, {})
 
 
 def net_family(name: str) -> str | None:
@@ -152,10 +136,9 @@ def net_family(name: str) -> str | None:
 
 def net_kinds(name: str) -> frozenset[str]:
     """The kinds of pictures that a control net goes by."""
-    kinds = data().kinds
     if re.search(r"union|promax", name, re.IGNORECASE):
-        return frozenset(kinds)
-    return frozenset(k for k, v in kinds.items() if re.search(v.pattern, name, re.IGNORECASE))
+        return frozenset(CONTROL_PATTERNS)
+    return control_kinds(name)
 
 
 def parts_for(

@@ -287,8 +287,7 @@ def net_for(kind: str, family: str | None, contents: Contents) -> str:
 
 def module_for(kind: str, contents: Contents) -> str:
     """What makes a map of this kind; empty where the server has nothing."""
-    known = families.data().kinds.get(kind)
-    names = known.modules if known else ()
+    names = families.data().modules.get(kind, ())
     return next((name for name in names if name in contents.net_modules), "")
 
 

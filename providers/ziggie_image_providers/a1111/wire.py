@@ -18,7 +18,7 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider import sampler_names as names
 from ziggie_image_mcp.provider.additions import find_addition, replace_embeddings
 from ziggie_image_mcp.provider.masks import convert_mask
-from ziggie_image_mcp.provider.sizes import Size
+from ziggie_image_mcp.provider.sizes import Size, first_pass_size
 from ziggie_image_providers.a1111 import failures
 from ziggie_image_providers.a1111.families import Kind
 from ziggie_image_providers.a1111.listing import Entry, Listing, module_for, net_for
@@ -27,8 +27,6 @@ from ziggie_image_providers.a1111.settings import Settings
 TXT2IMG, IMG2IMG = "sdapi/v1/txt2img", "sdapi/v1/img2img"
 UPSCALE = "sdapi/v1/extra-single-image"
 
-HIRES_TIMES = 1.5
-"""So many times the native area is drawn in one go."""
 HIRES_STRENGTH = 0.6
 """How much the second pass changes: below one half a latent that was enlarged stays blurred."""
 
@@ -117,12 +115,7 @@ def job(
 
 def first_size(kind: Kind, size: Size) -> Size | None:
     """The size at which a large picture is drawn first; None where it is drawn at once."""
-    native, area = kind.side**2, size.width * size.height
-    if not kind.hires or area <= HIRES_TIMES * native:
-        return None
-    scale = (native / area) ** 0.5
-    width, height = (max(64, round(side * scale / 8) * 8) for side in size)
-    return Size(width, height)
+    return first_pass_size(size, kind.side**2, step=8, least=64) if kind.hires else None
 
 
 def _hires(body: dict[str, Any], base: Size, listing: Listing) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ziggie_image_mcp.provider import ProviderRequest
-from ziggie_image_mcp.provider.sizes import Size
+from ziggie_image_mcp.provider.sizes import REPEATS_ABOVE, Size, first_pass_size
 from ziggie_image_providers.comfyui.graph import Graph, Nodes
 from ziggie_image_providers.comfyui.kinds import Kind
 
@@ -125,13 +125,8 @@ def base_size(kind: Kind, size: Size) -> Size | None:
 
     UNets repeat themselves beyond one and a half times their native area, transformers later.
     """
-    native = kind.side**2
-    area = size.width * size.height
-    if area <= native * (1.5 if kind.latent == "EmptyLatentImage" else 2.5):
-        return None
-    scale, step = math.sqrt(native / area), max(kind.multiple_of, 16)
-    sides = (max(step, round(side * scale / step) * step) for side in size)
-    return Size(*sides)
+    above = REPEATS_ABOVE if kind.latent == "EmptyLatentImage" else 2.5
+    return first_pass_size(size, kind.side**2, step=max(kind.multiple_of, 16), above=above)
 
 
 def batches(kind: Kind, request: ProviderRequest) -> bool:

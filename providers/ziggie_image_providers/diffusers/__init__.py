@@ -43,11 +43,13 @@ from ziggie_image_providers.diffusers.measured import (
     measured_of,
     stamp,
 )
+from ziggie_image_providers.diffusers.refiner import find_refiner, refines
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate, scan
 from ziggie_image_providers.diffusers.worker_request import (
     device_wanted,
     differences,
     payload,
+    refiner_notes,
     worker_request,
 )
 
@@ -138,6 +140,7 @@ class Diffusers(InProcess):
         known = self._describe(on_disk, memory, additions)
         if known.state == "missing":
             raise DependencyMissing(self.name, known.fix)
+        refiner = await self._refiner(request, on_disk)
         message = worker_request(
             request,
             replace(known, device=model.device, rung=model.rung) if model.rung else known,
@@ -145,14 +148,15 @@ class Diffusers(InProcess):
             settings=self._settings,
             context=self._context,
             additions=additions,
+            with_refiner=refiner,
         )
         if not message.rung and any(m.rung == "" and is_recent(m, memory.now) for m in memory[0]):
             message = message.model_copy(update={"must_offload": True})
         self._last_model = on_disk.id
         device = self._device(message.device)
         generation = await device.run(message, run.progress, payload(request))
-        said = (*differences(request, message), *notes(message.rung), *generation.notes)
-        return replace(generation, notes=said)
+        said = (*differences(request, message), *refiner_notes(refiner, on_disk, message))
+        return replace(generation, notes=(*said, *notes(message.rung), *generation.notes))
 
     async def start_ahead(self, model: str | None) -> None:
         """Start a worker for a model that is here, while it is decided which is taken."""
@@ -196,6 +200,15 @@ class Diffusers(InProcess):
 
     def _running(self) -> list[Device]:
         return [device for device in self._devices.values() if device.is_running]
+
+    async def _refiner(self, request: ProviderRequest, on_disk: DiskModel) -> DiskModel | None:
+        """The refiner that is set, where it could go on with what is asked for."""
+        name = self._settings.refiner
+        if not name or not refines(on_disk, request.task):
+            return None
+        return await asyncio.to_thread(
+            find_refiner, name, self.name, self._folders(), self._hub_cache()
+        )
 
     async def _additions(self) -> tuple[Addition, ...]:
         return await asyncio.to_thread(find_additions, self._folders(), self._hub_cache())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from ziggie_image_mcp.provider import FREE, Model
+from ziggie_image_mcp.provider.addition_kinds import base_family, control_kinds
 from ziggie_image_mcp.provider.additions import find_addition
 from ziggie_image_providers.diffusers.faults import EXTRA
 from ziggie_image_providers.diffusers.weights import Damaged, add_up, shapes, weight_files
@@ -32,20 +33,6 @@ NETS: Mapping[str, str] = {
 }
 """The class of a ControlNet -> its family; "" where the width of its text tells."""
 
-KINDS: Mapping[str, str] = {
-    "canny": r"canny",
-    "depth": r"depth|zoe|midas",
-    "pose": r"pose",
-    "lineart": r"line_?art",
-    "softedge": r"softedge|(?<![a-z])hed(?![a-z])|pidi",
-    "scribble": r"scribble|sketch",
-    "normal": r"normal",
-    "seg": r"(?<![a-z])seg",
-    "mlsd": r"mlsd",
-    "tile": r"(?<![a-z])tile|(?<![a-z])blur",
-}
-"""What a ControlNet goes by, and how its name tells."""
-
 UNION: Mapping[str, Mapping[str, int]] = {
     "ControlNetUnionModel": {
         "pose": 0,
@@ -64,25 +51,7 @@ UNION: Mapping[str, Mapping[str, int]] = {
 """The number by which a net for many kinds is told which it gets: xinsir's ControlNet++ Union and
 InstantX's FLUX.1-dev Union, after their cards."""
 
-_BASES = (
-    ("sdxl", r"sd_?xl|stable-diffusion-xl|pony|illustrious|noob"),
-    ("sd1", r"sd_?v?1|stable-diffusion-v1|sd 1"),
-    ("sd2", r"sd_?v?2|stable-diffusion-v2"),
-    ("sd3", r"sd_?3|stable-diffusion-(v)?3"),
-    ("flux2-klein", r"klein"),
-    ("flux2", r"flux[-_. ]?2"),
-    ("flux1", r"flux"),
-    ("qwen-image", r"qwen"),
-    ("z-image", r"z[-_ ]?image"),
-    ("hidream", r"hidream"),
-    ("lumina", r"lumina"),
-    ("chroma", r"chroma"),
-    ("kolors", r"kolors"),
-)
-"""What trainers write as the base model of a LoRA."""
-
 _DOWN = re.compile(r"lora_(A|down)\.(default\.)?weight$|lokr_w1|hada_w1_a")
-_ABOUT = ("modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,7 +243,7 @@ def _folder(path: Path, id: str) -> Addition | None:
     union = net == "ControlNetUnionModel" or bool(config.get("num_mode"))
     most = int(config.get("num_control_type") or config.get("num_mode") or 0)
     told = frozenset(kind for kind, mode in UNION.get(net, {}).items() if mode < most)
-    kinds = told if union else _kinds(id)
+    kinds = told if union else control_kinds(id)
     if not files or not kinds:
         return None
     return Addition(
@@ -294,7 +263,7 @@ def _file(path: Path, id: str) -> Addition | None:
     if any(name.startswith("ip_adapter.") for name in tensors):
         return _ip_adapter(path, id, tensors)
     if any(_DOWN.search(name) for name in tensors):
-        family = _trained_for(_metadata(path, path.stat().st_mtime_ns)) or _family(tensors)
+        family = base_family(_metadata(path, path.stat().st_mtime_ns)) or _family(tensors)
         return Addition(id=id, path=path, role="lora", family=family, bytes=add_up([path]).bytes)
     width = next(
         (
@@ -307,7 +276,7 @@ def _file(path: Path, id: str) -> Addition | None:
     is_net = any("controlnet_cond_embedding.conv_in" in name for name in tensors) or any(
         "input_hint_block.0" in name for name in tensors
     )
-    kinds = _kinds(id)
+    kinds = control_kinds(id)
     if not is_net or not kinds or width not in UNET_WIDTHS:
         return None
     return Addition(
@@ -319,16 +288,6 @@ def _file(path: Path, id: str) -> Addition | None:
         kinds=kinds,
         net="ControlNetModel",
     )
-
-
-def _kinds(name: str) -> frozenset[str]:
-    plain = name.lower()
-    return frozenset(kind for kind, pattern in KINDS.items() if re.search(pattern, plain))
-
-
-def _trained_for(about: Mapping[str, str]) -> str | None:
-    words = " ".join(about.get(key, "") for key in _ABOUT)
-    return next((f for f, pattern in _BASES if re.search(pattern, words, re.IGNORECASE)), None)
 
 
 def _family(tensors: Tensors) -> str | None:

@@ -147,6 +147,9 @@ _SDXL = Family(
     vae_full_precision=True,
     config_repo="stabilityai/stable-diffusion-xl-base-1.0",
 )
+REFINER = "sdxl-refiner"
+"""Of the same class as what works from pictures with SDXL's parts."""
+
 _FLUX = Family(
     name="flux1",
     prompt_tokens=512,
@@ -192,6 +195,21 @@ PIPELINES: Mapping[str, Family] = {
     "StableDiffusionXLPipeline": _SDXL,
     "StableDiffusionXLInpaintPipeline": replace(
         _SDXL, text=False, image_to_image="", config_repo=""
+    ),
+    "StableDiffusionXLImg2ImgPipeline": Family(  # alone it works over pictures only
+        name=REFINER,
+        prompt_tokens=CLIP_TOKENS,
+        native=1024,
+        steps=30,
+        guidance=5.0,
+        multiple_of=8,
+        samplers=True,
+        half_precision="float16",
+        text=False,
+        image_to_image="StableDiffusionXLImg2ImgPipeline",
+        loras=False,
+        activation=0.33e9,
+        vae_full_precision=True,
     ),
     "StableDiffusion3Pipeline": Family(
         name="sd3",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
+from ziggie_image_mcp.provider.sizes import Size, first_pass_size
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.families import Family
-
-ABOVE = 1.5
-"""Times the native area, above which a model draws the same thing twice."""
 
 STRENGTH = 0.5
 """Of the second pass: enough for new detail, and too little for another composition."""
@@ -19,14 +17,10 @@ def first_size(family: Family | None, native: int, width: int, height: int) -> w
 
     Only of families that work from a picture by a strength, which is how the second pass is made.
     """
-    area = width * height
     if family is None or not family.image_to_image or family.references:
         return None
-    if area <= ABOVE * native**2:
-        return None
-    scale, step = native / math.sqrt(area), family.multiple_of
-    small = [max(step, round(side * scale / step) * step) for side in (width, height)]
-    return wire.Size(width=small[0], height=small[1])
+    small = first_pass_size(Size(width, height), native**2, step=family.multiple_of)
+    return wire.Size(width=small.width, height=small.height) if small else None
 
 
 def second_steps(steps: int | None) -> int:

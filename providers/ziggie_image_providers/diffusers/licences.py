@@ -7,6 +7,7 @@ from collections.abc import Mapping
 LICENSES: Mapping[str, tuple[str, bool]] = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": ("CreativeML OpenRAIL-M", True),
     "stabilityai/stable-diffusion-xl-base-1.0": ("CreativeML OpenRAIL++-M", True),
+    "stabilityai/stable-diffusion-xl-refiner-1.0": ("CreativeML OpenRAIL++-M", True),
     "stabilityai/sdxl-turbo": ("sai-nc-community", False),
     "stabilityai/stable-diffusion-3.5-large": ("Stability AI Community License", True),
     "stabilityai/stable-diffusion-3.5-large-turbo": ("Stability AI Community License", True),

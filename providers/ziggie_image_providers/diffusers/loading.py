@@ -148,8 +148,9 @@ def room() -> int | None:
 
 def most_at_once(request: wire.WorkerRequest) -> int:
     """How many of a request's pictures to make at once."""
-    alone = request.image_bytes or request.first or request.nets or request.ip_adapter
-    if alone or request.reference_bytes or "num_images_per_prompt" not in parameters(held.pipe):
+    pictures = request.image_bytes or request.reference_bytes
+    passes = request.first or request.nets or request.ip_adapter or request.refiner
+    if pictures or passes or "num_images_per_prompt" not in parameters(held.pipe):
         return 1
     return at_once(request, room(), total_memory(held.device))
 

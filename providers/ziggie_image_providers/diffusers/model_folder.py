@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from ziggie_image_providers.diffusers.disk_model import DiskModel, Trouble, useless
-from ziggie_image_providers.diffusers.families import PIPELINES, Family, makes_pictures_from_text
+from ziggie_image_providers.diffusers.families import (
+    PIPELINES,
+    REFINER,
+    Family,
+    makes_pictures_from_text,
+)
 from ziggie_image_providers.diffusers.weights import Damaged, Part, add_up, weight_files
 
 INDEX = "model_index.json"
@@ -72,7 +77,7 @@ def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> Disk
         id=id,
         path=path,
         pipeline=pipeline,
-        family=_family(path, known),
+        family=_family(path, index, known),
         parts=parts,
         variant=variant,
         native=_native(path, known),
@@ -177,9 +182,11 @@ def _control(path: Path, id: str, kind: str, config: Mapping[str, Any]) -> DiskM
     )
 
 
-def _family(path: Path, known: Family | None) -> str | None:
+def _family(path: Path, index: Mapping[str, Any], known: Family | None) -> str | None:
     if known is None:
         return None
+    if known.name == REFINER and index.get("requires_aesthetics_score") is not True:
+        return "sdxl"  # saved by the class that works over pictures
     if known.name == "sd1" and read_json(path / "unet" / CONFIG).get("cross_attention_dim") == 1024:
         return "sd2"
     return known.name
@@ -187,7 +194,7 @@ def _family(path: Path, known: Family | None) -> str | None:
 
 def _native(path: Path, known: Family | None) -> int | None:
     """Compute the size that a UNet was made for; other denoisers do not say it plainly."""
-    if known is None or known.name not in ("sd1", "sdxl"):
+    if known is None or known.name not in ("sd1", "sdxl", REFINER):
         return None
     latent: Any = read_json(path / "unet" / CONFIG).get("sample_size")
     channels: Any = read_json(path / "vae" / CONFIG).get("block_out_channels")

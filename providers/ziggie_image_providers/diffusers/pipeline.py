@@ -16,6 +16,8 @@ from ziggie_image_providers.diffusers import (
     control,
     hires,
     ip_adapter,
+    refiner,
+    refiner_pipeline,
     seamless,
     sharing,
     wire,
@@ -38,6 +40,17 @@ QUOTED = 80
 """Characters of what was not read."""
 
 
+REFINED_WITH = (
+    "prompt",
+    "negative_prompt",
+    "generator",
+    "num_inference_steps",
+    "num_images_per_prompt",
+    "guidance_scale",
+)
+"""What the refiner is told as the base was."""
+
+
 class Inputs(NamedTuple):
     """The pictures that a request works from."""
 
@@ -56,6 +69,8 @@ def prepare(request: wire.WorkerRequest) -> tuple[str, ...]:
     """
     if not request.nets:
         control.forget()
+    if request.refiner is None:
+        refiner_pipeline.forget()
     ip_adapter.lay(request.ip_adapter)
     return adapters.lay(request.loras)
 
@@ -114,6 +129,7 @@ def _in_two_passes(
             "run_as": request.second_as,
             "steps": again,
             "strength": hires.STRENGTH,
+            "refiner": None,
         }
     )
     image = image.convert("RGB").resize((request.width, request.height), Resampling.LANCZOS)
@@ -128,21 +144,17 @@ def _in_two_passes(
 def _run(
     request: wire.WorkerRequest, numbers: Sequence[int], on_step: OnStep, inputs: Inputs
 ) -> list[Any]:
-    """One pass of a pipeline."""
+    """One pass of a pipeline, with its refiner where there is one."""
     pipe = _pipe(request)
     _swap_scheduler(pipe, request.sampler, request.scheduler)
     large = request.width * request.height > TILED_ABOVE
     _tile(pipe, (held.tiled or large) and not request.seamless)
     _slice(pipe, len(numbers) > 1)
     words = arguments(request, numbers, parameters(pipe), inputs)
-    with (
-        seamless.circular(pipe, request.seamless),
-        _watched(pipe, parameters(pipe), request.steps, on_step) as extra,
-        warnings.catch_warnings(),
-    ):
-        # What is no number becomes a black picture with nothing but this warning.
-        warnings.filterwarnings("error", message="invalid value", category=RuntimeWarning)
-        output = pipe(**words, **extra)
+    if request.refiner is None:
+        output = _call(pipe, words, request, on_step)
+    else:
+        output = _call_with_refiner(pipe, request.refiner, words, request, on_step)
     if any(getattr(output, "nsfw_content_detected", None) or ()):
         raise Problem("refused", "The model's own safety checker refused the picture.")
     images = list(output.images)
@@ -151,6 +163,48 @@ def _run(
             "invalid_output", "The picture is of one colour: the model's weights may be damaged."
         )
     return images
+
+
+def _call_with_refiner(
+    pipe: Any,
+    which: wire.Refiner,
+    words: Mapping[str, Any],
+    request: wire.WorkerRequest,
+    on_step: OnStep,
+) -> Any:
+    """Draw with the base until little noise is left, and with the refiner from there."""
+    total, done, refined = request.steps or refiner.LEAST_STEPS, 0, 0
+
+    def base_step(at: int, _: int) -> None:
+        nonlocal done
+        done = at
+        on_step(min(at, total), total)
+
+    def refiner_step(at: int, _: int) -> None:
+        nonlocal refined
+        refined = at
+        on_step(min(done + at, total), total)
+
+    end = {"denoising_end": refiner.BASE_SHARE, "output_type": "latent"}
+    latents = _call(pipe, {**words, **end}, request, base_step).images
+    second = refiner_pipeline.refining(which, pipe.scheduler)
+    same = {name: value for name, value in words.items() if name in REFINED_WITH}
+    start = {"image": latents, "denoising_start": refiner.BASE_SHARE}
+    output = _call(second, {**same, **start}, request, refiner_step)
+    if not refined:
+        raise Problem("rejected", "No step is left for the refiner: ask for more steps.")
+    return output
+
+
+def _call(pipe: Any, words: Mapping[str, Any], request: wire.WorkerRequest, on_step: OnStep) -> Any:
+    with (
+        seamless.circular(pipe, request.seamless),
+        _watched(pipe, parameters(pipe), request.steps, on_step) as extra,
+        warnings.catch_warnings(),
+    ):
+        # What is no number becomes a black picture with nothing but this warning.
+        warnings.filterwarnings("error", message="invalid value", category=RuntimeWarning)
+        return pipe(**words, **extra)
 
 
 def unread(request: wire.WorkerRequest) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class Settings(ProviderSettings):
     on a processor one after another."""
     hires: Literal["auto", "never"] = "auto"
     """`auto`: what is well above a model's native size is drawn small first, and over then."""
+    refiner: str = ""
+    """The id of a refiner that draws the last fifth of what SDXL makes from a text; empty: none."""
     idle_seconds: float = Field(default=300, ge=0)
     """After so long without work the worker ends and its memory is free."""
     load_seconds: float = Field(default=900, gt=0)

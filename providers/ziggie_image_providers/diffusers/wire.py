@@ -65,6 +65,14 @@ class IpAdapter(_Message):
     """The folder of the model that sees the pictures."""
 
 
+class Refiner(_Message):
+    """By which the last steps of a picture are drawn."""
+
+    path: str
+    """A diffusers folder."""
+    variant: str | None = None
+
+
 class Size(_Message):
     """Pixels."""
 
@@ -132,6 +140,8 @@ class WorkerRequest(_Message):
     """Draw it so large at first, and then over at full size."""
     second_as: str = ""
     """The class of the second pass."""
+    refiner: Refiner | None = None
+    """Goes on where the model stops."""
 
 
 class Cancel(_Message):

@@ -17,7 +17,7 @@ from ziggie_image_mcp.provider import (
     peak_bytes,
 )
 from ziggie_image_mcp.provider.pictures import decode, is_transparent
-from ziggie_image_providers.diffusers import hires, samplers, torch_build, wire
+from ziggie_image_providers.diffusers import hires, refiner, samplers, torch_build, wire
 from ziggie_image_providers.diffusers.additions import (
     UNION,
     Addition,
@@ -47,8 +47,18 @@ def worker_request(
     settings: Settings,
     context: ProviderContext,
     additions: Sequence[Addition] = (),
+    with_refiner: DiskModel | None = None,
 ) -> wire.WorkerRequest:
     """Make the worker's request from a provider's.
+
+    Args:
+        request: What is asked for.
+        model: By what.
+        on_disk: The same, as it lies here.
+        settings: The provider's.
+        context: Of the server.
+        additions: The LoRAs and ControlNets that are here.
+        with_refiner: Goes on where the model stops, if it can.
 
     Raises:
         RequestRejected: It asks for what the model does not take.
@@ -88,6 +98,9 @@ def worker_request(
     nets = _nets(request, model, on_disk, additions)
     adapter = _ip_adapter(request, model, on_disk, additions)
     extras = extras_bytes([*loras, *nets, *([adapter] if adapter else [])])
+    if with_refiner is not None and refiner.why_left_out(on_disk, steps):
+        with_refiner = None
+    extras += refiner.weight_bytes(with_refiner) if with_refiner else 0
     first = None
     if task == "text_to_image" and settings.hires == "auto":
         first = hires.first_size(known, native_side(on_disk), width, height)
@@ -146,6 +159,7 @@ def worker_request(
         seamless=request.seamless and "seamless" in options,
         first=first,
         second_as=_class_for("image_to_image", on_disk, nets) if first else "",
+        refiner=refiner.in_worker_words(with_refiner) if with_refiner else None,
     )
 
 
@@ -269,6 +283,18 @@ def differences(request: ProviderRequest, message: wire.WorkerRequest) -> list[s
     if message.first is not None:
         notes.append(hires.note(message.first))
     return notes
+
+
+def refiner_notes(
+    with_refiner: DiskModel | None, on_disk: DiskModel, message: wire.WorkerRequest
+) -> list[str]:
+    """What the refiner did, or why it did nothing; none where none could go on."""
+    if with_refiner is None:
+        return []
+    if message.refiner is not None:
+        return [refiner.note(with_refiner)]
+    why = refiner.why_left_out(on_disk, message.steps)
+    return [f"the refiner {with_refiner.id} was left out: {why}"]
 
 
 def device_wanted(settings: Settings, context: ProviderContext) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from pydantic import Field, JsonValue
 
-from ziggie_image_mcp.provider import Task
+from ziggie_image_mcp.provider import Task, addition_kinds
+from ziggie_image_mcp.provider.addition_kinds import CONTROL_PATTERNS
 from ziggie_image_mcp.provider.settings import Section
 
 EXTERNAL = "external"
@@ -101,20 +101,12 @@ class Kind(Section):
     """Why no model of this kind can be run."""
 
 
-class ControlKind(Section):
-    """A kind of picture that guides the composition."""
-
-    pattern: str
-    """Of the names of nets for it."""
-    nodes: tuple[str, ...] = ()
-    """What makes such a map of a picture."""
-
-
 class Data(Section):
     """All of families.json but its families, which are merged before they are read."""
 
     samplers: dict[str, tuple[str, ...]]
-    kinds: dict[str, ControlKind]
+    nodes: dict[str, str]
+    """The kind of map -> what makes one of a picture."""
 
 
 @functools.cache
@@ -127,7 +119,7 @@ def _raw() -> dict[str, Any]:
 @functools.cache
 def data() -> Data:
     """The facts that are not of one family, read once."""
-    return Data.model_validate({k: v for k, v in _raw().items() if k in ("samplers", "kinds")})
+    return Data.model_validate({k: v for k, v in _raw().items() if k in ("samplers", "nodes")})
 
 
 @functools.cache
@@ -165,11 +157,9 @@ def control_kinds(name: str, preprocessor: str, kind: Kind) -> frozenset[str]:
         preprocessor: What InvokeAI makes maps for it with, where it knows.
         kind: Of the models that it guides.
     """
-    kinds: Mapping[str, ControlKind] = data().kinds
     if is_union(name):
-        return frozenset((kind.control and kind.control.modes) or kinds)
-    by_name = frozenset(k for k, v in kinds.items() if _has(name, v.pattern))
-    return by_name or frozenset(k for k, v in kinds.items() if _has(preprocessor, v.pattern))
+        return frozenset((kind.control and kind.control.modes) or CONTROL_PATTERNS)
+    return addition_kinds.control_kinds(name) or addition_kinds.control_kinds(preprocessor)
 
 
 def is_union(name: str) -> bool:

@@ -222,7 +222,7 @@ def _add_net(
     if not control.compute:
         graph.add(id, node.type, image={"image_name": image}, **inputs)
         return
-    [maker, *_] = families.data().kinds[control.kind].nodes
+    maker = families.data().nodes[control.kind]
     graph.add(f"{id}_map", maker, image={"image_name": image}, use_cache=False)
     graph.add(id, node.type, **inputs)
     graph.edge(f"{id}_map", "image", id, "image")

@@ -292,5 +292,5 @@ def _control(base: str, kind: Kind, listing: Listing) -> ControlSupport | None:
     )
     if not kinds:
         return None
-    computed = frozenset(one for one in kinds if families.data().kinds[one].nodes)
+    computed = kinds & families.data().nodes.keys()
     return ControlSupport(kinds=kinds, computed=computed, max_count=MAX_CONTROL)
