@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -82,9 +83,16 @@ def test_an_answer_of_another_form_is_a_sentence(change: dict[str, Any]) -> None
         Civitai(endpoint=odd.url).version(Reference(version_id=VERSION))
 
 
-def test_the_token_is_sent_to_nobody_who_can_be_listened_to() -> None:
-    site = Civitai(endpoint="https://civitai.com", token="t0ken")
+def test_the_token_stays_with_the_endpoint_though_another_port_has_the_file() -> None:
+    site, storage = OddCivitai(data=b"fox"), FakeCivitai(data=b"fox")
+    with site.serving(), storage.serving():
+        file = FILE | {"downloadUrl": f"{storage.url}/storage/file"}
+        site.change = {"files": [file]}
+        civitai = Civitai(endpoint=site.url, token="t0ken")
+        arrived = io.BytesIO()
 
-    assert site._headers("https://civitai.com/api/v1/models/1") != {}
-    assert site._headers("http://civitai.com/api/download/models/1") == {}
-    assert site._headers("https://civitai.com:8443/api/v1/models/1") == {}
+        civitai.read(civitai.version(Reference(version_id=VERSION)), arrived, 0)
+
+    assert arrived.getvalue() == b"fox"
+    assert {one.authorization for one in site.asked} == {"Bearer t0ken"}
+    assert {one.authorization for one in storage.asked} == {""}
