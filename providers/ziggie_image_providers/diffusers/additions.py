@@ -194,6 +194,7 @@ def as_model(addition: Addition, provider: str) -> Model:
         role=addition.role,
         family=addition.family,
         title=f"control: {kinds}" if kinds else "",
+        aliases=(str(addition.path),),
         state="missing" if missing else "ready",
         fix=f"Not installed here: peft. Run: {EXTRA}" if missing else "",
     )
