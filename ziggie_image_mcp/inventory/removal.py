@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,8 @@ def _of_cache(folder: Path, name: str, cache: Path) -> Removal:
     repo = next((one for one in scan.repos if Path(one.repo_path) == folder), None)
     strategy = None
     if repo is not None and repo.revisions:
+        # Of this repository alone: copies that the Hub makes of it have the same commits.
+        scan = replace(scan, repos=frozenset({repo}))
         strategy = scan.delete_revisions(*(one.commit_hash for one in repo.revisions))
     blobs = [blob for blob in (folder / "blobs").glob("*") if not blob.is_symlink()]
     whole = sum(blob.stat().st_size for blob in blobs)
