@@ -136,6 +136,20 @@ def test_a_file_of_several_is_not_removed_with_the_others(cache: Path, config: P
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what a process has mapped")
+def test_a_name_for_nothing_takes_no_repository_with_it(cache: Path, config: Path) -> None:
+    (snapshot,) = (cache / "models--org--one" / "snapshots").glob("*")
+    for file in snapshot.rglob("*.safetensors"):
+        file.rename(file.with_suffix(".gguf"))
+    snapshot.joinpath("lone.safetensors").write_bytes(b"")
+
+    nothing = run(cache, config, "models", "remove", "org/one/none.safetensors", "--yes")
+    beside = run(cache, config, "models", "remove", "org/one/lone.safetensors", "--yes")
+
+    assert "[INVALID_REQUEST]" in nothing.stderr
+    assert "[REMOVAL_REFUSED] org/one holds " in beside.stderr
+    assert snapshot.joinpath("lone.safetensors").exists()
+
+
 def test_a_model_in_the_memory_of_a_worker_stays(cache: Path, config: Path) -> None:
     file = next(cache.glob("models--org--one/snapshots/*/unet/model.safetensors"))
     words = [sys.executable, "-c", HOLDS, "ziggie_image_providers.diffusers.worker", str(file)]

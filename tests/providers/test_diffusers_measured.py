@@ -190,6 +190,20 @@ def test_a_file_that_cannot_be_used_is_as_if_nothing_was_known(tmp_path: Path) -
     assert kept.read(MODEL, STAMP) == ()
 
 
+@pytest.mark.parametrize("word", [b"rung", b"stamp", STAMP.encode(), b"batch"])
+@pytest.mark.parametrize("damage", [b"\xad", b"Q"])
+def test_a_damaged_file_is_as_if_nothing_was_known(
+    tmp_path: Path, word: bytes, damage: bytes
+) -> None:
+    file = tmp_path / "memory.sqlite3"
+    MeasuredMemory(file).keep(MODEL, STAMP, at(peak=9_000_000_000))
+    file.write_bytes(file.read_bytes().replace(word, damage + word[1:]))
+    damaged = MeasuredMemory(file)
+
+    assert damaged.read(MODEL, STAMP) == ()
+    damaged.keep(MODEL, STAMP, at(peak=9_000_000_000))
+
+
 def test_a_locked_file_is_as_if_nothing_was_known(tmp_path: Path) -> None:
     kept = MeasuredMemory(tmp_path / "memory.sqlite3", patience=0.01)
     kept.keep(MODEL, STAMP, at(peak=9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 import pytest
 
+from tests.support.model_folders import pipeline
 from ziggie_image_mcp.provider import ProviderContext, ProviderRequest, RequestRejected
 from ziggie_image_providers.diffusers import cpu_share, torch_build, wire
 from ziggie_image_providers.diffusers.device import changed_rung
@@ -310,3 +312,36 @@ def test_another_way_of_holding_a_model_than_planned_is_said(
 def test_a_size_that_the_class_would_change_in_silence_is_refused() -> None:
     with pytest.raises(RequestRejected, match="multiples of 16"):
         say("FluxPipeline", width=1000)
+
+
+SECOND_TIME = """
+import sys
+import psutil
+from ziggie_image_providers.diffusers import loading, wire
+
+class Memory:
+    available = 10_000_000_000
+
+psutil.virtual_memory = lambda: Memory
+request = wire.WorkerRequest(
+    path=sys.argv[1], pipeline="P", device="cpu", weight_bytes=4_000_000_000, prompt="",
+    negative_prompt=None, width=64, height=64, num_images=1, seed=1, steps=1, guidance=None,
+)
+first = loading.choose_dtype(request, "cpu")
+loading.held.key, loading.held.dtype = (request.path, loading._stamp(request), "cpu"), first
+Memory.available -= 2 * request.weight_bytes
+print(first, loading.choose_dtype(request, "cpu"))
+"""
+
+
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("torch", "diffusers")),
+    reason='needs pip install "ziggie-image-mcp[local]"',
+)
+def test_a_model_in_main_memory_is_not_read_anew_for_the_room_that_it_takes(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", SECOND_TIME, str(pipeline(tmp_path / "model"))]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert done.stdout.split() == ["torch.float32", "torch.float32"]

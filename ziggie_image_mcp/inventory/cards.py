@@ -133,7 +133,7 @@ def _machine(gpus: tuple[Gpu, ...], ram: int, os: str, *, machine: str) -> Hardw
 
 
 def _gib_in(name: str) -> int | None:
-    size = re.search(r"\b(\d{1,3}) ?Gi?B\b", name, re.IGNORECASE)
+    size = re.search(r"\b(\d+) ?Gi?B\b", name, re.IGNORECASE)
     return None if size is None else int(size[1])
 
 

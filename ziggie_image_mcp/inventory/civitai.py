@@ -130,8 +130,15 @@ class Civitai:
             RepositoryNotFound: There is none, or it is not published.
             NotAPipeline: It has no file that an engine here may load.
             AccessDenied: It is not open to everybody.
-            PullFailed: CivitAI cannot be asked.
+            PullFailed: CivitAI cannot be asked, or its answer is none of its documentation.
         """
+        try:
+            return self._ask_for(wanted)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
+            message = f"{self.endpoint} answers otherwise than its documentation says"
+            raise PullFailed(f"{message} ({type(e).__name__}: {e}): get the file by hand") from e
+
+    def _ask_for(self, wanted: Reference) -> Version:
         version_id = wanted.version_id
         if version_id is None:
             model = self._get(f"/api/v1/models/{wanted.model_id}")
@@ -207,7 +214,7 @@ class Civitai:
 
     def _headers(self, url: str) -> dict[str, str]:
         """The token, for the endpoint alone: a file's address may be another host's."""
-        if self._token is None or httpx2.URL(url).host != httpx2.URL(self.endpoint).host:
+        if self._token is None or _origin(url) != _origin(self.endpoint):
             return {}
         return {"Authorization": f"Bearer {self._token}"}
 
@@ -218,6 +225,12 @@ class Civitai:
                 "it by `ziggie-image-mcp keys set civitai`"
             )
         return f"The account of your {KEY} may not download this: see {page}"
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Who is asked, and whether others can listen."""
+    parsed = httpx2.URL(url)
+    return parsed.scheme, parsed.host, parsed.port
 
 
 def _version(version: Mapping[str, Any], model: Mapping[str, Any]) -> Version:

@@ -20,6 +20,10 @@ PROVIDERS, WORKER = "ziggie_image_providers.", ".worker"
 """Beginning and end of the module that a provider's child processes run."""
 
 
+WEIGHTS = (".safetensors", ".gguf", ".ckpt", ".bin", ".pt", ".pth", ".onnx")
+"""Endings of what is large, and of use to some program."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Removal:
     """What would be deleted."""
@@ -56,8 +60,8 @@ def prepare(name: str, cache: Path, data_dir: Path) -> Removal | None:
     folder = cache / f"models--{owner}--{repo_name}"
     if ".." in (owner, repo_name) or not folder.is_dir():
         return None
-    if path:
-        _check_alone(folder, f"{owner}/{repo_name}", path)
+    if path and not _is_alone(folder, f"{owner}/{repo_name}", path):
+        return None
     return _of_cache(folder, f"{owner}/{repo_name}", cache)
 
 
@@ -121,22 +125,32 @@ def _of_cache(folder: Path, name: str, cache: Path) -> Removal:
     repo = next((one for one in scan.repos if Path(one.repo_path) == folder), None)
     strategy = None
     if repo is not None and repo.revisions:
-        alone = replace(scan, repos=frozenset([repo]))  # a copy of it has the same revisions
-        strategy = alone.delete_revisions(*(one.commit_hash for one in repo.revisions))
+        # Of this repository alone: copies that the Hub makes of it have the same commits.
+        scan = replace(scan, repos=frozenset({repo}))
+        strategy = scan.delete_revisions(*(one.commit_hash for one in repo.revisions))
     blobs = [blob for blob in (folder / "blobs").glob("*") if not blob.is_symlink()]
     whole = sum(blob.stat().st_size for blob in blobs)
     freed = max(whole, strategy.expected_freed_size if strategy else 0)
     return Removal(name=name, path=folder, freed_bytes=freed, strategy=strategy)
 
 
-def _check_alone(folder: Path, repo: str, path: str) -> None:
-    names = {p.name for p in folder.glob("snapshots/*/**/*.safetensors")}
-    others = sorted(names - {path.rpartition("/")[2]})
+def _is_alone(folder: Path, repo: str, path: str) -> bool:
+    """Whether a file is in a cached repository; it must be the only one with weights.
+
+    Raises:
+        RemovalRefused: There are others.
+    """
+    files = [p for p in folder.glob("snapshots/*/**/*") if p.suffix in WEIGHTS]
+    names = {"/".join(p.relative_to(folder).parts[2:]) for p in files}
+    if path not in names:
+        return False
+    others = sorted(names - {path})
     if others:
         raise RemovalRefused(
             f"{repo} holds {', '.join(others)} too, and goes as a whole: "
             f"ziggie-image-mcp models remove {repo}"
         )
+    return True
 
 
 def _workers() -> Iterator[Any]:

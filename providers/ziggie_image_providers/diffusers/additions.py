@@ -16,12 +16,13 @@ from ziggie_image_mcp.provider import FREE, Model
 from ziggie_image_mcp.provider.addition_kinds import base_family, control_kinds
 from ziggie_image_mcp.provider.additions import find_addition
 from ziggie_image_providers.diffusers.faults import EXTRA
+from ziggie_image_providers.diffusers.model_folder import CONFIG, read_json, whole_number
+from ziggie_image_providers.diffusers.scan import WEIGHTS, walk
 from ziggie_image_providers.diffusers.weights import Damaged, add_up, shapes, weight_files
 
 Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
 """The dtype and the shape of each, by its name."""
 
-DEPTH = 4
 UNET_WIDTHS: Mapping[int, str] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 """Of the text that a UNet's attention reads -> its family."""
 
@@ -81,7 +82,7 @@ def find_additions(model_dirs: Sequence[Path], hub_cache: Path | None) -> tuple[
     """List all, each with an id of its own: its path below the folder, or its Hub id."""
     additions: dict[str, Addition] = {}
     for base in (folder.expanduser() for folder in model_dirs):
-        for path in _walk(base, DEPTH):
+        for path in walk(base):
             _add(additions, path, path.name if path == base else path.relative_to(base).as_posix())
     for repo in sorted(hub_cache.glob("models--*")) if hub_cache is not None else ():
         snapshots = [path for path in (repo / "snapshots").glob("*") if path.is_dir()]
@@ -89,7 +90,7 @@ def find_additions(model_dirs: Sequence[Path], hub_cache: Path | None) -> tuple[
         if newest is None or (newest / "model_index.json").is_file():
             continue
         name = repo.name.removeprefix("models--").replace("--", "/")
-        for path in _walk(newest, 0):
+        for path in walk(newest, 0):
             inner = "" if path == newest else f"/{path.name}"
             _add(additions, path, f"{name}{inner}")
     if not any(a.role == "ip_adapter" for a in additions.values()):
@@ -181,29 +182,6 @@ def _add(additions: dict[str, Addition], path: Path, id: str) -> None:
     additions[addition.id] = addition
 
 
-def _walk(base: Path, depth: int) -> Iterator[Path]:
-    """Yield folders of ControlNets and .safetensors files, without looking into pipelines."""
-    if (base / "model_index.json").is_file():
-        return
-    if base.is_file():
-        yield from [base] if base.suffix == ".safetensors" else []
-        return
-    if _read_json(base / "config.json").get("_class_name") in NETS:
-        yield base
-        return
-    try:
-        entries = sorted(base.iterdir())
-    except OSError:
-        return  # a folder that is gone or closed to us holds nothing
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir() and depth > 0:
-            yield from _walk(entry, depth - 1)
-        elif entry.suffix == ".safetensors" and entry.is_file():
-            yield entry
-
-
 def _encoders(
     model_dirs: Sequence[Path], hub_cache: Path | None
 ) -> Iterator[tuple[Path, tuple[int, int]]]:
@@ -214,16 +192,17 @@ def _encoders(
     if hub_cache is not None:
         files += hub_cache.glob("models--*/snapshots/*/*/image_encoder/config.json")
     for file in sorted(files):
-        config = _read_json(file)
-        if "CLIPVisionModelWithProjection" in (config.get("architectures") or ()):
-            yield file.parent, (config.get("projection_dim") or 0, config.get("hidden_size") or 0)
+        config = read_json(file)
+        if "CLIPVisionModelWithProjection" in str(config.get("architectures")):
+            sizes = [whole_number(config, key) for key in ("projection_dim", "hidden_size")]
+            yield file.parent, (sizes[0], sizes[1])
 
 
 def _ip_adapter(path: Path, id: str, tensors: Tensors) -> Addition | None:
     """The plain kind and the plus kind; those for faces see with another model."""
     head = tensors.get("image_proj.proj.weight") or tensors.get("image_proj.proj_in.weight")
     keys = next((e for name, e in tensors.items() if name.endswith("to_k_ip.weight")), None)
-    if head is None or keys is None:
+    if head is None or keys is None or not head[1] or not keys[1]:
         return None
     return Addition(
         id=id,
@@ -236,12 +215,15 @@ def _ip_adapter(path: Path, id: str, tensors: Tensors) -> Addition | None:
 
 
 def _folder(path: Path, id: str) -> Addition | None:
-    config = _read_json(path / "config.json")
+    config = read_json(path / CONFIG)
     net = str(config.get("_class_name"))
+    if net not in NETS:
+        return None  # a pipeline, or a part of one
     files, _ = weight_files(path)
-    family = NETS[net] or UNET_WIDTHS.get(config.get("cross_attention_dim") or 0)
-    union = net == "ControlNetUnionModel" or bool(config.get("num_mode"))
-    most = int(config.get("num_control_type") or config.get("num_mode") or 0)
+    family = NETS[net] or UNET_WIDTHS.get(whole_number(config, "cross_attention_dim"))
+    modes = whole_number(config, "num_mode")
+    union = net == "ControlNetUnionModel" or modes > 0
+    most = whole_number(config, "num_control_type") or modes
     told = frozenset(kind for kind, mode in UNION.get(net, {}).items() if mode < most)
     kinds = told if union else control_kinds(id)
     if not files or not kinds:
@@ -259,6 +241,8 @@ def _folder(path: Path, id: str) -> Addition | None:
 
 
 def _file(path: Path, id: str) -> Addition | None:
+    if path.suffix != WEIGHTS:
+        return None
     tensors = shapes(path)
     if any(name.startswith("ip_adapter.") for name in tensors):
         return _ip_adapter(path, id, tensors)
@@ -316,13 +300,6 @@ def _metadata(path: Path, mtime_ns: int) -> Mapping[str, str]:
     del mtime_ns  # only a key of the cache
     with path.open("rb") as file:
         header: dict[str, Any] = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-    about: dict[str, Any] = header.get("__metadata__") or {}
-    return {name: str(value) for name, value in about.items()}
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # as good as absent
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    about: object = header.get("__metadata__")
+    named = cast("dict[str, Any]", about) if isinstance(about, dict) else {}
+    return {name: str(value) for name, value in named.items()}

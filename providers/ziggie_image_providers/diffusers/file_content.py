@@ -96,22 +96,24 @@ _CONTENTS: tuple[tuple[Callable[[Shapes], bool], Content], ...] = (
         lambda tensors: any(_LYCORIS.search(name) for name in tensors),
         Content(
             what="a LyCORIS (LoHa, LoKr or OFT)",
-            advice="This engine lays only LoRAs over a model; ComfyUI takes it (models/loras).",
+            advice="This engine knows no model that it fits; ComfyUI takes it (models/loras).",
         ),
     ),
     (
         _has(r"^control_model\.|controlnet_cond_embedding|input_hint_block|controlnet_blocks\."),
         Content(
             what="a ControlNet in one file",
-            advice="This engine takes a ControlNet as a folder with its config.json: "
-            "ziggie-image-mcp models pull OWNER/REPO; ComfyUI takes the file (models/controlnet).",
+            advice="This engine takes one of SD 1.5, SD 2 or SDXL, named after its kind as depth, "
+            "and else a folder with config.json: ziggie-image-mcp models pull OWNER/REPO; ComfyUI "
+            "takes the file (models/controlnet).",
         ),
     ),
     (
         _has(r"^(image_proj|ip_adapter)\."),
         Content(
             what="an IP-Adapter",
-            advice="This engine does not load files of it; ComfyUI does (models/ipadapter).",
+            advice="This engine takes the plain and plus kinds for SD 1.5, SD 2 and SDXL; ComfyUI "
+            "takes others (models/ipadapter).",
         ),
     ),
     (
@@ -168,7 +170,7 @@ _CONTENTS: tuple[tuple[Callable[[Shapes], bool], Content], ...] = (
         lambda tensors: _has(r"double_blocks\.0\.img_attn\.")(tensors) and _is_wide(tensors),
         Content(
             what="a FLUX.1 that wants a picture too (Fill, Canny or Depth)",
-            advice="It makes no picture from a text alone; this engine has no pipeline for it.",
+            advice="It makes no picture from a text alone; this engine takes Fill, as a folder.",
         ),
     ),
     (

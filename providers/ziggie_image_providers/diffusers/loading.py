@@ -193,7 +193,12 @@ def choose_dtype(request: wire.WorkerRequest, device: str) -> Any:
             including_emulation=False
         )
         return torch.float16 if wide else getattr(torch, request.half_precision)
-    available = importlib.import_module("psutil").virtual_memory().available
+    if held.key is not None and held.key[:3] == (request.path, _stamp(request), device):
+        return held.dtype  # it fits: what it takes itself is no reason to read it again
+    psutil: Any = importlib.import_module("psutil")
+    available = psutil.virtual_memory().available
+    if held.pipe is not None:  # which goes first
+        available += psutil.Process().memory_info().rss
     if request.weight_bytes is not None and request.weight_bytes * 2 * MARGIN > available:
         return torch.bfloat16
     return torch.float32

@@ -43,6 +43,9 @@ MORE = 1.01
 KEPT_SIZES = 32
 """Of how many sizes of pictures something is remembered, of one model held in one way."""
 
+DAMAGED = (sqlite3.Error, ValueError, TypeError, KeyError)
+"""What a damaged file raises: its words are no UTF-8, or its columns are called otherwise."""
+
 _TABLE = """
 CREATE TABLE IF NOT EXISTS measured_1 (
     model TEXT, rung TEXT, device TEXT, pixels INTEGER, batch INTEGER, width INTEGER,
@@ -103,7 +106,7 @@ class MeasuredMemory:
                     values: dict[str, Any] = dict(row)
                     key = values.pop("model"), values.pop("stamp")
                     found[key] = (*found.get(key, ()), Measured(**values))
-        except sqlite3.Error:
+        except DAMAGED:
             return {}
         return found
 
@@ -129,7 +132,7 @@ class MeasuredMemory:
                 )
             if one.peak is not None:
                 self._written[*values, stamp] = one.peak
-        except (sqlite3.Error, OSError):
+        except (*DAMAGED, OSError):
             return  # it is measured again
 
     @contextmanager

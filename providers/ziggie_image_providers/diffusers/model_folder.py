@@ -128,9 +128,31 @@ def read_json(path: Path) -> Mapping[str, Any]:
     """The object in a JSON file; empty where there is none."""
     try:
         value: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}  # as good as absent: what was to be read from it stays unknown
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there that we may look at; Python 3.11 raises where a folder is closed."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def whole_number(config: Mapping[str, Any], key: str) -> int:
+    """A number in a configuration; 0 where there is none, or something else."""
+    value: object = config.get(key)
+    return value if isinstance(value, int) else 0
 
 
 def _needed(kind: str) -> tuple[str, ...]:
@@ -168,7 +190,7 @@ def _control(path: Path, id: str, kind: str, config: Mapping[str, Any]) -> DiskM
     if not files:
         text = f"{path.name} has no complete weights: download it again."
         trouble = Trouble(kind="missing", text=text)
-    width: Any = config.get("cross_attention_dim")
+    width = whole_number(config, "cross_attention_dim")
     family = _TEXT_WIDTHS.get(width) if kind == "ControlNetModel" else _CONTROL_FAMILIES.get(kind)
     return DiskModel(
         id=id,

@@ -18,6 +18,8 @@ from ziggie_image_providers.diffusers.model_folder import (
     component,
     folder,
     is_distilled,
+    is_file,
+    is_folder,
     read_json,
     weighted_components,
 )
@@ -89,23 +91,33 @@ def locate(name: str, model_dirs: Sequence[Path], hub_cache: Path | None) -> Dis
 
 
 def walk(base: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """Yield diffusers folders and files with weights, without looking into the former."""
-    if (base / INDEX).is_file() or component(base, "") is not None:
+    """Yield diffusers folders and files with weights, without looking into the former.
+
+    A folder is looked into once, whatever links lead to it, unless a shorter way to it is met.
+    """
+    yield from _walk(base, depth, {})
+
+
+def _walk(base: Path, depth: int, seen: dict[Hashable, int]) -> Iterator[Path]:
+    if is_file(base / INDEX) or component(base, "") is not None:
         yield base
         return
-    if base.is_file():
+    if is_file(base):
         yield from [base] if base.suffix in FILES else []
         return
     try:
-        entries = sorted(base.iterdir())
+        place, entries = _place(base), sorted(base.iterdir())
     except OSError:
         return  # a folder that is gone or closed to us holds no models
+    if seen.get(place, -1) >= depth:
+        return
+    seen[place] = depth
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir() and depth > 0:
-            yield from walk(entry, depth - 1)
-        elif entry.suffix in FILES and entry.is_file():
+        if is_folder(entry) and depth > 0:
+            yield from _walk(entry, depth - 1, seen)
+        elif entry.suffix in FILES and is_file(entry):
             yield entry
 
 

@@ -81,10 +81,12 @@ def _kind(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
         if any(name.startswith("distilled_guidance_layer.") for name in names):
             return "ChromaPipeline", "chroma"
         wide = names.get("img_in.weight", (0, 64))
-        return None if wide[-1] != 64 else ("FluxPipeline", "flux1")  # 384 is Fill: needs a picture
+        return (
+            None if wide[-1:] != (64,) else ("FluxPipeline", "flux1")
+        )  # 384 is Fill: needs a picture
     caption = names.get("cap_embedder.1.weight")
     if caption is not None and "noise_refiner.0.attention.k_norm.weight" in names:
-        return ("ZImagePipeline", "z-image") if caption[0] == 3840 else None
+        return ("ZImagePipeline", "z-image") if caption[:1] == (3840,) else None
     return _unet(names)
 
 
@@ -103,4 +105,5 @@ def _unet(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
 
 
 def _widths(names: Mapping[str, tuple[int, ...]]) -> set[int]:
-    return {shape[1] for name, shape in names.items() if name.endswith("attn2.to_k.weight")}
+    keys = [shape for name, shape in names.items() if name.endswith("attn2.to_k.weight")]
+    return {width for shape in keys for width in shape[1:2]}

@@ -104,7 +104,7 @@ def _shapes(path: Path, size: int, mtime_ns: int) -> Tensors:
             for name, entry in header.items()
         }
         end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as e:
         raise Damaged(f"{path.name} has an unreadable header") from e
     if 8 + length + end > size:
         raise Damaged(f"{path.name} is shorter than its header says")
