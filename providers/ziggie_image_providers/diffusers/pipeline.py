@@ -28,6 +28,7 @@ from ziggie_image_providers.diffusers.loading import (
     torch,
     transformers,
 )
+from ziggie_image_providers.diffusers.prompt_embeddings import remembered
 from ziggie_image_providers.diffusers.samplers import SAMPLERS, settings_of
 from ziggie_image_providers.diffusers.weights import TILED_ABOVE
 
@@ -137,6 +138,7 @@ def _run(
     words = arguments(request, numbers, parameters(pipe), inputs)
     with (
         seamless.circular(pipe, request.seamless),
+        remembered(pipe, adapters.state(request.loras)),
         _watched(pipe, parameters(pipe), request.steps, on_step) as extra,
         warnings.catch_warnings(),
     ):
