@@ -225,6 +225,9 @@ UNUSED = (
     "torch._dynamo.convert_frame",
     "torch._inductor",
     "torch.distributed.tensor",
+    "boto3.session",
+    "onnxruntime.capi",
+    "diffusers.models.transformers.transformer_flux",
 )
 
 LIGHT = f"""

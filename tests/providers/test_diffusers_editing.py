@@ -457,7 +457,7 @@ def tensor_bytes(file: Path) -> int:
 async def test_the_decision_counts_what_the_worker_is_told_and_the_files_hold(
     zoo: Path, provider: Diffusers
 ) -> None:
-    size = {"width": 128, "height": 128}
+    size: dict[str, Any] = {"width": 128, "height": 128}
     laid: dict[str, Any] = {"loras": (Lora(id="one"), Lora(id="two"))}
     listed = await provider.list_models()
     sd1 = next(replace(one, device="gpu") for one in listed if one.id == "sd1")
