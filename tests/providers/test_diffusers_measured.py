@@ -152,7 +152,11 @@ def test_what_was_laid_over_the_model_is_not_learnt_as_its_own(
 def asked(**changes: Any) -> WorkerRequest:
     """For one picture, on a GPU."""
     return WorkerRequest(
-        **{"path": MODEL, "pipeline": "x", "device": "cuda:0", "prompt": "", **changes},
+        path=MODEL,
+        pipeline="x",
+        device="cuda:0",
+        prompt="",
+        **changes,
         negative_prompt=None,
         width=1024,
         height=1024,

@@ -41,7 +41,7 @@ def _additions(
     loras = [find_addition(lora.id, "lora", own) for lora in ctx.request.loras]
     kinds = {control.kind for control in ctx.request.control}
     nets = capability.control.nets if capability.control else ()
-    by_kind = next((one for one in nets if one.keys() >= kinds), {})
+    by_kind = next((one for one in nets if one.keys() >= kinds), dict[str, str]())
     ids = {by_kind[kind] for kind in kinds if kind in by_kind}
     controls = [a for a in own if a.role == "control" and a.id in ids]
     return [*filter(None, loras), *controls]
