@@ -225,6 +225,9 @@ UNUSED = (
     "torch._dynamo.convert_frame",
     "torch._inductor",
     "torch.distributed.tensor",
+    "boto3.session",
+    "onnxruntime.capi",
+    "diffusers.models.transformers.transformer_flux",
 )
 
 LIGHT = f"""
@@ -245,6 +248,27 @@ async def test_a_worker_imports_no_compiler_until_it_is_used(zoo: Path) -> None:
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
     assert lines == ["[]", "_StandIn torch._dynamo.config", "True"]
+
+
+async def test_a_prompt_that_was_read_lately_is_not_read_again(zoo: Path) -> None:
+    command = [sys.executable, "-m", "tests.support.prompt_encodings", str(zoo)]
+    root = Path(__file__).parents[2]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout
+    drawn: dict[str, dict[str, tuple[int, str]]] = json.loads(output)
+
+    runs = {id: {name: count for name, (count, _) in one.items()} for id, one in drawn.items()}
+    once = {"first": 2, "again": 0, "other": 2, "other seed": 0, "forgotten": 2, "pushed out": 2}
+    bounds = {"kept": 8, "dropped": 0}
+    assert runs["flux"] == {**once, **bounds}
+    assert runs["sd1"] == {**once, **bounds, "other negative": 2}
+    assert runs["sdxl"] == {**{name: 2 * count for name, count in once.items()}, **bounds} | {
+        "other negative": 4
+    }
+    for one in drawn.values():
+        hashes = {name: hash for name, (_, hash) in one.items() if hash}
+        same = {hashes.pop(name) for name in ("first", "again", "forgotten", "pushed out")}
+        assert len(same) == 1
+        assert len({*hashes.values(), *same}) == len(hashes) + 1
 
 
 async def test_the_same_seed_gives_identical_bytes_and_another_seed_others(

@@ -6,9 +6,12 @@ import importlib
 import importlib.util
 import io
 import json
+import math
 import shutil
+import struct
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +33,36 @@ from tests.support.diffusers_calls import (
 from tests.support.factory import opener
 from ziggie_image_mcp.app.application import build_service
 from ziggie_image_mcp.config.config import Config
+from ziggie_image_mcp.inventory.types import Gpu, Hardware, Survey
 from ziggie_image_mcp.jobs.workflow import Role
 from ziggie_image_mcp.provider import (
     Control,
     Lora,
+    Model,
     ModelMissing,
     ModelUnusable,
+    ProviderContext,
+    ProviderRequest,
     RequestRejected,
     Task,
     options_of,
+    peak_bytes,
 )
 from ziggie_image_mcp.provider.seams import seam
+from ziggie_image_mcp.routing import planner
+from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.fit_ladder import MARGIN
+from ziggie_image_mcp.routing.request import ControlImage, ImageRequest
 from ziggie_image_mcp.server.tools import make_server
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
+from ziggie_image_mcp.storage.types import InputImage
 from ziggie_image_providers import builtin
 from ziggie_image_providers.diffusers import Diffusers
+from ziggie_image_providers.diffusers.additions import find_additions
 from ziggie_image_providers.diffusers.families import PIPELINES
+from ziggie_image_providers.diffusers.scan import locate
+from ziggie_image_providers.diffusers.settings import Settings
+from ziggie_image_providers.diffusers.worker_request import worker_request
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -462,6 +479,63 @@ async def test_two_loras_a_map_and_a_second_pass_go_together(provider: Diffusers
     assert all_of_it == again
     assert [note for note in all_of_it.notes if "hires pass" in note]
     assert await picture(provider, "sd1", **large) == bare
+
+
+def tensor_bytes(file: Path) -> int:
+    """Of a .safetensors file in half precision, by its head."""
+    with file.open("rb") as stream:
+        head = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
+    shapes = [entry["shape"] for name, entry in head.items() if name != "__metadata__"]
+    return sum(2 * math.prod(shape) for shape in shapes)
+
+
+async def test_the_decision_counts_what_the_worker_is_told_and_the_files_hold(
+    zoo: Path, provider: Diffusers
+) -> None:
+    size: dict[str, Any] = {"width": 128, "height": 128}
+    laid: dict[str, Any] = {"loras": (Lora(id="one"), Lora(id="two"))}
+    listed = await provider.list_models()
+    sd1 = next(replace(one, device="gpu") for one in listed if one.id == "sd1")
+    survey = Survey(models=(sd1,), additions=tuple(m for m in listed if m.role != "model"))
+    full = sd1.memory.rungs[0]
+    alone = math.ceil(peak_bytes(full.peaks, 128 * 128) * MARGIN)
+
+    def decide(free: int, **changes: Any) -> Model:
+        gpu = Gpu(name="c", vendor="nvidia", index=0, vram_total=10**11, vram_free=free)
+        request = ImageRequest(prompt="a red fox", model="sd1", **size, **changes)
+        ctx = RoutingContext(
+            request=request,
+            survey=survey,
+            hardware=Hardware(os="Linux", machine="x86_64", ram_available=10**11, gpus=(gpu,)),
+            tier="recommended",
+            gpu_memory=free,
+            config=Config(),
+        )
+        return planner.plan(ctx).candidates[0].model
+
+    photo = InputImage(id="img_1", width=128, height=128)
+    chosen = decide(10**11, **laid, control=(ControlImage(kind="canny", image=photo),))
+    on_disk = locate(sd1.id, (zoo,), None)
+    assert on_disk is not None
+    message = worker_request(
+        ProviderRequest(prompt="a red fox", **size, **laid, control=(guided("canny"),)),
+        replace(sd1, device="cuda:0", rung="full"),
+        on_disk,
+        settings=Settings(),
+        context=ProviderContext(data_dir=zoo),
+        additions=find_additions([zoo], None),
+    )
+    more = zoo / "additions"
+    files = [more / "one.safetensors", more / "two.safetensors"]
+    files += (more / "control-canny").glob("*.safetensors")
+    actual = sum(map(tensor_bytes, files))
+
+    assert message.first is not None  # two passes, of the same parts
+    assert peak_bytes(chosen.memory.rungs[0].peaks, 128 * 128) == message.need_bytes
+    assert message.extras_bytes == pytest.approx(actual, rel=0.02)
+    assert len(files) == 3
+    assert decide(alone).rung == "full"
+    assert decide(alone, **laid).rung == "model offload"
 
 
 async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,14 +19,16 @@ from ziggie_image_providers.diffusers.measured import (
     KnownMemory,
     Measured,
     MeasuredMemory,
+    measured_of,
     model_memory,
     stages,
     stamp,
 )
 from ziggie_image_providers.diffusers.weights import Need, Part, need
+from ziggie_image_providers.diffusers.wire import InUse, WorkerRequest
 
 NOW = 1_000_000.0
-MP = 1024 * 1024
+MP, GB = 1024 * 1024, 10**9
 MODEL, STAMP = "/models/sdxl", "1/2/3"
 
 
@@ -122,6 +125,46 @@ def test_single_precision_takes_twice_as_much_of_all_but_the_libraries() -> None
     half, single = (peak_bytes(stages(sdxl(), CPU, width=width), MP) for width in (2, 4))
 
     assert single == pytest.approx(2 * half - 600_000_000, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("in_use", "peak"),
+    [
+        ({"device": "cuda:0", "rung": FULL}, 7 * GB),
+        ({"device": "cpu", "rung": CPU, "number_bytes": 2}, 7 * GB),
+        ({"device": "cpu", "rung": CPU, "number_bytes": 4}, 6 * GB),
+    ],
+)
+def test_what_was_laid_over_the_model_is_not_learnt_as_its_own(
+    in_use: dict[str, Any], peak: int
+) -> None:
+    request = asked(extras_bytes=GB)
+    said = InUse(vram_bytes=0, ram_bytes=0, peak_bytes=8 * GB, **in_use)
+
+    learnt, failure = measured_of(request, said, None, NOW), measured_of(request, None, GB, NOW)
+
+    assert learnt is not None
+    assert failure is not None
+    assert learnt.peak == peak
+    assert failure.room == 0
+
+
+def asked(**changes: Any) -> WorkerRequest:
+    """For one picture, on a GPU."""
+    return WorkerRequest(
+        path=MODEL,
+        pipeline="x",
+        device="cuda:0",
+        prompt="",
+        **changes,
+        negative_prompt=None,
+        width=1024,
+        height=1024,
+        num_images=1,
+        seed=0,
+        steps=None,
+        guidance=None,
+    )
 
 
 def test_batches_say_nothing_of_one_picture() -> None:

@@ -241,6 +241,7 @@ def test_a_worker_request_says_everything() -> None:
         "may_offload": True,
         "must_offload": False,
         "need_bytes": None,
+        "extras_bytes": 0,
         "picture_bytes": None,
         "batch_size": None,
         "rung": "",

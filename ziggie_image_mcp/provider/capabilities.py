@@ -114,6 +114,10 @@ class ControlSupport:
     max_count: Count = 1
     required: bool = False
     """Whether the model makes nothing without one."""
+    nets: tuple[Mapping[str, str], ...] = ()
+    """By kind the id of the listed control model that goes by it, where its weights come into
+    memory beside the model's. Those of one mapping work together: the first that has all the kinds
+    asked for is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +139,8 @@ class TaskCapability:
     options: frozenset[Option] = frozenset()
     max_images: Count = 1
     max_references: Amount = 0
+    reference_bytes: Amount = 0
+    """Of weights that come into memory beside the model's only to look at references."""
     mask: MaskPolarity | None = None
     """Of the masks that the backend takes; None where it takes none."""
     loras: LoraSupport | None = None

@@ -146,6 +146,9 @@ class Rung:
     quantised."""
     fix: str = ""
     """What makes it possible where something is missing, as pip install torchao."""
+    by_layer: bool = False
+    """Whether the GPU has one layer at a time, so that LoRAs and ControlNets take main memory alone
+    and no more of the GPU's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest, fit_request
 from ziggie_image_mcp.routing.fit_ladder import place, unfit
+from ziggie_image_mcp.routing.laid_over import with_additions
 from ziggie_image_mcp.routing.request import options_asked, task_of
 from ziggie_image_mcp.routing.route_rules import apply_routes
 from ziggie_image_mcp.routing.rules import (
@@ -102,7 +103,7 @@ def _plan(ctx: RoutingContext) -> Plan:
         capability, estimate = listed.tasks.get(task), _NOTHING
         fitted = None if capability is None else fit_request(listed, capability, ctx, known)
         size = None if fitted is None else Size(fitted.request.width, fitted.request.height)
-        model = place(listed, ctx.hardware, size)
+        model = place(with_additions(listed, ctx), ctx.hardware, size)
         reasons = [r for rule in rules if (r := rule(model, ctx)) is not None]
         if (misfit := unfit(model, ctx.hardware, size)) is not None:
             reasons.append(misfit)

@@ -52,6 +52,11 @@ def lay(loras: tuple[wire.LoraFile, ...]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def state(loras: tuple[wire.LoraFile, ...]) -> tuple[object, ...]:
+    """What tells these LoRAs over the model from others: files, their times, weights."""
+    return tuple((*_key(lora), lora.weight) for lora in loras)
+
+
 def _key(lora: wire.LoraFile) -> tuple[str, int]:
     return lora.path, Path(lora.path).stat().st_mtime_ns
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from ziggie_image_mcp.provider import FREE, Model
+from ziggie_image_mcp.provider import FREE, Memory, Model
 from ziggie_image_mcp.provider.addition_kinds import base_family, control_kinds
 from ziggie_image_mcp.provider.additions import find_addition
 from ziggie_image_providers.diffusers.faults import EXTRA
@@ -122,6 +122,24 @@ def net_for(kind: str, family: str | None, additions: Sequence[Addition]) -> Add
     return next((net for net in nets_for(family, additions) if kind in net.kinds), None)
 
 
+def nets_by_kind(
+    pipelines: Mapping[str, str], family: str | None, additions: Sequence[Addition]
+) -> list[dict[str, Addition]]:
+    """The net for each kind of map, apart for each class of nets: a pipeline takes those of one.
+
+    Args:
+        pipelines: By the class of a net the pipeline that takes it, the best first.
+        family: Of the model.
+        additions: Those that are here.
+    """
+    here = nets_for(family, additions)
+    return [
+        {kind: net for net in reversed(here) if net.net == name for kind in net.kinds}
+        for name in pipelines
+        if any(net.net == name for net in here)
+    ]
+
+
 def extras_bytes(additions: Sequence[Addition]) -> int:
     """What these add to a model's weights in memory, each file once.
 
@@ -167,6 +185,7 @@ def as_model(addition: Addition, provider: str) -> Model:
         aliases=tuple(a for a in (name, str(addition.path)) if a != addition.id),
         state="missing" if missing else "ready",
         fix=f"Not installed here: peft. Run: {EXTRA}" if missing else "",
+        memory=Memory(vram_bytes=addition.bytes, ram_bytes=addition.bytes),
     )
 
 

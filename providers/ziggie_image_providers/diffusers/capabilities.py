@@ -19,9 +19,10 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_providers.diffusers.additions import (
     Addition,
+    extras_bytes,
     ip_adapter_for,
     loads_loras,
-    nets_for,
+    nets_by_kind,
 )
 from ziggie_image_providers.diffusers.families import Family
 
@@ -66,8 +67,10 @@ def tasks(
         return {"text_to_image": plain}
     if family.loras and loads_loras() and any(a.role == "lora" for a in additions):
         plain = replace(plain, loras=LoraSupport())
-    if family.ip_adapter and ip_adapter_for(name, additions) is not None:
-        plain = replace(plain, max_references=MAX_SEEN)
+    adapter = ip_adapter_for(name, additions) if family.ip_adapter else None
+    if adapter is not None:
+        weights = extras_bytes([adapter])
+        plain = replace(plain, max_references=MAX_SEEN, reference_bytes=weights)
     able: dict[Task, TaskCapability] = {}
     if family.text:
         able["text_to_image"] = replace(
@@ -115,6 +118,11 @@ def _sizes(family: Family | None, sizes: FreeSize) -> SizeRule:
 def _control(
     pipelines: Mapping[str, str], name: str | None, additions: Sequence[Addition]
 ) -> ControlSupport | None:
-    nets = [net for net in nets_for(name, additions) if net.net in pipelines]
-    kinds = frozenset(kind for net in nets for kind in net.kinds)
-    return ControlSupport(kinds=kinds, max_count=MAX_NETS) if kinds else None
+    nets = nets_by_kind(pipelines, name, additions)
+    if not nets:
+        return None
+    return ControlSupport(
+        kinds=frozenset(kind for one in nets for kind in one),
+        max_count=MAX_NETS,
+        nets=tuple({kind: net.id for kind, net in one.items()} for one in nets),
+    )

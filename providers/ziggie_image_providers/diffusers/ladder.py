@@ -177,6 +177,7 @@ def _rung(need: Need, way: Way, installed: Callable[[str], bool]) -> Rung:
         slowdown=slowdown,
         exact=not (way.precision or way.tiled),
         fix=f"pip install {library}" if library and not installed(library) else "",
+        by_layer=way.offload == GROUP_OFFLOAD,
     )
 
 

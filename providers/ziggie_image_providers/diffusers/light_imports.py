@@ -1,8 +1,9 @@
 """Import torch and diffusers without what one process on one device does not use.
 
-diffusers 0.42 and transformers 5 import torch's compiler (with sympy), its sharding over machines
-and peft at their start, used or not: a third of the processor's time until a Stable Diffusion
-pipeline can be built (benchmarks/worker_start.py). `show_peft` brings peft when a LoRA comes.
+diffusers 0.42 and transformers 5 import torch's compiler (with sympy), its sharding over machines,
+peft and every transformer that diffusers knows, used or not: a third of the processor's time until
+a Stable Diffusion pipeline can be built (benchmarks/worker_start.py). `show_peft` brings peft when
+a LoRA comes.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar, cast
 
 COMPILER = "torch._dynamo"
-UNUSED = ("torchao", "bitsandbytes")
-"""What the libraries import where it is installed, with the compiler: a rung that quantises imports
-its library by itself."""
+UNUSED = ("torchao", "bitsandbytes", "boto3", "onnxruntime")
+"""What the libraries import where it is installed, the first two with the compiler: a rung that
+quantises imports its library by itself."""
 
 INDEXING = f"{COMPILER}._trace_wrapped_higher_order_op"
 PEFT = "peft"
 LAYERS = f"{PEFT}.tuners.tuners_utils"
+
+TRANSFORMERS = "diffusers.models.transformers"
+"""Of which a UNet takes one. Pipelines name the module of each one that they use."""
 
 F = TypeVar("F")
 
@@ -43,7 +47,11 @@ def import_libraries() -> tuple[Any, Any, Any]:
         sys.modules.setdefault(name, cast(Any, None))  # as if it were absent
     if PEFT not in sys.modules and importlib.util.find_spec(PEFT) is not None:
         _stand_in_for_peft()
-    return torch, importlib.import_module("diffusers"), importlib.import_module("transformers")
+    diffusers = importlib.import_module("diffusers")
+    if TRANSFORMERS not in sys.modules:
+        folder = Path(diffusers.__path__[0]) / "models" / "transformers"
+        sys.modules[TRANSFORMERS] = _StandIn(TRANSFORMERS, folder)
+    return torch, diffusers, importlib.import_module("transformers")
 
 
 def import_quantiser(name: str) -> Any:
@@ -130,7 +138,9 @@ def _disable_casting(*values: Any, **named: Any) -> Any:
 
 def _import_itself(name: str) -> ModuleType:
     """The module in place of its stand-in, and of those of the same package."""
-    package = PEFT if name.split(".")[0] == PEFT else COMPILER
+    package = next(
+        one for one in (PEFT, TRANSFORMERS, COMPILER) if f"{name}.".startswith(f"{one}.")
+    )
     for known in [n for n, module in sys.modules.items() if isinstance(module, _StandIn)]:
         if known == package or known.startswith(f"{package}."):
             del sys.modules[known]

@@ -57,11 +57,13 @@ class Held:
         """How many pictures were made at once at most, since the last request came."""
         self.edits: dict[str, Any] = {}
         """The same parts in the pipelines that work from pictures."""
+        self.embeddings: dict[str, Any] = {}
+        """What its text encoders made of prompts, the last used at the end."""
 
     def drop(self) -> None:
         """Free the memory."""
         self.key = self.pipe = self.scheduler = None
-        self.edits = {}
+        self.edits, self.embeddings = {}, {}
         free_memory()
 
 

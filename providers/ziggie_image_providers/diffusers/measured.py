@@ -199,7 +199,7 @@ def stages(need: Need, rung: str, growth: float = 1.0, width: int = 2) -> Sequen
 def measured_of(
     request: wire.WorkerRequest, in_use: wire.InUse | None, room: int | None, now: float
 ) -> Measured | None:
-    """What a request teaches; None where it teaches nothing.
+    """What a request teaches of the model alone; None where it teaches nothing.
 
     Args:
         request: That was run.
@@ -210,16 +210,20 @@ def measured_of(
     pixels = request.width * request.height
     if in_use is None:
         rung = request.rung or (CPU if request.device == CPU else "")
+        room = None if room is None else max(0, room - request.extras_bytes)
         return Measured(rung=rung, device=request.device, pixels=pixels, room=room, at=now)
     if in_use.peak_bytes is None or (in_use.device == CPU) != (in_use.rung == CPU):
         return None  # parts that wait in main memory teach nothing where they do not leave it
+    extras = request.extras_bytes
+    if in_use.rung == CPU:
+        extras = extras * in_use.number_bytes // 2
     return Measured(
         rung=in_use.rung,
         device=in_use.device,
         pixels=pixels,
         batch=in_use.batch,
         width=in_use.number_bytes,
-        peak=in_use.peak_bytes,
+        peak=max(0, in_use.peak_bytes - extras),
         at=now,
     )
 

@@ -30,6 +30,7 @@ from ziggie_image_providers.diffusers.loading import (
     torch,
     transformers,
 )
+from ziggie_image_providers.diffusers.prompt_embeddings import remembered
 from ziggie_image_providers.diffusers.samplers import SAMPLERS, settings_of
 from ziggie_image_providers.diffusers.weights import TILED_ABOVE
 
@@ -199,6 +200,7 @@ def _call_with_refiner(
 def _call(pipe: Any, words: Mapping[str, Any], request: wire.WorkerRequest, on_step: OnStep) -> Any:
     with (
         seamless.circular(pipe, request.seamless),
+        remembered(pipe, adapters.state(request.loras)),
         _watched(pipe, parameters(pipe), request.steps, on_step) as extra,
         warnings.catch_warnings(),
     ):

@@ -103,6 +103,8 @@ class WorkerRequest(_Message):
     must_offload: bool = False
     need_bytes: int | None = None
     """GPU memory for one picture as the model is held."""
+    extras_bytes: int = 0
+    """What LoRAs, ControlNets and an IP-Adapter take of it, at 2 bytes per number."""
     picture_bytes: int | None = None
     """The same for each further one that is made together with it."""
     batch_size: int | None = None

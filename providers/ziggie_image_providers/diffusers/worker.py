@@ -126,6 +126,7 @@ def main() -> None:
     line.open()
     with suppress(Exception):  # the first request meets it again, and tells of it
         importlib.import_module("ziggie_image_providers.diffusers.pipeline")
+        importlib.import_module("diffusers.pipelines.pipeline_utils")  # which every model needs
     while True:
         work(line, *line.requests.get())
 

@@ -24,7 +24,7 @@ from ziggie_image_providers.diffusers.additions import (
     extras_bytes,
     ip_adapter_for,
     lora_of,
-    nets_for,
+    nets_by_kind,
 )
 from ziggie_image_providers.diffusers.families import Family
 from ziggie_image_providers.diffusers.ladder import Way, peaks
@@ -97,15 +97,17 @@ def worker_request(
     loras = [_lora(lora.id, model, known, additions) for lora in request.loras]
     nets = _nets(request, model, on_disk, additions)
     adapter = _ip_adapter(request, model, on_disk, additions)
-    extras = extras_bytes([*loras, *nets, *([adapter] if adapter else [])])
+    looking = extras_bytes([adapter] if adapter else [])
     if with_refiner is not None and refiner.why_left_out(on_disk, steps):
         with_refiner = None
-    extras += refiner.weight_bytes(with_refiner) if with_refiner else 0
+    looking += refiner.weight_bytes(with_refiner) if with_refiner else 0
+    extras = extras_bytes([*loras, *nets]) + looking
     first = None
     if task == "text_to_image" and settings.hires == "auto":
         first = hires.first_size(known, native_side(on_disk), width, height)
     memory = memory_need(on_disk)
     rung = next((one for one in model.memory.rungs if one.name == model.rung), None)
+    resident = looking if rung is not None and rung.by_layer else extras
     return wire.WorkerRequest(
         path=str(on_disk.path),
         pipeline=on_disk.pipeline,
@@ -119,7 +121,8 @@ def worker_request(
         weight_bytes=memory.weights + extras if memory else None,
         vram_bytes=peak_bytes(peaks(memory, Way()), width * height) + extras if memory else None,
         may_offload=context.vram_optimization,
-        need_bytes=None if rung is None else peak_bytes(rung.peaks, width * height) + extras,
+        need_bytes=None if rung is None else peak_bytes(rung.peaks, width * height) + resident,
+        extras_bytes=resident,
         picture_bytes=None if rung is None else int(rung.peaks[0].bytes_per_pixel * width * height),
         batch_size=settings.batch_size,
         prompt=request.prompt,
@@ -219,12 +222,9 @@ def _nets(
         return []
     able = _controls(_task(request), on_disk.known)
     kinds = [control.kind for control in request.control]
-    here = [net for net in nets_for(on_disk.family, additions) if net.net in able]
-    for name in able:
-        chosen = [next((n for n in here if n.net == name and k in n.kinds), None) for k in kinds]
-        nets = [net for net in chosen if net is not None]
-        if len(nets) == len(kinds):
-            return nets
+    for nets in nets_by_kind(able, on_disk.family, additions):
+        if nets.keys() >= set(kinds):
+            return [nets[kind] for kind in kinds]
     text = (
         f"No ControlNets for {' and '.join(kinds)} together that guide {model.id} are in "
         "modelDirs: list_models shows what is there."
