@@ -116,6 +116,9 @@ def test_a_card_may_be_named_without_its_series(name: str, card: str) -> None:
     [
         ("RTX 4071", "known cards near it: RTX 4070"),
         ("RTX 4090 12GB", "RTX 4090 is sold with 24 GB"),
+        ("two RTX 3090", "as RTX 3090, without 'two'"),
+        ("RTX 4070 laptop", "without 'laptop'"),
+        ("Apple M3 Max 0GB", "above 0"),
         ("RTX 4090 24000GB", "RTX 4090 is sold with 24 GB"),
         ("RTX 3060 10GB", "RTX 3060 is sold with 12 GB or 8 GB"),
         ("", "known cards near it"),

@@ -22,6 +22,9 @@ RAM_SHARE = 0.75
 RAM_GIB = 16
 """An assumption: what such a machine has, where nobody says."""
 
+_SIZE = re.compile(r"\b(\d+) ?Gi?B\b", re.IGNORECASE)
+_MAKERS = ("nvidia", "geforce", "amd", "radeon", "apple", "gpu")
+
 _SERIES = ("RTX", "GTX", "RX", "Apple")
 """What people leave out of a card's name."""
 
@@ -106,10 +109,15 @@ def machine_named(name: str, ram_gib: float | None = None, os: str = "") -> Hard
     card, size = card_named(name) or _without_maker(name), _gib_in(name)
     if card is None:
         raise InvalidRequest("--on", name, f"known cards near it: {', '.join(_near(name))}")
+    if more := _beside(name, card):
+        fix = f"one card of the known ones, as {card.name}, without {more!r}"
+        raise InvalidRequest("--on", name, fix)
     if card.vendor == "apple":
         if size is not None and ram_gib is not None and size != ram_gib:
             fix = f"{card.name} shares one memory: leave out {size} GB or --ram"
             raise InvalidRequest("--on", name, fix)
+        if size == 0:
+            raise InvalidRequest("--on", name, "give its memory in GB, above 0")
         ram = ram if size is None else size * GIB
         gpu = Gpu(name=card.name, vendor="apple", unified_memory=True)
         return _machine((gpu,), ram, os or "Darwin", machine="arm64")
@@ -119,6 +127,13 @@ def machine_named(name: str, ram_gib: float | None = None, os: str = "") -> Hard
     shown = math.ceil((size or card.gb[0]) * GIB * REPORTED_SHARE)
     gpu = Gpu(name=card.name, vendor=card.vendor, vram_total=shown, vram_free=shown)
     return _machine((gpu,), ram, os or "Linux", machine="x86_64")
+
+
+def _beside(name: str, card: Card) -> str:
+    """What is said beside its name, maker and memory, as `two`, `laptop`; or nothing."""
+    words = _words(re.sub(_SIZE, " ", name)).split("-")
+    known = {*_words(card.name).split("-"), *_MAKERS}
+    return " ".join(word for word in words if word and word not in known)
 
 
 def _without_maker(name: str) -> Card | None:
@@ -133,7 +148,7 @@ def _machine(gpus: tuple[Gpu, ...], ram: int, os: str, *, machine: str) -> Hardw
 
 
 def _gib_in(name: str) -> int | None:
-    size = re.search(r"\b(\d+) ?Gi?B\b", name, re.IGNORECASE)
+    size = re.search(_SIZE, name)
     return None if size is None else int(size[1])
 
 

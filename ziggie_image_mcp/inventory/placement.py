@@ -98,5 +98,7 @@ def _bring(placement: Placement, told: Told) -> None:
 
 
 def _is_same(placement: Placement) -> bool:
+    if not placement.whole.is_file():
+        return False
     with placement.whole.open("rb") as data:
         return hashlib.file_digest(data, "sha256").hexdigest() == placement.file.sha256

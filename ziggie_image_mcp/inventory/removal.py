@@ -49,7 +49,7 @@ def prepare(name: str, cache: Path, data_dir: Path) -> Removal | None:
     """
     own = data_dir / MODELS_FOLDER
     file = own / name
-    if file.is_file() and file.resolve().is_relative_to(own.resolve()):
+    if _is_there(file) and file.resolve().is_relative_to(own.resolve()):
         return Removal(name=name, path=file, freed_bytes=file.stat().st_size)
     try:
         repo = repository_of(name)
@@ -58,11 +58,18 @@ def prepare(name: str, cache: Path, data_dir: Path) -> Removal | None:
     owner, _, rest = repo.partition("/")
     repo_name, _, path = rest.partition("/")
     folder = cache / f"models--{owner}--{repo_name}"
-    if ".." in (owner, repo_name) or not folder.is_dir():
+    if ".." in (owner, repo_name) or not _is_there(folder):
         return None
     if path and not _is_alone(folder, f"{owner}/{repo_name}", path):
         return None
     return _of_cache(folder, f"{owner}/{repo_name}", cache)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # no file system has so long a name
+        return False
 
 
 def check_unused(removal: Removal) -> None:

@@ -37,6 +37,7 @@ def lay(adapter: wire.IpAdapter | None) -> None:
     held.edits = {}  # they know the parts as they were
     if _laid.key is not None:
         _take_off()
+        _laid.key = None
     if adapter is not None:
         _load(adapter)
     _laid.key = key
@@ -51,7 +52,7 @@ def _load(adapter: wire.IpAdapter) -> None:
     path, pipe = Path(adapter.path), held.pipe
     try:
         encoder = transformers.CLIPVisionModelWithProjection.from_pretrained(
-            adapter.encoder, dtype=pipe.unet.dtype, local_files_only=True
+            adapter.encoder, dtype=held.dtype, local_files_only=True
         )
         pipe.register_modules(image_encoder=encoder.eval())
         pipe.load_ip_adapter(
