@@ -47,7 +47,7 @@ def theirs() -> Callable[[Image.Image], Size] | None:
     """The finder of perfect-pixel; None where it is not installed."""
     with suppress(ImportError):
         library: Any = importlib.import_module("perfect_pixel.perfect_pixel_noCV2")
-        vars(library)["print"] = lambda *words: None
+        vars(library)["print"] = str  # it tells of its work
 
         def find(picture: Image.Image) -> Size:
             with suppress(TypeError, IndexError):  # of its own, where it finds none

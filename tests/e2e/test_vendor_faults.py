@@ -207,12 +207,15 @@ def test_every_fault_ends_in_time_within_memory_and_with_the_right_charge(tmp_pa
         for line in lines:
             says, state = OUTCOMES[delivery][line["fault"]]
             assert says in line["text"], (delivery, line)
-            assert {hold[0] for hold in line["holds"]} == {state}, (delivery, line)
+            posts = sum(map(is_submit, vendors[delivery, line["fault"]].seen))
+            # On a busy machine a deadline of 5 s may pass before anything is sent.
+            never = not posts and OUTCOMES[delivery][line["fault"]] == LATE
+            states = set[str]() if never else {state}
+            assert {hold[0] for hold in line["holds"]} == states, (delivery, line)
             actual = PRICE if state == "settled" else None
             assert all(hold[1:] == [actual, PRICE] for hold in line["holds"]), (delivery, line)
             assert line["seconds"] <= deadline(delivery, line["fault"]) + GRACE, (delivery, line)
             assert line["peak"] - lines[0]["peak"] <= MEMORY, (delivery, line)
-            posts = sum(map(is_submit, vendors[delivery, line["fault"]].seen))
             assert posts == len(line["holds"]), (delivery, line)
     assert not any(vendor.failures for vendor in vendors.values())
 

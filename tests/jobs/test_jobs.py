@@ -380,6 +380,9 @@ async def test_cancel_job_stops_comfyui(tmp_path: Path) -> None:
         async with in_memory(tmp_path, api=api, provider="comfyui") as client:
             ask = {"prompt": "a cat", "wait_seconds": 1, "model": "v1-5-pruned.safetensors"}
             job = said(await client.call_tool("generate_image", ask))
+            with anyio.fail_after(60):
+                while not comfy.prompts:
+                    await anyio.sleep(0.02)
             with anyio.fail_after(STOPPED_WITHIN):
                 ended = said(await client.call_tool("cancel_job", {"job_id": job["job_id"]}))
 

@@ -250,6 +250,7 @@ async def test_a_worker_imports_no_compiler_until_it_is_used(zoo: Path) -> None:
     assert lines == ["[]", "_StandIn torch._dynamo.config", "True"]
 
 
+@pytest.mark.soak
 async def test_a_prompt_that_was_read_lately_is_not_read_again(zoo: Path) -> None:
     command = [sys.executable, "-m", "tests.support.prompt_encodings", str(zoo)]
     root = Path(__file__).parents[2]

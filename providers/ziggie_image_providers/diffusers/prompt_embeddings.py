@@ -88,7 +88,8 @@ def _parked(result: Any) -> Any:
     if isinstance(result, torch.Tensor):
         return Parked(result.device, result.detach().to("cpu", copy=True))
     if isinstance(result, list | tuple):
-        return type(result)(map(_parked, cast("list[Any]", result)))
+        parts = [_parked(part) for part in cast("list[Any]", result)]
+        return parts if isinstance(result, list) else tuple(parts)
     return result
 
 
@@ -97,5 +98,6 @@ def _copied(kept: Any) -> Any:
     if isinstance(kept, Parked):
         return kept.tensor.to(kept.device, copy=True)
     if isinstance(kept, list | tuple):
-        return type(kept)(map(_copied, cast("list[Any]", kept)))
+        parts = [_copied(part) for part in cast("list[Any]", kept)]
+        return parts if isinstance(kept, list) else tuple(parts)
     return kept
