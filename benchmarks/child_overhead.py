@@ -81,7 +81,7 @@ class Ours:
     """The provider with its worker."""
 
     def __init__(self, folder: Path, data_dir: Path) -> None:
-        settings = Settings(model_dirs=(folder.parent,), use_hub_cache=False)
+        settings = Settings(hires="never", model_dirs=(folder.parent,), use_hub_cache=False)
         self._provider = Diffusers("diffusers", settings, ProviderContext(data_dir=data_dir))
         self._model = Model(
             id=str(folder), provider="diffusers", where="this_machine", tasks={}, prices=FREE
