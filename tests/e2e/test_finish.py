@@ -97,6 +97,7 @@ async def test_several_pictures_keep_one_grid_and_one_palette(tmp_path: Path) ->
 
     images = [opened(result) for result in together["results"]]
     assert {image.size for image in images} == {(24, 24)}
+    assert all(result["notes"][-1].endswith(", of 8 (its own)") for result in together["results"])
     assert len({colour for image in images for colour in colours(image)}) <= 8
 
 

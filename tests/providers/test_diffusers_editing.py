@@ -33,6 +33,7 @@ from tests.support.diffusers_calls import (
 from tests.support.factory import opener
 from ziggie_image_mcp.app.application import build_service
 from ziggie_image_mcp.config.config import Config
+from ziggie_image_mcp.inventory.hardware_probe import NEED_MARGIN
 from ziggie_image_mcp.inventory.types import Gpu, Hardware, Survey
 from ziggie_image_mcp.jobs.workflow import Role
 from ziggie_image_mcp.provider import (
@@ -51,7 +52,6 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.seams import seam
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.context import RoutingContext
-from ziggie_image_mcp.routing.fit_ladder import MARGIN
 from ziggie_image_mcp.routing.request import ControlImage, ImageRequest
 from ziggie_image_mcp.server.tools import make_server
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
@@ -498,7 +498,7 @@ async def test_the_decision_counts_what_the_worker_is_told_and_the_files_hold(
     sd1 = next(replace(one, device="gpu") for one in listed if one.id == "sd1")
     survey = Survey(models=(sd1,), additions=tuple(m for m in listed if m.role != "model"))
     full = sd1.memory.rungs[0]
-    alone = math.ceil(peak_bytes(full.peaks, 128 * 128) * MARGIN)
+    alone = math.ceil(peak_bytes(full.peaks, 128 * 128) * NEED_MARGIN)
 
     def decide(free: int, **changes: Any) -> Model:
         gpu = Gpu(name="c", vendor="nvidia", index=0, vram_total=10**11, vram_free=free)

@@ -229,7 +229,7 @@ def keep(made: ProcessedPicture, store: ArtifactStore, owner: str) -> Result:
         format=request.output_format or "png",
         hint=request.file_name or ("cut-out" if request.remove_background else "processed"),
         image_id=picture_id(datetime.now(UTC), secrets.token_hex(8), owner),
-        lossless=request.pixel_size is not None or bool(request.colors or request.palette),
+        lossless=finishing.needs_lossless(request),
     )
     return Result(
         images=(stored,),

@@ -23,7 +23,7 @@ RAM_GIB = 16
 """An assumption: what such a machine has, where nobody says."""
 
 _SIZE = re.compile(r"\b(\d+) ?Gi?B\b", re.IGNORECASE)
-_MAKERS = ("nvidia", "geforce", "amd", "radeon", "apple", "gpu")
+_BRANDS = ("nvidia", "geforce", "amd", "radeon", "apple", "gpu")
 
 _SERIES = ("RTX", "GTX", "RX", "Apple")
 """What people leave out of a card's name."""
@@ -106,7 +106,7 @@ def machine_named(name: str, ram_gib: float | None = None, os: str = "") -> Hard
     ram = int((RAM_GIB if ram_gib is None else ram_gib) * GIB)
     if plain(name) == "cpu":
         return _machine((), ram, os or "Linux", machine="x86_64")
-    card, size = card_named(name) or _without_maker(name), _gib_in(name)
+    card, size = card_named(name) or _without_series(name), _gib_in(name)
     if card is None:
         raise InvalidRequest("--on", name, f"known cards near it: {', '.join(_near(name))}")
     if more := _beside(name, card):
@@ -130,13 +130,13 @@ def machine_named(name: str, ram_gib: float | None = None, os: str = "") -> Hard
 
 
 def _beside(name: str, card: Card) -> str:
-    """What is said beside its name, maker and memory, as `two`, `laptop`; or nothing."""
+    """What is said beside its name, brand and memory, as `two`, `laptop`; or nothing."""
     words = _words(re.sub(_SIZE, " ", name)).split("-")
-    known = {*_words(card.name).split("-"), *_MAKERS}
+    known = {*_words(card.name).split("-"), *_BRANDS}
     return " ".join(word for word in words if word and word not in known)
 
 
-def _without_maker(name: str) -> Card | None:
+def _without_series(name: str) -> Card | None:
     """The one card that people may mean who leave its series out, as `4070 super`, `M3 Max`."""
     meant = {c.name: c for word in _SERIES if (c := card_named(f"{word} {name}")) is not None}
     return next(iter(meant.values())) if len(meant) == 1 else None

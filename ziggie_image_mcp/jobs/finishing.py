@@ -68,8 +68,7 @@ def finish_of(request: ImageRequest) -> Finish | None:
         raise InvalidRequest("seamless", True, fix)
     if request.resample is not None and request.width is None:
         raise InvalidRequest("resample", request.resample, "give width and height to scale to")
-    is_few = request.pixel_size is not None or request.colors is not None or bool(request.palette)
-    if is_few and request.output_format == "jpeg":
+    if needs_lossless(request) and request.output_format == "jpeg":
         fix = "png or webp: a JPEG keeps neither colours nor pixels exactly"
         raise InvalidRequest("output_format", "jpeg", fix)
     return Finish(
@@ -82,8 +81,13 @@ def finish_of(request: ImageRequest) -> Finish | None:
         resample=request.resample,
         colors=request.colors,
         palette=_colours(request.palette),
-        palette_name=request.palette if named_palette(request.palette) else "the colours given",
+        palette_name=_palette_name(request.palette),
     )
+
+
+def needs_lossless(request: ImageRequest) -> bool:
+    """Whether every pixel and colour counts, so that no lossy format will do."""
+    return request.pixel_size is not None or request.colors is not None or bool(request.palette)
 
 
 def described(request: ImageRequest) -> str:
@@ -102,6 +106,10 @@ def _colours(text: str) -> tuple[Colour, ...]:
     if colours is None:
         raise unknown_palette(text)
     return colours
+
+
+def _palette_name(text: str) -> str:
+    return text if not text or named_palette(text) else "the colours given"
 
 
 def _is_set(value: object) -> bool:

@@ -13,7 +13,7 @@ import anyio.to_thread
 from ziggie_image_mcp.assets.finish import finish as finish_pictures
 from ziggie_image_mcp.assets.region import put_back
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
-from ziggie_image_mcp.jobs.finishing import described, finish_of
+from ziggie_image_mcp.jobs.finishing import described, finish_of, needs_lossless
 from ziggie_image_mcp.jobs.owners import mark_of_job
 from ziggie_image_mcp.provider.bounds import most_pixels
 from ziggie_image_mcp.provider.capabilities import OutputFormat
@@ -113,7 +113,7 @@ async def persist(
             hint=request.file_name,
             image_id=_image_id(name, i, day, mark_of_job(name)),
             finish=finish,
-            lossless=bool(sent.mask_id) or request.pixel_size is not None or bool(request.palette),
+            lossless=bool(sent.mask_id) or needs_lossless(request),
             max_pixels=most_pixels(sent),
         )
         try:

@@ -12,13 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from ziggie_image_mcp.inventory.hardware_probe import torch_device, usable_memory
+from ziggie_image_mcp.inventory.hardware_probe import NEED_MARGIN, torch_device, usable_memory
 from ziggie_image_mcp.inventory.types import Hardware, Reason
 from ziggie_image_mcp.provider.nouns import ANY_DEVICE, Held, Model, Rung, peak_bytes
 from ziggie_image_mcp.provider.sizes import Size, nearest_size
-
-MARGIN = 1.15
-"""What a need is multiplied with: estimates leave out fragmentation and work space."""
 
 CPU = "cpu"
 
@@ -150,7 +147,7 @@ def unfit(model: Model, hardware: Hardware, size: Size | None = None) -> Reason 
     nearest = min(misses, key=lambda miss: miss.lacking)
     room, rung = nearest.room, nearest.rung
     have = f"{_gb(room.vram)} free on {room.name} ({room.device})"
-    need = f"{_gb(nearest.vram * MARGIN)} there for {rung.name}"
+    need = f"{_gb(nearest.vram * NEED_MARGIN)} there for {rung.name}"
     if rung.ram_bytes and not room.unified:
         have += f" and {_gb(room.ram)} RAM free"
         need += f" and {_gb(rung.ram_bytes)} RAM"
@@ -230,7 +227,7 @@ def _held(model: Model, device: str) -> Held:
     return next((one for one in model.memory.held if one.device == device), nothing)
 
 
-def _miss(rung: Rung, room: Room, size: Size | None, margin: float = MARGIN) -> Miss | None:
+def _miss(rung: Rung, room: Room, size: Size | None, margin: float = NEED_MARGIN) -> Miss | None:
     """By how much a rung does not fit; None where it does.
 
     Nothing is gained by parking weights in the memory that processor and GPU share.

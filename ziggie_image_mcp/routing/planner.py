@@ -22,7 +22,7 @@ from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest, fit_request
 from ziggie_image_mcp.routing.fit_ladder import place, unfit
 from ziggie_image_mcp.routing.laid_over import with_additions
-from ziggie_image_mcp.routing.request import options_asked, task_of
+from ziggie_image_mcp.routing.request import PROCESSING_TASKS, options_asked, task_of
 from ziggie_image_mcp.routing.route_rules import apply_routes
 from ziggie_image_mcp.routing.rules import (
     NEUTRAL_QUALITY,
@@ -144,7 +144,7 @@ def _rank(rejection: Rejection) -> tuple[bool, int, str, str]:
 
 def _advice(ctx: RoutingContext) -> str:
     """How to get a real model for this machine; empty where one is here, or none is asked for."""
-    if ctx.task in ("upscale", "remove_background") or has_real_model(ctx):
+    if ctx.task in PROCESSING_TASKS or has_real_model(ctx):
         return ""
     if not ctx.config.enabled:
         return ""  # no model would help

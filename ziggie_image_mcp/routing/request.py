@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 
 from ziggie_image_mcp.assets.framing import Resample
 from ziggie_image_mcp.config.config import Preference, QualityTier, Work
-from ziggie_image_mcp.provider.capabilities import Option, OutputFormat
+from ziggie_image_mcp.provider.capabilities import Option, OutputFormat, Task
 from ziggie_image_mcp.provider.nouns import Lora
 from ziggie_image_mcp.storage.types import InputImage
 
@@ -288,6 +288,9 @@ def with_parameters(parameters: Sequence[inspect.Parameter]) -> Callable[[Functi
     return decorate
 
 
+PROCESSING_TASKS = frozenset[Task](("upscale", "remove_background"))
+"""Those that work on a finished picture and make none."""
+
 STEERING = frozenset(
     (
         "provider",
@@ -335,7 +338,7 @@ def task_of(request: ImageRequest) -> Work:
 
 def is_processing(request: ImageRequest) -> bool:
     """Whether a finished picture is worked on: its size and edges are then made here."""
-    return request.upscale is not None or request.remove_background
+    return task_of(request) in PROCESSING_TASKS
 
 
 def options_asked(request: ImageRequest) -> frozenset[Option]:

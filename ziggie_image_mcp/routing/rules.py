@@ -13,14 +13,14 @@ from ziggie_image_mcp.errors import DependencyMissing, ModelMissing, duration
 from ziggie_image_mcp.inventory import model_facts
 from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.types import Reason, Rejection, Survey, lacks_key
-from ziggie_image_mcp.provider.capabilities import Option, Task
+from ziggie_image_mcp.provider.capabilities import Option
 from ziggie_image_mcp.provider.nouns import Model, is_local, is_present
 from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.routing.circuit_breaker import open_breaker
 from ziggie_image_mcp.routing.constraints import falls_back
 from ziggie_image_mcp.routing.context import RequestedModel, RoutingContext
 from ziggie_image_mcp.routing.prompt_length import prompt_length
-from ziggie_image_mcp.routing.request import task_of
+from ziggie_image_mcp.routing.request import PROCESSING_TASKS, task_of
 from ziggie_image_mcp.routing.rules_additions import (
     additions,
     control_required,
@@ -41,7 +41,6 @@ LONG = 60
 _NOTHING_THERE = {ModelMissing.code, DependencyMissing.code}
 """Codes of a provider that was reached, and has no model to run."""
 
-_PROCESSING = frozenset[Task](("upscale", "remove_background"))
 """Tasks of finished pictures: who does no other makes none."""
 
 _NOT_SET = ModelSettings()
@@ -337,16 +336,11 @@ def task(model: Model, ctx: RoutingContext) -> Reason | None:
     return reason("FEATURE_UNSUPPORTED", f"no {ctx.task}", ctx.task, model.fix)
 
 
-def is_processing(task: Task) -> bool:
-    """Whether a task works on a finished picture and makes none."""
-    return task in _PROCESSING
-
-
 def is_of_another_kind(model: Model, ctx: RoutingContext) -> bool:
     """Whether a model only processes pictures and one is to be made, or the other way about."""
     if ctx.task in model.tasks or not model.tasks:
         return False
-    return _PROCESSING.issuperset(model.tasks) != (ctx.task in _PROCESSING)
+    return PROCESSING_TASKS.issuperset(model.tasks) != (ctx.task in PROCESSING_TASKS)
 
 
 def options(model: Model, ctx: RoutingContext) -> Reason | None:

@@ -22,8 +22,8 @@ from ziggie_image_mcp.provider.nouns import Model
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.errors import NoRoute
-from ziggie_image_mcp.routing.request import task_of
-from ziggie_image_mcp.routing.rules import find_requested_model, is_of_another_kind, is_processing
+from ziggie_image_mcp.routing.request import PROCESSING_TASKS, task_of
+from ziggie_image_mcp.routing.rules import find_requested_model, is_of_another_kind
 from ziggie_image_mcp.routing.types import Plan
 
 MORE_MODELS = "More models for this machine: ziggie-image-mcp models recommend"
@@ -49,7 +49,7 @@ def no_route(ctx: RoutingContext, plan: Plan) -> NoRoute:
     ctx = replace(ctx, task=task_of(ctx.request))
     named, pinned = ctx.request.model, ctx.request.provider
     after = [_alternatives(ctx), plan.advice]
-    if not any(after) and ctx.config.enabled and not is_processing(ctx.task):
+    if not any(after) and ctx.config.enabled and ctx.task not in PROCESSING_TASKS:
         after = [MORE_MODELS]
     if pinned not in _KINDS and pinned not in _providers(ctx):
         known = _providers(ctx)

@@ -15,16 +15,15 @@ from typing import Any, Literal, cast
 from ziggie_image_mcp.provider import FREE, Memory, Model
 from ziggie_image_mcp.provider.addition_kinds import base_family, control_kinds
 from ziggie_image_mcp.provider.additions import find_addition
+from ziggie_image_providers.diffusers.families import UNET_TEXT_WIDTHS
 from ziggie_image_providers.diffusers.faults import EXTRA
+from ziggie_image_providers.diffusers.file_content import lora_family
 from ziggie_image_providers.diffusers.model_folder import CONFIG, read_json, whole_number
 from ziggie_image_providers.diffusers.scan import WEIGHTS, walk
 from ziggie_image_providers.diffusers.weights import Damaged, add_up, shapes, weight_files
 
 Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
 """The dtype and the shape of each, by its name."""
-
-UNET_WIDTHS: Mapping[int, str] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
-"""Of the text that a UNet's attention reads -> its family."""
 
 NETS: Mapping[str, str] = {
     "ControlNetModel": "",
@@ -227,7 +226,7 @@ def _ip_adapter(path: Path, id: str, tensors: Tensors) -> Addition | None:
         id=id,
         path=path,
         role="ip_adapter",
-        family=UNET_WIDTHS.get(keys[1][-1]),
+        family=UNET_TEXT_WIDTHS.get(keys[1][-1]),
         bytes=add_up([path]).bytes,
         sees=head[1][-1],
     )
@@ -239,7 +238,7 @@ def _folder(path: Path, id: str) -> Addition | None:
     if net not in NETS:
         return None  # a pipeline, or a part of one
     files, _ = weight_files(path)
-    family = NETS[net] or UNET_WIDTHS.get(whole_number(config, "cross_attention_dim"))
+    family = NETS[net] or UNET_TEXT_WIDTHS.get(whole_number(config, "cross_attention_dim"))
     modes = whole_number(config, "num_mode")
     union = net == "ControlNetUnionModel" or modes > 0
     most = whole_number(config, "num_control_type") or modes
@@ -266,7 +265,7 @@ def _file(path: Path, id: str) -> Addition | None:
     if any(name.startswith("ip_adapter.") for name in tensors):
         return _ip_adapter(path, id, tensors)
     if any(_DOWN.search(name) for name in tensors):
-        family = base_family(_metadata(path, path.stat().st_mtime_ns)) or _family(tensors)
+        family = base_family(_metadata(path, path.stat().st_mtime_ns)) or lora_family(tensors)
         return Addition(id=id, path=path, role="lora", family=family, bytes=add_up([path]).bytes)
     width = next(
         (
@@ -280,37 +279,17 @@ def _file(path: Path, id: str) -> Addition | None:
         "input_hint_block.0" in name for name in tensors
     )
     kinds = control_kinds(id)
-    if not is_net or not kinds or width not in UNET_WIDTHS:
+    if not is_net or not kinds or width not in UNET_TEXT_WIDTHS:
         return None
     return Addition(
         id=id,
         path=path,
         role="control",
-        family=UNET_WIDTHS[width],
+        family=UNET_TEXT_WIDTHS[width],
         bytes=add_up([path]).bytes,
         kinds=kinds,
         net="ControlNetModel",
     )
-
-
-def _family(tensors: Tensors) -> str | None:
-    """Tell it by the names and widths of a LoRA's tensors; None where these fit several."""
-    down = {name: shape for name, (_, shape) in tensors.items() if _DOWN.search(name)}
-    for name, shape in down.items():
-        if re.search(r"attn2[._]to_k", name) and len(shape) >= 2:
-            return UNET_WIDTHS.get(shape[1])
-    names = " ".join(down)
-    if "to_qkv_mlp_proj" in names:
-        return "flux2"
-    if re.search(r"single_(transformer_)?blocks|double_blocks", names):
-        return "flux1"
-    if "joint_blocks" in names:
-        return "sd3"
-    if re.search(r"transformer_blocks[._]\d+[._]img_(mlp|mod)", names):
-        return "qwen-image"
-    if re.search(r"layers[._]\d+[._]attention[._]to_q", names):
-        return "z-image"
-    return None
 
 
 @lru_cache(maxsize=1024)

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ziggie_image_providers.diffusers import wire
-from ziggie_image_providers.diffusers.faults import Problem, first_line
-from ziggie_image_providers.diffusers.ladder import GROUP_OFFLOAD, MODEL_OFFLOAD, parse
-from ziggie_image_providers.diffusers.loading import diffusers, held, torch
+from ziggie_image_providers.diffusers.loading import diffusers, held, read_beside
 from ziggie_image_providers.diffusers.sharing import share
 
 
@@ -81,29 +79,18 @@ def _stamp(path: Path) -> int:
 
 def _read(net: wire.Net) -> Any:
     path = Path(net.path)
-    try:
+
+    def read() -> Any:
         kind = getattr(diffusers, net.net)
         if path.is_dir():
-            model = kind.from_pretrained(path, dtype=held.dtype, local_files_only=True)
-        else:
-            model = _from_file(kind, path)
-    except (MemoryError, ImportError):
-        raise
-    except Exception as e:  # each class has errors of its own
-        if type(e).__name__ == "OutOfMemoryError":
-            raise
-        raise Problem(
-            "model_unusable",
-            f"The ControlNet {path.name} cannot be used with this model ({first_line(e)}). Get it "
-            "again, or use one for this family.",
-        ) from e
-    model.eval()
-    offload = parse(held.rung).offload
-    if offload == GROUP_OFFLOAD:
-        model.enable_group_offload(torch.device(held.device), offload_type="leaf_level")
-    elif offload != MODEL_OFFLOAD:
-        model.to(held.device)
-    return model
+            return kind.from_pretrained(path, dtype=held.dtype, local_files_only=True)
+        return _from_file(kind, path)
+
+    return read_beside(
+        read,
+        f"The ControlNet {path.name} cannot be used with this model",
+        "Get it again, or use one for this family.",
+    )
 
 
 def _from_file(kind: Any, path: Path) -> Any:

@@ -176,6 +176,9 @@ _QWEN = Family(
     activation=0.65e9,
 )
 
+UNET_TEXT_WIDTHS: Mapping[int, str] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+"""Of the text that a UNet's attention reads -> its family."""
+
 PIPELINES: Mapping[str, Family] = {
     "StableDiffusionPipeline": _SD1,
     "StableDiffusionInpaintPipeline": replace(_SD1, text=False, image_to_image="", config_repo=""),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ziggie_image_mcp.provider import Role
+from ziggie_image_providers.diffusers.families import UNET_TEXT_WIDTHS
 
 Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
 
@@ -15,7 +16,6 @@ _LYCORIS = re.compile(r"\.(hada_w\d|lokr_w\d|oft_blocks|oft_diag|a1\.weight$)")
 _LORA_DOWN = re.compile(r"\.lora_(down|A)(\.default)?(\.weight)?$|_lora\.down\.weight$")
 _CROSS_KEY = re.compile(r"attn2[._](processor[._])?to_k")
 _LAYER = re.compile(r"layers[._]\d+[._]attention[._](to_q|qkv)")
-_TEXT_WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 _LAYER_WIDTHS = {3840: "z-image", 2304: "lumina"}
 _LORA_FAMILIES = (
     ("flux2", re.compile(r"to_qkv_mlp_proj|double_stream_modulation")),
@@ -59,7 +59,7 @@ def lora_family(tensors: Shapes) -> str | None:
         if len(shape) < 2 or not _LORA_DOWN.search(name):
             continue
         if _CROSS_KEY.search(name):
-            return _TEXT_WIDTHS.get(shape[1])
+            return UNET_TEXT_WIDTHS.get(shape[1])
         if _LAYER.search(name):
             return _LAYER_WIDTHS.get(shape[1])
     return None

@@ -9,13 +9,13 @@ import gc
 import importlib
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ziggie_image_providers.diffusers import cpu_share, wire
 from ziggie_image_providers.diffusers.batches import MARGIN, at_once
-from ziggie_image_providers.diffusers.faults import Problem
+from ziggie_image_providers.diffusers.faults import Problem, first_line
 from ziggie_image_providers.diffusers.ladder import (
     FULL,
     GROUP_OFFLOAD,
@@ -119,6 +119,34 @@ def _hold(request: wire.WorkerRequest, device: str, dtype: Any) -> None:
         pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
     held.pipe, held.scheduler = pipe, getattr(pipe, "scheduler", None)
+
+
+def read_beside(read: Callable[[], Any], what: str, fix: str) -> Any:
+    """A part that is laid beside the model, held as the model is.
+
+    Args:
+        read: Reads it.
+        what: It is, as "The ControlNet depth cannot be used".
+        fix: What can be done, a sentence.
+
+    Raises:
+        Problem: It cannot be read.
+    """
+    try:
+        part = read()
+    except (MemoryError, ImportError):
+        raise
+    except Exception as e:  # diffusers, safetensors and the file system have errors of their own
+        if type(e).__name__ == "OutOfMemoryError":
+            raise
+        raise Problem("model_unusable", f"{what} ({first_line(e)}). {fix}") from e
+    part.eval()
+    offload = parse(held.rung).offload
+    if offload == GROUP_OFFLOAD:
+        part.enable_group_offload(torch.device(held.device), offload_type="leaf_level")
+    elif offload != MODEL_OFFLOAD:
+        part.to(held.device)
+    return part
 
 
 def in_use() -> wire.InUse:

@@ -11,6 +11,7 @@ from ziggie_image_providers.diffusers.disk_model import DiskModel, Trouble, usel
 from ziggie_image_providers.diffusers.families import (
     PIPELINES,
     REFINER,
+    UNET_TEXT_WIDTHS,
     Family,
     makes_pictures_from_text,
 )
@@ -37,7 +38,6 @@ _CONTROL_FAMILIES = {
     "ZImageControlNetModel": "z-image",
     "ChromaControlNetModel": "chroma",
 }
-_TEXT_WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 
 
 def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> DiskModel | None:
@@ -191,7 +191,8 @@ def _control(path: Path, id: str, kind: str, config: Mapping[str, Any]) -> DiskM
         text = f"{path.name} has no complete weights: download it again."
         trouble = Trouble(kind="missing", text=text)
     width = whole_number(config, "cross_attention_dim")
-    family = _TEXT_WIDTHS.get(width) if kind == "ControlNetModel" else _CONTROL_FAMILIES.get(kind)
+    by_width = UNET_TEXT_WIDTHS.get(width)
+    family = by_width if kind == "ControlNetModel" else _CONTROL_FAMILIES.get(kind)
     return DiskModel(
         id=id,
         path=path,

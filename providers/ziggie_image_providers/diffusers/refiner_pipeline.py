@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ziggie_image_providers.diffusers import wire
-from ziggie_image_providers.diffusers.faults import Problem, first_line
-from ziggie_image_providers.diffusers.ladder import GROUP_OFFLOAD, MODEL_OFFLOAD, parse
-from ziggie_image_providers.diffusers.loading import diffusers, free_memory, held, torch
+from ziggie_image_providers.diffusers.loading import diffusers, free_memory, held, read_beside
 from ziggie_image_providers.diffusers.model_folder import INDEX, read_json
 from ziggie_image_providers.diffusers.sharing import share
 
@@ -79,28 +77,17 @@ def _scheduler_like(scheduler: Any, refiner: wire.Refiner) -> Any:
 
 
 def _read(refiner: wire.Refiner) -> Any:
-    try:
-        unet = diffusers.UNet2DConditionModel.from_pretrained(
+    def read() -> Any:
+        return diffusers.UNet2DConditionModel.from_pretrained(
             refiner.path,
             subfolder="unet",
             dtype=held.dtype,
             variant=refiner.variant,
             local_files_only=True,
         )
-    except (MemoryError, ImportError):
-        raise
-    except Exception as e:  # diffusers, safetensors and the file system have errors of their own
-        if type(e).__name__ == "OutOfMemoryError":
-            raise
-        raise Problem(
-            "model_unusable",
-            f"The refiner {Path(refiner.path).name} cannot be read ({first_line(e)}). Get it "
-            'again, or set `refiner` to "".',
-        ) from e
-    unet.eval()
-    offload = parse(held.rung).offload
-    if offload == GROUP_OFFLOAD:
-        unet.enable_group_offload(torch.device(held.device), offload_type="leaf_level")
-    elif offload != MODEL_OFFLOAD:
-        unet.to(held.device)
-    return unet
+
+    return read_beside(
+        read,
+        f"The refiner {Path(refiner.path).name} cannot be read",
+        'Get it again, or set `refiner` to "".',
+    )
