@@ -121,7 +121,8 @@ def test_stopping_a_batch_cancels_what_is_left(tmp_path: Path) -> None:
     file = write(tmp_path, {"prompt": "a {red|blue} star", "steps": 400})
     command_line = [sys.executable, "-m", "ziggie_image_mcp", "batch", file]
     batch = subprocess.Popen(command_line, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
+    while len(json.loads(command("jobs", "list", "--json").stdout or "[]")) < 2:
+        assert batch.poll() is None
     batch.send_signal(signal.SIGINT)
     _, said = batch.communicate(timeout=20)
 

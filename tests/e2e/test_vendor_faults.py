@@ -21,7 +21,8 @@ from ziggie_image_mcp.provider.testing import picture
 SOON, LATER = 5, 30
 """Deadlines of calls, seconds: of those that it ends, and of the others."""
 
-GRACE = 2.0
+GRACE = 10.0
+"""Of a peer that would drip for minutes, on a machine that does much else, seconds."""
 MEMORY = 300
 """MB above what a picture that arrives takes."""
 

@@ -268,6 +268,7 @@ def test_a_worker_request_says_everything() -> None:
         "seamless": False,
         "first": None,
         "second_as": "",
+        "refiner": None,
     }
 
 

@@ -62,6 +62,14 @@ def test_a_vendors_sizes_are_what_its_model_is_made_for() -> None:
     assert best(CLOUD, width=2048, height=2048, allow_paid=True).notes == ()
 
 
+def test_a_size_that_suits_neither_makes_no_paid_route_win() -> None:
+    free = model("sd", "xl", quality=7.0, seconds=4.0)
+    paid = replace(CLOUD, quality=7.0, seconds=4.0)
+
+    for sides in (64, 1024):
+        assert best(free, paid, width=sides, height=sides, allow_paid=True).model.id == "xl"
+
+
 @pytest.mark.parametrize(
     ("facts", "asked", "steps"),
     [

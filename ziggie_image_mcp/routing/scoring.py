@@ -19,7 +19,7 @@ from ziggie_image_mcp.inventory.pace import prior_seconds
 from ziggie_image_mcp.inventory.types import Tier
 from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import Estimate
-from ziggie_image_mcp.provider.sizes import Size, native_size
+from ziggie_image_mcp.provider.sizes import FreeSize, Size, native_size
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest
 from ziggie_image_mcp.routing.latency import (
@@ -193,13 +193,16 @@ def _about_its_end(model: Model, ctx: RoutingContext) -> str:
 def _far_from_native(model: Model, ctx: RoutingContext, fitted: FittedRequest) -> float:
     """Points of quality that it loses by a size that it was not made for; 0 near its own.
 
-    A vendor's list of sizes is what its model is made for.
+    A vendor's largest sizes are what its model is made for, and so are those of a list; that a
+    range begins far below says only what is taken.
     """
     capability = model.tasks.get(ctx.task)
-    if ctx.task != "text_to_image" or capability is None or model.demo or not is_local(model):
+    if ctx.task != "text_to_image" or capability is None or model.demo:
         return 0.0
     native, request = native_size(capability.sizes), fitted.request
     times = (request.width * request.height) / (native.width * native.height)
+    if not is_local(model) and (times > 1 or not isinstance(capability.sizes, FreeSize)):
+        return 0.0
     far = max(times, 1 / times)
     return 0.0 if far < FAR_SIZE else FAR_POINTS * math.log2(2 * far / FAR_SIZE)
 

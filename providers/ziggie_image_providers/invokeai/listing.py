@@ -292,5 +292,5 @@ def _control(base: str, kind: Kind, listing: Listing) -> ControlSupport | None:
     )
     if not kinds:
         return None
-    computed = kinds & families.data().nodes.keys()
+    computed = kinds.intersection(families.data().nodes)
     return ControlSupport(kinds=kinds, computed=computed, max_count=MAX_CONTROL)
