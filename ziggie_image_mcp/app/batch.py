@@ -16,6 +16,7 @@ from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.jobs import prompts, version_1
 from ziggie_image_mcp.jobs.batch_file import BatchInvalid, Item, batch_id
 from ziggie_image_mcp.jobs.records import BATCH, JobSpec, JobStatus, JobView
+from ziggie_image_mcp.routing.asset_wishes import with_contract
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import check_request
@@ -90,18 +91,25 @@ class Batch:
 
     def __init__(self, service: Service, items: Sequence[Item], budget: int | None = None) -> None:
         self._service = service
-        self._items = list(items)
+        problems = list[str]()
+        self._items = list(self._checked(items, problems))
         self._budget = budget
         self._bulk = bulk_of((item.request for item in items), batch=True)
         self.id = batch_id(items)
-        problems: list[str] = []
-        for item in items:
-            try:
-                check_request(item.request)
-            except InvalidRequest as e:
-                problems.append(f"line {item.line}: {e}")
         if problems:
             raise BatchInvalid(problems)
+
+    @staticmethod
+    def _checked(items: Sequence[Item], problems: list[str]) -> Iterator[Item]:
+        """The items, each with what its asset contract asks of a route."""
+        for item in items:
+            try:
+                request = with_contract(item.request)
+                check_request(request)
+            except InvalidRequest as e:
+                problems.append(f"line {item.line}: {e}")
+            else:
+                yield replace(item, request=request)
 
     async def estimate(self) -> Estimate:
         """Say what it will cost and where it will run. Nothing is made.

@@ -47,6 +47,7 @@ from ziggie_image_mcp.jobs.snapshots import Snapshots
 from ziggie_image_mcp.provider.nouns import Progress
 from ziggie_image_mcp.routing import explain, planner
 from ziggie_image_mcp.routing.additions import read_control
+from ziggie_image_mcp.routing.asset_wishes import with_contract, with_palette_of_file
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.errors import NoRoute
@@ -238,6 +239,17 @@ class Service:
 
         return replace(request, references=await anyio.to_thread.run_sync(work))
 
+    async def with_palette(
+        self, request: ImageRequest, *, reach: Reach = FILES_BELOW_ROOTS
+    ) -> ImageRequest:
+        """The request with the colours of the file that its asset contract names for a palette.
+
+        Raises:
+            InvalidRequest: The file may not be read, or is no palette.
+        """
+        read = partial(self._inputs.file, "palette", reach=reach)
+        return await anyio.to_thread.run_sync(with_palette_of_file, request, read)
+
     async def with_control(
         self, request: ImageRequest, text: str, *, reach: Reach = FILES_BELOW_ROOTS
     ) -> ImageRequest:
@@ -288,6 +300,7 @@ class Service:
             InvalidRequest: A field of the request cannot be honoured by anybody.
             ConfigError: A provider's section of the config is wrong.
         """
+        request = with_contract(request)
         check_request(request)
         return planner.plan(await self.snapshot(request, bulk))
 
@@ -301,6 +314,7 @@ class Service:
         """
         if self.scheduler.leaves_work:
             return None  # nobody here can tell whether a worker has a free route
+        requests = [with_contract(request) for request in requests]
         self._early_starts.begin(self.config, requests)
         return await self.consents.ask(requests, caller)
 
@@ -382,6 +396,7 @@ class Service:
             NoRoute, ConsentRequired: As `generate` tells.
             StorageError: The pictures or the job could not be kept.
         """
+        requests = [with_contract(request) for request in requests]
         for request in requests:
             check_request(request)
         await anyio.to_thread.run_sync(self.artifacts.check_writable)

@@ -150,28 +150,18 @@ def _framed(image: Image.Image, wanted: Finish, proofs: list[str]) -> Image.Imag
 def _coloured(
     images: Sequence[Image.Image], wanted: Finish, proofs: Sequence[list[str]]
 ) -> list[Image.Image]:
-    from ziggie_image_mcp.assets.recolour import count_colours, own_palette, to_palette
+    from ziggie_image_mcp.assets.recolour import (
+        count_colours,
+        nearest_of,
+        own_palette,
+        to_palette,
+    )
 
     palette, name = wanted.palette, wanted.palette_name
     if not palette or (wanted.colors is not None and wanted.colors < len(palette)):
         chosen = own_palette(images, wanted.colors or len(palette))
-        palette, name = _of(palette, chosen), name or "its own"
+        palette, name = nearest_of(palette, chosen), name or "its own"
     made = [to_palette(image, palette) for image in images] if palette else list(images)
     for image, said in zip(made, proofs, strict=True):
         said.append(f"{count_colours(image)} colours, of {len(palette)} ({name})")
     return made
-
-
-def _of(palette: Sequence[Colour], chosen: Sequence[Colour]) -> tuple[Colour, ...]:
-    """The colours of a palette nearest to those that were chosen; these where there is none."""
-    from PIL import Image
-
-    from ziggie_image_mcp.assets.recolour import to_palette
-
-    if not palette or not chosen:
-        return tuple(chosen)
-    row = Image.new("RGB", (len(chosen), 1))
-    row.putdata(list(chosen))
-    nearest = to_palette(row, palette)
-    found = [nearest.getpixel((x, 0)) for x in range(len(chosen))]
-    return tuple(dict.fromkeys((c[0], c[1], c[2]) for c in found if isinstance(c, tuple)))

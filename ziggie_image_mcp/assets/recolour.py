@@ -75,6 +75,19 @@ def own_palette(images: Sequence[Image.Image], count: int) -> tuple[Colour, ...]
     return _tuples(np.unique(result, axis=0))
 
 
+def nearest_of(palette: Sequence[Colour], chosen: Sequence[Colour]) -> tuple[Colour, ...]:
+    """The colours of a palette nearest to those that were chosen; these where there is none."""
+    from PIL import Image
+
+    if not palette or not chosen:
+        return tuple(chosen)
+    row = Image.new("RGB", (len(chosen), 1))
+    row.putdata(list(chosen))
+    nearest = to_palette(row, palette)
+    found = [nearest.getpixel((x, 0)) for x in range(len(chosen))]
+    return tuple(dict.fromkeys((c[0], c[1], c[2]) for c in found if isinstance(c, tuple)))
+
+
 def count_colours(image: Image.Image) -> int:
     """How many colours it has; what is wholly transparent counts nothing."""
     import numpy as np

@@ -107,7 +107,7 @@ async def _with_pictures(
     service: Service, request: ImageRequest, reference: list[str], control: list[str]
 ) -> ImageRequest:
     """A person at the terminal may name any file."""
-    if not reference and not control:
+    if not reference and not control and not request.asset:
         return request
     from ziggie_image_mcp.storage.input_images import ANY_FILE
 
@@ -115,7 +115,7 @@ async def _with_pictures(
         request = await service.with_references(request, files.names(reference), reach=ANY_FILE)
     if control:
         request = await service.with_control(request, ", ".join(control), reach=ANY_FILE)
-    return request
+    return await service.with_palette(request, reach=ANY_FILE)
 
 
 OutputOption = Annotated[

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from ziggie_image_mcp.assets.contract import AssetContract, read_contract
 from ziggie_image_mcp.assets.finish import finish as finish_pictures
 from ziggie_image_mcp.assets.region import put_back
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
+from ziggie_image_mcp.jobs.asset_contracts import keep_contract, prove_contract
 from ziggie_image_mcp.jobs.finishing import described, finish_of, needs_lossless
 from ziggie_image_mcp.jobs.owners import mark_of_job
 from ziggie_image_mcp.provider.bounds import most_pixels
@@ -68,12 +70,13 @@ async def persist(
         notes.append(f"{model.id} takes no seed: the one given here does not make it again")
     if not is_free(model.prices):
         notes += _about_cost(generation.cost, model)
-    kind = await anyio.to_thread.run_sync(_format, artifacts, request)
+    contract = read_contract(request.asset) if request.asset else None
+    kind = await anyio.to_thread.run_sync(_format, artifacts, request, contract)
     if sent.mask_id and kind == "jpeg":
         notes.append(LOSSY)
     if request.remove_background and sent.task == "upscale":
         notes.append("its flat ground was keyed before it was enlarged")
-    finisher = partial(_finisher, artifacts, request, route, kind, notes)
+    finisher = partial(_finisher, artifacts, request, route, kind, notes, contract)
     finish = await anyio.to_thread.run_sync(finisher)
     extra = {
         "Sampler": sent.sampler,
@@ -89,7 +92,11 @@ async def persist(
         ),
         "Seamless": "yes" if sent.seamless else "",
         "Process": described(request) if is_processing(request) else "",
+        "Asset": request.asset,
     }
+    prove = None
+    if contract is not None:
+        prove = partial(prove_contract, contract=contract, provider=model.provider)
     images: list[StoredImage] = []
     spoilt: list[InvalidOutput] = []
     for i, image in enumerate(generation.images):
@@ -113,7 +120,10 @@ async def persist(
             hint=request.file_name,
             image_id=_image_id(name, i, day, mark_of_job(name)),
             finish=finish,
-            lossless=bool(sent.mask_id) or needs_lossless(request),
+            prove=prove,
+            lossless=bool(sent.mask_id)
+            or needs_lossless(request)
+            or (contract is not None and contract.is_pixel_exact),
             max_pixels=most_pixels(sent),
         )
         try:
@@ -121,21 +131,46 @@ async def persist(
         except InvalidOutput as e:
             if is_free(model.prices):
                 raise
-            spoilt.append(e)  # the others are paid for, and kept
+            raw_id = _image_id(f"{name}.raw", i, day, mark_of_job(name))
+            raw = partial(_keep_raw, artifacts, image.data, recipe, raw_id, most_pixels(sent))
+            kept = await anyio.to_thread.run_sync(raw)
+            spoilt.append(InvalidOutput(model.provider, f"{e}{kept}", fallback=e.fallback))
     if not images:
         raise spoilt[0]
     if spoilt:
-        notes.append(f"{len(spoilt)} of {count} pictures could not be kept: {spoilt[0]}")
+        notes.append(f"{len(spoilt)} of {count} pictures are not what was asked: {spoilt[0]}")
     return images, tuple(dict.fromkeys(notes))
 
 
-def _format(artifacts: ArtifactStore, request: ImageRequest) -> OutputFormat:
-    """The format that was asked for; else the usual one, if it keeps what is transparent."""
+def _keep_raw(
+    artifacts: ArtifactStore, data: bytes, recipe: Recipe, image_id: str, max_pixels: int
+) -> str:
+    """Save a paid picture that is not what was asked, as it came, and say where; if it is one."""
+    try:
+        kept = artifacts.save(
+            data,
+            recipe,
+            format="png",
+            hint="as-it-came",
+            image_id=image_id,
+            max_pixels=max_pixels,
+        )
+    except (InvalidOutput, StorageError):  # what is wrong with it is said already
+        return ""
+    return f" It is paid for, and kept as it came: {kept.path} ({kept.id})."
+
+
+def _format(
+    artifacts: ArtifactStore, request: ImageRequest, contract: AssetContract | None
+) -> OutputFormat:
+    """The format that was asked for; else the usual one, if it keeps what is asked."""
     if request.output_format is not None:
         return request.output_format
     if artifacts.format != "jpeg":
         return artifacts.format
     if request.transparent or request.remove_background:
+        return "png"
+    if contract is not None and contract.is_pixel_exact:
         return "png"
     enlarged = request.image if request.upscale is not None else None
     is_cut_out = enlarged is not None and is_transparent(opened(artifacts, enlarged.id))
@@ -148,6 +183,7 @@ def _finisher(
     route: Candidate,
     kind: OutputFormat,
     notes: list[str],
+    contract: AssetContract | None,
 ) -> Callable[[Image.Image], Image.Image]:
     """What is done with each picture: it has the size that was sent, and is put into its whole."""
     sent, placement = route.request, route.placement
@@ -175,6 +211,8 @@ def _finisher(
             done = finish_pictures([picture], wanted)[0]
             picture = done.image
             notes.extend(done.proofs)
+        if contract is not None:
+            picture = keep_contract(picture, contract, route.model.provider)
         if kind == "jpeg" and is_transparent(picture):
             notes.append(FLATTENED)
         if sent.seamless:

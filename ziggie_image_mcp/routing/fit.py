@@ -13,6 +13,7 @@ from ziggie_image_mcp.inventory.types import Reason
 from ziggie_image_mcp.provider.capabilities import Option, TaskCapability
 from ziggie_image_mcp.provider.nouns import Control, Model, ProviderRequest
 from ziggie_image_mcp.provider.sizes import native_size
+from ziggie_image_mcp.routing.asset_wishes import sheet_words
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.prompt_words import prompt_notes, wishes
 from ziggie_image_mcp.routing.rules import settings_of
@@ -198,7 +199,7 @@ def _request(
     sampling, notes = _sampling(model, capability, ctx)
     return ProviderRequest(
         task=ctx.task,
-        prompt=request.prompt,
+        prompt=", ".join(filter(None, (request.prompt, sheet_words(request)))),
         negative_prompt=request.negative_prompt,
         width=fitted.size.width,
         height=fitted.size.height,

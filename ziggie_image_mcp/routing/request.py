@@ -216,6 +216,8 @@ class ImageRequest:
         Argument(process="nearest or lanczos."),
     ] = None
     """By default nearest for pixel art and few colours, else lanczos."""
+    asset: Annotated[str, Argument(about="As kind=sprite size=32x32 palette=pico-8 frames=4.")] = ""
+    """A contract that each picture keeps to the pixel, as `assets.contract` reads it."""
     owner: Annotated[str, Argument()] = ""
     """The mark of the caller whose pictures these will be; empty for this machine's owner."""
 

@@ -17,9 +17,10 @@ from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.cards import class_speed, gpu_speed, speed_of
 from ziggie_image_mcp.inventory.pace import prior_seconds
 from ziggie_image_mcp.inventory.types import Tier
+from ziggie_image_mcp.provider.capabilities import FreeSize
 from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import Estimate
-from ziggie_image_mcp.provider.sizes import FreeSize, Size, native_size
+from ziggie_image_mcp.provider.sizes import Size, native_size
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.fit import FittedRequest
 from ziggie_image_mcp.routing.latency import (

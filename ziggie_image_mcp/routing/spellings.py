@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
+from ziggie_image_mcp.assets.contract import contract_text, palette_file, read_contract
 from ziggie_image_mcp.assets.finish import FIND
 from ziggie_image_mcp.errors import ImageError, InvalidRequest, plain_key, quote, suggestion
 from ziggie_image_mcp.provider.nouns import Lora
@@ -162,6 +163,8 @@ def read_value(name: str, value: object, annotation: Any) -> Any:
         return _margins(value)
     if name == "loras":
         return _read_loras(value)
+    if name == "asset":
+        return _read_asset(value)
     if get_origin(kind) is Literal:
         return _choice(name, value, [str(choice) for choice in get_args(kind)])
     if kind is bool:
@@ -360,6 +363,16 @@ def _read_loras(value: object) -> tuple[Lora, ...]:
         return read_loras(_plain(value) if isinstance(value, str) else value)
     except InvalidRequest as e:
         raise _Unreadable(e.fix) from e
+
+
+def _read_asset(value: object) -> str:
+    try:
+        text = contract_text(value)
+        if not palette_file(text):
+            read_contract(text)
+    except InvalidRequest as e:
+        raise _Unreadable(f"{e.value}: {e.fix}") from e
+    return text
 
 
 def _margins(value: object) -> list[int]:

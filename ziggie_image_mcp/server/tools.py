@@ -107,6 +107,9 @@ async def _with_pictures(
     if control.strip():
         service = await ctx.request_context.lifespan_context()
         request = await service.with_control(request, control, reach=reach())
+    if request.asset:
+        service = await ctx.request_context.lifespan_context()
+        request = await service.with_palette(request, reach=reach())
     return request
 
 

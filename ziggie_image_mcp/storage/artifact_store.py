@@ -105,17 +105,19 @@ class ArtifactStore:
         now: datetime | None = None,
         image_id: str | None = None,
         finish: Callable[[Image.Image], Image.Image] | None = None,
+        prove: Callable[[bytes], str] | None = None,
         lossless: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> StoredImage:
         """Check a picture, write it with its recipe, and return where it is.
 
         With an `image_id` given, saving again replaces the file. `finish` is given the picture,
-        once it is known to show something, and gives what is kept; `lossless` keeps its pixels in
+        once it is known to show something, and gives what is kept; `prove` is given the bytes of
+        the file before it is written, and tells what it measured; `lossless` keeps its pixels in
         WebP too. One of more than `max_pixels` is not decoded.
 
         Raises:
-            InvalidOutput: The bytes are no usable picture.
+            InvalidOutput: The bytes are no usable picture, or not what they were to be.
             StorageError: The folder cannot be written; nothing is left behind.
         """
         kind = format or self.format
@@ -124,6 +126,7 @@ class ArtifactStore:
         if finish is not None:
             image = finish(image)
         encoded = encode(image, kind, recipe if self._metadata else None, lossless=lossless)
+        proof = "" if prove is None else prove(encoded)
         width, height = image.size
         now = now or datetime.now(UTC)
         image_id = image_id or picture_id(now, secrets.token_hex(8))
@@ -133,6 +136,8 @@ class ArtifactStore:
             "file": name,
             "made": now.isoformat(timespec="seconds"),
         }
+        if proof:
+            facts["proof"] = proof
         if self._metadata:
             facts |= recipe_facts(recipe)
         path = self._write(image_id, name, encoded, facts)
@@ -146,6 +151,7 @@ class ArtifactStore:
             height=height,
             bytes=len(encoded),
             seed=recipe.seed,
+            proof=proof,
         )
 
     def copy(self, image: StoredImage, hint: str) -> StoredImage:
@@ -253,6 +259,7 @@ class ArtifactStore:
             height=height,
             bytes=len(data),
             seed=seed,
+            proof=str(self._sidecar(image_id).get("proof", "")),
         )
 
     def clean(self, before: date) -> Cleaned:

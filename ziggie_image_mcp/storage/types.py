@@ -30,6 +30,8 @@ class StoredImage:
     height: int
     bytes: int
     seed: int | None = None
+    proof: str = ""
+    """What was measured of its asset contract, as `size=32x32 colors=9`."""
 
 
 @dataclass(frozen=True, kw_only=True)

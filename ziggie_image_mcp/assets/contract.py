@@ -1,0 +1,288 @@
+"""Read an asset contract: what a finished picture must be, to the pixel.
+
+Written as `kind=sprite size=32x32 palette=pico-8`, or as an object with these keys.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from ziggie_image_mcp.assets.palettes import (
+    MAX_COLOURS,
+    Colour,
+    listed_palette,
+    named_palette,
+    unknown_palette,
+)
+from ziggie_image_mcp.errors import InvalidRequest, quote, suggestion
+
+Kind = Literal["picture", "sprite", "icon", "tile", "background"]
+Motion = Literal["sheet", "bob", "squash", "turn"]
+
+KINDS: tuple[str, ...] = get_args(Kind)
+MOTIONS: tuple[str, ...] = get_args(Motion)
+MAX_SIDE, MAX_GRID, MAX_FRAMES = 4096, 256, 64
+MAX_SHEET_PIXELS = 32_000_000
+
+KEYS = ("kind", "size", "colors", "palette", "grid", "alpha", "seamless", "frames", "motion")
+"""In the order in which a contract is written."""
+
+FORM = "as `kind=sprite size=32x32 palette=pico-8`, with " + ", ".join(KEYS)
+
+_PAIR = re.compile(r"""([A-Za-z_]+)(?:\s*[=:]\s*("[^"]*"|'[^']*'|[^\s;]+))?[\s;,]*""")
+_SIZE = re.compile(r"(\d{1,5})(?:\s*[x\u00d7*]\s*(\d{1,5}))?(?:px)?")
+_YES, _NO = ("yes", "true", "1", "on"), ("no", "false", "0", "off")
+_ALIASES: Mapping[str, str] = {
+    "colours": "colors",
+    "transparent": "alpha",
+    "type": "kind",
+    "animation": "motion",
+    "tileable": "seamless",
+}
+_KIND_ALIASES: Mapping[str, str] = {
+    "texture": "tile",
+    "item": "sprite",
+    "character": "sprite",
+    "image": "picture",
+    "illustration": "picture",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssetContract:
+    """What a picture must be. None of a property: nobody asked."""
+
+    kind: Kind = "picture"
+    """`sprite` and `icon` are cut out, and fill the size; a `tile` is seamless and opaque."""
+    width: int | None = None
+    """Of a frame, pixels; with height."""
+    height: int | None = None
+    colors: int | None = None
+    """At most so many; what is wholly transparent counts nothing."""
+    palette: tuple[Colour, ...] = ()
+    """Only these."""
+    palette_name: str = ""
+    """As it was written."""
+    grid: int | None = None
+    """The side of the squares that it consists of, pixels, each of one colour and wholly opaque or
+    wholly transparent: 1 is pixel art at its own size."""
+    alpha: bool | None = None
+    """True: something of it is transparent, and something is seen. False: all is opaque."""
+    seamless: bool = False
+    """Copies side by side show no seam."""
+    frames: int = 1
+    """So many stand in it, row by row on equal cells of the size."""
+    motion: Motion = "sheet"
+    """How the frames are had: drawn as one sheet by the model, or one drawing that is moved."""
+
+    @property
+    def columns(self) -> int:
+        """Frames in a row: as near to a square sheet as their number allows."""
+        root = self.frames**0.5
+        return min(
+            (n for n in range(1, self.frames + 1) if self.frames % n == 0),
+            key=lambda n: abs(n - root) + (n < root),
+        )
+
+    @property
+    def is_cut_out(self) -> bool:
+        """Whether the subject stands alone, and is fitted whole into the size."""
+        return self.alpha is True
+
+    @property
+    def is_pixel_exact(self) -> bool:
+        """Whether a lossy format would break it."""
+        return bool(self.palette or self.colors or self.grid or self.alpha)
+
+
+def read_contract(text: str) -> AssetContract:
+    """The contract of a text that `contract_text` gave, or that a person wrote.
+
+    Raises:
+        InvalidRequest: A property is unknown, has no such value, or two cannot be had together.
+    """
+    values = _pairs(text)
+    kind = _kind(values.get("kind", ""))
+    width, height = _size(values.get("size", ""))
+    palette_text = values.get("palette", "")
+    contract = AssetContract(
+        kind=kind,
+        width=width,
+        height=height,
+        colors=_number("colors", values.get("colors", ""), MAX_COLOURS),
+        palette=_palette(palette_text),
+        palette_name=palette_text,
+        grid=_number("grid", values.get("grid", ""), MAX_GRID),
+        alpha=_alpha(values.get("alpha", ""), kind),
+        seamless=_flag("seamless", values.get("seamless", "")) or "seamless" not in values
+        if kind == "tile"
+        else bool(_flag("seamless", values.get("seamless", ""))),
+        frames=_number("frames", values.get("frames", ""), MAX_FRAMES) or 1,
+        motion=_motion(values.get("motion", "")),
+    )
+    _check_together(contract, values)
+    return contract
+
+
+def contract_text(value: object) -> str:
+    """A contract as text in one spelling; one that says nothing is empty.
+
+    Args:
+        value: A text as `kind=sprite size=32x32`, JSON of an object, or that object.
+
+    Raises:
+        InvalidRequest: It is none of these, or a property is unknown.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError as e:
+            raise InvalidRequest("asset", str(value), FORM) from e
+    if isinstance(value, Mapping):
+        facts = cast(Mapping[object, object], value)
+        value = " ".join(f"{key}={_word(str(key), one)}" for key, one in facts.items())
+    if not isinstance(value, str):
+        raise InvalidRequest("asset", str(value), FORM)
+    values = _pairs(value)
+    return " ".join(f"{key}={_quoted(values[key])}" for key in KEYS if values.get(key))
+
+
+def with_colours(text: str, colours: tuple[Colour, ...]) -> str:
+    """The contract with these colours in place of what its palette is called."""
+    values = _pairs(text) | {"palette": " ".join("#" + bytes(one).hex() for one in colours)}
+    return " ".join(f"{key}={_quoted(values[key])}" for key in KEYS if values.get(key))
+
+
+def palette_file(text: str) -> str:
+    """The file that the contract's palette names; empty where it needs none."""
+    named = _pairs(text).get("palette", "")
+    if not named or named_palette(named) is not None or listed_palette(named) is not None:
+        return ""
+    return named
+
+
+def _pairs(text: str) -> dict[str, str]:
+    values = dict[str, str]()
+    rest = text.strip()
+    while rest:
+        match = _PAIR.match(rest)
+        if match is None:
+            raise InvalidRequest("asset", text, FORM)
+        rest = rest[match.end() :]
+        key, value = match[1].lower(), (match[2] or "").strip("\"'").rstrip(",")
+        key = _ALIASES.get(key, key)
+        if key == "opaque":
+            key, value = "alpha", "no" if value.lower() not in _NO else "yes"
+        elif match[2] is None and key in (*KINDS, *_KIND_ALIASES):
+            key, value = "kind", key
+        elif match[2] is None and key in ("alpha", "seamless"):
+            value = "yes"
+        if key not in KEYS:
+            fix = f"one of {', '.join(KEYS)}{suggestion(key, KEYS)}"
+            raise InvalidRequest("asset", key, fix)
+        if key in values:
+            raise InvalidRequest("asset", key, "say each property once")
+        if not value:
+            raise InvalidRequest("asset", key, f"give it a value, {FORM}")
+        values[key] = value
+    return values
+
+
+def _word(key: str, value: object) -> str:
+    """A value of an object as the text has it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        parts = [str(one) for one in cast(list[object], value)]
+        return "x".join(parts) if key == "size" else f'"{" ".join(parts)}"'
+    return _quoted(str(value))
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if re.search(r"[\s;]", value) else value
+
+
+def _kind(text: str) -> Kind:
+    kind = _KIND_ALIASES.get(text.lower(), text.lower()) or "picture"
+    if kind not in KINDS:
+        fix = f"{', '.join(KINDS)}{suggestion(kind, KINDS)}"
+        raise InvalidRequest("asset", f"kind={text}", fix)
+    return cast(Kind, kind)
+
+
+def _motion(text: str) -> Motion:
+    motion = text.lower() or "sheet"
+    if motion not in MOTIONS:
+        fix = f"{', '.join(MOTIONS)}{suggestion(motion, MOTIONS)}"
+        raise InvalidRequest("asset", f"motion={text}", fix)
+    return cast(Motion, motion)
+
+
+def _size(text: str) -> tuple[int | None, int | None]:
+    if not text:
+        return None, None
+    match = _SIZE.fullmatch(text.lower())
+    width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        fix = f"two sides of 1 to {MAX_SIDE} pixels, as size=32x48"
+        raise InvalidRequest("asset", f"size={text}", fix)
+    return width, height
+
+
+def _number(key: str, text: str, most: int) -> int | None:
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise InvalidRequest("asset", f"{key}={text}", f"a whole number of 1 to {most}")
+    return int(text)
+
+
+def _flag(key: str, text: str) -> bool | None:
+    if not text:
+        return None
+    if text.lower() not in (*_YES, *_NO):
+        raise InvalidRequest("asset", f"{key}={text}", "yes or no")
+    return text.lower() in _YES
+
+
+def _alpha(text: str, kind: Kind) -> bool | None:
+    asked = _flag("alpha", text)
+    if asked is not None:
+        return asked
+    return {"sprite": True, "icon": True, "tile": False, "background": False}.get(kind)
+
+
+def _palette(text: str) -> tuple[Colour, ...]:
+    if not text:
+        return ()
+    colours = named_palette(text) or listed_palette(text)
+    if colours is None:
+        raise unknown_palette(text)
+    return colours
+
+
+def _check_together(contract: AssetContract, values: Mapping[str, str]) -> None:
+    for key in ("grid", "frames"):
+        if values.get(key, "1") != "1" and contract.width is None:
+            fix = f"give size too: that of {'a frame' if key == 'frames' else 'the picture'}"
+            raise InvalidRequest("asset", f"{key}={values[key]}", fix)
+    if contract.grid and (contract.width or 0) % contract.grid + (contract.height or 0) % (
+        contract.grid
+    ):
+        fix = f"a divisor of both sides of {contract.width}x{contract.height}"
+        raise InvalidRequest("asset", f"grid={contract.grid}", fix)
+    if "motion" in values and contract.frames == 1:
+        raise InvalidRequest("asset", f"motion={contract.motion}", "say how many frames")
+    if contract.frames > 1 and contract.seamless:
+        raise InvalidRequest("asset", quote("seamless=yes"), "a tile has one frame")
+    if contract.frames > 1 and contract.alpha is not True:
+        fix = "frames stand on transparent ground: kind=sprite, or alpha=yes"
+        raise InvalidRequest("asset", f"frames={contract.frames}", fix)
+    pixels = (contract.width or 0) * (contract.height or 0) * contract.frames
+    if pixels > MAX_SHEET_PIXELS:
+        fix = f"fewer or smaller frames: at most {MAX_SHEET_PIXELS / 1e6:.0f} million pixels"
+        raise InvalidRequest("asset", f"frames={contract.frames}", fix)

@@ -1,0 +1,48 @@
+"""Hold the pictures of a route to their asset contract."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from ziggie_image_mcp.assets.contract import AssetContract
+from ziggie_image_mcp.errors import InvalidOutput
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def keep_contract(picture: Image.Image, contract: AssetContract, provider: str) -> Image.Image:
+    """The picture as the contract asks for it.
+
+    Raises:
+        InvalidOutput: A property cannot be had of it.
+    """
+    from ziggie_image_mcp.assets.fulfilment import fulfilled
+    from ziggie_image_mcp.assets.proof import Unproved
+
+    try:
+        return fulfilled(picture, contract)
+    except Unproved as e:
+        raise _broken(provider, e) from e
+
+
+def prove_contract(data: bytes, contract: AssetContract, provider: str) -> str:
+    """What was measured on the bytes that are to be kept.
+
+    Raises:
+        InvalidOutput: A property failed.
+    """
+    from PIL import Image
+
+    from ziggie_image_mcp.assets.proof import Unproved, prove
+
+    with Image.open(io.BytesIO(data)) as image:
+        try:
+            return prove(image, contract)
+        except Unproved as e:
+            raise _broken(provider, e) from e
+
+
+def _broken(provider: str, e: Exception) -> InvalidOutput:
+    return InvalidOutput(provider, f"the picture of {provider} cannot keep the asset's {e}.")

@@ -1,0 +1,91 @@
+"""Ask a route for what an asset contract needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import gcd
+
+from ziggie_image_mcp.assets.contract import (
+    AssetContract,
+    palette_file,
+    read_contract,
+    with_colours,
+)
+from ziggie_image_mcp.assets.palettes import read_palette
+from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.routing.request import ImageRequest
+
+MOST_RATIO = 4.0
+"""Of the sides of what a route is asked for; what is longer is cut or fitted into its size."""
+
+SHEET_WORDS = (
+    "sprite sheet of {frames} frames of the same character in {columns} columns and {rows} rows, "
+    "evenly spaced, each whole and alone in its cell"
+)
+"""Added to the prompt where the frames are to be drawn as one picture."""
+
+
+def with_palette_of_file(request: ImageRequest, read: Callable[[str], bytes]) -> ImageRequest:
+    """The request with the colours of the file that its contract names for a palette.
+
+    Raises:
+        InvalidRequest: The file may not be read, or is no palette.
+    """
+    name = palette_file(request.asset) if request.asset else ""
+    if not name or not name.lower().endswith((".hex", ".gpl", ".png")):
+        return request
+    return replace(request, asset=with_colours(request.asset, read_palette(read(name), name)))
+
+
+def with_contract(request: ImageRequest) -> ImageRequest:
+    """The request with what its contract asks of the route: alpha, seamless edges, a shape.
+
+    Done twice it is done once.
+
+    Raises:
+        InvalidRequest: The contract makes no sense, or what else is asked speaks against it.
+    """
+    if not request.asset:
+        return request
+    contract = read_contract(request.asset)
+    if request.image is not None:
+        fix = "make the picture by edit_image, then bring it to its size by process_image"
+        raise InvalidRequest("asset", request.asset, fix)
+    if contract.is_pixel_exact and request.output_format == "jpeg":
+        fix = "png or webp: a JPEG keeps neither colours nor pixels exactly"
+        raise InvalidRequest("output_format", "jpeg", fix)
+    if contract.alpha is False and request.transparent:
+        raise InvalidRequest("transparent", True, "the asset says alpha=no: leave one out")
+    shaped = request.width is not None or request.aspect_ratio is not None
+    return replace(
+        request,
+        transparent=request.transparent or contract.alpha is True,
+        seamless=request.seamless or contract.seamless,
+        aspect_ratio=request.aspect_ratio if shaped else _shape(contract),
+    )
+
+
+def sheet_words(request: ImageRequest) -> str:
+    """What the prompt is told of a sheet; empty where no sheet is to be drawn."""
+    contract = read_contract(request.asset) if request.asset else None
+    if contract is None or contract.frames == 1 or contract.motion != "sheet":
+        return ""
+    columns = contract.columns
+    rows = contract.frames // columns
+    return SHEET_WORDS.format(frames=contract.frames, columns=columns, rows=rows)
+
+
+def _shape(contract: AssetContract) -> str | None:
+    """The shape of the picture that holds all frames that a model is to draw, as `3:2`."""
+    if contract.width is None or contract.height is None:
+        return None
+    width, height = contract.width, contract.height
+    if contract.frames > 1 and contract.motion == "sheet":
+        width, height = width * contract.columns, height * (contract.frames // contract.columns)
+    ratio = min(max(width / height, 1 / MOST_RATIO), MOST_RATIO)
+    common = gcd(width, height)
+    exact = width // common, height // common
+    if ratio != width / height or max(exact) > 100:
+        return f"{ratio:.4f}:1"
+    return f"{exact[0]}:{exact[1]}"
