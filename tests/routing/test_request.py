@@ -62,6 +62,7 @@ OTHER: dict[str, Any] = {
     "trim": True,
     "pad": 2,
     "resample": "nearest",
+    "asset": "kind=sprite size=32x32 palette=pico-8",
 }
 """For each argument a value that is not its default."""
 WRITTEN = {"loras": "pixel-art:0.8"}

@@ -81,11 +81,12 @@ class AssetContract:
 
     @property
     def columns(self) -> int:
-        """Frames in a row: as near to a square sheet as their number allows."""
-        root = self.frames**0.5
-        return min(
-            (n for n in range(1, self.frames + 1) if self.frames % n == 0),
-            key=lambda n: abs(n - root) + (n < root),
+        """Frames in a row: the smallest number that leaves no gaps, and no more rows than columns.
+
+        Of five it is five: what stands on a sheet is found by counting.
+        """
+        return next(
+            n for n in range(1, self.frames + 1) if self.frames % n == 0 and n * n >= self.frames
         )
 
     @property
@@ -105,7 +106,7 @@ def read_contract(text: str) -> AssetContract:
     Raises:
         InvalidRequest: A property is unknown, has no such value, or two cannot be had together.
     """
-    values = _pairs(text)
+    values = _pairs(contract_text(text))
     kind = _kind(values.get("kind", ""))
     width, height = _size(values.get("size", ""))
     palette_text = values.get("palette", "")
@@ -153,13 +154,15 @@ def contract_text(value: object) -> str:
 
 def with_colours(text: str, colours: tuple[Colour, ...]) -> str:
     """The contract with these colours in place of what its palette is called."""
-    values = _pairs(text) | {"palette": " ".join("#" + bytes(one).hex() for one in colours)}
+    values = _pairs(contract_text(text)) | {
+        "palette": " ".join("#" + bytes(one).hex() for one in colours)
+    }
     return " ".join(f"{key}={_quoted(values[key])}" for key in KEYS if values.get(key))
 
 
 def palette_file(text: str) -> str:
     """The file that the contract's palette names; empty where it needs none."""
-    named = _pairs(text).get("palette", "")
+    named = _pairs(contract_text(text)).get("palette", "")
     if not named or named_palette(named) is not None or listed_palette(named) is not None:
         return ""
     return named

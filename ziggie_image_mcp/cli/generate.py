@@ -342,6 +342,9 @@ def _print_result(data: dict[str, Any]) -> None:
     for image in images:
         if "file" in image:
             err.print(f"kept: {image['path']}")
+    for image in images:
+        if "proof" in image:
+            err.print(f"measured: {image['proof']}", markup=False)
     for note in cast(list[str], data.get("notes", [])):
         err.print(f"note: {note}", markup=False)
 

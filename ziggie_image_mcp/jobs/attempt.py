@@ -336,7 +336,9 @@ class Attempt:
         if not charge.sent:
             return None
         day = self._spec.accepted.date()
-        images = await find_persisted(self._tools.artifacts, self._name, day, self._route)
+        images = await find_persisted(
+            self._tools.artifacts, self._name, day, self._route, self._request
+        )
         if images is not None:
             charge.already_delivered()
         return images

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from ziggie_image_mcp.assets.contract import AssetContract, read_contract
+from ziggie_image_mcp.assets.contract import AssetContract
 from ziggie_image_mcp.assets.finish import finish as finish_pictures
 from ziggie_image_mcp.assets.region import put_back
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
-from ziggie_image_mcp.jobs.asset_contracts import keep_contract, prove_contract
+from ziggie_image_mcp.jobs.asset_contracts import (
+    contract_of,
+    keep_contract,
+    measured,
+    prove_contract,
+)
 from ziggie_image_mcp.jobs.finishing import described, finish_of, needs_lossless
 from ziggie_image_mcp.jobs.owners import mark_of_job
 from ziggie_image_mcp.provider.bounds import most_pixels
@@ -70,7 +75,7 @@ async def persist(
         notes.append(f"{model.id} takes no seed: the one given here does not make it again")
     if not is_free(model.prices):
         notes += _about_cost(generation.cost, model)
-    contract = read_contract(request.asset) if request.asset else None
+    contract = contract_of(request)
     kind = await anyio.to_thread.run_sync(_format, artifacts, request, contract)
     if sent.mask_id and kind == "jpeg":
         notes.append(LOSSY)
@@ -275,13 +280,13 @@ def _about_cost(cost: Cost, model: Model) -> list[str]:
 
 
 async def find_persisted(
-    artifacts: ArtifactStore, name: str, day: date, route: Candidate
+    artifacts: ArtifactStore, name: str, day: date, route: Candidate, request: ImageRequest
 ) -> list[StoredImage] | None:
     """The pictures that an earlier process saved for this attempt, when all are there."""
     for owner in dict.fromkeys((mark_of_job(name), "")):  # earlier versions wrote no mark
         images = await _persisted(artifacts, name, day, route, owner)
         if images is not None:
-            return images
+            return await anyio.to_thread.run_sync(measured, images, artifacts, request)
     return None
 
 

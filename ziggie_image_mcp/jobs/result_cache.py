@@ -17,6 +17,7 @@ import anyio
 
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
 from ziggie_image_mcp.jobs import outcomes, version_1, version_2
+from ziggie_image_mcp.jobs.asset_contracts import measured
 from ziggie_image_mcp.jobs.records import Result
 from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
@@ -73,7 +74,7 @@ class ResultCache:
             image_ids = await self._look_up(key)
             if not image_ids:
                 continue
-            images = await self._images(image_ids, request.seed)
+            images = await self._images(image_ids, request)
             if images is None:
                 await self._forget(key)
                 continue
@@ -114,15 +115,21 @@ class ResultCache:
     async def _forget(self, key: str) -> None:
         await self._rows.write(lambda tables: tables.drop_result(key), None)
 
-    async def _images(self, image_ids: Sequence[str], seed: int) -> list[StoredImage] | None:
-        images: list[StoredImage] = []
-        for i, image_id in enumerate(image_ids):
-            find = partial(self._artifacts.stored, image_id, (seed + i) % 2**32)
-            try:
-                images.append(await anyio.to_thread.run_sync(find))
-            except (StorageError, InvalidOutput):  # gone: it is made anew
-                return None
-        return images
+    async def _images(
+        self, image_ids: Sequence[str], request: ImageRequest
+    ) -> list[StoredImage] | None:
+        def work() -> list[StoredImage]:
+            seed = request.seed or 0
+            found = [
+                self._artifacts.stored(image_id, (seed + i) % 2**32)
+                for i, image_id in enumerate(image_ids)
+            ]
+            return measured(found, self._artifacts, request)
+
+        try:
+            return await anyio.to_thread.run_sync(work)
+        except (StorageError, InvalidOutput):  # gone: it is made anew
+            return None
 
     async def _named(self, images: Sequence[StoredImage], hint: str) -> list[StoredImage]:
         """The pictures under the name that is asked for: copies, where they have another."""

@@ -8,6 +8,7 @@ from math import gcd
 
 from ziggie_image_mcp.assets.contract import (
     AssetContract,
+    contract_text,
     palette_file,
     read_contract,
     with_colours,
@@ -60,6 +61,7 @@ def with_contract(request: ImageRequest) -> ImageRequest:
     shaped = request.width is not None or request.aspect_ratio is not None
     return replace(
         request,
+        asset=contract_text(request.asset),
         transparent=request.transparent or contract.alpha is True,
         seamless=request.seamless or contract.seamless,
         aspect_ratio=request.aspect_ratio if shaped else _shape(contract),

@@ -102,7 +102,7 @@ def _ratio(rule: SizeRule, text: str, model_id: str, *, lenient: bool) -> Fitted
         )
         return fitted._replace(reason=reason)
     if off > SAID_FROM:
-        note = f"aspect_ratio {text} is delivered as {size}, the nearest that {model_id} makes"
+        note = f"aspect_ratio {text} is made as {size}, the nearest that {model_id} makes"
         return fitted._replace(notes=(*fitted.notes, note))
     return fitted
 

@@ -259,7 +259,6 @@ class ArtifactStore:
             height=height,
             bytes=len(data),
             seed=seed,
-            proof=str(self._sidecar(image_id).get("proof", "")),
         )
 
     def clean(self, before: date) -> Cleaned:
