@@ -1,0 +1,105 @@
+"""generate_image with an asset contract, as a client calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.support.asset_checker import faults
+from tests.support.calls import client, data, said
+from tests.support.factory import service
+from tests.support.hostile_engine import HostileEngine
+from ziggie_image_mcp.assets.palettes import named_palette
+from ziggie_image_mcp.provider.testing import OPTIONS, FakePaidProvider
+
+SPRITE = {"size": (32, 32), "palette": named_palette("pico-8"), "grid": 1, "alpha": True}
+
+
+@pytest.mark.parametrize(
+    "asset",
+    [
+        "kind=sprite size=32x32 palette=pico-8 grid=1",
+        '{"kind": "sprite", "size": [32, 32], "palette": "pico-8", "grid": 1}',
+    ],
+)
+async def test_a_picture_comes_with_what_was_measured_on_it(asset: str, tmp_path: Path) -> None:
+    async with client(service(tmp_path, HostileEngine())) as session:
+        asked = {"prompt": "a potion", "asset": asset, "seed": 5}
+        first = data(await session.call_tool("generate_image", asked))
+        again = data(await session.call_tool("generate_image", asked))
+
+    (image,) = first["images"]
+    assert faults(image["path"], SPRITE) == []
+    assert image["proof"].startswith("size=32x32 alpha=0.")
+    assert "grid=32x32-cells-of-1" in image["proof"]
+    assert "nothing was made" in again["why"]
+    assert again["images"] == first["images"]
+
+
+async def test_what_cannot_keep_its_contract_names_the_property(tmp_path: Path) -> None:
+    engine = HostileEngine()
+    engine.habit = "empty"
+    async with client(service(tmp_path, engine)) as session:
+        answer = await session.call_tool(
+            "generate_image", {"prompt": "a cat", "asset": "sprite size=32 frames=4", "seed": 1}
+        )
+
+    assert answer.is_error
+    assert "cannot keep the asset's frames: it has no subject in frame" in said(answer)
+    assert list((tmp_path / "pictures").rglob("*.png")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"asset": "sprite size=32 grid=5"}, "grid=5: a divisor of both sides of 32x32"),
+        ({"asset": "sprit size=32"}, "one of kind, size"),
+        ({"asset": "sprite palette=none.hex"}, "none.hex"),
+        ({"asset": "sprite", "output_format": "jpeg"}, "a JPEG keeps neither colours nor pixels"),
+        ({"asset": "tile", "transparent": True}, "alpha=no"),
+        ({"asset": ["sprite"]}, "kind=sprite size=32x32"),
+    ],
+)
+async def test_a_contract_that_makes_no_sense_is_refused_before_anything_is_made(
+    arguments: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    async with client(service(tmp_path, HostileEngine())) as session:
+        answer = await session.call_tool("generate_image", {"prompt": "a cat", **arguments})
+
+    assert answer.is_error
+    assert words in said(answer)
+
+
+async def test_a_palette_of_a_file_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "two.hex").write_text("102030\nf0e0d0\n", "utf-8")
+    made = service(tmp_path, HostileEngine(), input_directories=[str(folder)])
+    async with client(made) as session:
+        asset = f"sprite size=16x16 palette={folder / 'two.hex'}"
+        answer = data(await session.call_tool("generate_image", {"prompt": "a", "asset": asset}))
+
+    asked = {"size": (16, 16), "palette": [(16, 32, 48), (240, 224, 208)], "alpha": True}
+    assert faults(answer["images"][0]["path"], asked) == []
+
+
+async def test_a_paid_picture_that_cannot_keep_its_contract_is_kept_as_it_came(
+    tmp_path: Path,
+) -> None:
+    paid = FakePaidProvider(options=(*OPTIONS, "transparent"))
+    own = service(tmp_path, paid, allowPaidFallback="withinBudget", budget={"perDay": 1})
+    async with client(own) as session:
+        answer = await session.call_tool(
+            "generate_image",
+            {"prompt": "a cat", "asset": "size=32x32 alpha=yes seamless=no"},
+        )
+
+    assert answer.is_error
+    assert "kept as it came" in said(answer)
+    (raw,) = (tmp_path / "pictures").rglob("as-it-came-*.png")
+    with Image.open(raw) as picture:
+        assert picture.size == (1024, 1024)
+    assert sum(paid.charged.values()) == 40_000
