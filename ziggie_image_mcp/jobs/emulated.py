@@ -234,7 +234,7 @@ class _Picture:
         message = f"{provider} made a picture of which nothing is transparent, not keyed: {why}."
         step = "process_image remove_background with a provider that cuts out"
         if is_free(self._route.model.prices):
-            raise InvalidOutput(provider, f"{message} Next: generate it opaque, then {step}.")
+            raise InvalidOutput(provider, f"{message} Or leave out transparent, then {step}.")
         kept = await self._tools.keep(pictures.to_png(picture), self._place)
         raise InvalidOutput(provider, f"{message} It is kept, opaque, as {kept}: {step}.")
 

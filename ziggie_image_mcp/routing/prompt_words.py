@@ -182,7 +182,7 @@ def _about_option(wish: Literal["transparent", "seamless"], words: str, ctx: Rou
         is_present(m) and (c := m.tasks.get(ctx.task)) is not None and wish in c.options
         for m in ctx.survey.models
     )
-    if declared and (able or ctx.task == "text_to_image"):
+    if declared and (able or ctx.task == "text_to_image"):  # of others it is emulated
         return f"{wish}: true asks for {thing}; words in the prompt ({words!r}) do not"
     return f"no route here gives {thing}; words in the prompt ({words!r}) do not either"
 
