@@ -750,8 +750,6 @@ def test_two_models_that_differ_only_in_their_least_pixels_are_sent_each_its_own
             {"control": (ControlImage(kind="canny", image=PHOTO, compute=True),)},
             {"control": ControlSupport(computed=frozenset({"canny"}))},
         ),
-        ({"transparent": True}, {"options": frozenset({"transparent"})}),
-        ({"seamless": True}, {"options": frozenset({"seamless"})}),
         ({"style": "pixel-art"}, {"options": frozenset({"style"})}),
     ],
 )
@@ -769,10 +767,6 @@ def test_whatever_a_request_may_hold_is_asked_only_of_models_that_honour_it(
     assert len(request.loras) == len(changes.get("loras", ()))
     assert len(request.control) == len(changes.get("control", ()))
     assert len(request.reference_ids) == len(changes.get("references", ()))
-    assert (request.transparent, request.seamless) == (
-        changes.get("transparent", False),
-        changes.get("seamless", False),
-    )
     assert request.style == changes.get("style", "")
 
 

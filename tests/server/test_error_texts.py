@@ -67,7 +67,7 @@ ROWS = [
     Row({"preference": "nice"}, ["cost, balanced, speed or quality"], {"preference": "speed"}),
     Row({"output_format": "gif"}, ["png, webp or jpeg"], {"output_format": "webp"}),
     Row({"transparent": "perhaps"}, ["true or false"], {"transparent": "false"}),
-    Row({"transparent": True}, ["leave out transparent"], {}),
+    Row({"transparent": True}, ["nothing but the ground is in the picture", "leave out transparent"], {}),
     Row({"sampler": "euler"}, ["leave out sampler"], {}),
     Row({"max_cost_usd": -1}, ["US dollars, 0 or more"], {"max_cost_usd": 0}),
     Row({"wait_seconds": 9999}, ["0 to 3600 seconds"], {"wait_seconds": 3600}),

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ziggie_image_mcp.assets.finish import Finish, FinishedPicture, finish
-from ziggie_image_mcp.assets.keying import KeyedPicture, NotKeyed, remove_flat_ground
+from ziggie_image_mcp.assets.keying import (
+    BEYOND,
+    KeyedPicture,
+    NotKeyed,
+    describe_alpha,
+    remove_flat_ground,
+)
 from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.jobs import finishing
 from ziggie_image_mcp.jobs.records import Result
@@ -270,7 +276,7 @@ def _why(keyed: KeyedPicture) -> str:
 def _proof(keyed: KeyedPicture) -> str:
     """What was measured on the result."""
     alpha = keyed.alpha
-    note = f"{alpha.transparent:.0%} of it is transparent, {alpha.partial:.1%} half so at the edges"
+    note = describe_alpha(alpha)
     if alpha.border_transparent < 1:
         note += f"; {1 - alpha.border_transparent:.0%} of its border is not"
     if keyed.pale > LEAST_PALE:
@@ -278,4 +284,4 @@ def _proof(keyed: KeyedPicture) -> str:
             f"; {keyed.pale:.1%} is nearly of the ground's colour and was taken for ground: look "
             "whether a pale part is gone"
         )
-    return note + "; hair, glass and soft shadows are beyond keying"
+    return f"{note}; {BEYOND}"

@@ -42,6 +42,26 @@ ALMOST = 0.97
 
 Floats = NDArray[np.float32]
 
+_TO_YCC = np.array(
+    [[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]], np.float32
+)
+"""RGB to brightness and two axes of hue, as JPEG stores them (JFIF 1.02)."""
+
+_TO_RGB = np.asarray(np.linalg.inv(_TO_YCC), np.float32)
+
+_TRUST = np.array([1, 0.22, 0.22], np.float32)
+"""How much brightness and hue say of a pixel's alpha where hue is smeared."""
+
+SMEARED = 0.06
+"""Of the way from the ground to the subject: where hue and brightness are further apart, in the
+mean over the edge, a lossy format has stored hue at less than the full resolution."""
+
+LEAST_MIXED = 0.15
+"""Of the edge: where fewer pixels lie between ground and subject nothing is said of its hue."""
+
+TELLING = 24
+"""Of 255: where subject and ground differ less in brightness it tells nothing of hue."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SoftEdge:
@@ -75,6 +95,9 @@ def soften(pixels: Pixels, ground: Mask, colour: Colour, noise: int) -> SoftEdge
     most of the picture. Where a pixel is no mixture of that and the ground, as in a thin line or an
     outline, it is the strongest colour of the pixels around of which it is one, or its own.
 
+    JPEG stores hue at half the resolution, so that the ground's reaches some pixels into the
+    subject and the other way about. Where the edge shows that, brightness tells the alpha.
+
     Args:
         pixels: The picture.
         ground: Where the ground shows. Not everywhere.
@@ -87,12 +110,13 @@ def soften(pixels: Pixels, ground: Mask, colour: Colour, noise: int) -> SoftEdge
     own = edge.colours[:count]
     spread, reached = _spread_colours(edge, edge.depth > width)
     subject = spread[:count]
-    alpha, off = _alpha(own, subject, colour)
+    smeared = _is_hue_smeared(own, subject, colour, noise, reached[:count])
+    alpha, off = _alpha(own, subject, colour, smeared=smeared)
     span = _span(subject, colour)
     weak = _span(own, colour) <= np.minimum(WEAK * span, noise + FAINT)
     other = ((off > noise + OFF * span) & ~weak) | (span <= noise) | ~reached[:count]
-    subject[other] = _strongest(edge, np.flatnonzero(other), colour, noise)
-    alpha, _ = _alpha(own, subject, colour)
+    subject[other] = _strongest(edge, np.flatnonzero(other), colour, noise, smeared=smeared)
+    alpha, _ = _alpha(own, subject, colour, smeared=smeared)
     span = _span(subject, colour)
     alpha[alpha >= ALMOST] = 1
     alpha[alpha <= np.minimum(noise / np.maximum(span, 1), 0.25)] = 0
@@ -101,7 +125,7 @@ def soften(pixels: Pixels, ground: Mask, colour: Colour, noise: int) -> SoftEdge
     return SoftEdge(
         positions=(row - 1) * ground.shape[1] + column - 1,
         alpha=alpha,
-        colours=_without(own, subject, alpha, colour),
+        colours=_without(own, subject, alpha, colour, smeared=smeared),
         contrast=float((span >= noise + CLEAR)[edge.depth[:count] == 1].mean()),
     )
 
@@ -176,7 +200,9 @@ def _spread_colours(edge: _Edge, sources: Mask) -> tuple[Floats, Mask]:
     return result, known[:-1]
 
 
-def _strongest(edge: _Edge, wanted: Indices, colour: Colour, noise: int) -> Floats:
+def _strongest(
+    edge: _Edge, wanted: Indices, colour: Colour, noise: int, *, smeared: bool
+) -> Floats:
     """The colour that differs most from the ground's of those around with which a pixel agrees.
 
     It agrees with its own, and with what it is a mixture of with the ground.
@@ -186,25 +212,73 @@ def _strongest(edge: _Edge, wanted: Indices, colour: Colour, noise: int) -> Floa
     for near in edge.neighbours[wanted].T:
         other: Floats = edge.colours[near]
         span = _span(other, colour)
-        _, off = _alpha(edge.colours[wanted], other, colour)
+        _, off = _alpha(edge.colours[wanted], other, colour, smeared=smeared)
         better = (near >= 0) & (span > furthest) & (off <= noise + OFF * span)
         subject[better] = other[better]
         furthest[better] = span[better]
     return subject
 
 
-def _alpha(own: Floats, subject: Floats, colour: Colour) -> tuple[Floats, Floats]:
-    """How much of each pixel is subject, and how far it is off any mixture with the ground."""
-    way = subject - colour
+def _is_hue_smeared(
+    own: Floats, subject: Floats, colour: Colour, noise: int, reached: Mask
+) -> bool:
+    """Whether hue changes over more pixels than brightness does, along most of the edge."""
+    way, step = _to_ycc(subject - colour), _to_ycc(own - colour)
+    bright, hue, rest = _parts(step, way)
+    off = np.abs(rest @ _TO_RGB).max(axis=1)
+    mixed = reached & (off <= noise + OFF * _span(subject, colour)) & (np.abs(way[:, 0]) >= TELLING)
+    if mixed.mean() < LEAST_MIXED:
+        return False
+    return float(np.abs(bright - hue)[mixed].mean()) > SMEARED
+
+
+def _parts(step: Floats, way: Floats) -> tuple[Floats, Floats, Floats]:
+    """How far pixels have gone from the ground's colour, by brightness and by hue, and the rest."""
+    bright = np.clip(_share(step[:, :1], way[:, :1]), 0, 1)
+    hue = np.clip(_share(step[:, 1:], way[:, 1:]), 0, 1)
+    rest = np.asarray(step - np.stack([bright, hue, hue], axis=1) * way, np.float32)
+    return bright, hue, rest
+
+
+def _to_ycc(colours: Floats) -> Floats:
+    return np.asarray(colours @ _TO_YCC, np.float32)
+
+
+def _share(step: Floats, way: Floats) -> Floats:
     length = np.maximum((way**2).sum(axis=1), 1)
-    alpha: Floats = np.clip(((own - colour) * way).sum(axis=1) / length, 0, 1)
-    off: Floats = np.abs(own - colour - alpha[:, None] * way).max(axis=1)
-    return alpha, off
+    return np.asarray((step * way).sum(axis=1) / length, np.float32)
 
 
-def _without(own: Floats, subject: Floats, alpha: Floats, colour: Colour) -> Floats:
-    """The pixels without the ground's share; where little is left, the subject's colour."""
+def _alpha(own: Floats, subject: Floats, colour: Colour, *, smeared: bool) -> tuple[Floats, Floats]:
+    """How much of each pixel is subject, and how far it is off any mixture with the ground.
+
+    Where hue is smeared brightness says it, unless both are about as bright.
+    """
+    if not smeared:
+        way = subject - colour
+        alpha = np.clip(_share(own - colour, way), 0, 1)
+        return alpha, np.abs(own - colour - alpha[:, None] * way).max(axis=1)
+    way, step = _to_ycc(subject - colour), _to_ycc(own - colour)
+    alpha = np.clip(_share(step * _TRUST, way * _TRUST), 0, 1)
+    hue = np.clip(_share(step[:, 1:], way[:, 1:]), 0, 1)
+    rest = step - np.stack([alpha, hue, hue], axis=1) * way
+    return alpha, np.abs(rest @ _TO_RGB).max(axis=1)
+
+
+def _without(
+    own: Floats, subject: Floats, alpha: Floats, colour: Colour, *, smeared: bool
+) -> Floats:
+    """The pixels without the ground's share; where little is left, the subject's colour.
+
+    Where hue is smeared theirs is the subject's, if it lies between that and the ground's.
+    """
     share = alpha[:, None]
-    solved = np.clip((own - (1 - share) * colour) / np.maximum(share, 0.01), 0, 255)
+    solved = np.asarray((own - (1 - share) * colour) / np.maximum(share, 0.01), np.float32)
+    if smeared:
+        way, step = _to_ycc(subject - colour), _to_ycc(own - colour)
+        between = _share(step[:, 1:], way[:, 1:]) < 1
+        parts = _to_ycc(solved)
+        parts[between, 1:] = _to_ycc(subject)[between, 1:]
+        solved = np.asarray(parts @ _TO_RGB, np.float32)
     trust = np.clip((share - 0.2) / 0.5, 0, 1)
-    return np.asarray(trust * solved + (1 - trust) * subject, np.float32)
+    return np.asarray(trust * np.clip(solved, 0, 255) + (1 - trust) * subject, np.float32)

@@ -32,6 +32,8 @@ be a pale part of the subject."""
 PALE_WIDTH = 9
 """Pixels: what is thinner is the ringing of a lossy format along an edge."""
 
+BEYOND = "hair, glass and soft shadows are beyond keying"
+
 CONTRAST = 0.6
 """Of the subject's edge: where less differs clearly from the ground it is not known where it is."""
 
@@ -149,6 +151,11 @@ def _pale_share(distance: NDArray[np.uint8], ground: NDArray[np.bool_]) -> float
     noise = float(np.percentile(of_ground, 99)) if len(of_ground) else 0.0
     pale = Image.fromarray(ground & (distance > noise + PALE)).convert("L")
     return float((np.asarray(pale.filter(ImageFilter.MinFilter(PALE_WIDTH))) > 0).mean())
+
+
+def describe_alpha(alpha: AlphaStatistics) -> str:
+    """The measured shares, as proofs have them."""
+    return f"{alpha.transparent:.0%} of it is transparent, {alpha.partial:.1%} half so at the edges"
 
 
 def check_alpha(image: Image.Image) -> AlphaStatistics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ziggie_image_mcp.assets.oklab import TO_LAB, TO_LMS
 from ziggie_image_mcp.assets.palettes import Colour
 
 if TYPE_CHECKING:
@@ -112,26 +113,12 @@ def _nearest(lab: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[
 
 
 def _oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Oklab of sRGB. Source: bottosson.github.io/posts/oklab."""
+    """Oklab of sRGB."""
     import numpy as np
 
     share = rgb.astype(np.float64) / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    to_lms = np.array(
-        [
-            [0.4122214708, 0.5363325363, 0.0514459929],
-            [0.2119034982, 0.6806995451, 0.1073969566],
-            [0.0883024619, 0.2817188376, 0.6299787005],
-        ]
-    )
-    to_lab = np.array(
-        [
-            [0.2104542553, 0.7936177850, -0.0040720468],
-            [1.9779984951, -2.4285922050, 0.4505937099],
-            [0.0259040371, 0.7827717662, -0.8086757660],
-        ]
-    )
-    return np.asarray(np.cbrt(linear @ to_lms.T) @ to_lab.T)
+    return np.asarray(np.cbrt(linear @ np.array(TO_LMS).T) @ np.array(TO_LAB).T)
 
 
 def _tuples(colours: NDArray[np.uint8]) -> tuple[Colour, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import date
 from functools import partial
@@ -27,7 +28,7 @@ from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.nouns import Generation, Model, options_of
 from ziggie_image_mcp.provider.pictures import is_transparent
 from ziggie_image_mcp.provider.pricing import Cost, PriceBook, is_free, price_source
-from ziggie_image_mcp.provider.seams import SEAMLESS, Seam, seam
+from ziggie_image_mcp.provider.seams import SEAMLESS, seam
 from ziggie_image_mcp.provider.sizes import Size, is_exact, keeps_shape
 from ziggie_image_mcp.routing.request import ImageRequest, is_processing
 from ziggie_image_mcp.routing.types import Candidate
@@ -95,7 +96,10 @@ async def persist(
             f"{'make-' if c.compute else ''}{c.kind}:{c.image_id}:{c.weight:g}"
             for c in sent.control
         ),
-        "Seamless": "yes" if sent.seamless else "",
+        "Sent prompt": _quoted(sent.prompt) if sent.prompt != request.prompt else "",
+        "Transparent": "yes" if request.transparent else "",
+        "Ground": route.emulation.ground,
+        "Seamless": "yes" if request.seamless and not is_processing(request) else "",
         "Process": described(request) if is_processing(request) else "",
         "Asset": request.asset,
     }
@@ -106,7 +110,7 @@ async def persist(
     spoilt: list[InvalidOutput] = []
     for i, image in enumerate(generation.images):
         recipe = Recipe(
-            prompt=sent.prompt,
+            prompt=request.prompt,
             negative_prompt=sent.negative_prompt,
             provider=model.provider,
             model=model.id,
@@ -123,7 +127,7 @@ async def persist(
             recipe,
             format=kind,
             hint=request.file_name,
-            image_id=_image_id(name, i, day, mark_of_job(name)),
+            image_id=image_id_of(name, i, day, mark_of_job(name)),
             finish=finish,
             prove=prove,
             lossless=bool(sent.mask_id)
@@ -132,11 +136,14 @@ async def persist(
             max_pixels=most_pixels(sent),
         )
         try:
-            images.append(await anyio.to_thread.run_sync(save))
+            stored = await anyio.to_thread.run_sync(save)
+            images.append(stored)
+            if extra["Seamless"]:
+                notes.append(await anyio.to_thread.run_sync(_about_seam, artifacts, stored.id))
         except InvalidOutput as e:
             if is_free(model.prices):
                 raise
-            raw_id = _image_id(f"{name}.raw", i, day, mark_of_job(name))
+            raw_id = image_id_of(f"{name}.raw", i, day, mark_of_job(name))
             raw = partial(_keep_raw, artifacts, image.data, recipe, raw_id, most_pixels(sent))
             kept = await anyio.to_thread.run_sync(raw)
             spoilt.append(InvalidOutput(model.provider, f"{e}{kept}", fallback=e.fallback))
@@ -205,7 +212,7 @@ def _finisher(
             if is_transparent(source):
                 picture = _with_alpha_of(source, picture)
                 notes.append(OWN_ALPHA)
-        if (sent.transparent or request.remove_background) and not is_transparent(picture):
+        if (request.transparent or request.remove_background) and not is_transparent(picture):
             provider = route.model.provider
             raise InvalidOutput(
                 provider, f"{provider} made a picture of which nothing is transparent."
@@ -220,8 +227,6 @@ def _finisher(
             picture = keep_contract(picture, contract, route.model.provider)
         if kind == "jpeg" and is_transparent(picture):
             notes.append(FLATTENED)
-        if sent.seamless:
-            notes.append(_about_seam(seam(picture)))
         return picture
 
     return finish
@@ -237,7 +242,14 @@ def _with_alpha_of(source: Image.Image, picture: Image.Image) -> Image.Image:
     return result
 
 
-def _about_seam(steps: Seam) -> str:
+def _quoted(text: str) -> str:
+    """As AUTOMATIC1111 writes what has commas of its own."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _about_seam(artifacts: ArtifactStore, image_id: str) -> str:
+    """Whether the stored file tiles: a lossy format may undo what its pixels were."""
+    steps = seam(opened(artifacts, image_id))
     state = "it tiles" if steps.tiles else "a seam may show"
     figures = f"{steps.across:.2f} left to right, {steps.down:.2f} top to bottom"
     return (
@@ -298,13 +310,13 @@ async def _persisted(
         honoured = "seed" in options_of(route.model, route.request.task)
         seed = (route.request.seed + i) % 2**32 if honoured else None
         try:
-            find = partial(artifacts.stored, _image_id(name, i, day, owner), seed)
+            find = partial(artifacts.stored, image_id_of(name, i, day, owner), seed)
             images.append(await anyio.to_thread.run_sync(find))
         except (StorageError, InvalidOutput):
             return None
     return images
 
 
-def _image_id(name: str, index: int, day: date, owner: str) -> str:
+def image_id_of(name: str, index: int, day: date, owner: str) -> str:
     """The same for the same picture of the same attempt, in whatever process."""
     return picture_id(day, hashlib.sha256(f"{name}.{index}".encode()).hexdigest()[:16], owner)

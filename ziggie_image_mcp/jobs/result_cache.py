@@ -21,8 +21,9 @@ from ziggie_image_mcp.jobs.asset_contracts import measured
 from ziggie_image_mcp.jobs.records import Result
 from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
+from ziggie_image_mcp.routing.emulation import emulation_notes
 from ziggie_image_mcp.routing.request import STEERING, ImageRequest, digest, set_fields
-from ziggie_image_mcp.routing.types import Candidate
+from ziggie_image_mcp.routing.types import NO_EMULATION, Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore, slug
 from ziggie_image_mcp.storage.database import Database, LossyDatabase, Schema
 from ziggie_image_mcp.storage.types import StoredImage
@@ -81,7 +82,8 @@ class ResultCache:
             why = "the stored picture of this very request and seed; nothing was made or charged"
             if request.file_name:
                 images = await self._named(images, request.file_name)
-            cached = replace(route, why=why, notes=())
+            notes = tuple(emulation_notes(route.emulation, route.model))
+            cached = replace(route, why=why, notes=notes)
             return outcomes.result(request, cached, images, [], started)
         return None
 
@@ -150,6 +152,9 @@ class ResultCache:
             identity += f"/{model.rung}"  # its pictures differ from those of the model as it is
         facts = (route.request, model, output_format, identity)
         beside = _beside(request)
+        if route.emulation != NO_EMULATION:  # the provider's request is as one without the option
+            made_here = asdict(replace(route.emulation, cut_out=None))
+            return (cache_key(*facts, beside=beside | {"emulation": made_here}),)
         if route.placement is not None:
             newest = cache_key(*facts, beside=beside | {"placement": asdict(route.placement)})
             return (newest,)

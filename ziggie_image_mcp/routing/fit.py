@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ziggie_image_mcp.assets.region import Placement
@@ -15,10 +16,17 @@ from ziggie_image_mcp.provider.nouns import Control, Model, ProviderRequest
 from ziggie_image_mcp.provider.sizes import native_size
 from ziggie_image_mcp.routing.asset_wishes import sheet_words
 from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.emulation import (
+    emulated_options,
+    emulation_notes,
+    for_size,
+    plan_emulation,
+    sent_prompt,
+)
 from ziggie_image_mcp.routing.prompt_words import prompt_notes, wishes
-from ziggie_image_mcp.routing.rules import settings_of
+from ziggie_image_mcp.routing.rules import find_cut_out, settings_of
 from ziggie_image_mcp.routing.sizing import FittedSize, fit_size
-from ziggie_image_mcp.routing.types import Candidate
+from ziggie_image_mcp.routing.types import NO_EMULATION, Candidate, Emulation
 
 _ALIKE = (None, "sd1", "sd2", "sdxl")
 """Families for which `defaultSettings` means what its author meant: guidance of 7 is usual there.
@@ -46,6 +54,7 @@ class FittedRequest(NamedTuple):
     reason: Reason | None = None
     """Why the model cannot serve it; then its size is only the nearest."""
     placement: Placement | None = None
+    emulation: Emulation = NO_EMULATION
 
 
 def work_units(capability: TaskCapability, model: Model, request: ProviderRequest) -> float:
@@ -69,14 +78,17 @@ def fit_request(
     # Where its name stands in the notes, a model shares its request with no other.
     general = ctx.config.default_settings.model_fields_set and model.family not in _ALIKE
     named = ctx.request.aspect_ratio or model.distilled or model.demo or wishes(ctx.request.prompt)
+    emulation = plan_emulation(model, ctx)
     kind = (
         *(id(capability), id(own), model.id if named or general else "", model.family in _ALIKE),
         *(defaults.steps, defaults.guidance_scale, defaults.quality),
         *licence,
     )
+    if emulation != NO_EMULATION:  # where its name stands in the notes, too
+        kind = (*kind, emulation, model.provider, model.id)
     fitted = known.get(kind)
     if fitted is None:
-        fitted = known[kind] = _fit(model, capability, ctx, licence)
+        fitted = known[kind] = _fit(model, capability, ctx, licence, emulation)
     return fitted
 
 
@@ -114,16 +126,26 @@ def _memory(model: Model) -> float | None:
 
 
 def _fit(
-    model: Model, capability: TaskCapability, ctx: RoutingContext, licence: list[str]
+    model: Model,
+    capability: TaskCapability,
+    ctx: RoutingContext,
+    licence: list[str],
+    emulation: Emulation,
 ) -> FittedRequest:
     size = fit_size(capability.sizes, ctx.request, model.id, lenient=model.demo)
     request, notes = _request(model, capability, ctx, size)
+    if emulation != NO_EMULATION:
+        emulation = for_size(emulation, model, size.size)
+        if emulation.ground:
+            emulation = replace(emulation, cut_out=find_cut_out(ctx, size.size))
+        notes += emulation_notes(emulation, model)
     return FittedRequest(
         request=request,
         notes=(*size.notes, *notes, *prompt_notes(model, ctx), *licence),
         work=work_units(capability, model, request),
         reason=size.reason,
         placement=size.placement,
+        emulation=emulation,
     )
 
 
@@ -197,9 +219,10 @@ def _request(
 ) -> tuple[ProviderRequest, list[str]]:
     request = ctx.request
     sampling, notes = _sampling(model, capability, ctx)
+    emulated = emulated_options(model, ctx)
     return ProviderRequest(
         task=ctx.task,
-        prompt=", ".join(filter(None, (request.prompt, sheet_words(request)))),
+        prompt=", ".join(filter(None, (sent_prompt(model, ctx), sheet_words(request)))),
         negative_prompt=request.negative_prompt,
         width=fitted.size.width,
         height=fitted.size.height,
@@ -212,8 +235,8 @@ def _request(
         scheduler=sampling.scheduler,
         strength=request.strength,
         quality=model.defaults.quality,
-        transparent=request.transparent,
-        seamless="seamless" in ctx.options,
+        transparent=request.transparent and "transparent" not in emulated,
+        seamless="seamless" in ctx.options - emulated,
         style=request.style,
         factor=request.upscale,
         image_id=request.image.id if request.image else "",

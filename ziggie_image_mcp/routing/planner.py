@@ -19,6 +19,7 @@ from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import FREE, Estimate, is_free
 from ziggie_image_mcp.provider.sizes import Size
 from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.emulation import describe_emulation
 from ziggie_image_mcp.routing.fit import FittedRequest, fit_request
 from ziggie_image_mcp.routing.fit_ladder import place, unfit
 from ziggie_image_mcp.routing.laid_over import with_additions
@@ -236,7 +237,7 @@ def _too_slow(one: Candidate, deadline: int) -> Reason:
 def _best(one: Candidate, count: int, ctx: RoutingContext) -> Candidate:
     """The first of them all, with the word why it is."""
     seconds = (one.seconds, one.wait_seconds, one.load_seconds)
-    lead = _lead(one.model, count, ctx)
+    lead = _lead(one.model, count, ctx) + describe_emulation(one.emulation)
     if ctx.rule is not None:
         lead += f", by {ctx.rule.name}"
     return replace(one, why=describe_route(lead, one.model, one.cost_micro_usd, seconds))

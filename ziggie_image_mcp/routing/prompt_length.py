@@ -8,6 +8,7 @@ from functools import lru_cache
 from ziggie_image_mcp.inventory.types import Reason
 from ziggie_image_mcp.provider.nouns import Model
 from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.emulation import sent_prompt
 from ziggie_image_mcp.routing.rules_money import reason
 
 
@@ -17,7 +18,7 @@ def prompt_length(model: Model, ctx: RoutingContext) -> Reason | None:
     limit = capability.max_prompt if capability is not None else None
     if limit is None or limit.beyond != "refused":
         return None
-    longest = max(ctx.request.prompt, ctx.request.negative_prompt, key=len)
+    longest = max(sent_prompt(model, ctx), ctx.request.negative_prompt, key=len)
     length = len(longest) if limit.unit == "characters" else most_tokens(longest)
     if length <= limit.count:
         return None
@@ -31,7 +32,7 @@ def is_cut(model: Model, ctx: RoutingContext) -> bool:
     limit = capability.max_prompt if capability is not None else None
     if limit is None or limit.beyond != "cut":
         return False
-    text = ctx.request.prompt
+    text = sent_prompt(model, ctx)
     return (len(text) if limit.unit == "characters" else most_tokens(text)) > limit.count
 
 

@@ -109,6 +109,12 @@ _PATTERNS: dict[Wish, str] = {
 }
 """Compiled when the first prompt is read: a start need not wait for it."""
 
+_LEAD_IN = (
+    r"(?:,?\s*\b(?:(?:isolated|set|placed|standing)\s+)?"
+    r"(?:on|with|against|over|in|as|mit|auf|avec|sur|con|su|com)\s+)?(?:\b(?:an?|the|einem)\s+)?"
+)
+"""What goes with such words, where a prompt is sent without them."""
+
 _NEGATED = re.compile(
     r"(?:\b(?:not|no|non|never|without|instead\s+of|kein\w*|ohne|sans|sin)|n't)[\s-]+(?:\w+\s+){0,3}$",
     re.IGNORECASE,
@@ -133,6 +139,19 @@ def wishes(prompt: str) -> tuple[Phrase, ...]:
                 phrases.append(Phrase(wish, match[0].strip(" ,")))
                 break
     return tuple(phrases)
+
+
+def without_wish(prompt: str, wish: Wish) -> str:
+    """The prompt without the words that ask for something."""
+    plain = " ".join(prompt.split())
+    pattern = _compiled(_LEAD_IN + f"(?P<words>{_PATTERNS[wish]})")
+    start, kept = 0, list[str]()
+    for match in pattern.finditer(plain):
+        words = match.start("words")
+        if not _NEGATED.search(plain, max(0, words - BEFORE), words):
+            kept.append(plain[start : match.start()])
+            start = match.end()
+    return "".join([*kept, plain[start:]]).strip(" ,、，") if kept else prompt
 
 
 @cache
@@ -163,7 +182,7 @@ def _about_option(wish: Literal["transparent", "seamless"], words: str, ctx: Rou
         is_present(m) and (c := m.tasks.get(ctx.task)) is not None and wish in c.options
         for m in ctx.survey.models
     )
-    if declared and able:
+    if declared and (able or ctx.task == "text_to_image"):  # of others it is emulated
         return f"{wish}: true asks for {thing}; words in the prompt ({words!r}) do not"
     return f"no route here gives {thing}; words in the prompt ({words!r}) do not either"
 

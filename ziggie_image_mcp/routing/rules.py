@@ -16,9 +16,11 @@ from ziggie_image_mcp.inventory.types import Reason, Rejection, Survey, lacks_ke
 from ziggie_image_mcp.provider.capabilities import Option
 from ziggie_image_mcp.provider.nouns import Model, is_local, is_present
 from ziggie_image_mcp.provider.pricing import is_free
+from ziggie_image_mcp.provider.sizes import Size, problem
 from ziggie_image_mcp.routing.circuit_breaker import open_breaker
 from ziggie_image_mcp.routing.constraints import falls_back
 from ziggie_image_mcp.routing.context import RequestedModel, RoutingContext
+from ziggie_image_mcp.routing.emulation import emulated_options
 from ziggie_image_mcp.routing.prompt_length import prompt_length
 from ziggie_image_mcp.routing.request import PROCESSING_TASKS, task_of
 from ziggie_image_mcp.routing.rules_additions import (
@@ -347,6 +349,7 @@ def options(model: Model, ctx: RoutingContext) -> Reason | None:
     """Drop models that would ignore something that was asked for."""
     capability = model.tasks.get(ctx.task)
     honoured = capability.options if capability is not None else all_options(model)
+    honoured |= emulated_options(model, ctx)
     if ctx.options <= honoured:
         return None
     missing = ", ".join(sorted(ctx.options - honoured))
@@ -467,6 +470,11 @@ def _always(_: RoutingContext) -> bool:
     return True
 
 
+def _has_long_prompt(ctx: RoutingContext) -> bool:
+    request = ctx.request
+    return request.transparent or len(request.prompt + request.negative_prompt) > LONG
+
+
 def _is_pinned(ctx: RoutingContext) -> bool:
     by_rule = "auto" if ctx.rule is None else ctx.rule.use
     return {ctx.request.provider or "auto", by_rule, ctx.config.provider} != {"auto"}
@@ -494,7 +502,7 @@ RULES: _Rules = (
     (bounds, lambda ctx: any(getattr(ctx.request, option) is not None for option in _BOUNDED)),
     (additions, has_additions),
     (control_required, lambda ctx: not ctx.request.control),
-    (prompt_length, lambda ctx: len(ctx.request.prompt + ctx.request.negative_prompt) > LONG),
+    (prompt_length, _has_long_prompt),
     (count, lambda ctx: ctx.request.num_images > 1),
     (memory, _always),
     (disk, lambda ctx: ctx.hardware.disk_free is not None),
@@ -504,6 +512,18 @@ RULES: _Rules = (
     (queue, lambda ctx: bool(ctx.history.queues)),
 )
 """Each rule, and whether it could say anything to this request at all: most stay silent."""
+
+
+def find_cut_out(ctx: RoutingContext, size: Size) -> Model | None:
+    """A model of the user's own machines that cuts out pictures of this size, for nothing."""
+    for model in ctx.survey.models:
+        capability = model.tasks.get("remove_background")
+        if capability is None or not (is_local(model) and is_free(model.prices)):
+            continue
+        barred = any(rule(model, ctx) is not None for rule in _STANDING)
+        if is_present(model) and not barred and not problem(capability.sizes, size):
+            return model
+    return None
 
 
 def _may_speak(rule: Rule, ctx: RoutingContext) -> bool:

@@ -22,6 +22,7 @@ from ziggie_image_mcp.provider.nouns import Model, is_local
 from ziggie_image_mcp.provider.pricing import Estimate
 from ziggie_image_mcp.provider.sizes import Size, native_size
 from ziggie_image_mcp.routing.context import RoutingContext
+from ziggie_image_mcp.routing.emulation import describe_emulation, lost_points
 from ziggie_image_mcp.routing.fit import FittedRequest
 from ziggie_image_mcp.routing.latency import (
     ENOUGH_SAMPLES,
@@ -233,7 +234,7 @@ def score_candidate(
     points -= CUT_POINTS if is_cut(model, ctx) else 0.0
     points -= GOING_POINTS if _about_its_end(model, ctx) else 0.0
     far = _far_from_native(model, ctx, fitted)
-    points -= far
+    points -= far + lost_points(fitted.emulation)
     said = [model.note, _about_its_end(model, ctx)]
     said += [_about_size(model, ctx, fitted)] if far else []
     return Candidate(
@@ -243,11 +244,14 @@ def score_candidate(
         cost_micro_usd=cost,
         expected_micro_usd=estimate.expected,
         seconds=seconds[0],
-        why=describe_route("next best", model, cost, seconds),
+        why=describe_route(
+            f"next best{describe_emulation(fitted.emulation)}", model, cost, seconds
+        ),
         notes=tuple(filter(None, (*fitted.notes, *said))),
         wait_seconds=expected.wait,
         load_seconds=expected.load,
         placement=fitted.placement,
+        emulation=fitted.emulation,
     ), expected
 
 

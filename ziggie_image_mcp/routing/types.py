@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from ziggie_image_mcp.assets.region import Placement
 from ziggie_image_mcp.inventory.types import Rejection
@@ -20,6 +21,24 @@ class Bulk:
     """In all, its own among them."""
     batch: bool = False
     """The command `batch` makes them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emulation:
+    """What is done in place of the options that a route's model lacks."""
+
+    ground: str = ""
+    """As #00ff00: of the flat ground that the prompt asks for, which is keyed."""
+    seam: Literal["", "inpaint", "fade"] = ""
+    """How opposite edges are made to meet: the cross of a picture rolled by half is painted anew by
+    the same model, or each edge fades into the one opposite."""
+    cut_out: Model | None = None
+    """What cuts the subject out where its ground cannot be keyed: free, and on the user's own
+    machines."""
+
+
+NO_EMULATION = Emulation()
+"""Of a route whose model honours all that is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +64,8 @@ class Candidate:
     """How many of them start the engine and load the model."""
     placement: Placement | None = None
     """Of an edit: the part of the picture that the model works on."""
+    emulation: Emulation = NO_EMULATION
+    """What is done here in place of options that the model lacks."""
 
 
 PROVIDER_QUEUE = "provider:"
