@@ -62,6 +62,12 @@ OTHER: dict[str, Any] = {
     "trim": True,
     "pad": 2,
     "resample": "nearest",
+    "slice": "4x2",
+    "sheet": "godot",
+    "columns": 4,
+    "animation": "gif",
+    "fps": 8,
+    "icons": "ico",
 }
 """For each argument a value that is not its default."""
 WRITTEN = {"loras": "pixel-art:0.8"}

@@ -13,6 +13,7 @@ import anyio.to_thread
 from ziggie_image_mcp.assets.finish import finish as finish_pictures
 from ziggie_image_mcp.assets.region import put_back
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
+from ziggie_image_mcp.jobs.exporting import kept_format
 from ziggie_image_mcp.jobs.finishing import described, finish_of, needs_lossless
 from ziggie_image_mcp.jobs.owners import mark_of_job
 from ziggie_image_mcp.provider.bounds import most_pixels
@@ -131,8 +132,9 @@ async def persist(
 
 def _format(artifacts: ArtifactStore, request: ImageRequest) -> OutputFormat:
     """The format that was asked for; else the usual one, if it keeps what is transparent."""
-    if request.output_format is not None:
-        return request.output_format
+    kept = kept_format(request)
+    if kept is not None:
+        return kept
     if artifacts.format != "jpeg":
         return artifacts.format
     if request.transparent or request.remove_background:

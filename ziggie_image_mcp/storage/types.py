@@ -30,6 +30,8 @@ class StoredImage:
     height: int
     bytes: int
     seed: int | None = None
+    files: tuple[str, ...] = ()
+    """Paths of what belongs to it: data of a sheet, an animation, icons."""
 
 
 @dataclass(frozen=True, kw_only=True)
