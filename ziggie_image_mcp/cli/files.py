@@ -48,8 +48,15 @@ def existing(name: str) -> Path | str:
         return name
 
 
-def format_of(file: Path, asked: ProcessedFormat | None) -> ProcessedFormat:
+def format_of(
+    file: Path, asked: ProcessedFormat | None, *, processed: bool = False
+) -> ProcessedFormat:
     """The format of a picture that goes into this file: by its ending, unless one is asked for.
+
+    Args:
+        file: Where it goes.
+        asked: What `--format` says.
+        processed: Whether it is there already, so that it may become a drawing or a GIF.
 
     Raises:
         InvalidRequest: The ending is none of a picture.
@@ -57,7 +64,7 @@ def format_of(file: Path, asked: ProcessedFormat | None) -> ProcessedFormat:
     if asked is not None:
         return asked
     kind = FORMATS.get(file.suffix.lower())
-    if kind is None:
+    if kind is None or (kind in ("svg", "gif") and not processed):
         fix = "end its name with .png, .webp or .jpg, or name a --format"
         raise InvalidRequest("--output", str(file), fix)
     return kind

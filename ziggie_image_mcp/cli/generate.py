@@ -154,7 +154,7 @@ def _completed(kind: Surface, arguments: dict[str, Any], delivery: Delivery) -> 
             arguments["prompt"] = files.prompt_from_stdin()
         request = _request(kind, arguments)
         if delivery.output is not None:
-            kept = _format(request, delivery.output)
+            kept = _format(kind, request, delivery.output)
             request = replace(request, output_format=kept)
             if note := files.misnamed(delivery.output, kept):
                 err.print(f"note: {note}", markup=False)
@@ -167,14 +167,16 @@ def _completed(kind: Surface, arguments: dict[str, Any], delivery: Delivery) -> 
     return request
 
 
-def _format(request: ImageRequest, output: Path) -> ProcessedFormat:
+def _format(kind: Surface, request: ImageRequest, output: Path) -> ProcessedFormat:
     """The format of the picture: by the file's name, unless what belongs to it is called so."""
+    if kind != "process":
+        return files.format_of(output, request.output_format)
     from ziggie_image_mcp.jobs.exporting import export_of
 
     exported = export_of(request)
     if exported is not None and files.names_side_file(output, exported.suffixes):
         return request.output_format or "png"
-    return files.format_of(output, request.output_format)
+    return files.format_of(output, request.output_format, processed=True)
 
 
 @app.command()
