@@ -85,7 +85,7 @@ def test_nothing_is_replaced_unless_force_is_said(config: Path, tmp_path: Path) 
     ("file", "says"),
     [
         ("none/a.png", "there is no folder"),
-        ("a.gif", "end its name with .png, .webp or .jpg"),
+        ("a.bmp", "end its name with .png, .webp or .jpg"),
         ("a", "end its name with"),
         ("pictures.png", "it is a folder: name a file in it"),
     ],

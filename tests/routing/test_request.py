@@ -63,6 +63,12 @@ OTHER: dict[str, Any] = {
     "pad": 2,
     "resample": "nearest",
     "asset": "kind=sprite size=32x32 palette=pico-8",
+    "slice": "4x2",
+    "sheet": "godot",
+    "columns": 4,
+    "animation": "gif",
+    "fps": 8,
+    "icons": "ico",
 }
 """For each argument a value that is not its default."""
 WRITTEN = {"loras": "pixel-art:0.8"}

@@ -263,6 +263,28 @@ async def test_over_http_the_owner_downloads_the_whole_picture(
     assert wrong == [404] * len(forged)
 
 
+async def test_over_http_what_belongs_to_a_picture_is_its_owners_too(tmp_path: Path) -> None:
+    made = service(tmp_path, FakeProvider())
+    async with serving(made) as url, client(url, "alice") as alice, httpx2.AsyncClient() as http:
+        hers = image_id(await alice.call_tool("generate_image", {"prompt": "hers"}))
+        asked = {"image": hers, "icons": "ico"}
+        answer = json.loads(text(await alice.call_tool("process_image", asked)))["images"][0]
+        (link,) = answer["file_downloads"]
+        icon = await http.get(link)
+        forged = [link.replace(".ico", ".icns"), link.removesuffix(".ico"), f"{link}/../x"]
+        wrong = [(await http.get(place)).status_code for place in forged]
+        async with client(url, "bob") as bob:
+            refused = await bob.call_tool("process_image", {"image": answer["id"], "icons": "ico"})
+
+    assert icon.content == made.artifacts.side_file(answer["id"], ".ico")
+    assert icon.headers["content-disposition"].startswith("attachment")
+    assert icon.headers["content-disposition"].endswith(f"{answer['id']}.ico")
+    assert "files" not in answer
+    assert str(tmp_path) not in json.dumps(answer)
+    assert wrong == [404] * len(forged)
+    assert refused.is_error
+
+
 async def test_a_link_expires(tmp_path: Path) -> None:
     made = service(tmp_path, FakeProvider())
     saved = made.artifacts.save(noise(64), recipe())

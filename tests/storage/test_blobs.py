@@ -178,6 +178,57 @@ def test_what_an_earlier_version_kept_far_away_is_still_found_and_cleaned(
     assert files.find("2026-11-24", "") == []
 
 
+BESIDE = {".atlas.json": b"{}", ".apple-touch-icon-180.png": picture(), ".gif": b"GIF89a"}
+
+
+def test_what_belongs_to_a_picture_stands_beside_it_and_goes_with_it(store: ArtifactStore) -> None:
+    saved = store.save(picture(), RECIPE, now=DAY, side_files=lambda _: BESIDE)
+    alone = store.save(picture(), RECIPE, now=DAY)
+
+    stem = saved.path.removesuffix(".png")
+    assert saved.files == tuple(f"{stem}{suffix}" for suffix in BESIDE)
+    assert store.find(saved.id) == saved.path
+    assert {one.name for one in store.newest(9, lambda _: True)} == {
+        one.path.replace("\\", "/").rpartition("/")[2] for one in (saved, alone)
+    }
+    assert {suffix: store.side_file(saved.id, suffix) for suffix in BESIDE} == BESIDE
+    for suffix in (".tres", ".json", "/../x.gif", ""):
+        with pytest.raises(ImageNotFound):
+            store.side_file(saved.id, suffix)
+    with pytest.raises(ImageNotFound):
+        store.side_file(alone.id, ".gif")
+
+    gone = store.clean(date(2026, 12, 1))
+
+    more = sum(len(data) for data in BESIDE.values())
+    assert (gone.pictures, gone.bytes) == (2, saved.bytes + alone.bytes + more)
+    assert blobs.at(store.root).find("2026-11-24", "2026") == []
+
+
+def test_a_side_file_is_told_how_the_picture_is_called(store: ArtifactStore) -> None:
+    names: list[str] = []
+
+    def side_files(name: str) -> dict[str, bytes]:
+        names.append(name)
+        return {".tres": name.encode()}
+
+    saved = store.save(picture(), RECIPE, side_files=side_files)
+
+    assert saved.path.endswith(names[0])
+    assert store.side_file(saved.id, ".tres") == names[0].encode()
+
+
+def test_nothing_is_left_of_what_could_not_be_written_whole(tmp_path: Path) -> None:
+    store, image_id = ArtifactStore(tmp_path), "20261124-0123456789abcdef"
+    in_the_way = tmp_path / "2026-11-24" / f"a-red-star-{image_id}.json"
+    in_the_way.mkdir(parents=True)
+
+    with pytest.raises(StorageError):
+        store.save(picture(), RECIPE, image_id=image_id, side_files=lambda _: BESIDE)
+
+    assert list(in_the_way.parent.iterdir()) == [in_the_way]
+
+
 def test_cleaning_touches_no_file_of_others(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     theirs = tmp_path / "2020-01-01" / "holiday-20200101-beach.jpg"

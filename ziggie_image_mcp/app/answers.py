@@ -67,8 +67,14 @@ def result_data(result: Result) -> dict[str, Any]:
     )
     data: dict[str, Any] = {
         "images": [
-            {"id": i.id, "path": i.path, "seed": i.seed, "size": f"{i.width}x{i.height}"}
-            | ({"proof": i.proof} if i.proof else {})
+            {
+                "id": i.id,
+                "path": i.path,
+                "seed": i.seed,
+                "size": f"{i.width}x{i.height}",
+                **({"proof": i.proof} if i.proof else {}),
+                **({"files": list(i.files)} if i.files else {}),
+            }
             for i in result.images
         ],
         "provider": result.model.provider,

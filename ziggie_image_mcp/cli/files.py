@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ziggie_image_mcp.errors import InvalidRequest, StorageError
-from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.files import decode_text, read_bounded
 from ziggie_image_mcp.provider.systems import put_in_place
+from ziggie_image_mcp.routing.request import ProcessedFormat
 
-FORMATS: Mapping[str, OutputFormat] = {
+FORMATS: Mapping[str, ProcessedFormat] = {
     ".png": "png",
     ".webp": "webp",
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
+    ".svg": "svg",
+    ".gif": "gif",
 }
 MAX_PROMPT_BYTES = 2**20
 
@@ -45,8 +48,15 @@ def existing(name: str) -> Path | str:
         return name
 
 
-def format_of(file: Path, asked: OutputFormat | None) -> OutputFormat:
+def format_of(
+    file: Path, asked: ProcessedFormat | None, *, processed: bool = False
+) -> ProcessedFormat:
     """The format of a picture that goes into this file: by its ending, unless one is asked for.
+
+    Args:
+        file: Where it goes.
+        asked: What `--format` says.
+        processed: Whether it is there already, so that it may become a drawing or a GIF.
 
     Raises:
         InvalidRequest: The ending is none of a picture.
@@ -54,14 +64,31 @@ def format_of(file: Path, asked: OutputFormat | None) -> OutputFormat:
     if asked is not None:
         return asked
     kind = FORMATS.get(file.suffix.lower())
-    if kind is None:
+    if kind is None or (kind in ("svg", "gif") and not processed):
         fix = "end its name with .png, .webp or .jpg, or name a --format"
         raise InvalidRequest("--output", str(file), fix)
     return kind
 
 
-def targets(file: Path, count: int, *, force: bool) -> list[Path]:
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a picture goes, and by their suffixes the files that belong to it."""
+
+    picture: Path
+    side_files: Mapping[str, Path]
+
+
+def names_side_file(file: Path, suffixes: Sequence[str]) -> bool:
+    """Whether a file is called as what stands beside a picture, and not as the picture."""
+    ending = file.suffix.lower()
+    return ending not in ("", ".png") and any(suffix.endswith(ending) for suffix in suffixes)
+
+
+def targets(file: Path, count: int, *, force: bool, suffixes: Sequence[str] = ()) -> list[Target]:
     """Where so many pictures go, each of several with its number. All of it is free to be written.
+
+    What belongs to a picture is called as that, with its own suffix. Where `file` is called as
+    such a file, that one gets the name, and the picture stands beside it.
 
     Raises:
         InvalidRequest: There is no such folder, or something stands there.
@@ -74,12 +101,22 @@ def targets(file: Path, count: int, *, force: bool) -> list[Path]:
         if not file.parent.is_dir():
             fix = f"there is no folder {file.parent}; make it first"
             raise InvalidRequest("--output", str(file), fix)
-        for path in paths:
-            _check(path, force=force)
+        all_targets = [_target(path, suffixes) for path in paths]
+        for target in all_targets:
+            for path in (target.picture, *target.side_files.values()):
+                _check(path, force=force)
     except (OSError, RuntimeError, ValueError) as e:
         fix = f"it is no path: {getattr(e, 'strerror', None) or e}"
         raise InvalidRequest("--output", str(file), fix) from e
-    return paths
+    return all_targets
+
+
+def _target(path: Path, suffixes: Sequence[str]) -> Target:
+    side_files = {suffix: path.with_name(path.stem + suffix) for suffix in suffixes}
+    if not names_side_file(path, suffixes):
+        return Target(picture=path, side_files=side_files)
+    own = next(suffix for suffix in suffixes if suffix.endswith(path.suffix.lower()))
+    return Target(picture=path.with_suffix(".png"), side_files=side_files | {own: path})
 
 
 def _check(path: Path, *, force: bool) -> None:
@@ -118,10 +155,10 @@ def write(path: Path, data: bytes, kept: str, *, force: bool) -> None:
         raise StorageError(message) from e
 
 
-def misnamed(file: Path, kind: OutputFormat) -> str:
+def misnamed(file: Path, kind: ProcessedFormat) -> str:
     """What to say where a file's ending is that of another format than it has; or nothing."""
     own = FORMATS.get(file.suffix.lower())
-    if own in (None, kind):
+    if own in (None, kind) or (own == "png" and kind in ("svg", "gif")):
         return ""
     return f"{file.name} is a {kind} in spite of its ending, as --format asked for it"
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_origin
 
 import typer
@@ -26,6 +26,7 @@ from ziggie_image_mcp.errors import ImageError, InvalidRequest, duration
 from ziggie_image_mcp.routing.request import (
     DeclaredArgument,
     ImageRequest,
+    ProcessedFormat,
     Surface,
     declared_arguments,
     with_parameters,
@@ -153,7 +154,7 @@ def _completed(kind: Surface, arguments: dict[str, Any], delivery: Delivery) -> 
             arguments["prompt"] = files.prompt_from_stdin()
         request = _request(kind, arguments)
         if delivery.output is not None:
-            kept = files.format_of(delivery.output, request.output_format)
+            kept = _format(kind, request, delivery.output)
             request = replace(request, output_format=kept)
             if note := files.misnamed(delivery.output, kept):
                 err.print(f"note: {note}", markup=False)
@@ -164,6 +165,18 @@ def _completed(kind: Surface, arguments: dict[str, Any], delivery: Delivery) -> 
     except ImageError as e:
         fail(e)
     return request
+
+
+def _format(kind: Surface, request: ImageRequest, output: Path) -> ProcessedFormat:
+    """The format of the picture: by the file's name, unless what belongs to it is called so."""
+    if kind != "process":
+        return files.format_of(output, request.output_format)
+    from ziggie_image_mcp.jobs.exporting import export_of
+
+    exported = export_of(request)
+    if exported is not None and files.names_side_file(output, exported.suffixes):
+        return request.output_format or "png"
+    return files.format_of(output, request.output_format, processed=True)
 
 
 @app.command()
@@ -241,12 +254,12 @@ def process(
     as_json: JsonOption = False,
     **arguments: Any,
 ) -> None:
-    """Work on finished pictures: cut out, enlarge, make a tile, pixel art, a size or few colours.
+    """Work on finished pictures: cut out, enlarge, make a tile, pixel art, a sheet, icons.
 
     In this order, whatever the order of the options: --remove-background, --upscale, --seamless,
-    --pixel-size, --trim, --pad, --width and --height, --colors or --palette. What needs a model
-    takes the best route; all else is done on this machine. Several pictures keep one grid and one
-    palette.
+    --pixel-size, --trim, --pad, --width and --height, --colors or --palette, --slice, --sheet,
+    --animation, --icons, --format. What needs a model takes the best route; all else is done on
+    this machine. Several pictures keep one grid and one palette, and go into one sheet.
     """
     delivery = Delivery(output=output, force=force, dry_run=dry_run, detach=detach, as_json=as_json)
     wanted = _completed("process", arguments, delivery)
@@ -289,10 +302,12 @@ def _run(
 
     async def work(service: Service) -> tuple[list[str], list[dict[str, Any]]]:
         work = await prepare(service)
-        paths: list[Path] = []
+        targets: list[files.Target] = []
         numbering = Numbering(work)
         if delivery.output is not None:
-            paths = files.targets(delivery.output, numbering.count, force=delivery.force)
+            targets = files.targets(
+                delivery.output, numbering.count, force=delivery.force, suffixes=work.suffixes
+            )
         expected = await following.expected_seconds(service, work)
         with following.progress_bar(expected, service) as tell:
             view = await following.make(service, work, tell)
@@ -302,7 +317,7 @@ def _run(
         numbered = numbering.results(view.outcome)
         results = [result_data(result) for _, result in numbered]
         for data, (first, _) in zip(results, numbered, strict=True):
-            _write_files(service, data, paths[first:], force=delivery.force)
+            _write_files(service, data, targets[first:], force=delivery.force)
         return numbering.failures(view.outcome), results
 
     async def until_stopped(service: Service) -> tuple[list[str], list[dict[str, Any]]]:
@@ -321,12 +336,20 @@ def _run(
 
 
 def _write_files(
-    service: Service, data: dict[str, Any], paths: Sequence[Path], *, force: bool
+    service: Service, data: dict[str, Any], targets: Sequence[files.Target], *, force: bool
 ) -> None:
+    from ziggie_image_mcp.storage.side_files import renamed
+
     images = cast(list[dict[str, Any]], data["images"])
-    for image, path in zip(images, paths, strict=False):  # what is behind belongs to other results
-        files.write(path, service.artifacts.original(image["id"]), image["path"], force=force)
+    for image, target in zip(images, targets, strict=False):  # the others belong to other results
+        kept, path = image["path"], target.picture
+        files.write(path, service.artifacts.original(image["id"]), kept, force=force)
         image["file"] = str(path)
+        for suffix, place in target.side_files.items():
+            content = service.artifacts.side_file(image["id"], suffix)
+            content = renamed(content, suffix, PurePath(kept).name, path.name)
+            files.write(place, content, kept, force=force)
+            image.setdefault("side_files", []).append(str(place))
 
 
 def _print_result(data: dict[str, Any]) -> None:
@@ -334,6 +357,8 @@ def _print_result(data: dict[str, Any]) -> None:
     images = cast(list[dict[str, Any]], data["images"])
     for image in images:
         print_plain(image.get("file") or image["path"])
+        for file in image.get("side_files") or image.get("files", ()):
+            print_plain(file)
     err.print(f"route: {data['provider']}/{data['model']}: {data['why']}", markup=False)
     seed = images[0]["seed"]
     cost = usd(round(data["cost_usd"] * 1e6)) if data["cost_usd"] else "$0"
@@ -369,7 +394,9 @@ def _detach(
     views, left = with_service(ctx, work)
     ids = [view.id for view in views if not view.ended]
     results = [result for view in views if view.outcome for result in view.outcome.results]
-    ended = [image.path for result in results for image in result.images]
+    ended = [
+        path for result in results for image in result.images for path in (image.path, *image.files)
+    ]
     if ids and not left:
         leaving.start_finisher(ids, config_option(ctx))
     if as_json:

@@ -16,6 +16,8 @@ class Numbering:
         counts = [1] * (len(work.made) + len(work.requests))
         here = [one.place for one in work.made]
         routed = [place for place in range(len(counts)) if place not in here]
+        for place, one in zip(here, work.made, strict=True):
+            counts[place] = len(one.files)
         for place, request in zip(routed, work.requests, strict=True):
             counts[place] = request.num_images
         firsts = [0, *accumulate(counts)]

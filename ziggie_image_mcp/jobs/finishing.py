@@ -16,6 +16,7 @@ from ziggie_image_mcp.assets.palettes import (
     unknown_palette,
 )
 from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.jobs import exporting
 from ziggie_image_mcp.routing.request import ImageRequest
 
 FIELDS = (
@@ -93,7 +94,9 @@ def needs_lossless(request: ImageRequest) -> bool:
 def described(request: ImageRequest) -> str:
     """What was asked, as a recipe has it: `trim=true width=64 height=64 palette=pico-8`."""
     values: dict[str, Any] = {
-        name: value for name in FIELDS if _is_set(value := getattr(request, name))
+        name: value
+        for name in (*FIELDS, *exporting.FIELDS)
+        if _is_set(value := getattr(request, name))
     }
     words = {k: "true" if v is True else str(v).replace(" ", ",") for k, v in values.items()}
     return " ".join(f"{name}={word}" for name, word in words.items())

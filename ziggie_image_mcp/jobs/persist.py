@@ -21,6 +21,7 @@ from ziggie_image_mcp.jobs.asset_contracts import (
     measured,
     prove_contract,
 )
+from ziggie_image_mcp.jobs.exporting import kept_format
 from ziggie_image_mcp.jobs.finishing import described, finish_of, needs_lossless
 from ziggie_image_mcp.jobs.owners import mark_of_job
 from ziggie_image_mcp.provider.bounds import most_pixels
@@ -176,8 +177,9 @@ def _format(
     artifacts: ArtifactStore, request: ImageRequest, contract: AssetContract | None
 ) -> OutputFormat:
     """The format that was asked for; else the usual one, if it keeps what is asked."""
-    if request.output_format is not None:
-        return request.output_format
+    kept = kept_format(request)
+    if kept is not None:
+        return kept
     if artifacts.format != "jpeg":
         return artifacts.format
     if request.transparent or request.remove_background:

@@ -18,7 +18,9 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_type_hi
 from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
+from ziggie_image_mcp.assets.animation import AnimationFormat
 from ziggie_image_mcp.assets.framing import Resample
+from ziggie_image_mcp.assets.icons import IconSet
 from ziggie_image_mcp.config.config import Preference, QualityTier, Work
 from ziggie_image_mcp.provider.capabilities import Option, OutputFormat, Task
 from ziggie_image_mcp.provider.nouns import Lora
@@ -28,6 +30,9 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 Surface = Literal["generate", "edit", "process"]
 """Where a caller gives arguments: a tool, and the command of that name."""
+
+ProcessedFormat = Literal["png", "webp", "jpeg", "svg", "gif"]
+"""The formats of pictures that are processed; those that are made have the first three."""
 
 FINGERPRINT_VERSION = 2
 """Of fingerprints and batch ids. Version 1 was a hash of Python's repr of all fields."""
@@ -42,12 +47,14 @@ class Argument:
         edit: The same for `edit`.
         process: The same for `process`.
         options: Its names on the command line; by default `--field-name`.
+        others: Its type where it is not `process` that takes it, and fewer values are meant.
     """
 
     about: str = ""
     edit: str = ""
     process: str = ""
     options: tuple[str, ...] = ()
+    others: Any = None
 
 
 @plain_dataclass(frozen=True, kw_only=True)
@@ -156,15 +163,17 @@ class ImageRequest:
     ] = False
     """The caller's yes to a paid route; the budget holds all the same."""
     output_format: Annotated[
-        OutputFormat | None,
+        ProcessedFormat | None,
         WithJsonSchema({"type": "string"}),
         Argument(
             about="png, webp or jpeg.",
             edit="png, webp or jpeg.",
-            process="png, webp or jpeg.",
+            process="png, webp, jpeg, svg, gif.",
             options=("--format",),
+            others=OutputFormat | None,
         ),
     ] = None
+    """An SVG or a GIF stands beside the picture, which is PNG then."""
     file_name: Annotated[
         str,
         Argument(
@@ -218,6 +227,24 @@ class ImageRequest:
     """By default nearest for pixel art and few colours, else lanczos."""
     asset: Annotated[str, Argument(about="As kind=sprite size=32x32 palette=pico-8 frames=4.")] = ""
     """A contract that each picture keeps to the pixel, as `assets.contract` reads it."""
+    slice: Annotated[str, Argument(process="As 4x2, or 32x32px.")] = ""
+    """Columns x rows, or the size of a cell in pixels."""
+    sheet: Annotated[str, Argument(process="As texturepacker, godot.")] = ""
+    """Formats of the data beside it, with commas: texturepacker, godot, unity, tiled; atlas."""
+    columns: Annotated[int | None, Argument(process="Of the sheet.")] = None
+    """By default as many as make it nearly square."""
+    animation: Annotated[
+        AnimationFormat | None,
+        WithJsonSchema({"type": "string"}),
+        Argument(process="gif, apng or webp."),
+    ] = None
+    fps: Annotated[int | None, Argument(process="1 to 60.")] = None
+    """Frames a second of an animation; 10 by default."""
+    icons: Annotated[
+        IconSet | None,
+        WithJsonSchema({"type": "string"}),
+        Argument(process="ico, icns, web or app."),
+    ] = None
     owner: Annotated[str, Argument()] = ""
     """The mark of the caller whose pictures these will be; empty for this machine's owner."""
 
@@ -247,6 +274,8 @@ def declared_arguments(kind: Surface) -> tuple[DeclaredArgument, ...]:
             "process": argument.process,
         }
         about = abouts[kind]
+        if argument.others is not None and kind != "process":
+            value_type = argument.others
         if about:
             empty = inspect.Parameter.empty
             declared.append(

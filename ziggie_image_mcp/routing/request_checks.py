@@ -57,6 +57,10 @@ TAKES: Mapping[str, str] = {
     "pixel_size": "1 to 1024 pixels, 0 or auto to find it, or leave it out for no grid",
     "colors": "1 to 256, or leave it out for all that it has",
     "pad": f"0 to {MAX_PAD} pixels, or leave it out for none",
+    "columns": "1 to 1024, or leave it out for a sheet that is nearly square",
+    "animation": "or leave it out for none",
+    "fps": "1 to 60 frames a second, or leave it out for 10",
+    "icons": "or leave it out for none",
     "resample": "or leave it out for what fits the picture",
     "expand": "four numbers of pixels: left, top, right, bottom",
     "wait_seconds": f"0 to {MAX_WAIT_SECONDS} seconds, or leave it out for what the client bears",
@@ -131,6 +135,9 @@ def check_request(request: ImageRequest, *, processing: bool = False) -> None:
             raise InvalidRequest("strength", request.strength, "it needs an image to change")
     if request.mask is not None:
         check_mask(request.image, request.mask)
+    if request.output_format in ("svg", "gif") and not works_on_image:
+        fix = "png, webp or jpeg; process_image makes svg and gif of the picture"
+        raise InvalidRequest("output_format", request.output_format, fix)
     if (request.transparent or request.remove_background) and request.output_format == "jpeg":
         raise InvalidRequest("output_format", "jpeg", "png or webp: a JPEG has no transparency")
 
@@ -140,6 +147,8 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("pixel_size", 0, 1024),
     ("colors", 1, 256),
     ("pad", 0, MAX_PAD),
+    ("columns", 1, 1024),
+    ("fps", 1, 60),
     ("width", 16, MAX_SIDE),
     ("height", 16, MAX_SIDE),
     ("num_images", 1, MAX_IMAGES),

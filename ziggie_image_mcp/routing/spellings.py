@@ -28,6 +28,8 @@ _FREE_TEXTS = frozenset(("prompt", "negative_prompt", "file_name", "request_id",
 _NAMES_OF_PICTURES = frozenset(("image", "image_id", "mask", "references", "control"))
 _VALUES: Mapping[str, Mapping[str, str]] = {
     "output_format": {"jpg": "jpeg", "jpe": "jpeg", "pjpeg": "jpeg"},
+    "animation": {"png": "apng"},
+    "icons": {"favicon": "web", "pwa": "web", "macos": "icns", "windows": "ico", "mobile": "app"},
     "quality": {"low": "draft", "medium": "standard", "normal": "standard", "hd": "high"},
     "preference": {
         "cheap": "cost",
@@ -70,6 +72,11 @@ _NAMES: Mapping[str, str] = {
     "padding": "pad",
     "crop": "trim",
     "tileable": "seamless",
+    "grid": "slice",
+    "spritesheet": "sheet",
+    "atlas": "sheet",
+    "framerate": "fps",
+    "icon": "icons",
 }
 """Other names of arguments, without case and separators, where a tool has none of that name."""
 _FILLERS = frozenset(
@@ -90,6 +97,7 @@ _UNITS: Mapping[str, str] = {
     "wait_seconds": r"\s*(?:s|secs?|seconds?)",
     "max_cost_usd": r"\s*(?:\$|usd|dollars?)",
     "upscale": r"\s*(?:x|times)",
+    "fps": r"\s*fps",
 }
 """What may stand behind the number."""
 

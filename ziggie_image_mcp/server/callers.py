@@ -19,7 +19,7 @@ _PLACE = re.compile(
     | \b(?!https?://|image://)[a-z][a-z0-9+]*://[^\s'",;()]+""",
     re.VERBOSE,
 )
-_PLACES = ("path", "picture_folder")
+_PLACES = ("path", "files", "picture_folder")
 """Keys of answers that say where something lies on this machine."""
 
 

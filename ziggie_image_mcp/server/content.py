@@ -36,15 +36,18 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+Link = Callable[[str, str], str | None]
+"""Gives where the caller downloads the picture of an id, or the file of that suffix beside it."""
+
 META = "ziggie-image/result"
 ERROR_META = "ziggie-image/error"
 MOST_REASONS = 60
 PREVIEW_SIDE_MANY = 512
+MOST_PREVIEWS = 16
+"""More pictures are listed, and not shown."""
 
 
-async def job_answer(
-    service: Service, view: JobView, link: Callable[[str], str | None]
-) -> CallToolResult:
+async def job_answer(service: Service, view: JobView, link: Link) -> CallToolResult:
     """The pictures of a job, or how far it is; over HTTP, with links to the whole pictures."""
     if view.outcome is None:
         data = job_data(view)
@@ -58,8 +61,9 @@ async def job_answer(
     content: list[ContentBlock] = [text_content(data)]
     images = [image for result in view.outcome.results for image in result.images]
     side = PREVIEW_SIDE if len(images) == 1 else PREVIEW_SIDE_MANY
-    for image in images if service.config.output.previews else ():
-        content.append(image_content(await service.preview(image.id, side=side, share=len(images))))
+    shown = images[:MOST_PREVIEWS] if service.config.output.previews else []
+    for image in shown:
+        content.append(image_content(await service.preview(image.id, side=side, share=len(shown))))
     content += [link_content(image) for image in images]
     return CallToolResult(content=content, _meta={META: data})
 
@@ -69,8 +73,8 @@ def data_answer(data: dict[str, Any]) -> CallToolResult:
     return CallToolResult(content=[text_content(data)], structured_content=data)
 
 
-def _add_links(value: object, link: Callable[[str], str | None]) -> None:
-    """Say of each picture in a result where it can be downloaded."""
+def _add_links(value: object, link: Link) -> None:
+    """Say of each picture in a result where it can be downloaded, with what belongs to it."""
     if isinstance(value, list):
         for part in cast(list[object], value):
             _add_links(part, link)
@@ -79,8 +83,12 @@ def _add_links(value: object, link: Callable[[str], str | None]) -> None:
         for name, part in parts.items():
             if name == "images" and isinstance(part, list):
                 for image in cast(list[dict[str, Any]], part):
-                    if url := link(image["id"]):
+                    if url := link(image["id"], ""):
                         image["download"] = url
+                        stem = PurePath(image["path"]).stem
+                        names = [PurePath(path).name for path in image.get("files", ())]
+                        urls = [link(image["id"], name.removeprefix(stem)) for name in names]
+                        image |= {"file_downloads": urls} if urls else {}
             else:
                 _add_links(part, link)
 

@@ -41,25 +41,30 @@ class Downloads:
         self._opener, self._clock = opener, clock
         self._key = key or secrets.token_bytes(32)
 
-    def link(self, ctx: Context[Any], image_id: str) -> str | None:
-        """The address of a picture that the caller may see; None for a caller that is no HTTP."""
+    def link(self, ctx: Context[Any], image_id: str, suffix: str = "") -> str | None:
+        """The address of a picture that the caller may see; None for a caller that is no HTTP.
+
+        With a suffix, of the file that stands beside it under that.
+        """
         request = ctx.request_context.request
         if not isinstance(request, Request):
             return None
-        return self.url(str(request.url.replace(query="")), image_id)
+        return self.url(str(request.url.replace(query="")), image_id, suffix)
 
-    def url(self, server: str, image_id: str) -> str:
+    def url(self, server: str, image_id: str, suffix: str = "") -> str:
         """The address of a picture, below the server's."""
         expiry = int(self._clock()) + LINK_SECONDS
-        token = f"{image_id}.{expiry}.{self._seal(image_id, expiry)}"
+        token = f"{image_id}.{expiry}.{self._seal(image_id, expiry, suffix)}{suffix}"
         return f"{server.rstrip('/')}/download/{token}"
 
     async def answer(self, request: Request) -> Response:
         """The picture of a link, or why there is none."""
         image_id, _, rest = str(request.path_params["token"]).partition(".")
-        expiry, _, seal = rest.partition(".")
+        expiry, _, rest = rest.partition(".")
+        seal, dot, ending = rest.partition(".")
+        suffix = dot + ending
         if not (expiry.isascii() and expiry.isdigit() and len(expiry) < 15) or not (
-            hmac.compare_digest(seal.encode(), self._seal(image_id, int(expiry)).encode())
+            hmac.compare_digest(seal.encode(), self._seal(image_id, int(expiry), suffix).encode())
         ):
             return PlainTextResponse("This is no link of this server.\n", 404)
         if int(expiry) < self._clock():
@@ -67,24 +72,29 @@ class Downloads:
         try:
             store = (await self._opener()).artifacts
             path = await anyio.to_thread.run_sync(store.find, image_id)
-            data = await anyio.to_thread.run_sync(store.original, image_id)
+            if suffix:
+                data = await anyio.to_thread.run_sync(store.side_file, image_id, suffix)
+            else:
+                data = await anyio.to_thread.run_sync(store.original, image_id)
         except ImageNotFound:
             return PlainTextResponse("The picture is no longer there.\n", 404)
         except ImageError as e:
             return PlainTextResponse(f"[{e.code}] The picture cannot be read now.\n", 503)
-        name = quote(PurePath(path).name)
+        name = quote(PurePath(path).stem + suffix if suffix else PurePath(path).name)
+        # What is no plain picture is never shown by a browser as a page of this server.
+        shown = "attachment" if suffix else "inline"
         return Response(
             data,
             media_type=media_type(data),
             headers={
-                "Content-Disposition": f"inline; filename*=UTF-8''{name}",
+                "Content-Disposition": f"{shown}; filename*=UTF-8''{name}",
                 "Cache-Control": "private, no-store",
                 "X-Content-Type-Options": "nosniff",
             },
         )
 
-    def _seal(self, image_id: str, expiry: int) -> str:
-        text = f"download {image_id} {expiry}"
+    def _seal(self, image_id: str, expiry: int, suffix: str) -> str:
+        text = f"download {image_id} {expiry}" + (f" {suffix}" if suffix else "")
         return hmac.digest(self._key, text.encode(), "sha256").hex()
 
 

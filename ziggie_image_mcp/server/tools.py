@@ -57,6 +57,7 @@ from ziggie_image_mcp.server.callers import caller as _caller
 from ziggie_image_mcp.server.callers import reach
 from ziggie_image_mcp.server.content import (
     META,
+    Link,
     data_answer,
     image_content,
     job_answer,
@@ -235,7 +236,8 @@ async def process_image(
     """Work on finished pictures.
 
     The order: remove_background, upscale, seamless, pixel_size, trim, pad, width and height,
-    colors or palette. Each result is a new picture; several keep one grid and palette.
+    colors or palette, slice, sheet, animation, icons. Each result is a new picture; several keep
+    one grid and palette.
     """
     return await _run(ctx, processing.requests, consent, wait_seconds, processing=processing)
 
@@ -324,8 +326,8 @@ async def _answer(ctx: Context[Open], service: Service, view: JobView) -> CallTo
     return await job_answer(service, view, _link(ctx))
 
 
-def _link(ctx: Context[Open]) -> Callable[[str], str | None]:
-    """Gives the links to whole pictures."""
+def _link(ctx: Context[Open]) -> Link:
+    """Gives the links to whole pictures, and to what belongs to them."""
     return partial(cast(ImageServer, ctx.mcp_server).downloads.link, ctx)
 
 
@@ -368,7 +370,7 @@ async def view_image(
     own_id = named_id(one_name(image_id)) or image_id
     preview, path = await service.view(own_id, max_side, _caller())
     data = {"id": own_id, "path": path, "shown": f"{preview.width}x{preview.height}"}
-    if link := _link(ctx)(own_id):
+    if link := _link(ctx)(own_id, ""):
         data["download"] = link
     if not service.config.output.previews:
         data["shown"] = "nothing: output.previews is false in config.json"

@@ -28,6 +28,7 @@ from ziggie_image_mcp.storage.image_codec import (
 )
 from ziggie_image_mcp.storage.newest import ListedImage, newest
 from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, named_id, owner_of, picture_id
+from ziggie_image_mcp.storage.side_files import SIDE_SUFFIX, SideFiles, no_side_files
 from ziggie_image_mcp.storage.types import Preview, Recipe, StoredImage
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ RESOURCE_BYTES = 7 * 1024 * 1024
 
 _SUFFIX: dict[OutputFormat, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 _MEDIA = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
-_OURS = re.compile(rf"[-/\\]{PICTURE_ID.pattern}\.(png|webp|jpg|json)$")
+_OURS = re.compile(rf"[-/\\]{PICTURE_ID.pattern}(\.(png|webp|jpg|json)|{SIDE_SUFFIX.pattern})$")
 MAX_NAME, MAX_NAME_BYTES = 48, 120
 """Characters of a name, and bytes: file systems take 255 with the id, some of them 143."""
+NO_FILES: Mapping[str, bytes] = {}
 _RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])", re.IGNORECASE)
 
 
@@ -61,6 +63,8 @@ class Cleaned:
 
 class ArtifactStore:
     """The place of pictures: one folder a day, a sidecar JSON beside each picture.
+
+    What else belongs to a picture stands beside it too, under its name and a suffix.
 
     Where each question is a round trip the sidecar is called after the id, so that it tells where
     the picture is, and the last pictures are remembered.
@@ -108,13 +112,16 @@ class ArtifactStore:
         prove: Callable[[bytes], str] | None = None,
         lossless: bool = False,
         max_pixels: int = MAX_PIXELS,
+        side_files: SideFiles = no_side_files,
+        may_be_blank: bool = False,
     ) -> StoredImage:
         """Check a picture, write it with its recipe, and return where it is.
 
         With an `image_id` given, saving again replaces the file. `finish` is given the picture,
         once it is known to show something, and gives what is kept; `prove` is given the bytes of
         the file before it is written, and tells what it measured; `lossless` keeps its pixels in
-        WebP too. One of more than `max_pixels` is not decoded.
+        WebP too. One of more than `max_pixels` is not decoded. What
+        `side_files` gives is written with it, all or nothing.
 
         Raises:
             InvalidOutput: The bytes are no usable picture, or not what they were to be.
@@ -122,7 +129,8 @@ class ArtifactStore:
         """
         kind = format or self.format
         image = decoded(data, recipe.provider, max_pixels=max_pixels)
-        refuse_blank(image, recipe.provider)
+        if not may_be_blank:
+            refuse_blank(image, recipe.provider)
         if finish is not None:
             image = finish(image)
         encoded = encode(image, kind, recipe if self._metadata else None, lossless=lossless)
@@ -140,7 +148,8 @@ class ArtifactStore:
             facts["proof"] = proof
         if self._metadata:
             facts |= recipe_facts(recipe)
-        path = self._write(image_id, name, encoded, facts)
+        beside = side_files(name)
+        path, *files = self._write(image_id, name, encoded, facts, beside)
         for listener in self._listeners:
             listener()
         return StoredImage(
@@ -152,6 +161,7 @@ class ArtifactStore:
             bytes=len(encoded),
             seed=recipe.seed,
             proof=proof,
+            files=tuple(files),
         )
 
     def copy(self, image: StoredImage, hint: str) -> StoredImage:
@@ -164,22 +174,49 @@ class ArtifactStore:
         image_id = picture_id(now, secrets.token_hex(8), owner_of(image.id))
         name = f"{slug(hint)}-{image_id}{_suffix(image.path)}"
         facts = self._sidecar(image.id) | {"id": image_id, "file": name}
-        path = self._write(image_id, name, data, facts)
-        return replace(image, id=image_id, path=path)
+        path, *_ = self._write(image_id, name, data, facts)
+        return replace(image, id=image_id, path=path, files=())
 
-    def _write(self, image_id: str, name: str, data: bytes, facts: Mapping[str, object]) -> str:
-        """Write a picture with its sidecar, both or neither, and say where it is."""
-        folder = _folder(image_id)
-        path = self._files.write(folder, name, data)
+    def _write(
+        self,
+        image_id: str,
+        name: str,
+        data: bytes,
+        facts: Mapping[str, object],
+        side_files: Mapping[str, bytes] = NO_FILES,
+    ) -> list[str]:
+        """Write a picture, its side files and its sidecar, all or none; paths of all but that."""
+        folder, stem = _folder(image_id), PurePath(name).stem
+        paths: list[str] = []
         try:
-            beside = f"{image_id if self._files.far else PurePath(name).stem}.json"
+            for suffix, content in side_files.items():
+                if not SIDE_SUFFIX.fullmatch(suffix):
+                    raise ValueError(f"{suffix!r} is no suffix of a side file")
+                paths.append(self._files.write(folder, f"{stem}{suffix}", content))
+            paths.insert(0, self._files.write(folder, name, data))
+            beside = f"{image_id if self._files.far else stem}.json"
             sidecar = json.dumps(facts, ensure_ascii=False, indent=1)
             self._files.write(folder, beside, sidecar.encode())
         except StorageError:
-            self._files.delete([path])
+            self._files.delete(paths)
             raise
-        self._remember(image_id, path, data)
-        return path
+        self._remember(image_id, paths[0], data)
+        return paths
+
+    def side_file(self, image_id: str, suffix: str) -> bytes:
+        """A file that belongs to a picture.
+
+        Raises:
+            ImageNotFound: No picture has this id, or it has no such file.
+            StorageError: The place cannot be read.
+        """
+        name = f"{PurePath(self.find(image_id)).stem}{suffix}"
+        data = None
+        if SIDE_SUFFIX.fullmatch(suffix):
+            data = self._files.get(_folder(named_id(image_id) or ""), name)
+        if data is None:
+            raise ImageNotFound(f"The picture {image_id[:60]!r} has no file {suffix[:40]!r}.")
+        return data
 
     def _sidecar(self, image_id: str) -> dict[str, object]:
         """What stands beside a picture; nothing where that is gone or damaged."""
@@ -237,7 +274,7 @@ class ArtifactStore:
             if name is not None:
                 return self._files.path(folder, name)
             for entry in self._files.find(folder, f"-{stripped}."):  # as earlier versions did
-                if _suffix(entry.path) in _MEDIA:
+                if _is_picture(entry.path):
                     return entry.path
         raise not_found(image_id)
 
@@ -262,7 +299,9 @@ class ArtifactStore:
         )
 
     def clean(self, before: date) -> Cleaned:
-        """Take away the pictures and sidecars of all days before that one, and nothing else.
+        """Take away the pictures of all days before that one with all that belongs to them.
+
+        What the store did not write stays. The sidecars' bytes are not counted.
 
         Raises:
             StorageError: A file cannot be deleted.
@@ -273,10 +312,9 @@ class ArtifactStore:
                 continue
             found = self._files.find(day, f"{day.replace('-', '')}-")
             ours = [entry for entry in found if _OURS.search(entry.path)]
-            sizes = [entry.bytes for entry in ours if _suffix(entry.path) in _MEDIA]
             self._files.delete([entry.path for entry in ours])
-            pictures += len(sizes)
-            size += sum(sizes)
+            pictures += sum(_is_picture(entry.path) for entry in ours)
+            size += sum(entry.bytes for entry in ours if not _is_sidecar(entry.path))
         with self._remembering:
             self._recent.clear()
         return Cleaned(pictures=pictures, bytes=size)
@@ -411,3 +449,12 @@ def _folder(image_id: str) -> str:
 
 def _suffix(path: str) -> str:
     return PurePath(path).suffix
+
+
+def _is_picture(path: str) -> bool:
+    """Whether it is a picture of the store, and not what belongs to one."""
+    return _suffix(path) in _MEDIA and named_id(PurePath(path).stem) is not None
+
+
+def _is_sidecar(path: str) -> bool:
+    return _suffix(path) == ".json" and named_id(PurePath(path).stem) is not None

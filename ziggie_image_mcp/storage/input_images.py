@@ -73,7 +73,12 @@ class InputImages:
         self._roots = [root.expanduser().resolve() for root in roots]
 
     def image(
-        self, reference: str, *, field: str = "image", reach: Reach = FILES_BELOW_ROOTS
+        self,
+        reference: str,
+        *,
+        field: str = "image",
+        reach: Reach = FILES_BELOW_ROOTS,
+        least_side: int = LEAST_SIDE,
     ) -> InputImage:
         """The picture of this id, or of the file of this path, which is then kept.
 
@@ -81,13 +86,14 @@ class InputImages:
             reference: An id of the store, or a path.
             field: Of the request, for what is said of it.
             reach: What the caller may name.
+            least_side: Pixels; models work on no smaller ones than by default.
 
         Raises:
-            InvalidRequest: There is none, it may not be read, or it is no picture.
+            InvalidRequest: There is none, it may not be read, it is no picture, or too small.
             StorageError: The store cannot be used.
         """
         data, image_id = self._data(field, reference, reach=reach)
-        picture = _opened(field, reference, data)
+        picture = _opened(field, reference, data, least_side)
         if image_id is not None:
             return InputImage(id=image_id, width=picture.width, height=picture.height)
         return replace(self.keep(picture, reach.owner or ""), note=_note(reference, picture))
@@ -230,7 +236,7 @@ def opened(store: ArtifactStore, image_id: str) -> Image.Image:
     return _opened("image", image_id, store.original(image_id))
 
 
-def _opened(field: str, name: str, data: bytes) -> Image.Image:
+def _opened(field: str, name: str, data: bytes, least_side: int = LEAST_SIDE) -> Image.Image:
     """The picture as it is to be seen, upright."""
     from PIL import ImageOps
 
@@ -238,8 +244,8 @@ def _opened(field: str, name: str, data: bytes) -> Image.Image:
         picture = ImageOps.exif_transpose(pictures.decode(data, input=True))
     except pictures.NotAPicture as e:
         raise InvalidRequest(field, name, f"it is {e}") from e
-    if min(picture.size) < LEAST_SIDE:
-        raise InvalidRequest(field, name, f"sides of {LEAST_SIDE} pixels at least")
+    if min(picture.size) < least_side:
+        raise InvalidRequest(field, name, f"sides of {least_side} pixels at least")
     return picture
 
 

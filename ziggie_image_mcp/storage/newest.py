@@ -11,6 +11,7 @@ from ziggie_image_mcp.storage.blobs import Entry, Files
 from ziggie_image_mcp.storage.picture_ids import named_id
 
 DESCRIPTION_CHARACTERS = 120
+PICTURE_SUFFIXES = (".png", ".webp", ".jpg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ def _of_day(files: Files, day: str, may_see: Callable[[str], bool]) -> Generator
         path = PurePath(entry.path)
         image_id = named_id(path.stem) or ""
         sidecar = f"{image_id if files.far else path.stem}.json"
-        is_ours = path.stem.endswith(image_id) and path.suffix != ".json" and sidecar in names
+        is_picture = path.stem.endswith(image_id) and path.suffix in PICTURE_SUFFIXES
+        is_ours = is_picture and sidecar in names
         if image_id and is_ours and may_see(image_id):
             description = "" if files.far else _prompt(files.get(day, sidecar))
             yield _listed(image_id, entry, description)

@@ -32,6 +32,8 @@ class StoredImage:
     seed: int | None = None
     proof: str = ""
     """What was measured of its asset contract, as `size=32x32 colors=9`."""
+    files: tuple[str, ...] = ()
+    """Paths of what belongs to it: data of a sheet, an animation, icons."""
 
 
 @dataclass(frozen=True, kw_only=True)
