@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from tests.support.calls import client, data, said
 from tests.support.factory import service
 from tests.support.hostile_engine import HostileEngine
 from ziggie_image_mcp.assets.palettes import named_palette
-from ziggie_image_mcp.provider.testing import OPTIONS, FakePaidProvider
 
 SPRITE = {"size": (32, 32), "palette": named_palette("pico-8"), "grid": 1, "alpha": True}
 
@@ -37,6 +37,29 @@ async def test_a_picture_comes_with_what_was_measured_on_it(asset: str, tmp_path
     assert "grid=32x32-cells-of-1" in image["proof"]
     assert "nothing was made" in again["why"]
     assert again["images"] == first["images"]
+
+
+async def test_frames_come_with_the_files_that_programs_read(tmp_path: Path) -> None:
+    asset = "sprite size=24x32 frames=4 motion=bob palette=nes sheet=phaser,godot animation=gif"
+    async with client(service(tmp_path, HostileEngine())) as session:
+        asked = {"prompt": "a slime", "asset": asset, "seed": 2}
+        (image,) = data(await session.call_tool("generate_image", asked))["images"]
+
+    frames = {"size": (24, 32), "frames": 4, "palette": named_palette("nes"), "alpha": True}
+    assert faults(image["path"], frames) == []
+    atlas, scene, moving = sorted(
+        map(Path, image["files"]), key=lambda file: file.suffix != ".json"
+    )
+    placed = json.loads(atlas.read_text("utf-8"))["frames"].values()
+    assert [(f["frame"]["x"], f["frame"]["y"]) for f in placed] == [
+        (0, 0),
+        (24, 0),
+        (0, 32),
+        (24, 32),
+    ]
+    assert scene.read_text("utf-8").count("AtlasTexture") >= 4
+    with Image.open(moving) as gif:
+        assert (gif.size, getattr(gif, "n_frames", 1)) == ((24, 32), 4)
 
 
 async def test_what_cannot_keep_its_contract_names_the_property(tmp_path: Path) -> None:
@@ -89,17 +112,18 @@ async def test_a_palette_of_a_file_is_kept(tmp_path: Path) -> None:
 async def test_a_paid_picture_that_cannot_keep_its_contract_is_kept_as_it_came(
     tmp_path: Path,
 ) -> None:
-    paid = FakePaidProvider(options=(*OPTIONS, "transparent"))
+    paid = HostileEngine(price=40_000)
+    paid.habit = "empty"
     own = service(tmp_path, paid, allowPaidFallback="withinBudget", budget={"perDay": 1})
     async with client(own) as session:
         answer = await session.call_tool(
             "generate_image",
-            {"prompt": "a cat", "asset": "size=32x32 alpha=yes seamless=no"},
+            {"prompt": "a cat", "asset": "sprite size=32 frames=2", "seed": 1},
         )
 
     assert answer.is_error
     assert "kept as it came" in said(answer)
     (raw,) = (tmp_path / "pictures").rglob("as-it-came-*.png")
     with Image.open(raw) as picture:
-        assert picture.size == (1024, 1024)
-    assert sum(paid.charged.values()) == 40_000
+        assert picture.width == 2 * picture.height
+    assert "$0.04 was spent" in said(answer)

@@ -6,6 +6,7 @@ import io
 import random
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -40,13 +41,14 @@ class HostileEngine(StubProvider):
 
     name = "hostile"
 
-    def __init__(self) -> None:
+    def __init__(self, *, price: int = 0) -> None:
         self.habit = "clean"
+        self._facts: dict[str, Any] = {"price": price} | ({"where": "vendor"} if price else {})
 
     async def list_models(self) -> Sequence[Model]:
         options = frozenset((*OPTIONS, "transparent", "seamless"))
         sizes = FreeSize(native_width=256, native_height=256, min_side=64, exact=False)
-        return [model(self.name, "hostile", options=options, sizes=sizes)]
+        return [model(self.name, "hostile", options=options, sizes=sizes, **self._facts)]
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         made = [

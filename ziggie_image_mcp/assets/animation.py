@@ -6,16 +6,15 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.assets import gif
 from ziggie_image_mcp.assets.frames import cleared
+from ziggie_image_mcp.assets.sheet_names import AnimationFormat
 from ziggie_image_mcp.errors import InvalidOutput, InvalidRequest
 
 if TYPE_CHECKING:
     from PIL import Image
-
-AnimationFormat = Literal["gif", "apng", "webp"]
 
 DEFAULT_FPS = 10
 MAX_FPS = 60

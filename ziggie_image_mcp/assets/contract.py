@@ -18,6 +18,7 @@ from ziggie_image_mcp.assets.palettes import (
     named_palette,
     unknown_palette,
 )
+from ziggie_image_mcp.assets.sheet_names import AnimationFormat, SheetFormat, read_formats
 from ziggie_image_mcp.errors import InvalidRequest, quote, suggestion
 
 Kind = Literal["picture", "sprite", "icon", "tile", "background"]
@@ -26,9 +27,24 @@ Motion = Literal["sheet", "bob", "squash", "turn"]
 KINDS: tuple[str, ...] = get_args(Kind)
 MOTIONS: tuple[str, ...] = get_args(Motion)
 MAX_SIDE, MAX_GRID, MAX_FRAMES = 4096, 256, 64
+DEFAULT_FPS, MAX_FPS = 10, 60
+ANIMATIONS: tuple[str, ...] = get_args(AnimationFormat)
 MAX_SHEET_PIXELS = 32_000_000
 
-KEYS = ("kind", "size", "colors", "palette", "grid", "alpha", "seamless", "frames", "motion")
+KEYS = (
+    "kind",
+    "size",
+    "colors",
+    "palette",
+    "grid",
+    "alpha",
+    "seamless",
+    "frames",
+    "motion",
+    "sheet",
+    "animation",
+    "fps",
+)
 """In the order in which a contract is written."""
 
 FORM = "as `kind=sprite size=32x32 palette=pico-8`, with " + ", ".join(KEYS)
@@ -40,7 +56,6 @@ _ALIASES: Mapping[str, str] = {
     "colours": "colors",
     "transparent": "alpha",
     "type": "kind",
-    "animation": "motion",
     "tileable": "seamless",
 }
 _KIND_ALIASES: Mapping[str, str] = {
@@ -79,6 +94,13 @@ class AssetContract:
     motion: Motion = "sheet"
     """How the frames are had: drawn as one sheet by the model, or one drawing that is moved."""
 
+    sheet: tuple[SheetFormat, ...] = ()
+    """In which formats it is told where the frames stand, in files beside it."""
+    animation: AnimationFormat | None = None
+    """The frames in motion, in a file beside it."""
+    fps: int = DEFAULT_FPS
+    """Frames a second of an animation."""
+
     @property
     def columns(self) -> int:
         """Frames in a row: the smallest number that leaves no gaps, and no more rows than columns.
@@ -95,9 +117,14 @@ class AssetContract:
         return self.alpha is True
 
     @property
+    def is_pixel_art(self) -> bool:
+        """Whether its pixels are to stay sharp where it is shown larger."""
+        return bool(self.grid or self.palette or self.colors)
+
+    @property
     def is_pixel_exact(self) -> bool:
         """Whether a lossy format would break it."""
-        return bool(self.palette or self.colors or self.grid or self.alpha)
+        return self.is_pixel_art or bool(self.alpha)
 
 
 def read_contract(text: str) -> AssetContract:
@@ -124,6 +151,9 @@ def read_contract(text: str) -> AssetContract:
         else bool(_flag("seamless", values.get("seamless", ""))),
         frames=_number("frames", values.get("frames", ""), MAX_FRAMES) or 1,
         motion=_motion(values.get("motion", "")),
+        sheet=_sheet(values.get("sheet", "")),
+        animation=_animation(values.get("animation", "")),
+        fps=_number("fps", values.get("fps", ""), MAX_FPS) or DEFAULT_FPS,
     )
     _check_together(contract, values)
     return contract
@@ -225,6 +255,23 @@ def _motion(text: str) -> Motion:
     return cast(Motion, motion)
 
 
+def _sheet(text: str) -> tuple[SheetFormat, ...]:
+    formats, atlas = read_formats(text)
+    if atlas:
+        fix = "frames stand on equal cells: process_image packs pictures into an atlas"
+        raise InvalidRequest("asset", f"sheet={text}", fix)
+    return formats
+
+
+def _animation(text: str) -> AnimationFormat | None:
+    if not text:
+        return None
+    if text.lower() not in ANIMATIONS:
+        fix = f"{', '.join(ANIMATIONS)}{suggestion(text.lower(), ANIMATIONS)}"
+        raise InvalidRequest("asset", f"animation={text}", fix)
+    return cast(AnimationFormat, text.lower())
+
+
 def _size(text: str) -> tuple[int | None, int | None]:
     if not text:
         return None, None
@@ -278,8 +325,15 @@ def _check_together(contract: AssetContract, values: Mapping[str, str]) -> None:
     ):
         fix = f"a divisor of both sides of {contract.width}x{contract.height}"
         raise InvalidRequest("asset", f"grid={contract.grid}", fix)
-    if "motion" in values and contract.frames == 1:
-        raise InvalidRequest("asset", f"motion={contract.motion}", "say how many frames")
+    for key in ("motion", "sheet", "animation", "fps"):
+        if key in values and contract.frames == 1:
+            raise InvalidRequest("asset", f"{key}={values[key]}", "say how many frames")
+    if (
+        "fps" in values
+        and contract.animation is None
+        and not {"godot", "tiled"} & {*contract.sheet}
+    ):
+        raise InvalidRequest("asset", f"fps={contract.fps}", "give animation, or sheet=godot")
     if contract.frames > 1 and contract.seamless:
         raise InvalidRequest("asset", quote("seamless=yes"), "a tile has one frame")
     if contract.frames > 1 and contract.alpha is not True:

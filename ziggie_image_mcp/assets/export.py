@@ -13,11 +13,11 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.assets import animation, frames, icons, sheet, sheet_formats
-from ziggie_image_mcp.assets.animation import AnimationFormat
 from ziggie_image_mcp.assets.frames import Frame, Slice
 from ziggie_image_mcp.assets.icons import IconSet
 from ziggie_image_mcp.assets.sheet import Sheet
-from ziggie_image_mcp.assets.sheet_formats import SheetFacts, SheetFormat
+from ziggie_image_mcp.assets.sheet_formats import SheetFacts
+from ziggie_image_mcp.assets.sheet_names import AnimationFormat, SheetFormat
 from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.provider.pictures import to_png
 from ziggie_image_mcp.storage.side_files import SideFiles, no_side_files
@@ -42,6 +42,8 @@ class Export:
     slice: Slice | None = None
     formats: tuple[SheetFormat, ...] = ()
     """Of the sheet's data; empty where no sheet is packed."""
+    align: bool = True
+    """Each subject is brought onto the middle of its canvas's lower edge."""
     atlas: bool = False
     """The sheet is packed tightly, not on equal cells."""
     columns: int | None = None
@@ -186,7 +188,7 @@ def _on_one_canvas(
             raise InvalidRequest("sheet", "tiled", fix)
         frames.check_room(named, named[0].image.size, field)
         return list(named)
-    if wanted.atlas and wanted.slice is None and wanted.animation is None:
+    if not wanted.align or (wanted.atlas and wanted.slice is None and wanted.animation is None):
         return list(named)
     canvas = frames.canvas_of(named, aligned=True)
     frames.check_room(named, canvas, field)

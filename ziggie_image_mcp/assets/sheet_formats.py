@@ -6,14 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from ziggie_image_mcp import __version__
 from ziggie_image_mcp.assets.sheet import Sheet, SheetFrame
+from ziggie_image_mcp.assets.sheet_names import SheetFormat
 from ziggie_image_mcp.storage.side_files import in_text
-
-SheetFormat = Literal["texturepacker", "godot", "unity", "tiled"]
 
 
 @dataclass(frozen=True, kw_only=True)

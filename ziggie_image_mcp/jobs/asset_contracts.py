@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.assets.contract import AssetContract, read_contract
@@ -46,6 +48,52 @@ def prove_contract(data: bytes, contract: AssetContract, provider: str) -> str:
             return prove(image, contract)
         except Unproved as e:
             raise _broken(provider, e) from e
+
+
+class SheetFiles:
+    """The files beside a picture whose contract names some: where its frames stand, and a motion.
+
+    Args:
+        contract: Of the picture.
+        finish: Gives the picture as it is kept.
+    """
+
+    def __init__(
+        self, contract: AssetContract, finish: Callable[[Image.Image], Image.Image]
+    ) -> None:
+        self._contract = contract
+        self._finish = finish
+        self._picture: Image.Image | None = None
+
+    def finish(self, picture: Image.Image) -> Image.Image:
+        """The picture as it is kept."""
+        self._picture = self._finish(picture)
+        return self._picture
+
+    def files(self, name: str) -> Mapping[str, bytes]:
+        """By their suffixes.
+
+        Raises:
+            InvalidOutput: One differs from what it should hold.
+        """
+        from ziggie_image_mcp.assets.export import Export, export
+        from ziggie_image_mcp.assets.frames import Frame, read_slice
+
+        contract, picture = self._contract, self._picture
+        if picture is None or not (contract.sheet or contract.animation):
+            return {}
+        rows = contract.frames // contract.columns
+        wanted = Export(
+            slice=read_slice(f"{contract.columns}x{rows}"),
+            formats=contract.sheet,
+            align=False,
+            columns=contract.columns if contract.sheet else None,
+            animation=contract.animation,
+            fps=contract.fps,
+            pixel_art=contract.is_pixel_art,
+        )
+        frame = Frame(name=PurePath(name).stem.rsplit("-", 2)[0], image=picture)
+        return export([frame], wanted)[0].side_files(name)
 
 
 def measured(

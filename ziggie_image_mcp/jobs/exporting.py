@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import get_args
-
 from ziggie_image_mcp.assets import animation
 from ziggie_image_mcp.assets.export import Export
 from ziggie_image_mcp.assets.frames import read_slice
-from ziggie_image_mcp.assets.sheet_formats import SheetFormat
-from ziggie_image_mcp.errors import InvalidRequest, suggestion
+from ziggie_image_mcp.assets.sheet_names import SheetFormat, read_formats
+from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.routing.request import ImageRequest
 
 FIELDS = ("slice", "sheet", "columns", "animation", "fps", "icons")
 """Of a request, in the order in which they are done."""
-
-ATLAS = "atlas"
-SHEETS: tuple[str, ...] = (*get_args(SheetFormat), ATLAS)
-_OTHER_NAMES: Mapping[str, SheetFormat] = {
-    "phaser": "texturepacker",
-    "pixi": "texturepacker",
-    "json": "texturepacker",
-    "tres": "godot",
-    "tsx": "tiled",
-}
-_FORMS = f"{', '.join(SHEETS[:-1])} or {SHEETS[-1]}, several with commas"
 
 
 def export_of(request: ImageRequest) -> Export | None:
@@ -38,7 +23,7 @@ def export_of(request: ImageRequest) -> Export | None:
     drawn = request.output_format in ("svg", "gif")
     if not drawn and not any(getattr(request, name) not in (None, "") for name in FIELDS):
         return None
-    formats, atlas = _sheet(request.sheet)
+    formats, atlas = read_formats(request.sheet)
     _check(request, formats, atlas=atlas)
     if request.output_format == "svg":
         from ziggie_image_mcp.assets.tracing import check_tracer
@@ -66,21 +51,6 @@ def kept_format(request: ImageRequest) -> OutputFormat | None:
     if request.output_format == "svg" or request.output_format == "gif":
         return "png"
     return request.output_format
-
-
-def _sheet(text: str) -> tuple[tuple[SheetFormat, ...], bool]:
-    """The formats that are named, and whether the sheet is an atlas."""
-    words = [word for word in re.split(r"[,;+\s]+", text.strip().lower()) if word]
-    formats: list[SheetFormat] = []
-    for word in words:
-        known = next((kind for kind in get_args(SheetFormat) if kind == word), None)
-        kind = known or _OTHER_NAMES.get(word)
-        if kind is None and word != ATLAS:
-            raise InvalidRequest("sheet", text, _FORMS + suggestion(word, SHEETS))
-        if kind is not None and kind not in formats:
-            formats.append(kind)
-    atlas = ATLAS in words
-    return tuple(formats or (["texturepacker"] if atlas else [])), atlas
 
 
 def _check(request: ImageRequest, formats: tuple[SheetFormat, ...], *, atlas: bool) -> None:

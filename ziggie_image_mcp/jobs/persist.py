@@ -16,6 +16,7 @@ from ziggie_image_mcp.assets.finish import finish as finish_pictures
 from ziggie_image_mcp.assets.region import put_back
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
 from ziggie_image_mcp.jobs.asset_contracts import (
+    SheetFiles,
     contract_of,
     keep_contract,
     measured,
@@ -36,6 +37,7 @@ from ziggie_image_mcp.routing.types import Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.input_images import opened
 from ziggie_image_mcp.storage.picture_ids import picture_id
+from ziggie_image_mcp.storage.side_files import no_side_files
 from ziggie_image_mcp.storage.types import Recipe, StoredImage
 
 if TYPE_CHECKING:
@@ -122,6 +124,7 @@ async def persist(
             height=sent.height if route.placement is None else route.placement.image_height,
             extra={key: value for key, value in extra.items() if value},
         )
+        beside = None if contract is None else SheetFiles(contract, finish)
         save = partial(
             artifacts.save,
             image.data,
@@ -129,7 +132,8 @@ async def persist(
             format=kind,
             hint=request.file_name,
             image_id=image_id_of(name, i, day, mark_of_job(name)),
-            finish=finish,
+            finish=finish if beside is None else beside.finish,
+            side_files=no_side_files if beside is None else beside.files,
             prove=prove,
             lossless=bool(sent.mask_id)
             or needs_lossless(request)

@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_type_hi
 from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
-from ziggie_image_mcp.assets.animation import AnimationFormat
 from ziggie_image_mcp.assets.framing import Resample
 from ziggie_image_mcp.assets.icons import IconSet
+from ziggie_image_mcp.assets.sheet_names import AnimationFormat
 from ziggie_image_mcp.config.config import Preference, QualityTier, Work
 from ziggie_image_mcp.provider.capabilities import Option, OutputFormat, Task
 from ziggie_image_mcp.provider.nouns import Lora
