@@ -125,5 +125,5 @@ async def test_a_paid_picture_that_cannot_keep_its_contract_is_kept_as_it_came(
     assert "kept as it came" in said(answer)
     (raw,) = (tmp_path / "pictures").rglob("as-it-came-*.png")
     with Image.open(raw) as picture:
-        assert picture.width == 2 * picture.height
+        assert picture.width > picture.height > 100
     assert "$0.04 was spent" in said(answer)
