@@ -180,7 +180,7 @@ def prepare(
             place=place,
             request=own,
             image=image,
-            own_name=_stem(name),
+            own_name=_stem(name) or inputs.hint_of(image),
             picture=inputs.open(image),
         )
         if request.remove_background:

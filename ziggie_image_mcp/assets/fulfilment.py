@@ -24,6 +24,9 @@ SEEN = 16
 LANCZOS_REACH = 3
 """Pixels of the larger of both pictures, to each side: the widest filter that is used."""
 
+CRUMB = 0.004
+"""Of the largest connected part: what is smaller is a rest of the ground. A judgement."""
+
 HARD = 128
 """Alpha from which a square of pixel art is seen."""
 
@@ -86,10 +89,27 @@ def _frames(image: Image.Image, contract: AssetContract) -> list[Image.Image]:
 
 
 def _trimmed(image: Image.Image, where: str, prop: str = "alpha") -> Image.Image:
-    box = image.getchannel("A").point(lambda alpha: 255 * (alpha >= SEEN)).getbbox()
+    image = _without_specks(image)
+    box = image.getchannel("A").getbbox()
     if box is None:
         raise Unproved(prop, f"no subject in {where}", "something that is seen")
     return image.crop(box)
+
+
+def _without_specks(image: Image.Image) -> Image.Image:
+    """Without what is hardly seen, and without crumbs, which would make the subject small."""
+    import numpy as np
+    from PIL import Image
+
+    from ziggie_image_mcp.assets.components import find_components
+
+    pixels = np.array(image)
+    parts = find_components(pixels[..., 3] >= SEEN, diagonal=True)
+    if parts.count == 0:
+        return Image.new("RGBA", image.size)
+    large = parts.areas >= CRUMB * parts.areas.max()
+    pixels[~parts.mask(large)] = 0
+    return Image.fromarray(pixels)
 
 
 def _on_one_canvas(frames: Sequence[Image.Image], contract: AssetContract) -> list[Image.Image]:

@@ -134,6 +134,10 @@ class InputImages:
         """
         return self._data(field, reference, reach=reach)[0]
 
+    def hint_of(self, image: InputImage) -> str:
+        """What a kept picture is called, without its id."""
+        return PurePath(self._store.find(image.id)).stem.removesuffix(image.id).rstrip("-")
+
     def open(self, image: InputImage) -> Image.Image:
         """A kept picture, decoded.
 
