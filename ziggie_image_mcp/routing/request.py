@@ -76,7 +76,7 @@ class ImageRequest:
     prompt: Annotated[
         str,
         Argument(
-            about="What the picture shows; {red|blue} makes one of each.",
+            about="What it shows; {red|blue} makes one of each.",
             edit="What the whole result shows.",
         ),
     ]
@@ -86,7 +86,7 @@ class ImageRequest:
     width: Annotated[
         int | None,
         Argument(
-            about="Pixels; with height. Exact or refused.",
+            about="Pixels, exactly; with height.",
             edit="Pixels; with height.",
             process="Pixels; with height.",
         ),
@@ -97,13 +97,13 @@ class ImageRequest:
     aspect_ratio: Annotated[
         str | None,
         Argument(
-            about="As 16:9, at the model's best size.",
+            about="As 16:9.",
             options=("--aspect",),
         ),
     ] = None
     """The model's own size is shaped to it. Not together with width and height."""
     num_images: Annotated[
-        int, Argument(about="How many pictures.", edit="How many.", options=("--count", "-n"))
+        int, Argument(about="How many.", edit="How many.", options=("--count", "-n"))
     ] = 1
     seed: Annotated[
         int | None, Argument(about="Same seed, same picture.", edit="Same seed, same picture.")
@@ -113,14 +113,12 @@ class ImageRequest:
     guidance_scale: Annotated[
         float | None,
         Argument(
-            about="How closely to follow the prompt.",
-            edit="How closely to follow the prompt.",
+            about="How literally, as 7.",
+            edit="How literally, as 7.",
             options=("--guidance",),
         ),
     ] = None
-    sampler: Annotated[
-        str | None, Argument(about="As euler, or DPM++ 2M Karras.", edit="As euler.")
-    ] = None
+    sampler: Annotated[str | None, Argument(about="As euler or DPM++ 2M.", edit="As euler.")] = None
     scheduler: Annotated[str | None, Argument(about="As karras.", edit="As karras.")] = None
     model: Annotated[
         str | None,
@@ -133,22 +131,20 @@ class ImageRequest:
     provider: Annotated[
         str | None,
         Argument(
-            about="auto, local, cloud, or a name from list_models.",
+            about="auto, local, cloud, or a name.",
             edit="auto, local, cloud, or a name.",
             process="auto, local, cloud, or a name.",
             options=("--provider", "-p"),
         ),
     ] = None
-    quality: Annotated[QualityTier | None, Argument(about="At least this good a model.")] = None
-    preference: Annotated[Preference | None, Argument(about="What counts most for this call.")] = (
-        None
-    )
+    quality: Annotated[QualityTier | None, Argument(about="At least.")] = None
+    preference: Annotated[Preference | None, Argument(about="What counts most.")] = None
     max_cost_usd: Annotated[
         float | None,
         Argument(
-            about="At most, for the whole call.",
-            edit="At most, for the call.",
-            process="At most, for the call.",
+            about="For the whole call.",
+            edit="For the whole call.",
+            process="For the whole call.",
             options=("--max-cost",),
         ),
     ] = None
@@ -156,9 +152,9 @@ class ImageRequest:
     allow_paid: Annotated[
         bool,
         Argument(
-            about="True only after the user agreed to pay.",
-            edit="True only after the user agreed.",
-            process="True only after the user agreed.",
+            about="Only after the user agreed.",
+            edit="Only after the user agreed.",
+            process="Only after the user agreed.",
         ),
     ] = False
     """The caller's yes to a paid route; the budget holds all the same."""
@@ -177,9 +173,9 @@ class ImageRequest:
     file_name: Annotated[
         str,
         Argument(
-            about="A hint for the file's name, no path.",
-            edit="A hint for the file's name.",
-            process="A hint for the file's name.",
+            about="A hint, no path.",
+            edit="A hint, no path.",
+            process="A hint, no path.",
             options=("--name",),
         ),
     ] = ""
@@ -198,7 +194,7 @@ class ImageRequest:
     ] = ()
     """Laid over the model, each with its weight."""
     control: Annotated[tuple[ControlImage, ...], Argument()] = ()
-    transparent: Annotated[bool, Argument(about="A really transparent ground.")] = False
+    transparent: Annotated[bool, Argument(about="A transparent ground.")] = False
     """Checked on the file: where nothing of it is transparent, the attempt failed."""
     seamless: Annotated[
         bool, Argument(about="Edges meet: a tile.", process="Edges meet: a tile.")
@@ -206,7 +202,7 @@ class ImageRequest:
     """The result says what was measured."""
     style: Annotated[str, Argument()] = ""
     """In the vendor's words."""
-    upscale: Annotated[int | None, Argument(process="Times the sides grow: 2 or 4.")] = None
+    upscale: Annotated[int | None, Argument(process="2 or 4 times.")] = None
     """Together with `remove_background`, of an image whose ground is removed already."""
     remove_background: Annotated[bool, Argument(process="Make the ground transparent.")] = False
     """Checked on the file, as `transparent` is."""
@@ -217,7 +213,7 @@ class ImageRequest:
     colors: Annotated[int | None, Argument(process="At most so many.")] = None
     palette: Annotated[str, Argument(process="As pico-8, a file, or #hex #hex.")] = ""
     """A name, colours, or the path of a .hex, .gpl or .png file."""
-    trim: Annotated[bool, Argument(process="Cut off what surrounds it.")] = False
+    trim: Annotated[bool, Argument(process="Cut to the subject.")] = False
     pad: Annotated[int | None, Argument(process="Transparent pixels around.")] = None
     resample: Annotated[
         Resample | None,

@@ -33,19 +33,17 @@ CLIENT_SECONDS: Mapping[str, float] = {
 letters. Sources: the clients' documents and issues, and runs of Claude Code and Codex."""
 UNKNOWN_CLIENT_SECONDS = 25.0
 
-DryRun = Annotated[bool, Field(description="Only say which routes would be tried.")]
-WaitSeconds = Annotated[float | None, Field(description="Then a job_id for get_job comes.")]
+DryRun = Annotated[bool, Field(description="Only explain the route.")]
+WaitSeconds = Annotated[float | None, Field(description="Then a job_id comes.")]
 Expand = Annotated[
     Sequence[int],
-    Field(description="Outpaint: pixels to add, as left,top,right,bottom."),
+    Field(description="Pixels to add: left,top,right,bottom."),
     WithJsonSchema({"type": "string"}),
 ]
-JobId = Annotated[str, Field(description="As the tool gave it.")]
-References = Annotated[str, Field(description="Pictures to follow: ids or paths, with commas.")]
-ControlText = Annotated[
-    str, Field(description="As canny:ID:0.7; depth:ID is a map, make-depth:ID makes one.")
-]
-RequestId = Annotated[str, Field(description="A repeat with it gets the first job.")]
+JobId = Annotated[str, Field(description="As given.")]
+References = Annotated[str, Field(description="Ids or paths to follow.")]
+ControlText = Annotated[str, Field(description="As canny:ID:0.7, depth:ID, make-pose:ID.")]
+RequestId = Annotated[str, Field(description="A repeat gets the first job.")]
 
 
 def tool_parameters(kind: Surface) -> list[inspect.Parameter]:

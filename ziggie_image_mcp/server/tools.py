@@ -194,10 +194,9 @@ async def generate_image(
     request_id: RequestId = "",
     **arguments: Any,
 ) -> CallToolResult:
-    """Make one or more pictures from a text.
+    """Make pictures from a text.
 
-    The best allowed route is tried first, then the next; the answer says why.
-    It is JSON, a small preview, and a link to the full file.
+    The best allowed route is tried first; the answer says why: JSON, a preview, a link.
     """
     return await _generate(ctx, request, consent, dry_run, wait_seconds, request_id)
 
@@ -207,7 +206,7 @@ async def edit_image(
     ctx: Context[Open],
     request: Annotated[ImageRequest, Resolve(one_edit)],
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend_on_edit)],
-    image: Annotated[str, Field(description="Id of a picture made here, or a path.")],
+    image: Annotated[str, Field(description="Id or path.")],
     mask: Annotated[str, Field(description="Same size; white is painted anew.")] = "",
     expand: Expand = (),
     references: References = "",
@@ -236,8 +235,7 @@ async def process_image(
     """Work on finished pictures.
 
     The order: remove_background, upscale, seamless, pixel_size, trim, pad, width and height,
-    colors or palette, slice, sheet, animation, icons. Each result is a new picture; several keep
-    one grid and palette.
+    colors or palette, slice, sheet, animation, icons. Several keep one grid and palette.
     """
     return await _run(ctx, processing.requests, consent, wait_seconds, processing=processing)
 
@@ -309,7 +307,7 @@ async def get_job(
     job_id: JobId,
     wait_seconds: Annotated[float | None, Field(description="At most so long.")] = None,
 ) -> CallToolResult:
-    """Wait for a job (a picture made, edited or processed) and return its pictures."""
+    """Wait for a job and return its pictures."""
     check_call(wait_seconds)
     service = await ctx.request_context.lifespan_context()
     patience = patience_of(ctx, wait_seconds)
@@ -332,7 +330,7 @@ def _link(ctx: Context[Open]) -> Link:
 
 
 async def cancel_job(ctx: Context[Open], job_id: JobId) -> CallToolResult:
-    """Stop a job, also while its picture is being made."""
+    """Stop a job, also while it runs."""
     service = await ctx.request_context.lifespan_context()
     data = job_data(await service.cancel(job_id, _caller()))
     return CallToolResult(content=[text_content(data)], _meta={META: data})
@@ -341,10 +339,10 @@ async def cancel_job(ctx: Context[Open], job_id: JobId) -> CallToolResult:
 async def list_models(
     ctx: Context[Open],
     provider: Annotated[str, Field(description="Only this provider.")] = "",
-    query: Annotated[str, Field(description="Only names that contain this.")] = "",
+    query: Annotated[str, Field(description="Part of a name.")] = "",
     usable_only: Annotated[bool, Field(description="Only what would run now.")] = False,
 ) -> CallToolResult:
-    """List models per provider: what each can do, whether it fits this machine, and if not why."""
+    """List models: what each can do, whether it fits this machine, and why not."""
     service = await ctx.request_context.lifespan_context()
     report = await reports.models(
         service, provider=provider, query=query, usable_only=usable_only, most=MODEL_ROWS
