@@ -100,7 +100,7 @@ def test_tiled_reads_the_tiles_and_the_animations(art: Art) -> None:
         files += [Path(f) for f in row["images"][0].get("files", ()) if f.endswith(".tsx")]
     assert len(files) == 1 + len(MOVING)
     for file in files:
-        read = tileset.parse(ElementTree.parse(file).getroot(), 1)
+        read = tileset.parse(ElementTree.parse(file).getroot(), 1, "utf-8", file)
         assert (read.tile_width, read.tile_height) == (32, 32)
         assert read.tile_count == (16 if file.name == "tiles.tsx" else 8)
         if file.name != "tiles.tsx":

@@ -32,7 +32,7 @@ window.frames_of = new Promise((resolve, reject) => new Phaser.Game({
         for (const key of texture.getFrameNames()) {
           const f = texture.get(key);
           const x = Math.floor(f.cutWidth / 2), y = Math.floor(f.cutHeight / 2);
-          const colour = this.textures.getPixel(x, y, name, key);
+          const colour = this.textures.getPixel(x + f.x, y + f.y, name, key);
           found[name][key] = {
             cutX: f.cutX, cutY: f.cutY, realWidth: f.realWidth, realHeight: f.realHeight,
             sampleX: f.cutX + x, sampleY: f.cutY + y,

@@ -178,7 +178,8 @@ def _on_one_canvas(
 ) -> list[Frame]:
     """The frames in one size, where they belong together.
 
-    Tiles keep their place in their cells, and pictures of an atlas their own size.
+    Tiles keep their place in their cells, as do the frames of a sheet whose cells are known to
+    the pixel, and pictures of an atlas keep their own size.
     """
     sizes = {frame.image.size for frame in named}
     if "tiled" in wanted.formats:
@@ -188,7 +189,12 @@ def _on_one_canvas(
             raise InvalidRequest("sheet", "tiled", fix)
         frames.check_room(named, named[0].image.size, field)
         return list(named)
-    if not wanted.align or (wanted.atlas and wanted.slice is None and wanted.animation is None):
+    exact = wanted.slice is not None and wanted.slice.in_pixels
+    if (
+        not wanted.align
+        or exact
+        or (wanted.atlas and wanted.slice is None and wanted.animation is None)
+    ):
         return list(named)
     canvas = frames.canvas_of(named, aligned=True)
     frames.check_room(named, canvas, field)
