@@ -1,4 +1,4 @@
-"""Draw the picture of docs/game-art.md: the atlas, the tiles and two animations, three times as large.
+"""Draw the picture of docs/game-art.md: atlas, tiles and two animations, three times as large.
 
     python tools/game_art/page.py FOLDER docs/game-art.png
 
