@@ -116,6 +116,18 @@ def unity(text: str, sheet_height: int) -> dict[str, Cut]:
     return frames
 
 
+def unity_pivots(text: str, sheet_height: int) -> dict[str, tuple[float, float]]:
+    """Where the sprites stand, pixels of the sheet from its upper left corner."""
+    places: dict[str, tuple[float, float]] = {}
+    for sprite in yaml.safe_load(text)["TextureImporter"]["spriteSheet"]["sprites"]:
+        rect, pivot = sprite["rect"], sprite["pivot"]
+        assert sprite["alignment"] == 9, "its own pivot, not one of the corners"
+        from_below = rect["y"] + pivot["y"] * rect["height"]
+        x = rect["x"] + pivot["x"] * rect["width"]
+        places[str(sprite["name"])] = x, sheet_height - from_below
+    return places
+
+
 def _rect(text: str) -> tuple[int, int, int, int]:
     match = re.fullmatch(r"Rect2\((-?\d+), (-?\d+), (-?\d+), (-?\d+)\)", text)
     assert match is not None, text

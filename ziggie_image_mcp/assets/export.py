@@ -182,12 +182,13 @@ def _on_one_canvas(
     the pixel, and pictures of an atlas keep their own size.
     """
     sizes = {frame.image.size for frame in named}
+    most = frames.MAX_FRAME_PIXELS if wanted.animation is None else frames.MAX_MOVING_PIXELS
     if "tiled" in wanted.formats:
         if len(sizes) > 1:
             shown = ", ".join(f"{width}x{height}" for width, height in sorted(sizes)[:6])
             fix = f"tiles are of one size, and these are {shown}: give width and height"
             raise InvalidRequest("sheet", "tiled", fix)
-        frames.check_room(named, named[0].image.size, field)
+        frames.check_room(named, named[0].image.size, field, most)
         return list(named)
     exact = wanted.slice is not None and wanted.slice.in_pixels
     if (
@@ -197,7 +198,7 @@ def _on_one_canvas(
     ):
         return list(named)
     canvas = frames.canvas_of(named, aligned=True)
-    frames.check_room(named, canvas, field)
+    frames.check_room(named, canvas, field, most)
     aligned = frames.align(named)
     if any(a is not b for a, b in zip(aligned, named, strict=True)):
         proofs.append(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 MAX_FRAMES = 1024
 """Of one call."""
 
-MAX_FRAME_PIXELS = 40_000_000
-"""Of all frames together, once they have one canvas: a few seconds of work."""
+MAX_FRAME_PIXELS, MAX_MOVING_PIXELS = 40_000_000, 16_000_000
+"""Of all frames together, once they have one canvas, and of an animation: some seconds of work."""
 
 SLICE_FORMS = "columns x rows as 4x2, or the size of a cell as 32x32px"
 
@@ -130,17 +130,17 @@ def _placed(
     return Frame(name=frame.name, image=canvas)
 
 
-def check_room(frames: Sequence[Frame], canvas: tuple[int, int], field: str) -> None:
-    """Refuse frames that would need too much memory on one canvas.
+def check_room(frames: Sequence[Frame], canvas: tuple[int, int], field: str, most: int) -> None:
+    """Refuse frames that would have more than so many pixels on one canvas.
 
     Raises:
         InvalidRequest: Says how large they would be together.
     """
     pixels = len(frames) * canvas[0] * canvas[1]
-    if pixels > MAX_FRAME_PIXELS:
+    if pixels > most:
         fix = (
             f"{len(frames)} frames of {canvas[0]}x{canvas[1]} are {pixels / 1e6:.0f} million "
-            f"pixels, more than {MAX_FRAME_PIXELS / 1e6:.0f}: fewer frames, or a smaller width "
+            f"pixels, more than {most / 1e6:.0f}: fewer frames, or a smaller width "
             "and height"
         )
         raise InvalidRequest(field, f"{len(frames)} frames", fix)

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.assets.palettes import Colour
-from ziggie_image_mcp.assets.recolour import count_colours, own_palette, to_palette
+from ziggie_image_mcp.assets.recolour import own_palette, to_palette
 
 if TYPE_CHECKING:
     from PIL import Image
 
 HOLE = 255
 """The place in the palette of what is transparent."""
+
+_SAMPLES = 40_000
+"""Pixels of all frames together that are looked at to choose 255 colours."""
 
 SOLID = 128
 """Of 255: from here on a pixel counts as opaque, for GIF knows nothing between."""
@@ -50,12 +53,60 @@ def for_gif(images: Sequence[Image.Image]) -> GifFrames:
     if soft:
         share = soft / sum(image.width * image.height for image in images)
         changes.append(f"gif has no soft edges: {share:.1%} of the pixels were half transparent")
-    palette = own_palette(hard, HOLE)
-    reduced = [to_palette(image, palette) if palette else image for image in hard]
-    most = max(count_colours(image) for image in hard)
-    if any(a.tobytes() != b.tobytes() for a, b in zip(hard, reduced, strict=True)):
-        changes.append(f"gif has {len(palette)} colours for all frames: one had {most:,}")
-    return GifFrames(images=tuple(reduced), palette=palette, changes=tuple(changes))
+    colours = _colours(hard)
+    if len(colours) <= HOLE:
+        return GifFrames(images=tuple(hard), palette=colours, changes=tuple(changes))
+    palette = own_palette([_sample(image, len(hard)) for image in hard], HOLE)
+    reduced = _reduced(hard, palette)
+    changes.append(f"gif has {len(palette)} colours for all frames, and they had more")
+    return GifFrames(images=reduced, palette=palette, changes=tuple(changes))
+
+
+def _colours(images: Sequence[Image.Image]) -> tuple[Colour, ...]:
+    """The colours of all that is opaque, or so many of them that they are too many."""
+    import numpy as np
+
+    found: set[int] = set()
+    for image in images:
+        pixels = np.asarray(image)
+        packed = pixels[..., :3].astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+        found.update(np.unique(packed[pixels[..., 3] > 0])[: HOLE + 1].tolist())
+        if len(found) > HOLE:
+            break
+    return tuple((key >> 16, key >> 8 & 255, key & 255) for key in sorted(found))
+
+
+def _sample(image: Image.Image, count: int) -> Image.Image:
+    """Enough of one of so many pictures to choose a palette by."""
+    from PIL import Image
+
+    share = (_SAMPLES / (count * image.width * image.height)) ** 0.5
+    if share >= 1:
+        return image
+    size = max(1, round(image.width * share)), max(1, round(image.height * share))
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+def _reduced(images: Sequence[Image.Image], palette: Sequence[Colour]) -> tuple[Image.Image, ...]:
+    """The pictures in the palette's colours, by a table of 32 steps a channel.
+
+    A photo's million colours, each held to each of the palette, would take a minute a frame.
+    """
+    import numpy as np
+    from PIL import Image
+
+    steps = np.arange(32, dtype=np.uint8) * 8 + 4
+    red, green, blue = np.meshgrid(steps, steps, steps, indexing="ij")
+    cells = Image.fromarray(np.stack([red, green, blue], axis=-1).reshape(1, -1, 3))
+    table = np.asarray(to_palette(cells, palette)).reshape(32, 32, 32, 3)
+    reduced: list[Image.Image] = []
+    for image in images:
+        pixels = np.asarray(image).copy()
+        places = pixels[..., :3] >> 3
+        pixels[..., :3] = table[places[..., 0], places[..., 1], places[..., 2]]
+        pixels[pixels[..., 3] == 0] = 0
+        reduced.append(Image.fromarray(pixels))
+    return tuple(reduced)
 
 
 def encode(frames: GifFrames, durations: Sequence[int]) -> bytes:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ziggie_image_mcp.errors import InvalidRequest, StorageError
+from ziggie_image_mcp.provider.capabilities import ProcessedFormat
 from ziggie_image_mcp.provider.files import decode_text, read_bounded
 from ziggie_image_mcp.provider.systems import put_in_place
-from ziggie_image_mcp.routing.request import ProcessedFormat
 
 FORMATS: Mapping[str, ProcessedFormat] = {
     ".png": "png",

@@ -23,10 +23,10 @@ from ziggie_image_mcp.cli.console import (
     with_service,
 )
 from ziggie_image_mcp.errors import ImageError, InvalidRequest, duration
+from ziggie_image_mcp.provider.capabilities import ProcessedFormat
 from ziggie_image_mcp.routing.request import (
     DeclaredArgument,
     ImageRequest,
-    ProcessedFormat,
     Surface,
     declared_arguments,
     with_parameters,

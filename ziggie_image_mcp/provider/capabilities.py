@@ -35,6 +35,8 @@ Option = Literal[
 task; what it does not list is never asked of it."""
 
 OutputFormat = Literal["png", "webp", "jpeg"]
+ProcessedFormat = Literal["png", "webp", "jpeg", "svg", "gif"]
+"""What a finished picture may be made into; those that are made have the first three."""
 
 MaskPolarity = Literal["white", "black", "alpha"]
 """What a backend paints anew: where its mask is white, where it is black, where it is transparent.

@@ -22,7 +22,7 @@ from ziggie_image_mcp.assets.framing import Resample
 from ziggie_image_mcp.assets.icons import IconSet
 from ziggie_image_mcp.assets.sheet_names import AnimationFormat
 from ziggie_image_mcp.config.config import Preference, QualityTier, Work
-from ziggie_image_mcp.provider.capabilities import Option, OutputFormat, Task
+from ziggie_image_mcp.provider.capabilities import Option, OutputFormat, ProcessedFormat, Task
 from ziggie_image_mcp.provider.nouns import Lora
 from ziggie_image_mcp.storage.types import InputImage
 
@@ -31,8 +31,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Surface = Literal["generate", "edit", "process"]
 """Where a caller gives arguments: a tool, and the command of that name."""
 
-ProcessedFormat = Literal["png", "webp", "jpeg", "svg", "gif"]
-"""The formats of pictures that are processed; those that are made have the first three."""
+_TEXT = WithJsonSchema({"type": "string"})
 
 FINGERPRINT_VERSION = 2
 """Of fingerprints and batch ids. Version 1 was a hash of Python's repr of all fields."""
@@ -160,7 +159,7 @@ class ImageRequest:
     """The caller's yes to a paid route; the budget holds all the same."""
     output_format: Annotated[
         ProcessedFormat | None,
-        WithJsonSchema({"type": "string"}),
+        _TEXT,
         Argument(
             about="png, webp or jpeg.",
             edit="png, webp or jpeg.",
@@ -189,7 +188,7 @@ class ImageRequest:
     """Pictures of what should appear, or of the style."""
     loras: Annotated[
         tuple[Lora, ...],
-        WithJsonSchema({"type": "string"}),
+        _TEXT,
         Argument(about="As name:0.8, other.", edit="As name:0.8, other."),
     ] = ()
     """Laid over the model, each with its weight."""
@@ -215,11 +214,7 @@ class ImageRequest:
     """A name, colours, or the path of a .hex, .gpl or .png file."""
     trim: Annotated[bool, Argument(process="Cut to the subject.")] = False
     pad: Annotated[int | None, Argument(process="Transparent pixels around.")] = None
-    resample: Annotated[
-        Resample | None,
-        WithJsonSchema({"type": "string"}),
-        Argument(process="nearest or lanczos."),
-    ] = None
+    resample: Annotated[Resample | None, _TEXT, Argument(process="nearest or lanczos.")] = None
     """By default nearest for pixel art and few colours, else lanczos."""
     asset: Annotated[str, Argument(about="As kind=sprite size=32x32 palette=pico-8 frames=4.")] = ""
     """A contract that each picture keeps to the pixel, as `assets.contract` reads it."""
@@ -229,18 +224,12 @@ class ImageRequest:
     """Formats of the data beside it, with commas: texturepacker, godot, unity, tiled; atlas."""
     columns: Annotated[int | None, Argument(process="Of the sheet.")] = None
     """By default as many as make it nearly square."""
-    animation: Annotated[
-        AnimationFormat | None,
-        WithJsonSchema({"type": "string"}),
-        Argument(process="gif, apng or webp."),
-    ] = None
+    animation: Annotated[AnimationFormat | None, _TEXT, Argument(process="gif, apng or webp.")] = (
+        None
+    )
     fps: Annotated[int | None, Argument(process="1 to 60.")] = None
     """Frames a second of an animation; 10 by default."""
-    icons: Annotated[
-        IconSet | None,
-        WithJsonSchema({"type": "string"}),
-        Argument(process="ico, icns, web or app."),
-    ] = None
+    icons: Annotated[IconSet | None, _TEXT, Argument(process="ico, icns, web or app.")] = None
     owner: Annotated[str, Argument()] = ""
     """The mark of the caller whose pictures these will be; empty for this machine's owner."""
 

@@ -237,7 +237,7 @@ def opened(store: ArtifactStore, image_id: str) -> Image.Image:
     Raises:
         StorageError: It is gone.
     """
-    return _opened("image", image_id, store.original(image_id))
+    return _opened("image", image_id, store.original(image_id), least_side=1)
 
 
 def _opened(field: str, name: str, data: bytes, least_side: int = LEAST_SIDE) -> Image.Image:
