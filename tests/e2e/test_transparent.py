@@ -19,7 +19,7 @@ from mcp import Client
 from PIL import Image, ImageDraw
 
 from tests.e2e.test_edit import data, said
-from tests.support.alpha_scenes import AlphaError, draw_scene, measure, threshold_key
+from tests.support.alpha_scenes import AlphaError, AlphaScene, draw_scene, measure, threshold_key
 from tests.support.factory import opener, service
 from tests.support.stand_in_engine import StandInEngine, always
 from ziggie_image_mcp.provider import Model, ProviderRequest, SameAsInput
@@ -70,23 +70,23 @@ def engine(draw: Callable[[], Image.Image], name: str = "engine", **facts: Any) 
     return StandInEngine(name, [model(name, **facts)], always(draw()))
 
 
-def measured(answer: dict[str, Any], seeds: range) -> list[AlphaError]:
-    return [measure(opened(answer, n), draw_scene(s)) for n, s in enumerate(seeds)]
-
-
 async def assert_scenes_come_back(folder: Path, count: int, at_once: int) -> None:
     """Draw so many scenes through a stand-in engine, and compare what is stored with the truth."""
 
-    def draw(request: ProviderRequest, place: int) -> Image.Image:
-        return draw_scene(request.seed + place).image
+    scenes: dict[int, AlphaScene] = {}
 
-    errors: list[AlphaError] = []
+    def draw(request: ProviderRequest, place: int) -> Image.Image:
+        return scenes[request.seed + place].image
+
+    errors, plain_errors = list[AlphaError](), list[AlphaError]()
+    call: dict[str, Any] = {"width": 256, "height": 256, "num_images": at_once, "wait_seconds": 90}
     async with client_of(folder, StandInEngine("engine", [model("engine")], draw)) as session:
         for start in range(0, count, at_once):
-            size: dict[str, Any] = {"width": 256, "height": 256}
-            answer = data(await generate(session, seed=start, num_images=at_once, **size))
-            errors += measured(answer, range(start, start + at_once))
-    plain_errors = [measure(threshold_key(s), s) for s in map(draw_scene, range(count))]
+            scenes = {seed: draw_scene(seed) for seed in range(start, start + at_once)}
+            answer = data(await generate(session, seed=start, **call))
+            for place, scene in enumerate(scenes.values()):
+                errors.append(measure(opened(answer, place), scene))
+                plain_errors.append(measure(threshold_key(scene), scene))
 
     assert len(errors) == count
     assert max(error.whole for error in errors) <= WHOLE
