@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from tests.e2e.test_edit import data, in_memory
 from tests.e2e.test_transparent import client_of, engine, opened
-from tests.support.stand_in_engine import StandInEngine
+from tests.support.stand_in_engine import StandInEngine, always
 from ziggie_image_mcp.errors import EngineCrashed
 from ziggie_image_mcp.provider import Model, ProviderRequest
 from ziggie_image_mcp.provider.pictures import decode
@@ -142,7 +142,7 @@ async def test_what_does_not_tile_is_made_again_with_the_next_seeds(
 
 
 async def test_a_seed_that_is_given_is_kept(tmp_path: Path) -> None:
-    drawn = StandInEngine("engine", [able()], lambda *_: gradient())
+    drawn = StandInEngine("engine", [able()], always(gradient()))
     async with client_of(tmp_path, drawn) as session:
         answer = await generate(session, seed=5)
 
@@ -152,7 +152,7 @@ async def test_a_seed_that_is_given_is_kept(tmp_path: Path) -> None:
 
 
 async def test_a_paid_route_is_not_charged_again(tmp_path: Path) -> None:
-    paid = StandInEngine("engine", [able(where="vendor", price=10_000)], lambda *_: gradient())
+    paid = StandInEngine("engine", [able(where="vendor", price=10_000)], always(gradient()))
     budget = {"perImage": 1, "perDay": 10, "perMonth": 10}
     async with client_of(tmp_path, paid, budget=budget) as session:
         answer = await generate(session, allow_paid=True)

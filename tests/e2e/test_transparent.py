@@ -19,9 +19,9 @@ from mcp import Client
 from PIL import Image, ImageDraw
 
 from tests.e2e.test_edit import data, said
-from tests.support.alpha_scenes import AlphaError, draw_scene, measure, threshold_key
+from tests.support.alpha_scenes import AlphaError, AlphaScene, draw_scene, measure, threshold_key
 from tests.support.factory import opener, service
-from tests.support.stand_in_engine import StandInEngine
+from tests.support.stand_in_engine import StandInEngine, always
 from ziggie_image_mcp.provider import Model, ProviderRequest, SameAsInput
 from ziggie_image_mcp.provider.pictures import decode
 from ziggie_image_mcp.provider.testing import OPTIONS, FakePaidProvider, model
@@ -67,30 +67,37 @@ def busy(side: int = 128) -> Image.Image:
 
 
 def engine(draw: Callable[[], Image.Image], name: str = "engine", **facts: Any) -> StandInEngine:
-    return StandInEngine(name, [model(name, **facts)], lambda *_: draw())
+    return StandInEngine(name, [model(name, **facts)], always(draw()))
 
 
-def measured(answer: dict[str, Any], seeds: range) -> list[AlphaError]:
-    return [measure(opened(answer, n), draw_scene(s)) for n, s in enumerate(seeds)]
+async def assert_scenes_come_back(folder: Path, count: int, at_once: int) -> None:
+    """Draw so many scenes through a stand-in engine, and compare what is stored with the truth."""
 
+    scenes: dict[int, AlphaScene] = {}
 
-async def test_scenes_come_back_with_the_alpha_with_which_they_were_drawn(tmp_path: Path) -> None:
     def draw(request: ProviderRequest, place: int) -> Image.Image:
-        return draw_scene(request.seed + place).image
+        return scenes[request.seed + place].image
 
-    errors: list[AlphaError] = []
-    async with client_of(tmp_path, StandInEngine("engine", [model("engine")], draw)) as session:
-        for start in range(0, SCENES, 10):
-            answer = data(await generate(session, seed=start, num_images=10, width=256, height=256))
-            errors += measured(answer, range(start, start + 10))
-    plain_errors = [measure(threshold_key(s), s) for s in map(draw_scene, range(SCENES))]
+    errors, plain_errors = list[AlphaError](), list[AlphaError]()
+    call: dict[str, Any] = {"width": 256, "height": 256, "num_images": at_once, "wait_seconds": 90}
+    async with client_of(folder, StandInEngine("engine", [model("engine")], draw)) as session:
+        for start in range(0, count, at_once):
+            scenes = {seed: draw_scene(seed) for seed in range(start, start + at_once)}
+            answer = data(await generate(session, seed=start, **call))
+            for place, scene in enumerate(scenes.values()):
+                errors.append(measure(opened(answer, place), scene))
+                plain_errors.append(measure(threshold_key(scene), scene))
 
-    assert len(errors) == SCENES
+    assert len(errors) == count
     assert max(error.whole for error in errors) <= WHOLE
     assert max(error.band for error in errors) <= BAND
     assert mean(error.colour for error in errors) <= COLOUR
     assert mean(error.band for error in plain_errors) > BAND
     assert mean(error.colour for error in plain_errors) > 4 * COLOUR
+
+
+async def test_scenes_come_back_with_the_alpha_with_which_they_were_drawn(tmp_path: Path) -> None:
+    await assert_scenes_come_back(tmp_path, SCENES, 10)
 
 
 async def test_the_prompt_asks_for_a_flat_ground_and_both_prompts_are_kept(tmp_path: Path) -> None:
@@ -189,7 +196,7 @@ async def test_an_installed_cut_out_model_takes_over_where_keying_fails(tmp_path
 async def test_a_cut_out_model_that_may_not_be_used_is_not_asked(
     tmp_path: Path, facts: dict[str, Any], config: dict[str, Any]
 ) -> None:
-    cuts = StandInEngine("cutter", [cutter(**facts)], lambda *_: disk())
+    cuts = StandInEngine("cutter", [cutter(**facts)], always(disk()))
     drawn = engine(busy, commercial_use=True)
     async with client_of(tmp_path, drawn, cuts, **config) as session:
         answer = await generate(session)
@@ -200,7 +207,7 @@ async def test_a_cut_out_model_that_may_not_be_used_is_not_asked(
 
 
 async def test_a_cut_out_model_that_fails_leaves_the_reason(tmp_path: Path) -> None:
-    cuts = StandInEngine("cutter", [cutter()], lambda *_: b"no picture")
+    cuts = StandInEngine("cutter", [cutter()], always(b"no picture"))
     async with client_of(tmp_path, engine(busy), cuts) as session:
         answer = await generate(session)
 

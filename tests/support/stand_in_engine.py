@@ -21,6 +21,15 @@ Draw = Callable[[ProviderRequest, int], Image.Image | bytes]
 """Draws the picture of a request: the request, and the picture's place in it."""
 
 
+def always(made: Image.Image | bytes) -> Draw:
+    """Draws this, whatever is asked."""
+
+    def draw(request: ProviderRequest, place: int) -> Image.Image | bytes:
+        return made
+
+    return draw
+
+
 class StandInEngine(FakeProvider):
     """Draws by a function; `seen` holds its requests."""
 

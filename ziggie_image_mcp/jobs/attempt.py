@@ -325,9 +325,13 @@ class Attempt:
             remote_id=await remote_jobs.find(key) if sent else "",
             remember=partial(remote_jobs.remember, key, self._job.id, model.provider),
         )
+
+        async def progress(fraction: float, message: str) -> None:
+            self._job.report(0.97, message)
+
         run = Run(
             key=key,
-            progress=_Progress(self._job),
+            progress=progress,
             is_ours=lambda: not self._job.moved,
             deadline=self._deadline,
         )

@@ -1,12 +1,14 @@
-"""The built-in engine: a demo model and an upscaler on onnxruntime, without torch or download."""
+"""The built-in engine on onnxruntime: a demo model, an upscaler, and networks that cut out."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
+
+import anyio.to_thread
 
 from ziggie_image_mcp.provider import (
     DependencyMissing,
@@ -26,6 +28,14 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.delivery import InProcess
 from ziggie_image_providers.builtin import settings as section
 from ziggie_image_providers.builtin import work
+from ziggie_image_providers.builtin.cut_out import (
+    Network,
+    NetworkUnusable,
+    NothingStandsOut,
+    describe_network,
+    find_networks,
+    folders,
+)
 from ziggie_image_providers.builtin.engine import Engine
 from ziggie_image_providers.builtin.models import (
     FOLDER,
@@ -52,6 +62,7 @@ class Builtin(InProcess):
     def __init__(self, name: str, settings: section.Settings, context: ProviderContext) -> None:
         self.name = name
         self._engine = Engine(FOLDER, settings.idle_seconds)
+        self._folders = tuple(settings.model_dirs)
 
     async def probe(self) -> Probe:
         """Always there; `message` says what is missing all the same."""
@@ -59,7 +70,7 @@ class Builtin(InProcess):
         return Probe(state="ready", message=_missing(), loaded_model=loaded)
 
     async def list_models(self) -> Sequence[Model]:
-        """The demo model and the upscalers."""
+        """The demo model, the upscalers, and what cuts out."""
         weights, missing = self._engine.weights, _missing()
         models = [
             describe_tiny(self.name, loaded=weights.tiny is not None),
@@ -67,6 +78,10 @@ class Builtin(InProcess):
                 describe_upscaler(self.name, name, loaded=weights.upscaler is not None)
                 for name in UPSCALERS
             ),
+        ]
+        models += [
+            describe_network(self.name, network, loaded=network.path in weights.networks)
+            for network in (await self._networks()).values()
         ]
         if missing:
             return [replace(model, state="missing", fix=missing) for model in models]
@@ -87,6 +102,10 @@ class Builtin(InProcess):
             if request.image is None:
                 raise RequestRejected(self.name, f"{model.id} needs a picture to enlarge.")
             task = partial(work.upscale, request, UPSCALERS[model.id])
+        elif (network := (await self._networks()).get(model.id)) is not None:
+            if request.image is None:
+                raise RequestRejected(self.name, f"{model.id} needs a picture to cut out.")
+            task = partial(work.remove_background, request, network)
         else:
             models = ", ".join((TINY, *UPSCALERS))
             raise ModelMissing(self.name, f"There is no model {model.id!r} here, only {models}.")
@@ -96,9 +115,17 @@ class Builtin(InProcess):
         """Stop, and free the memory. May be called twice."""
         await self._engine.aclose()
 
+    async def _networks(self) -> Mapping[str, Network]:
+        """What lies in the folders now."""
+        return await anyio.to_thread.run_sync(find_networks, folders(self._folders))
+
     async def _run(self, task: partial[Generation], run: Run) -> Generation:
         try:
             return await self._engine.run(task, run.progress)
+        except NothingStandsOut as e:
+            raise RequestRejected(self.name, str(e)) from e
+        except NetworkUnusable as e:
+            raise ModelUnusable(self.name, str(e)) from e
         except MemoryError as e:
             raise OutOfMemory(self.name, "There was too little memory for this picture.") from e
         except ImportError as e:

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
+    from ziggie_image_providers.builtin.cut_out import Network
     from ziggie_image_providers.builtin.tiny import TinyModel
     from ziggie_image_providers.builtin.upscaler import Upscaler
 
@@ -33,6 +34,8 @@ class Weights:
         self._folder = folder
         self.tiny: TinyModel | None = None
         self.upscaler: Upscaler | None = None
+        self.networks: dict[Path, Any] = {}
+        """Sessions of those that cut out, by file."""
 
     def get_tiny(self) -> TinyModel:
         """The tiny model."""
@@ -50,6 +53,15 @@ class Weights:
             self.upscaler = Upscaler()
             self.upscaler.load()
         return self.upscaler
+
+    def get_network(self, network: Network) -> Any:
+        """One that cuts out: the last one alone stays, for each may take a gigabyte."""
+        if network.path not in self.networks:
+            from ziggie_image_providers.builtin.cut_out import open_network
+
+            self.networks.clear()
+            self.networks[network.path] = open_network(network)
+        return self.networks[network.path]
 
 
 Work = Callable[[Weights, Report, threading.Event], T]

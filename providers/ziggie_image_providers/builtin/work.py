@@ -17,6 +17,7 @@ from ziggie_image_providers.builtin.models import SIZES, TOKENS, Factor
 if TYPE_CHECKING:
     from PIL import Image
 
+    from ziggie_image_providers.builtin.cut_out import Network
     from ziggie_image_providers.builtin.tiny import Job, Pixels, TinyModel
 
 CHANGE, REPAINT = 0.75, 1.0
@@ -107,6 +108,27 @@ def upscale(
         notes=(TILES,) if wrap and not _has_plain_edges(picture) else (),
         load_seconds=load_seconds,
     )
+
+
+def remove_background(
+    request: ProviderRequest,
+    network: Network,
+    weights: Weights,
+    report: Report,
+    stop: threading.Event,
+) -> Generation:
+    """Cut the subject of the request's picture out."""
+    from ziggie_image_providers.builtin.cut_out import cut_out
+
+    assert request.image is not None
+    report(0.0, f"loading {network.path.stem}")
+    began, is_cold = time.monotonic(), network.path not in weights.networks
+    session = weights.get_network(network)
+    load_seconds = time.monotonic() - began if is_cold else 0.0
+    report(0.1, f"cutting out by {network.path.stem}")
+    result = cut_out(session, network, decode(request.image), stop)
+    image = GeneratedImage(data=to_png(result), seed=None)
+    return Generation(images=(image,), load_seconds=load_seconds)
 
 
 def _has_plain_edges(picture: Image.Image) -> bool:
