@@ -73,3 +73,23 @@ async def test_what_cannot_be_meant_is_refused_in_the_words_of_the_tools(
     plan = run("plan", "x", *taken, "--json", config=config)
 
     assert json.loads(plan.stdout)["candidates"][0]["steps"] == 2
+
+
+def test_a_style_of_the_config_is_an_option_and_listed(tmp_path: Path, config: Path) -> None:
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    settings["styles"] = {"inked": {"prompt": "{prompt}, in ink", "seed": 7}}
+    config.write_text(json.dumps(settings), encoding="utf-8")
+
+    made = run("generate", "a star", "--style", "inked", "--steps", "1", config=config)
+    unknown = run("generate", "a star", "--style", "oil", config=config)
+    listed = run("models", config=config)
+
+    assert made.returncode == 0, made.stderr
+    assert "note: style inked: prompt, seed" in made.stderr
+    assert "seed: 7" in made.stderr
+    (file,) = (tmp_path / "pictures").rglob("*.json")
+    recipe = json.loads(file.read_text(encoding="utf-8"))
+    assert (recipe["prompt"], recipe["Style"]) == ("a star, in ink", "inked")
+    assert unknown.returncode == 1
+    assert "style='oil' cannot be used: styles: inked" in unknown.stderr
+    assert "Styles: inked" in listed.stdout

@@ -62,6 +62,7 @@ OTHER: dict[str, Any] = {
     "trim": True,
     "pad": 2,
     "resample": "nearest",
+    "style": "watercolour",
 }
 """For each argument a value that is not its default."""
 WRITTEN = {"loras": "pixel-art:0.8"}

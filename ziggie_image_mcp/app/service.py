@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 
 from ziggie_image_mcp.app import processing as picture_processing
+from ziggie_image_mcp.app import styles
 from ziggie_image_mcp.app.consent import Consents
 from ziggie_image_mcp.app.early_start import EarlyStarts
 from ziggie_image_mcp.app.processing import NOTHING, ProcessedPicture, Processing
@@ -28,6 +29,7 @@ from ziggie_image_mcp.config.loader import (
     provider_concurrency,
     provider_privacy,
 )
+from ziggie_image_mcp.config.styles import style_named
 from ziggie_image_mcp.errors import ConsentRequired, InvalidRequest, StorageError
 from ziggie_image_mcp.inventory.detection import Detector
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
@@ -80,6 +82,7 @@ class Service:
         monitor: Monitor,
         databases: Mapping[str, str | Path] | None = None,
     ) -> None:
+        styles.check_styles(config)
         self.config = config
         self.registry = registry
         self.artifacts = artifacts
@@ -109,6 +112,7 @@ class Service:
         """
         caps = caps_from(config.budget, provider_budgets(config))
         provider_privacy(config)
+        styles.check_styles(config)
         concurrency = provider_concurrency(config)
         await self.registry.reconfigure(config)
         before = self.config
@@ -262,6 +266,33 @@ class Service:
             )
 
         return replace(request, control=await anyio.to_thread.run_sync(work))
+
+    async def with_style(self, request: ImageRequest, filled: Collection[str] = ()) -> ImageRequest:
+        """The request with all that its style of the config says; as it is where it names none.
+
+        A word that some model takes as its own style is left to it. `filled` names the fields that
+        the caller did not give, which the style may replace.
+
+        Raises:
+            InvalidRequest: There is no such style, or what it refers to is not there.
+            StorageError: The style's pictures cannot be kept.
+            ConfigError: A provider's section of the config is wrong.
+        """
+        if not request.style.strip() or request.applied_style is not None:
+            return request
+        if not style_named(request.style, self.config.styles):
+            if styles.is_word_of_a_vendor(request, await self.survey()):
+                return request
+            raise styles.unknown_style(request.style, self.config)
+        work = partial(
+            styles.with_style,
+            request,
+            self.config,
+            partial(self._inputs.image, field="references"),
+            partial(self._inputs.file, "palette"),
+            filled,
+        )
+        return await anyio.to_thread.run_sync(work)
 
     async def prepare(
         self, request: ImageRequest, names: Sequence[str], *, reach: Reach = FILES_BELOW_ROOTS

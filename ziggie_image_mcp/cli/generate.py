@@ -188,7 +188,7 @@ def generate(
     wanted = _completed("generate", arguments, delivery)
 
     async def request(service: Service) -> ImageRequest:
-        return await _with_pictures(service, wanted, reference, control)
+        return await service.with_style(await _with_pictures(service, wanted, reference, control))
 
     _generate(ctx, request, delivery)
 
@@ -224,7 +224,9 @@ def edit(
         image_file, mask_file = (str(files.existing(n)) if n else "" for n in (image, mask))
         base = await _with_pictures(service, wanted, reference, control)
         margins = Margins(*expand)
-        return await service.with_input_images(base, image_file, mask_file, margins, reach=ANY_FILE)
+        names = image_file, mask_file
+        base = await service.with_input_images(base, *names, margins, reach=ANY_FILE)
+        return await service.with_style(base)
 
     _generate(ctx, request, delivery)
 
@@ -410,7 +412,7 @@ def plan(
     if ram is not None or os is not None:
         fail(InvalidRequest("--ram, --os", "without --on", "name the other machine's card by --on"))
 
-    async def request(_: Service) -> ImageRequest:
-        return wanted
+    async def request(service: Service) -> ImageRequest:
+        return await service.with_style(wanted)
 
     _generate(ctx, request, delivery)

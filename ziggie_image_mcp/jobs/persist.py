@@ -88,6 +88,8 @@ async def persist(
             for c in sent.control
         ),
         "Seamless": "yes" if sent.seamless else "",
+        "Transparent": "yes" if sent.transparent else "",
+        "Style": request.applied_style.name if request.applied_style else sent.style,
         "Process": described(request) if is_processing(request) else "",
     }
     images: list[StoredImage] = []
