@@ -93,3 +93,20 @@ def test_a_style_of_the_config_is_an_option_and_listed(tmp_path: Path, config: P
     assert unknown.returncode == 1
     assert "style='oil' cannot be used: styles: inked" in unknown.stderr
     assert "Styles: inked" in listed.stdout
+
+
+def test_a_file_is_made_again_without_a_prompt(tmp_path: Path, config: Path) -> None:
+    options = ("--steps", "1", "-o", str(tmp_path / "one.png"))
+    one = run("generate", "a star", *options, config=config)
+    two = run(
+        *("generate", "--like", str(tmp_path / "one.png"), "-o", str(tmp_path / "two.png")),
+        config=config,
+    )
+    none = run("generate", config=config)
+
+    assert one.returncode == 0, one.stderr
+    assert two.returncode == 0, two.stderr
+    assert "note: like one.png (ziggie-image-mcp): prompt, model" in two.stderr
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    assert none.returncode == 1
+    assert "The argument 'prompt' is missing" in none.stderr

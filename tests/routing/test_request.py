@@ -68,7 +68,7 @@ OTHER: dict[str, Any] = {
 WRITTEN = {"loras": "pixel-art:0.8"}
 """As a caller writes it, where JSON has no such value."""
 OF_THE_CALL = {
-    "generate": {"references", "control", "dry_run", "wait_seconds", "request_id"},
+    "generate": {"references", "control", "like", "dry_run", "wait_seconds", "request_id"},
     "edit": {
         *("image", "mask", "expand", "references", "control"),
         *("dry_run", "wait_seconds", "request_id"),

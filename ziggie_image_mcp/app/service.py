@@ -18,6 +18,13 @@ from ziggie_image_mcp.app import processing as picture_processing
 from ziggie_image_mcp.app import styles
 from ziggie_image_mcp.app.consent import Consents
 from ziggie_image_mcp.app.early_start import EarlyStarts
+from ziggie_image_mcp.app.file_recipes import (
+    FilePictures,
+    Filled,
+    file_pictures,
+    shown_name,
+    with_file_recipe,
+)
 from ziggie_image_mcp.app.processing import NOTHING, ProcessedPicture, Processing
 from ziggie_image_mcp.assets.region import Margins, add_margins
 from ziggie_image_mcp.billing.caps import caps_from
@@ -59,7 +66,8 @@ from ziggie_image_mcp.routing.types import Bulk, Plan
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore, not_found
 from ziggie_image_mcp.storage.input_images import FILES_BELOW_ROOTS, InputImages, Reach
 from ziggie_image_mcp.storage.newest import ListedImage
-from ziggie_image_mcp.storage.types import InputImage, Preview
+from ziggie_image_mcp.storage.recipe_reading import read_recipe
+from ziggie_image_mcp.storage.types import FileRecipe, InputImage, NoRecipe, Preview
 
 
 class Service:
@@ -266,6 +274,45 @@ class Service:
             )
 
         return replace(request, control=await anyio.to_thread.run_sync(work))
+
+    async def completed(
+        self, request: ImageRequest, like: str = "", *, reach: Reach = FILES_BELOW_ROOTS
+    ) -> ImageRequest:
+        """The request with what the picture `like` and its style say.
+
+        What the caller says comes first, then the style, then the picture.
+
+        Raises:
+            InvalidRequest, ConfigError, StorageError: As `like` and `with_style` tell.
+        """
+        if not like.strip():
+            return await self.with_style(request)
+        filled = await self.like(request, like, reach=reach)
+        return await self.with_style(filled.request, filled.fields)
+
+    async def like(
+        self, request: ImageRequest, name: str, *, reach: Reach = FILES_BELOW_ROOTS
+    ) -> Filled:
+        """The request with what a picture's file says of how it was made, for the routes here.
+
+        Raises:
+            InvalidRequest: There is no such picture, it may not be read, it does not tell how it
+                was made, or neither it nor the request says a prompt.
+            ConfigError: A provider's section of the config is wrong.
+            StorageError: A picture that it was made from cannot be kept.
+        """
+
+        def read() -> tuple[FileRecipe, FilePictures]:
+            try:
+                recipe = read_recipe(self._inputs.file("like", name, reach=reach))
+            except NoRecipe as e:
+                raise InvalidRequest("like", name, str(e)) from e
+            return file_pictures(recipe, partial(self._inputs.image, reach=reach))
+
+        recipe, pictures = await anyio.to_thread.run_sync(read)
+        context = await self.snapshot(request)
+        work = partial(with_file_recipe, request, recipe, shown_name(name), context, pictures)
+        return await anyio.to_thread.run_sync(work)
 
     async def with_style(self, request: ImageRequest, filled: Collection[str] = ()) -> ImageRequest:
         """The request with all that its style of the config says; as it is where it names none.

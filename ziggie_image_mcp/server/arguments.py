@@ -45,6 +45,7 @@ References = Annotated[str, Field(description="Pictures to follow: ids or paths,
 ControlText = Annotated[
     str, Field(description="As canny:ID:0.7; depth:ID is a map, make-depth:ID makes one.")
 ]
+Like = Annotated[str, Field(description="A file to make again.")]
 RequestId = Annotated[str, Field(description="A repeat with it gets the first job.")]
 
 

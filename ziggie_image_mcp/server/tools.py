@@ -44,6 +44,7 @@ from ziggie_image_mcp.server.arguments import (
     DryRun,
     Expand,
     JobId,
+    Like,
     References,
     RequestId,
     WaitSeconds,
@@ -91,17 +92,14 @@ INSTRUCTIONS = (
 
 @takes_request
 async def one_request(
-    ctx: Context[Open], references: str, control: str, **arguments: Any
+    ctx: Context[Open], references: str, control: str, like: str, **arguments: Any
 ) -> ImageRequest:
     """The arguments of generate_image as one value. The pictures are taken in."""
     request = await _with_pictures(ctx, ImageRequest(**arguments), references, control)
-    return await _with_style(ctx, request)
-
-
-async def _with_style(ctx: Context[Open], request: ImageRequest) -> ImageRequest:
-    if not request.style:
+    if not (request.style or like.strip()):
         return request
-    return await (await ctx.request_context.lifespan_context()).with_style(request)
+    service = await ctx.request_context.lifespan_context()
+    return await service.completed(request, one_name(like), reach=reach())
 
 
 async def _with_pictures(
@@ -193,6 +191,7 @@ async def generate_image(
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend)],
     references: References = "",
     control: ControlText = "",
+    like: Like = "",
     dry_run: DryRun = False,
     wait_seconds: WaitSeconds = None,
     request_id: RequestId = "",
