@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.server.test_callers import client as caller
 from tests.server.test_callers import editor, image_id, serving, text
-from tests.storage.test_recipe_reading import A1111, HIRES, graph_file, png
+from tests.storage.test_recipe_reading import A1111, HIRES, graph_file, node, png
 from tests.support.calls import client, data, said
 from tests.support.factory import service
 from ziggie_image_mcp.app.service import Service
@@ -215,7 +215,7 @@ async def test_a_dry_run_tells_what_differs_and_makes_nothing(tmp_path: Path) ->
         (png(), "it does not tell how it was made"),
         (b"a text", "that are no PNG, JPEG or WebP picture"),
         (png(prompt='{"1": {'), "the JSON in it is damaged"),
-        (graph_file({str(i): {"inputs": {}} for i in range(10_000)}), "10000 nodes"),
+        (graph_file({str(i): node("KSampler") for i in range(10_000)}), "10000 nodes"),
         (
             png(parameters="\nSteps: 1, Seed: 2, Size: 64x64, Model: m"),
             "its file tells no prompt: give one beside it",

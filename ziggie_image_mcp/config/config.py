@@ -149,6 +149,16 @@ class Output(Section):
     )
 
 
+class Verify(Section):
+    """What is checked on the finished picture."""
+
+    text: Literal["auto"] | bool = Field(
+        default="auto",
+        description="Read back the words that a prompt puts in quotes; what is free is made again "
+        "with another seed where they are wrong. auto: where the extra `verify` is installed.",
+    )
+
+
 class ModelSettings(Section):
     """What you know better about a model than we do."""
 
@@ -275,6 +285,7 @@ class Config(Section):
         description="Servers leave every picture to `ziggie-image-mcp worker` processes.",
     )
     output: Output = Output()
+    verify: Verify = Verify()
     input_directories: tuple[Annotated[Folder, Field(min_length=1)], ...] | None = Field(
         default=None,
         description="Folders from which edit_image may read files; by default Pictures, Downloads "
