@@ -73,3 +73,40 @@ async def test_what_cannot_be_meant_is_refused_in_the_words_of_the_tools(
     plan = run("plan", "x", *taken, "--json", config=config)
 
     assert json.loads(plan.stdout)["candidates"][0]["steps"] == 2
+
+
+def test_a_style_of_the_config_is_an_option_and_listed(tmp_path: Path, config: Path) -> None:
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    settings["styles"] = {"inked": {"prompt": "{prompt}, in ink", "seed": 7}}
+    config.write_text(json.dumps(settings), encoding="utf-8")
+
+    made = run("generate", "a star", "--style", "inked", "--steps", "1", config=config)
+    unknown = run("generate", "a star", "--style", "oil", config=config)
+    listed = run("models", config=config)
+
+    assert made.returncode == 0, made.stderr
+    assert "note: style inked: prompt, seed" in made.stderr
+    assert "seed: 7" in made.stderr
+    (file,) = (tmp_path / "pictures").rglob("*.json")
+    recipe = json.loads(file.read_text(encoding="utf-8"))
+    assert (recipe["prompt"], recipe["Style"]) == ("a star, in ink", "inked")
+    assert unknown.returncode == 1
+    assert "style='oil' cannot be used: styles: inked" in unknown.stderr
+    assert "Styles: inked" in listed.stdout
+
+
+def test_a_file_is_made_again_without_a_prompt(tmp_path: Path, config: Path) -> None:
+    options = ("--steps", "1", "-o", str(tmp_path / "one.png"))
+    one = run("generate", "a star", *options, config=config)
+    two = run(
+        *("generate", "--like", str(tmp_path / "one.png"), "-o", str(tmp_path / "two.png")),
+        config=config,
+    )
+    none = run("generate", config=config)
+
+    assert one.returncode == 0, one.stderr
+    assert two.returncode == 0, two.stderr
+    assert "note: like one.png (ziggie-image-mcp): prompt, model" in two.stderr
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    assert none.returncode == 1
+    assert "The argument 'prompt' is missing" in none.stderr

@@ -141,7 +141,7 @@ async def test_what_a_model_enlarged_is_finished_too(tmp_path: Path) -> None:
     assert opened(answer).size == (100, 100)
     assert colours(opened(answer)) <= {(255, 0, 0), (255, 255, 255)}
     told = opened(answer).info["parameters"]
-    assert "Process: width=100 height=100 palette=#ff0000,#ffffff" in told
+    assert 'Process: "width=100 height=100 palette=#ff0000,#ffffff"' in told
 
 
 HEX = b"ff0000\n00ff00\n#0000FF\n"

@@ -45,6 +45,7 @@ CHANGED: dict[str, Any] = {
     "references": "REFERENCE",
     "control": "canny:REFERENCE",
     "loras": "pixel-art:0.8",
+    "style": "inked",
 }
 """For each argument another value. Those of `STEERS` choose among routes."""
 STEERS = {"max_cost_usd", "allow_paid", "preference", "quality"}
@@ -67,6 +68,7 @@ async def session(folder: Path, providers: dict[str, Any]) -> AsyncGenerator[Cli
         allowPaidFallback="withinBudget",
         budget={"perImage": 1, "perDay": 100, "perMonth": 100},
         inputDirectories=[str(folder)],
+        styles={"inked": {"prompt": "an ink drawing of {prompt}"}},
     )
     try:
         await made.registry.open()

@@ -67,6 +67,6 @@ async def test_what_some_provider_honours_is_shown_and_nothing_else(tmp_path: Pa
     shown = {name for tool in making for name in tool.input_schema["properties"]}
     known = {
         *("negative_prompt", "seed", "steps", "guidance_scale", "sampler", "scheduler"),
-        *("strength", "transparent", "seamless", "style", "loras", "control", "references"),
+        *("strength", "transparent", "seamless", "loras", "control", "references"),
     }
     assert shown & known == honoured - {"quality"}

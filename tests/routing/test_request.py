@@ -69,12 +69,13 @@ OTHER: dict[str, Any] = {
     "animation": "gif",
     "fps": 8,
     "icons": "ico",
+    "style": "watercolour",
 }
 """For each argument a value that is not its default."""
 WRITTEN = {"loras": "pixel-art:0.8"}
 """As a caller writes it, where JSON has no such value."""
 OF_THE_CALL = {
-    "generate": {"references", "control", "dry_run", "wait_seconds", "request_id"},
+    "generate": {"references", "control", "like", "dry_run", "wait_seconds", "request_id"},
     "edit": {
         *("image", "mask", "expand", "references", "control"),
         *("dry_run", "wait_seconds", "request_id"),

@@ -58,7 +58,8 @@ def test_a_picture_is_kept_with_its_recipe(tmp_path: Path) -> None:
         text = dict(image.info)
     assert text["parameters"] == (
         "a fox, naïve ✨\nNegative prompt: dogs\n"
-        "Steps: 20, CFG scale: 5, Seed: 7, Size: 64x64, Model: m"
+        "Steps: 20, CFG scale: 5, Seed: 7, Size: 64x64, Model: m, "
+        "Provider: fake, Version: ziggie-image-mcp"
     )
     assert json.loads(text["ziggie-image"])["seed"] == 7
     sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

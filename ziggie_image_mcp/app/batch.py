@@ -78,6 +78,24 @@ class Ended:
     job: JobView
 
 
+async def styled(service: Service, items: Sequence[Item]) -> list[Item]:
+    """The items with all that their styles say.
+
+    Raises:
+        BatchInvalid: Some name a style that cannot be had; all of them are told.
+        StorageError: A style's pictures cannot be kept.
+    """
+    done, problems = list[Item](), dict[str, None]()
+    for item in items:
+        try:
+            done.append(replace(item, request=await service.with_style(item.request)))
+        except InvalidRequest as e:
+            problems[f"line {item.line}: {e}"] = None
+    if problems:
+        raise BatchInvalid(list(problems))
+    return done
+
+
 Tell = Callable[[int, int], Awaitable[None]]
 """How many have ended, and of how many."""
 

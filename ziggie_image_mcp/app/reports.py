@@ -108,6 +108,8 @@ class ModelReport(BaseModel):
     unavailable: list[Silent]
     real_model: str
     """How to get one, where only the demo is here."""
+    styles: list[str]
+    """What `style` of a call may name."""
 
 
 class FolderReport(BaseModel):
@@ -256,6 +258,7 @@ def _model_report(
             if r.model is None and wanted(r.provider, not lacks_key(r))
         ],
         real_model=plan.advice,
+        styles=list(context.config.styles),
     )
 
 

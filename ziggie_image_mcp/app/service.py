@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,8 +15,16 @@ import anyio
 import anyio.to_thread
 
 from ziggie_image_mcp.app import processing as picture_processing
+from ziggie_image_mcp.app import styles
 from ziggie_image_mcp.app.consent import Consents
 from ziggie_image_mcp.app.early_start import EarlyStarts
+from ziggie_image_mcp.app.file_recipes import (
+    FilePictures,
+    Filled,
+    file_pictures,
+    shown_name,
+    with_file_recipe,
+)
 from ziggie_image_mcp.app.processing import NOTHING, ProcessedPicture, Processing
 from ziggie_image_mcp.assets.region import Margins, add_margins
 from ziggie_image_mcp.billing.caps import caps_from
@@ -28,6 +36,7 @@ from ziggie_image_mcp.config.loader import (
     provider_concurrency,
     provider_privacy,
 )
+from ziggie_image_mcp.config.styles import style_named
 from ziggie_image_mcp.errors import ConsentRequired, InvalidRequest, StorageError
 from ziggie_image_mcp.inventory.detection import Detector
 from ziggie_image_mcp.inventory.hardware_probe import HardwareCache
@@ -58,7 +67,8 @@ from ziggie_image_mcp.routing.types import Bulk, Plan
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore, not_found
 from ziggie_image_mcp.storage.input_images import FILES_BELOW_ROOTS, InputImages, Reach
 from ziggie_image_mcp.storage.newest import ListedImage
-from ziggie_image_mcp.storage.types import InputImage, Preview
+from ziggie_image_mcp.storage.recipe_reading import read_recipe
+from ziggie_image_mcp.storage.types import FileRecipe, InputImage, NoRecipe, Preview
 
 
 class Service:
@@ -81,6 +91,7 @@ class Service:
         monitor: Monitor,
         databases: Mapping[str, str | Path] | None = None,
     ) -> None:
+        styles.check_styles(config)
         self.config = config
         self.registry = registry
         self.artifacts = artifacts
@@ -110,6 +121,7 @@ class Service:
         """
         caps = caps_from(config.budget, provider_budgets(config))
         provider_privacy(config)
+        styles.check_styles(config)
         concurrency = provider_concurrency(config)
         await self.registry.reconfigure(config)
         before = self.config
@@ -274,6 +286,72 @@ class Service:
             )
 
         return replace(request, control=await anyio.to_thread.run_sync(work))
+
+    async def completed(
+        self, request: ImageRequest, like: str = "", *, reach: Reach = FILES_BELOW_ROOTS
+    ) -> ImageRequest:
+        """The request with what the picture `like` and its style say.
+
+        What the caller says comes first, then the style, then the picture.
+
+        Raises:
+            InvalidRequest, ConfigError, StorageError: As `like` and `with_style` tell.
+        """
+        if not like.strip():
+            return await self.with_style(request)
+        filled = await self.like(request, like, reach=reach)
+        return await self.with_style(filled.request, filled.fields)
+
+    async def like(
+        self, request: ImageRequest, name: str, *, reach: Reach = FILES_BELOW_ROOTS
+    ) -> Filled:
+        """The request with what a picture's file says of how it was made, for the routes here.
+
+        Raises:
+            InvalidRequest: There is no such picture, it may not be read, it does not tell how it
+                was made, or neither it nor the request says a prompt.
+            ConfigError: A provider's section of the config is wrong.
+            StorageError: A picture that it was made from cannot be kept.
+        """
+
+        def read() -> tuple[FileRecipe, FilePictures]:
+            try:
+                recipe = read_recipe(self._inputs.file("like", name, reach=reach))
+            except NoRecipe as e:
+                raise InvalidRequest("like", name, str(e)) from e
+            return file_pictures(recipe, partial(self._inputs.image, reach=reach))
+
+        recipe, pictures = await anyio.to_thread.run_sync(read)
+        context = await self.snapshot(request)
+        work = partial(with_file_recipe, request, recipe, shown_name(name), context, pictures)
+        return await anyio.to_thread.run_sync(work)
+
+    async def with_style(self, request: ImageRequest, filled: Collection[str] = ()) -> ImageRequest:
+        """The request with all that its style of the config says; as it is where it names none.
+
+        A word that some model takes as its own style is left to it. `filled` names the fields that
+        the caller did not give, which the style may replace.
+
+        Raises:
+            InvalidRequest: There is no such style, or what it refers to is not there.
+            StorageError: The style's pictures cannot be kept.
+            ConfigError: A provider's section of the config is wrong.
+        """
+        if not request.style.strip() or request.applied_style is not None:
+            return request
+        if not style_named(request.style, self.config.styles):
+            if styles.is_word_of_a_vendor(request, await self.survey()):
+                return request
+            raise styles.unknown_style(request.style, self.config)
+        work = partial(
+            styles.with_style,
+            request,
+            self.config,
+            partial(self._inputs.image, field="references"),
+            partial(self._inputs.file, "palette"),
+            filled,
+        )
+        return await anyio.to_thread.run_sync(work)
 
     async def prepare(
         self, request: ImageRequest, names: Sequence[str], *, reach: Reach = FILES_BELOW_ROOTS

@@ -119,6 +119,15 @@ async def _with_pictures(
     return await service.with_palette(request, reach=ANY_FILE)
 
 
+LikeOption = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="A picture of ours, A1111, ComfyUI, InvokeAI, SwarmUI or Fooocus to make again.",
+    ),
+]
+
+
 OutputOption = Annotated[
     Path | None,
     typer.Option(
@@ -180,11 +189,14 @@ def _format(kind: Surface, request: ImageRequest, output: Path) -> ProcessedForm
 
 
 @app.command()
-@with_parameters(option_parameters("generate"))
+@with_parameters(
+    [p.replace(default=None) if p.name == "prompt" else p for p in option_parameters("generate")]
+)
 def generate(
     ctx: typer.Context,
     reference: ReferenceOption = [],  # noqa: B006 (typer copies it)
     control: ControlOption = [],  # noqa: B006
+    like: LikeOption = "",
     output: OutputOption = None,
     force: ForceOption = False,
     dry_run: DryRunOption = False,
@@ -196,12 +208,19 @@ def generate(
 
     A prompt with alternatives, as {red|blue} car, makes one of each. - reads it from stdin.
     --max-cost agrees to paying up to so much, where no free route is open.
+    --like makes a picture's file again: what is not said here is as it tells.
     """
     delivery = Delivery(output=output, force=force, dry_run=dry_run, detach=detach, as_json=as_json)
+    if like and arguments.get("prompt") is None:
+        arguments["prompt"] = ""  # the file has one
     wanted = _completed("generate", arguments, delivery)
 
     async def request(service: Service) -> ImageRequest:
-        return await _with_pictures(service, wanted, reference, control)
+        from ziggie_image_mcp.storage.input_images import ANY_FILE
+
+        file = str(files.existing(like)) if like else ""
+        base = await _with_pictures(service, wanted, reference, control)
+        return await service.completed(base, file, reach=ANY_FILE)
 
     _generate(ctx, request, delivery)
 
@@ -237,7 +256,9 @@ def edit(
         image_file, mask_file = (str(files.existing(n)) if n else "" for n in (image, mask))
         base = await _with_pictures(service, wanted, reference, control)
         margins = Margins(*expand)
-        return await service.with_input_images(base, image_file, mask_file, margins, reach=ANY_FILE)
+        names = image_file, mask_file
+        base = await service.with_input_images(base, *names, margins, reach=ANY_FILE)
+        return await service.with_style(base)
 
     _generate(ctx, request, delivery)
 
@@ -440,7 +461,7 @@ def plan(
     if ram is not None or os is not None:
         fail(InvalidRequest("--ram, --os", "without --on", "name the other machine's card by --on"))
 
-    async def request(_: Service) -> ImageRequest:
-        return wanted
+    async def request(service: Service) -> ImageRequest:
+        return await service.with_style(wanted)
 
     _generate(ctx, request, delivery)

@@ -67,7 +67,7 @@ def batch_(
 ) -> None:
     """Make many pictures. Run it again to go on where it stopped; what is done is not repeated."""
     from ziggie_image_mcp.app.application import Application
-    from ziggie_image_mcp.app.batch import Batch
+    from ziggie_image_mcp.app.batch import Batch, styled
     from ziggie_image_mcp.app.leaving import Ending
     from ziggie_image_mcp.jobs import batch_file
 
@@ -77,6 +77,7 @@ def batch_(
         from ziggie_image_mcp.cli import following
 
         items = [await _with_palette(service, i) for i in batch_file.read(_text(file), file.name)]
+        items = await styled(service, items)
         batch = Batch(service, items, None if budget is None else micro_usd(budget))
         estimate = await batch.estimate()
         _announce(estimate, budget, begin)

@@ -82,6 +82,8 @@ def list_(
         print_json(report.model_dump())
         return
     _print_models(report)
+    if report.styles:
+        out.print(f"Styles: {', '.join(report.styles)}", markup=False)
     if report.real_model:
         out.print(report.real_model, markup=False)
 

@@ -12,20 +12,18 @@ from typing import Annotated, Any, Literal, Self, cast
 import platformdirs
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
+from ziggie_image_mcp.config.section import Section
+from ziggie_image_mcp.config.styles import Style, check_names
 from ziggie_image_mcp.errors import ConfigError, plain_key
 from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.files import whole_path, with_variables
-from ziggie_image_mcp.provider.written import as_written
 
 APP = "ziggie-image-mcp"
 ENV_PREFIX = "ZIGGIE_IMAGE_"
@@ -51,23 +49,6 @@ PRIVACY_OF_CLOUD: tuple[Privacy, ...] = ("any", "no_training", "zero_retention")
 
 
 MOST_DOLLARS = 1_000_000
-
-
-class Section(BaseModel):
-    """One block of config.json: camelCase keys, no unknown ones."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        allow_inf_nan=False,
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _as_written(cls, value: object, info: ValidationInfo) -> object:
-        return as_written(value, cls.model_fields[info.field_name or ""].annotation)
 
 
 def _folder(value: str, info: ValidationInfo) -> str:
@@ -165,6 +146,16 @@ class Output(Section):
     previews: bool = Field(
         default=True,
         description="Show the model a small preview; false for models that cannot see.",
+    )
+
+
+class Verify(Section):
+    """What is checked on the finished picture."""
+
+    text: Literal["auto"] | bool = Field(
+        default="auto",
+        description="Read back the words that a prompt puts in quotes; what is free is made again "
+        "with another seed where they are wrong. auto: where the extra `verify` is installed.",
     )
 
 
@@ -294,6 +285,7 @@ class Config(Section):
         description="Servers leave every picture to `ziggie-image-mcp worker` processes.",
     )
     output: Output = Output()
+    verify: Verify = Verify()
     input_directories: tuple[Annotated[Folder, Field(min_length=1)], ...] | None = Field(
         default=None,
         description="Folders from which edit_image may read files; by default Pictures, Downloads "
@@ -322,7 +314,17 @@ class Config(Section):
         default_factory=dict[str, ModelSettings],
         description="Settings by model id, in which * and ? match, or by family, as flux1.",
     )
+    styles: dict[str, Style] = Field(
+        default_factory=dict[str, Style],
+        description="Values that go together, by a name that a call gives as `style`.",
+    )
     _variables: dict[tuple[str, ...], str] = PrivateAttr(default_factory=dict[tuple[str, ...], str])
+
+    @field_validator("styles")
+    @classmethod
+    def _names_apart(cls, styles: dict[str, Style]) -> dict[str, Style]:
+        check_names(styles)
+        return styles
 
     def remember(self, variables: Mapping[tuple[str, ...], str]) -> None:
         """Keep which environment variable set what, by the keys that lead to it."""

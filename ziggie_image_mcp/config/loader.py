@@ -409,7 +409,7 @@ def _keys_at(path: tuple[str, ...]) -> list[str]:
         if part.isdigit():  # of a list, whose own rows are already looked at
             continue
         info = next((f for n, f in model.model_fields.items() if (f.alias or n) == part), None)
-        kinds = (info.annotation, *get_args(info.annotation)) if info else (ModelSettings,)
+        kinds = (info.annotation, *get_args(info.annotation)) if info else (model,)
         for kind in kinds:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 model = kind

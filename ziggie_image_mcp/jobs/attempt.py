@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -32,6 +32,7 @@ from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.emulated import Tools, emulate
 from ziggie_image_mcp.jobs.owners import mark_of_job
 from ziggie_image_mcp.jobs.persist import find_persisted, image_id_of, persist
+from ziggie_image_mcp.jobs.picture_checks import wrong_text
 from ziggie_image_mcp.jobs.records import AttemptOutcome, JobSpec
 from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
 from ziggie_image_mcp.jobs.request_pictures import with_pictures
@@ -188,7 +189,20 @@ class Attempt:
         await self._learn(images)
         if self._remark:
             notes = (*notes, f"cost: {self._remark}")
-        return outcomes.successful_attempt(self._route, images, notes, self._cost, self._started)
+        problem, told = await self._check(images)
+        notes = (*notes, *filter(None, [told]))
+        made = outcomes.successful_attempt(self._route, images, notes, self._cost, self._started)
+        return replace(made, problem=problem)
+
+    async def _check(self, images: list[StoredImage]) -> tuple[str, str]:
+        """What is wrong with what the pictures show, and what else is told of it."""
+        self._job.report(0.99, "checking")
+        verify = self._tools.config.verify.text
+        check = partial(wrong_text, self._tools.artifacts, self._request, images, verify)
+        try:
+            return await anyio.to_thread.run_sync(check)
+        except Exception as e:  # of a check that is no part of the picture
+            return "", f"the words in it could not be read back: {type(e).__name__}: {e}"
 
     async def _call_with_retries(self) -> Pictures:
         """Call the provider, and once more where the error says that it may help."""

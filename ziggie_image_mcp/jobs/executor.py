@@ -44,6 +44,7 @@ from ziggie_image_mcp.jobs.records import (
     dump,
     load,
 )
+from ziggie_image_mcp.jobs.reroll import Rerolls
 from ziggie_image_mcp.jobs.running import RunningJob
 from ziggie_image_mcp.jobs.snapshots import Snapshots
 from ziggie_image_mcp.provider.nouns import is_local
@@ -194,7 +195,7 @@ class Executor:
         out_of_reach: set[str] = set()
         too_large: list[Candidate] = []
         left_out: list[Rejection] = []
-        routes = list(choice.routes)
+        routes, rerolls = list(choice.routes), Rerolls(request=request)
         for place, route in enumerate(routes):
             if route.model.provider in out_of_reach or len(attempts) == MAX_ATTEMPTS:
                 continue
@@ -229,9 +230,16 @@ class Executor:
             if loaded or outcome.failure is not None:
                 self._surveys.expire()
             if outcome.failure is None:
-                return outcomes.result(
-                    request, route, outcome.images, attempts, started, outcome.notes
-                )
+                may = len(attempts) < MAX_ATTEMPTS
+                if (again := rerolls.next_route(route, outcome, may=may)) is not None:
+                    job.report(0.0, f"{outcome.problem}: once more with another seed")
+                    routes.insert(place + 1, again)
+                    continue
+            if outcome.failure is not None or outcome.problem:
+                route, outcome = rerolls.best() or (route, outcome)
+            if outcome.failure is None:
+                notes = (*outcome.notes, *rerolls.notes(route, outcome))
+                return outcomes.result(request, route, outcome.images, attempts, started, notes)
             error = outcomes.revived(outcome.failure)
             if not isinstance(error, ProviderError | OverBudget) or (
                 isinstance(error, ProviderError) and not error.fallback

@@ -103,6 +103,7 @@ async def persist(
         "Transparent": "yes" if request.transparent else "",
         "Ground": route.emulation.ground,
         "Seamless": "yes" if request.seamless and not is_processing(request) else "",
+        "Style": request.applied_style.name if request.applied_style else sent.style,
         "Process": described(request) if is_processing(request) else "",
         "Asset": request.asset,
     }

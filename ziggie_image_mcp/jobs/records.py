@@ -152,6 +152,8 @@ class AttemptOutcome:
     failure: Failure | None = None
     late: bool = False
     """The deadline came first."""
+    problem: str = ""
+    """What a check of its pictures found that another seed may put right."""
 
 
 @dataclass(frozen=True, kw_only=True)

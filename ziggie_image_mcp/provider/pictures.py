@@ -26,7 +26,7 @@ FRAMES = "frames"
 """In `info` of a decoded picture: how many the file has, where it has more than one."""
 
 
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError, struct.error)
+DAMAGED = (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError, struct.error)
 """What Pillow raises on files that are not what their heads say."""
 
 
@@ -107,7 +107,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, input: bool = False) ->
         raise NotAPicture(f"a picture of more than {MAX_PIXELS / 1e6:.0f} million pixels") from e
     except NotAPicture:
         raise
-    except _DAMAGED as e:
+    except DAMAGED as e:
         raise NotAPicture("a damaged picture") from e
 
 

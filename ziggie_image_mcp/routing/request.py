@@ -68,6 +68,15 @@ class ControlImage:
     """True: the engine makes the map out of the picture; False: the picture is the map."""
 
 
+@plain_dataclass(frozen=True, kw_only=True)
+class AppliedStyle:
+    """A style of the config whose values a request has."""
+
+    name: str
+    fields: tuple[str, ...] = ()
+    """Of the request, which have them."""
+
+
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ImageRequest:
     """What the caller asked for. None means: the route decides."""
@@ -199,11 +208,13 @@ class ImageRequest:
         bool, Argument(about="Edges meet: a tile.", process="Edges meet: a tile.")
     ] = False
     """The result says what was measured."""
-    style: Annotated[str, Argument()] = ""
-    """In the vendor's words."""
+    style: Annotated[
+        str, Argument(about="As configured.", edit="As configured.")
+    ] = ""
+    """One of `styles` in the config until it is applied; else a word of the vendor's own."""
     upscale: Annotated[int | None, Argument(process="2 or 4 times.")] = None
     """Together with `remove_background`, of an image whose ground is removed already."""
-    remove_background: Annotated[bool, Argument(process="Make the ground transparent.")] = False
+    remove_background: Annotated[bool, Argument(process="Cut the subject out.")] = False
     """Checked on the file, as `transparent` is."""
     pixel_size: Annotated[int | None, Argument(process="Pixel art: a cell's side; 0 finds it.")] = (
         None
@@ -230,6 +241,9 @@ class ImageRequest:
     fps: Annotated[int | None, Argument(process="1 to 60.")] = None
     """Frames a second of an animation; 10 by default."""
     icons: Annotated[IconSet | None, _TEXT, Argument(process="ico, icns, web or app.")] = None
+    applied_style: Annotated[AppliedStyle | None, Argument()] = None
+    remarks: Annotated[tuple[str, ...], Argument()] = ()
+    """What its result says of the request itself: what came out of a style or a file."""
     owner: Annotated[str, Argument()] = ""
     """The mark of the caller whose pictures these will be; empty for this machine's owner."""
 
@@ -325,6 +339,7 @@ STEERING = frozenset(
 def set_fields(request: ImageRequest) -> dict[str, Any]:
     """The fields that differ from their defaults, as JSON has them."""
     values: dict[str, Any] = _adapter().dump_python(request, mode="json", exclude_defaults=True)
+    values.pop("remarks", None)
     references = values.get("references", ())
     guides = (item["image"] for item in values.get("control", ()))
     for image in (values.get("image"), values.get("mask"), *references, *guides):
@@ -335,10 +350,19 @@ def set_fields(request: ImageRequest) -> dict[str, Any]:
 
 
 def input_notes(request: ImageRequest) -> tuple[str, ...]:
-    """What is said of the pictures that a request works from."""
+    """What is said of a request itself, and of the pictures that it works from."""
     guides = (item.image for item in request.control)
     given = (request.image, request.mask, *request.references, *guides)
-    return tuple(dict.fromkeys(image.note for image in given if image is not None and image.note))
+    notes = (image.note for image in given if image is not None and image.note)
+    return tuple(dict.fromkeys((*request.remarks, *notes)))
+
+
+def leave_out(request: ImageRequest, *names: str) -> str:
+    """How a request is made without some fields: also where a style gave them."""
+    style = request.applied_style
+    if style is not None and set(names) & set(style.fields):
+        return f"leave out style {style.name}, which asks for it"
+    return f"leave out {', '.join(names)}"
 
 
 def task_of(request: ImageRequest) -> Work:

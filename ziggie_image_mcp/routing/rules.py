@@ -22,7 +22,7 @@ from ziggie_image_mcp.routing.constraints import falls_back
 from ziggie_image_mcp.routing.context import RequestedModel, RoutingContext
 from ziggie_image_mcp.routing.emulation import emulated_options
 from ziggie_image_mcp.routing.prompt_length import prompt_length
-from ziggie_image_mcp.routing.request import PROCESSING_TASKS, task_of
+from ziggie_image_mcp.routing.request import PROCESSING_TASKS, leave_out, task_of
 from ziggie_image_mcp.routing.rules_additions import (
     additions,
     control_required,
@@ -352,8 +352,10 @@ def options(model: Model, ctx: RoutingContext) -> Reason | None:
     honoured |= emulated_options(model, ctx)
     if ctx.options <= honoured:
         return None
-    missing = ", ".join(sorted(ctx.options - honoured))
-    return reason("FEATURE_UNSUPPORTED", f"no {missing}", missing, f"leave out {missing}")
+    names = sorted(ctx.options - honoured)
+    missing = ", ".join(names)
+    fix = leave_out(ctx.request, *names)
+    return reason("FEATURE_UNSUPPORTED", f"no {missing}", missing, fix)
 
 
 _BOUNDED: tuple[Option, ...] = ("steps", "guidance_scale", "strength")

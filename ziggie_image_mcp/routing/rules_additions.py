@@ -11,7 +11,7 @@ from ziggie_image_mcp.provider.additions import (
 from ziggie_image_mcp.provider.capabilities import ControlSupport, TaskCapability
 from ziggie_image_mcp.provider.nouns import Model, Role
 from ziggie_image_mcp.routing.context import RoutingContext
-from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request import ImageRequest, leave_out
 from ziggie_image_mcp.routing.rules_money import reason
 
 
@@ -39,7 +39,10 @@ def additions(model: Model, ctx: RoutingContext) -> Reason | None:
     if len(request.references) > capability.max_references:
         have = f"at most {capability.max_references} references"
         need = f"{len(request.references)} references"
-        return reason("FEATURE_UNSUPPORTED", have, need, "give fewer references")
+        fix = "give fewer references"
+        if not capability.max_references:
+            fix = leave_out(request, "references")
+        return reason("FEATURE_UNSUPPORTED", have, need, fix)
     if request.upscale is not None and request.upscale not in capability.factors:
         have = " or ".join(map(str, capability.factors)) or "no factor"
         fix = f"ask for upscale {have}" if capability.factors else ""
@@ -58,7 +61,7 @@ def _loras(model: Model, capability: TaskCapability, ctx: RoutingContext) -> Rea
     most = support.max_count if support else 0
     if support is None or len(request.loras) > most:
         have, need = f"at most {most} LoRAs", f"{len(request.loras)} LoRAs"
-        return reason("FEATURE_UNSUPPORTED", have, need, "leave out loras")
+        return reason("FEATURE_UNSUPPORTED", have, need, leave_out(request, "loras"))
     for lora in request.loras if support.listed else ():
         if missing := _missing(lora.id, "lora", model, ctx):
             return missing

@@ -25,7 +25,7 @@ _AUTOMATIC = frozenset(("auto", "automatic", "default"))
 """Said of an argument that is left to the route."""
 PROVIDER_KINDS = frozenset(("auto", "local", "cloud"))
 _FREE_TEXTS = frozenset(("prompt", "negative_prompt", "file_name", "request_id", "query", "style"))
-_NAMES_OF_PICTURES = frozenset(("image", "image_id", "mask", "references", "control"))
+_NAMES_OF_PICTURES = frozenset(("image", "image_id", "mask", "references", "control", "like"))
 _VALUES: Mapping[str, Mapping[str, str]] = {
     "output_format": {"jpg": "jpeg", "jpe": "jpeg", "pjpeg": "jpeg"},
     "animation": {"png": "apng"},
@@ -64,6 +64,7 @@ _NAMES: Mapping[str, str] = {
     "inputimage": "image",
     "maskimage": "mask",
     "referenceimages": "references",
+    "likeimage": "like",
     "lora": "loras",
     "controlnet": "control",
     "controlimage": "control",

@@ -51,6 +51,9 @@ def no_route(ctx: RoutingContext, plan: Plan) -> NoRoute:
     after = [_alternatives(ctx), plan.advice]
     if not any(after) and ctx.config.enabled and ctx.task not in PROCESSING_TASKS:
         after = [MORE_MODELS]
+    style = ctx.request.applied_style
+    if style is not None and style.fields:
+        after.insert(0, f"Style {style.name} asks for {', '.join(style.fields)}.")
     if pinned not in _KINDS and pinned not in _providers(ctx):
         known = _providers(ctx)
         hosted = hosted_model(pinned or "")

@@ -43,6 +43,7 @@ Expand = Annotated[
 JobId = Annotated[str, Field(description="As given.")]
 References = Annotated[str, Field(description="Ids or paths to follow.")]
 ControlText = Annotated[str, Field(description="As canny:ID:0.7, depth:ID, make-pose:ID.")]
+Like = Annotated[str, Field(description="A file to make again.")]
 RequestId = Annotated[str, Field(description="A repeat gets the first job.")]
 
 

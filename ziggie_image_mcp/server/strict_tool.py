@@ -92,6 +92,8 @@ class StrictTool(Tool):
             if HALF_CHARACTER.search(_all_text((name, value))):
                 shown = f"{quote(ascii(name)[1:-1])}={quote(ascii(value))}"
                 raise InvalidArguments([f"{shown}: {WHOLE_CHARACTERS}"])
+        if str(arguments.get("like") or "").strip() and "like" in self._types:
+            arguments = {"prompt": "", **arguments}  # the file has one
         try:
             return read_arguments(arguments, self._types, required=self._required, owner=self.name)
         except ImageError:

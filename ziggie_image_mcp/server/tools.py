@@ -35,7 +35,7 @@ from ziggie_image_mcp.errors import ConsentRequired, InvalidRequest
 from ziggie_image_mcp.jobs import prompts
 from ziggie_image_mcp.jobs.records import JobView
 from ziggie_image_mcp.routing import explain
-from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request import ImageRequest, input_notes
 from ziggie_image_mcp.routing.request_checks import MAX_VIEW_SIDE
 from ziggie_image_mcp.routing.route_rules import bulk_of
 from ziggie_image_mcp.routing.spellings import names_in, one_name
@@ -44,6 +44,7 @@ from ziggie_image_mcp.server.arguments import (
     DryRun,
     Expand,
     JobId,
+    Like,
     References,
     RequestId,
     WaitSeconds,
@@ -92,10 +93,14 @@ INSTRUCTIONS = (
 
 @takes_request
 async def one_request(
-    ctx: Context[Open], references: str, control: str, **arguments: Any
+    ctx: Context[Open], references: str, control: str, like: str, **arguments: Any
 ) -> ImageRequest:
     """The arguments of generate_image as one value. The pictures are taken in."""
-    return await _with_pictures(ctx, ImageRequest(**arguments), references, control)
+    request = await _with_pictures(ctx, ImageRequest(**arguments), references, control)
+    if not (request.style or like.strip()):
+        return request
+    service = await ctx.request_context.lifespan_context()
+    return await service.completed(request, one_name(like), reach=reach())
 
 
 async def _with_pictures(
@@ -129,7 +134,8 @@ async def one_edit(
     margins = Margins(*expand) if expand else None
     request = await _with_pictures(ctx, ImageRequest(**arguments), references, control)
     names = one_name(image), one_name(mask)
-    return await service.with_input_images(request, *names, margins, reach=reach())
+    request = await service.with_input_images(request, *names, margins, reach=reach())
+    return await service.with_style(request)
 
 
 async def ask_to_spend(
@@ -189,6 +195,7 @@ async def generate_image(
     consent: Annotated[ElicitationResult[Spend], Resolve(ask_to_spend)],
     references: References = "",
     control: ControlText = "",
+    like: Like = "",
     dry_run: DryRun = False,
     wait_seconds: WaitSeconds = None,
     request_id: RequestId = "",
@@ -256,6 +263,8 @@ async def _generate(
         bulk = bulk_of(requests)
         plans = [await service.plan(one, bulk) for one in requests]
         data = plan_data(plans[0], PLAN_ROWS)
+        if notes := [*input_notes(request), *data.get("notes", ())]:
+            data["notes"] = notes
         if len(requests) > 1:
             data["prompts"] = [one.prompt for one in requests]
             data["each_of_them"] = "takes a route of its own; the first one's is shown"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ziggie_image_mcp.errors import InvalidOutput
 from ziggie_image_mcp.provider import pictures
 from ziggie_image_mcp.provider.capabilities import OutputFormat
+from ziggie_image_mcp.storage.parameters_text import OURS, quoted
 from ziggie_image_mcp.storage.types import Recipe
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ def parameters(recipe: Recipe) -> str:
     if recipe.seed is not None:
         facts.append(f"Seed: {recipe.seed}")
     facts.append(f"Size: {recipe.width}x{recipe.height}")
-    facts.append(f"Model: {recipe.model}")
-    facts += [f"{key}: {value}" for key, value in recipe.extra.items()]
+    facts.append(f"Model: {quoted(recipe.model)}")
+    facts.append(f"Provider: {quoted(recipe.provider)}")
+    facts += [f"{key}: {quoted(value)}" for key, value in recipe.extra.items()]
+    facts.append(f"Version: {OURS}")
     return "\n".join([*lines, ", ".join(facts)])
 
 

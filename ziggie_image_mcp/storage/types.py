@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ziggie_image_mcp.provider.nouns import Lora
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputImage:
@@ -60,3 +62,37 @@ class Recipe:
     width: int
     height: int
     extra: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class NoRecipe(ValueError):
+    """Raised when a file does not tell how its picture was made; says why, to go on a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecipe:
+    """How a picture was made, as far as its file tells. None and empty: it does not."""
+
+    source: str
+    """The program that wrote it."""
+    prompt: str = ""
+    negative_prompt: str = ""
+    seed: int | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    sampler: str = ""
+    scheduler: str = ""
+    width: int | None = None
+    """Pixels, as `height`: of the first pass where there were more."""
+    height: int | None = None
+    model: str = ""
+    provider: str = ""
+    """Of the model, where this server made the picture."""
+    loras: tuple[Lora, ...] = ()
+    references: tuple[str, ...] = ()
+    """Ids of this server's pictures."""
+    control: str = ""
+    """As `control` of a request has it, with ids of this server's pictures."""
+    seamless: bool = False
+    transparent: bool = False
+    unread: tuple[str, ...] = ()
+    """What else went into the picture, and stands in no field here."""
