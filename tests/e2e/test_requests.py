@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped, unused-ignore]
+import pytest
 from mcp import Client
 from PIL import Image, ImageDraw
 
@@ -81,6 +82,7 @@ def pictures(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return [image for result in results for image in result.get("images", [])]
 
 
+@pytest.mark.timeout(300)
 async def test_what_is_asked_for_is_what_comes(tmp_path: Path) -> None:
     wrong: list[str] = []
     async with in_memory(tmp_path) as session:

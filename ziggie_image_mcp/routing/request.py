@@ -208,9 +208,7 @@ class ImageRequest:
         bool, Argument(about="Edges meet: a tile.", process="Edges meet: a tile.")
     ] = False
     """The result says what was measured."""
-    style: Annotated[
-        str, Argument(about="As configured.", edit="As configured.")
-    ] = ""
+    style: Annotated[str, Argument(about="As configured.", edit="As configured.")] = ""
     """One of `styles` in the config until it is applied; else a word of the vendor's own."""
     upscale: Annotated[int | None, Argument(process="2 or 4 times.")] = None
     """Together with `remove_background`, of an image whose ground is removed already."""

@@ -339,7 +339,7 @@ def _link(ctx: Context[Open]) -> Link:
 
 
 async def cancel_job(ctx: Context[Open], job_id: JobId) -> CallToolResult:
-    """Stop a job, also while it runs."""
+    """Stop a job."""
     service = await ctx.request_context.lifespan_context()
     data = job_data(await service.cancel(job_id, _caller()))
     return CallToolResult(content=[text_content(data)], _meta={META: data})
