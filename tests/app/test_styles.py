@@ -237,7 +237,6 @@ async def test_a_palette_of_a_style_stands_in_the_request_as_its_colours(tmp_pat
     assert (file.palette, name.palette) == ("#ff0044 #193c3e", "pico-8")
 
 
-@pytest.mark.skip(reason="palettes of requests that make a picture are applied at the merge")
 async def test_a_picture_of_a_style_with_a_palette_has_no_other_colours(tmp_path: Path) -> None:
     made = styled_service(tmp_path, FakeProvider(), few={"palette": "#ff0044 #193c3e"})
 

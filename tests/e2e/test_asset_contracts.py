@@ -23,8 +23,11 @@ from ziggie_image_mcp.assets.contract import KEYS, AssetContract, read_contract
 from ziggie_image_mcp.assets.palettes import named_palette
 from ziggie_image_mcp.errors import ImageError
 from ziggie_image_mcp.jobs import persist
+from ziggie_image_mcp.provider import ProviderContext
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.storage.types import StoredImage
+from ziggie_image_providers.builtin import Builtin
+from ziggie_image_providers.builtin.settings import Settings as BuiltinSettings
 
 PALETTES = ("pico-8", "game-boy", "nes", "db32", "endesga-32")
 OWN = ("#000000 #ffffff #ff0044 #00aaff", ((0, 0, 0), (255, 255, 255), (255, 0, 68), (0, 170, 255)))
@@ -38,6 +41,11 @@ OFF: Mapping[str, dict[str, Any]] = {
     "frames": {"frames": 1},
 }
 """A contract without one of its properties."""
+
+
+TINY = 10
+TINY_PROMPTS = ("a red mushroom", "stone tile")
+"""For the tiny model; the second for a tile."""
 
 
 def random_contract(draw: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -65,11 +73,11 @@ def random_contract(draw: random.Random) -> tuple[dict[str, Any], dict[str, Any]
 
 
 async def made(
-    own: Service, written: Mapping[str, Any], seed: int
+    own: Service, written: Mapping[str, Any], seed: int, prompt: str = "a thing"
 ) -> tuple[StoredImage | None, str]:
     """The picture that was accepted, or why none was."""
     text = json.dumps(written) if seed % 2 else " ".join(f'{k}="{v}"' for k, v in written.items())
-    request = ImageRequest(prompt="a thing", asset=text, seed=seed)
+    request = ImageRequest(prompt=prompt, asset=text, seed=seed)
     try:
         result = await own.generate(request)
     except ImageError as e:
@@ -96,6 +104,25 @@ async def outcomes_of(folder: Path, count: int, seed: int) -> Counter[str]:
             names = {one.partition(":")[0] for one in found}
             outcomes.update({f"fault: {name}" for name in names} or {"accepted"})
     return outcomes
+
+
+async def test_what_the_tiny_model_draws_keeps_its_contract(tmp_path: Path) -> None:
+    """Shapes and tiles that it knows; a sheet of frames it cannot draw."""
+    draw, accepted = random.Random(5), 0
+    own = service(
+        tmp_path, Builtin("builtin", BuiltinSettings(), ProviderContext(data_dir=tmp_path))
+    )
+    for number in range(TINY):
+        written, asked = random_contract(draw)
+        prompt = TINY_PROMPTS[bool(asked.get("seamless"))]
+        image, why = await made(own, written, number, prompt)
+        if image is None:
+            assert "the asset's frames:" in why, (written, why)
+            assert written["motion"] == "sheet"
+        else:
+            accepted += 1
+            assert faults(image.path, asked) == [], (written, image.path)
+    assert accepted >= TINY * 3 / 4
 
 
 async def test_each_picture_that_is_accepted_keeps_its_contract(tmp_path: Path) -> None:

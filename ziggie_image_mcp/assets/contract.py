@@ -133,7 +133,7 @@ def read_contract(text: str) -> AssetContract:
     Raises:
         InvalidRequest: A property is unknown, has no such value, or two cannot be had together.
     """
-    values = _pairs(contract_text(text))
+    values = contract_pairs(text)
     kind = _kind(values.get("kind", ""))
     width, height = _size(values.get("size", ""))
     palette_text = values.get("palette", "")
@@ -182,17 +182,24 @@ def contract_text(value: object) -> str:
     return " ".join(f"{key}={_quoted(values[key])}" for key in KEYS if values.get(key))
 
 
-def with_colours(text: str, colours: tuple[Colour, ...]) -> str:
-    """The contract with these colours in place of what its palette is called."""
-    values = _pairs(contract_text(text)) | {
-        "palette": " ".join("#" + bytes(one).hex() for one in colours)
-    }
+def contract_pairs(text: str) -> dict[str, str]:
+    """The properties of a contract, as they are written.
+
+    Raises:
+        InvalidRequest: As `contract_text` tells.
+    """
+    return _pairs(contract_text(text))
+
+
+def with_palette(text: str, palette: str) -> str:
+    """The contract with this palette, in place of its own."""
+    values = contract_pairs(text) | {"palette": palette}
     return " ".join(f"{key}={_quoted(values[key])}" for key in KEYS if values.get(key))
 
 
 def palette_file(text: str) -> str:
     """The file that the contract's palette names; empty where it needs none."""
-    named = _pairs(contract_text(text)).get("palette", "")
+    named = contract_pairs(text).get("palette", "")
     if not named or named_palette(named) is not None or listed_palette(named) is not None:
         return ""
     return named

@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import re
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import PurePath
 from typing import Any
@@ -69,6 +70,11 @@ def read_palette(data: bytes, name: str) -> tuple[Colour, ...]:
         fix = "a .hex file has one colour a line as ff0044; a .gpl file begins with GIMP Palette"
         raise InvalidRequest("palette", name, fix)
     return _checked(name, dict.fromkeys(_colour(word) for word in words))
+
+
+def colours_text(colours: Iterable[Colour]) -> str:
+    """Colours as `listed_palette` reads them."""
+    return " ".join("#" + bytes(colour).hex() for colour in colours)
 
 
 def unknown_palette(name: str) -> InvalidRequest:

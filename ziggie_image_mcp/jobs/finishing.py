@@ -10,6 +10,7 @@ from typing import Any
 from ziggie_image_mcp.assets.finish import Finish
 from ziggie_image_mcp.assets.palettes import (
     Colour,
+    colours_text,
     listed_palette,
     named_palette,
     read_palette,
@@ -49,7 +50,7 @@ def resolved(request: ImageRequest, read: ReadFile) -> tuple[ImageRequest, Finis
         if PurePath(text).suffix.lower() not in _ENDINGS:
             raise unknown_palette(text)
         colours = read_palette(read(text), PurePath(text).name)
-        request = replace(request, palette=" ".join(map(_hex, colours)))
+        request = replace(request, palette=colours_text(colours))
     return request, finish_of(request)
 
 
@@ -117,7 +118,3 @@ def _palette_name(text: str) -> str:
 
 def _is_set(value: object) -> bool:
     return value is not None and value is not False and value != ""
-
-
-def _hex(colour: Colour) -> str:
-    return "#" + bytes(colour).hex()

@@ -8,14 +8,15 @@ from math import gcd
 
 from ziggie_image_mcp.assets.contract import (
     AssetContract,
+    contract_pairs,
     contract_text,
     palette_file,
     read_contract,
-    with_colours,
+    with_palette,
 )
-from ziggie_image_mcp.assets.palettes import read_palette
+from ziggie_image_mcp.assets.palettes import colours_text, read_palette
 from ziggie_image_mcp.errors import InvalidRequest
-from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.routing.request import ImageRequest, is_processing
 
 MOST_RATIO = 4.0
 """Of the sides of what a route is asked for; what is longer is cut or fitted into its size."""
@@ -36,7 +37,9 @@ def with_palette_of_file(request: ImageRequest, read: Callable[[str], bytes]) ->
     name = palette_file(request.asset) if request.asset else ""
     if not name or not name.lower().endswith((".hex", ".gpl", ".png")):
         return request
-    return replace(request, asset=with_colours(request.asset, read_palette(read(name), name)))
+    return replace(
+        request, asset=with_palette(request.asset, colours_text(read_palette(read(name), name)))
+    )
 
 
 def with_contract(request: ImageRequest) -> ImageRequest:
@@ -47,10 +50,15 @@ def with_contract(request: ImageRequest) -> ImageRequest:
     Raises:
         InvalidRequest: The contract makes no sense, or what else is asked speaks against it.
     """
-    if not request.asset:
+    if is_processing(request):
         return request
-    contract = read_contract(request.asset)
-    if request.image is not None:
+    text = _with_palette(request)
+    if not text:
+        return request
+    contract = read_contract(text)
+    if request.image is not None and contract != AssetContract(
+        colors=contract.colors, palette=contract.palette, palette_name=contract.palette_name
+    ):
         fix = "make the picture by edit_image, then bring it to its size by process_image"
         raise InvalidRequest("asset", request.asset, fix)
     if contract.is_pixel_exact and request.output_format == "jpeg":
@@ -61,11 +69,18 @@ def with_contract(request: ImageRequest) -> ImageRequest:
     shaped = request.width is not None or request.aspect_ratio is not None
     return replace(
         request,
-        asset=contract_text(request.asset),
+        asset=contract_text(text),
         transparent=request.transparent or contract.alpha is True,
         seamless=request.seamless or contract.seamless,
         aspect_ratio=request.aspect_ratio if shaped else _shape(contract),
     )
+
+
+def _with_palette(request: ImageRequest) -> str:
+    """The contract, with the palette of a style where it has none of its own."""
+    if not request.palette or "palette" in contract_pairs(request.asset):
+        return request.asset
+    return with_palette(request.asset, request.palette)
 
 
 def sheet_words(request: ImageRequest) -> str:
