@@ -78,7 +78,7 @@ def fit_request(
     general = ctx.config.default_settings.model_fields_set and model.family not in _ALIKE
     named = ctx.request.aspect_ratio or model.distilled or model.demo or wishes(ctx.request.prompt)
     emulation = plan_emulation(model, ctx)
-    kind = (
+    kind: tuple[object, ...] = (
         *(id(capability), id(own), model.id if named or general else "", model.family in _ALIKE),
         *(defaults.steps, defaults.guidance_scale, defaults.quality),
         *licence,
