@@ -35,7 +35,7 @@ from ziggie_image_mcp.provider.nouns import (
 from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.provider.seams import seam
 from ziggie_image_mcp.provider.sizes import Size
-from ziggie_image_mcp.routing.request import ImageRequest, is_processing
+from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.types import Candidate
 
 if TYPE_CHECKING:
@@ -70,12 +70,14 @@ async def emulate(
 ) -> Generation:
     """The pictures with alpha and with edges that meet, where that was asked, and notes on how.
 
+    Of an edit they are what the model gave.
+
     Raises:
         InvalidOutput: A ground could be neither keyed nor cut out; of pictures that are paid for,
             all of them.
     """
-    wants = request.transparent, request.seamless and not is_processing(request)
-    if not any(wants):
+    wants = request.transparent, request.seamless
+    if not any(wants) or route.request.task != "text_to_image":
         return generation
     images: list[GeneratedImage] = []
     failures: list[InvalidOutput] = []

@@ -239,7 +239,7 @@ def _as_share(values: NDArray[np.floating], network: Network) -> NDArray[np.floa
     spread = float(np.ptp(plane))
     if spread < LEAST_SPREAD:
         raise NothingStandsOut(f"{network.path.stem} sees no subject in this picture.")
-    return (plane - plane.min()) / spread
+    return np.asarray((plane - plane.min()) / spread)
 
 
 def _run(session: Any, network: Network, planes: Any, stop: threading.Event) -> Any:
