@@ -29,7 +29,8 @@ def inside(path: ElementTree.Element, size: tuple[int, int]) -> NDArray[np.bool_
             at, top, bottom = x + int(moved[1]), min(y, y2), max(y, y2)
             rows = slice(top + int(moved[2]), bottom + int(moved[2]))
             winding[rows, at:] += 1 if y2 > y else -1
-    return winding != 0
+    covered: NDArray[np.bool_] = winding != 0
+    return covered
 
 
 def drawn(svg: bytes, size: tuple[int, int]) -> Image.Image:
