@@ -44,7 +44,13 @@ async def test_frames_come_with_the_files_that_programs_read(tmp_path: Path) -> 
     async with client(service(tmp_path, HostileEngine())) as session:
         asked = {"prompt": "a slime", "asset": asset, "seed": 2}
         (image,) = data(await session.call_tool("generate_image", asked))["images"]
+        again = data(await session.call_tool("generate_image", asked))["images"]
+        named = asked | {"file_name": "slime"}
+        (copy,) = data(await session.call_tool("generate_image", named))["images"]
 
+    assert again == [image]
+    assert [Path(file).name.startswith("slime-") for file in copy["files"]] == [True] * 3
+    assert Path(copy["path"]).name in Path(copy["files"][0]).read_text("utf-8")
     frames = {"size": (24, 32), "frames": 4, "palette": named_palette("nes"), "alpha": True}
     assert faults(image["path"], frames) == []
     atlas, scene, moving = sorted(

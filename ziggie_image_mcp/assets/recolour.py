@@ -106,9 +106,11 @@ def _nearest(lab: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[
     import numpy as np
 
     places = np.empty(len(lab), np.intp)
-    for start in range(0, len(lab), 16_384):  # a table of all distances would be too large
-        part = lab[start : start + 16_384, None]
-        places[start : start + 16_384] = ((part - centres[None]) ** 2).sum(axis=-1).argmin(axis=1)
+    lengths = (centres**2).sum(axis=-1)
+    for start in range(0, len(lab), 65_536):  # a table of all distances would be too large
+        part = lab[start : start + 65_536]
+        # The square of a distance, less the length of the one that is the same for all.
+        places[start : start + 65_536] = (lengths - 2 * part @ centres.T).argmin(axis=1)
     return places
 
 

@@ -17,6 +17,8 @@ from ziggie_image_mcp.storage.types import StoredImage
 if TYPE_CHECKING:
     from PIL import Image
 
+    from ziggie_image_mcp.assets.export import Export
+
 
 def keep_contract(picture: Image.Image, contract: AssetContract, provider: str) -> Image.Image:
     """The picture as the contract asks for it.
@@ -76,30 +78,20 @@ class SheetFiles:
         Raises:
             InvalidOutput: One differs from what it should hold.
         """
-        from ziggie_image_mcp.assets.export import Export, export
-        from ziggie_image_mcp.assets.frames import Frame, read_slice
+        from ziggie_image_mcp.assets.export import export
+        from ziggie_image_mcp.assets.frames import Frame
 
         contract, picture = self._contract, self._picture
         if picture is None or not (contract.sheet or contract.animation):
             return {}
-        rows = contract.frames // contract.columns
-        wanted = Export(
-            slice=read_slice(f"{contract.columns}x{rows}"),
-            formats=contract.sheet,
-            align=False,
-            columns=contract.columns if contract.sheet else None,
-            animation=contract.animation,
-            fps=contract.fps,
-            pixel_art=contract.is_pixel_art,
-        )
         frame = Frame(name=PurePath(name).stem.rsplit("-", 2)[0], image=picture)
-        return export([frame], wanted)[0].side_files(name)
+        return export([frame], _export_of(contract))[0].side_files(name)
 
 
 def measured(
     images: list[StoredImage], artifacts: ArtifactStore, request: ImageRequest
 ) -> list[StoredImage]:
-    """Stored pictures with what is measured of their contract, as when they were kept.
+    """Stored pictures with what is measured of their contract, and its files, as they were kept.
 
     Raises:
         InvalidOutput, StorageError: One is not what it was, or is gone.
@@ -108,9 +100,34 @@ def measured(
     if contract is None:
         return images
     return [
-        replace(i, proof=prove_contract(artifacts.original(i.id), contract, "the store"))
-        for i in images
+        replace(
+            image,
+            proof=prove_contract(artifacts.original(image.id), contract, "the store"),
+            files=tuple(artifacts.side_path(image.id, suffix) for suffix in _suffixes(contract)),
+        )
+        for image in images
     ]
+
+
+def _suffixes(contract: AssetContract) -> tuple[str, ...]:
+    """Of the files beside each picture."""
+    return _export_of(contract).suffixes if contract.sheet or contract.animation else ()
+
+
+def _export_of(contract: AssetContract) -> Export:
+    from ziggie_image_mcp.assets.export import Export
+    from ziggie_image_mcp.assets.frames import read_slice
+
+    rows = contract.frames // contract.columns
+    return Export(
+        slice=read_slice(f"{contract.columns}x{rows}"),
+        formats=contract.sheet,
+        align=False,
+        columns=contract.columns if contract.sheet else None,
+        animation=contract.animation,
+        fps=contract.fps,
+        pixel_art=contract.is_pixel_art,
+    )
 
 
 def contract_of(request: ImageRequest) -> AssetContract | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import PurePath
@@ -99,7 +100,7 @@ def described(request: ImageRequest) -> str:
         for name in (*FIELDS, *exporting.FIELDS)
         if _is_set(value := getattr(request, name))
     }
-    words = {k: "true" if v is True else str(v).replace(" ", ",") for k, v in values.items()}
+    words = {k: "true" if v is True else re.sub(r"[,\s]+", ",", str(v)) for k, v in values.items()}
     return " ".join(f"{name}={word}" for name, word in words.items())
 
 

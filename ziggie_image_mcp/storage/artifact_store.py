@@ -28,7 +28,7 @@ from ziggie_image_mcp.storage.image_codec import (
 )
 from ziggie_image_mcp.storage.newest import ListedImage, newest
 from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, named_id, owner_of, picture_id
-from ziggie_image_mcp.storage.side_files import SIDE_SUFFIX, SideFiles, no_side_files
+from ziggie_image_mcp.storage.side_files import SIDE_SUFFIX, SideFiles, no_side_files, renamed
 from ziggie_image_mcp.storage.types import Preview, Recipe, StoredImage
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class ArtifactStore:
         )
 
     def copy(self, image: StoredImage, hint: str) -> StoredImage:
-        """The same picture once more, under another name and an id of its own.
+        """The same picture once more, with its files, under another name and an id of its own.
 
         Raises:
             ImageNotFound, StorageError: It is gone, or the place cannot be written.
@@ -174,8 +174,14 @@ class ArtifactStore:
         image_id = picture_id(now, secrets.token_hex(8), owner_of(image.id))
         name = f"{slug(hint)}-{image_id}{_suffix(image.path)}"
         facts = self._sidecar(image.id) | {"id": image_id, "file": name}
-        path, *_ = self._write(image_id, name, data, facts)
-        return replace(image, id=image_id, path=path, files=())
+        old = PurePath(image.path)
+        beside: dict[str, bytes] = {}
+        for file in image.files:
+            suffix = PurePath(file).name.removeprefix(old.stem)
+            content = self.side_file(image.id, suffix)
+            beside[suffix] = renamed(content, suffix, old.name, name)
+        path, *files = self._write(image_id, name, data, facts, beside)
+        return replace(image, id=image_id, path=path, files=tuple(files))
 
     def _write(
         self,
@@ -217,6 +223,16 @@ class ArtifactStore:
         if data is None:
             raise ImageNotFound(f"The picture {image_id[:60]!r} has no file {suffix[:40]!r}.")
         return data
+
+    def side_path(self, image_id: str, suffix: str) -> str:
+        """Where such a file stands.
+
+        Raises:
+            ImageNotFound, StorageError: As `side_file` tells.
+        """
+        self.side_file(image_id, suffix)
+        name = f"{PurePath(self.find(image_id)).stem}{suffix}"
+        return self._files.path(_folder(named_id(image_id) or ""), name)
 
     def _sidecar(self, image_id: str) -> dict[str, object]:
         """What stands beside a picture; nothing where that is gone or damaged."""
