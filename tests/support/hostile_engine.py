@@ -77,7 +77,9 @@ def drawn(request: ProviderRequest, seed: int, habit: str) -> bytes:
         small = image.resize((max(1, size[0] // 7), max(1, size[1] // 7)), Image.Resampling.NEAREST)
         image = small.resize(size, Image.Resampling.BICUBIC).rotate(1.5)
     if habit == "half_alpha":
-        image.putalpha(image.convert("RGBA").getchannel("A").point(lambda alpha: alpha * 2 // 3))
+        image.putalpha(
+            image.convert("RGBA").getchannel("A").point([a * 2 // 3 for a in range(256)])
+        )
     out = io.BytesIO()
     if habit in ("jpeg", "opaque"):
         ground = Image.new("RGBA", image.size, "white")

@@ -176,7 +176,7 @@ def _hard(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image
     image = image.convert("RGBA")
-    image.putalpha(image.getchannel("A").point(lambda alpha: 255 * (alpha >= HARD)))
+    image.putalpha(image.getchannel("A").point([0] * HARD + [255] * (256 - HARD)))
     return image
 
 

@@ -13,7 +13,7 @@ import threading
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,7 +85,7 @@ def _reader() -> Any:
     log.setLevel(logging.CRITICAL)
     from rapidocr import RapidOCR  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
 
-    reader = RapidOCR(params={"Global.log_level": "critical"})
+    reader = cast(Any, RapidOCR)(params={"Global.log_level": "critical"})
     log.setLevel(logging.CRITICAL)  # it has set it by itself in between
     return reader
 
