@@ -88,6 +88,7 @@ ROWS: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ),
     ("librechat", ("mcpServers",), {"type": "stdio", "timeout": 600_000, "initTimeout": 60_000}),
     ("jan", ("mcpServers",), {"active": True}),
+    ("ziggie", ("mcpServers",), {"timeout": 600_000}),
     ("zed", ("context_servers",), {"timeout": 600}),
     (
         "cherry-studio",

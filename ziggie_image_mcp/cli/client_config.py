@@ -372,6 +372,12 @@ CLIENTS: Mapping[str, Client] = {
         | {"timeout": str(TOOL_SECONDS)},
         note="Settings > MCP > add > import from JSON.",
     ),
+    "ziggie": Client(
+        title="Ziggie",
+        stdio={"timeout": TOOL_SECONDS * 1000},
+        url_key="url",
+        note="For Ziggie's list of MCP servers; docs/ziggie.md has clients in Node and Python.",
+    ),
     "open-webui": Client(
         title="Open WebUI",
         format="text",

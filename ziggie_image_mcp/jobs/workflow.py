@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -105,6 +106,20 @@ class WorkflowRecord:
     """
 
 
+ONE_AT_A_TIME = (
+    "Another service of this process runs jobs: open one Application, use it for all requests, "
+    "and close it before the next."
+)
+
+_open: Workflow | None = None
+"""DBOS knows one in a process."""
+
+
+def _hold(workflow: Workflow | None) -> None:
+    global _open
+    _open = workflow
+
+
 class Workflow:
     """The jobs of every process that uses the same database.
 
@@ -121,6 +136,8 @@ class Workflow:
         self._runner = runner
         self._listen = role.listens
         self._function: Any = None
+        self._threads: Any = None
+        """Of the event loop before DBOS gave it its own."""
 
     async def open(self) -> None:
         """Connect, and begin to take jobs off the queue. On the thread of the event loop.
@@ -128,6 +145,17 @@ class Workflow:
         Raises:
             StorageError: The database cannot be used.
         """
+        if _open is not None:
+            raise StorageError(ONE_AT_A_TIME)
+        _hold(self)
+        try:
+            await self._launch()
+        except BaseException:
+            _hold(None)
+            raise
+        self.database.opened()
+
+    async def _launch(self) -> None:
         from dbos import DBOS, DBOSConfig
         from dbos._serialization import DBOSPortableJSONSerializer
 
@@ -164,6 +192,8 @@ class Workflow:
         with self.database.errors():
             if isinstance(place, Path):
                 place.parent.mkdir(parents=True, exist_ok=True)
+            # Private, and all that there is to ask: None where nothing used it yet.
+            self._threads = getattr(asyncio.get_running_loop(), "_default_executor", None)
             DBOS(config=settings)
             try:
                 DBOS.listen_queues([QUEUE] if self._listen else [])
@@ -174,8 +204,8 @@ class Workflow:
                     )
             except BaseException:  # it is open as a whole, or not at all
                 DBOS.destroy()
+                self.give_threads_back()
                 raise
-        self.database.opened()
 
     async def start(self, job_id: str, text: str) -> None:
         """Begin a job here and now. The same id again does nothing."""
@@ -268,6 +298,12 @@ class Workflow:
         from dbos import DBOS
 
         DBOS.destroy()
+        _hold(None)
+
+    def give_threads_back(self) -> None:
+        """Let the event loop have threads again: DBOS gave it its own, which are gone with it."""
+        threads = self._threads or ThreadPoolExecutor(thread_name_prefix="asyncio")
+        asyncio.get_running_loop().set_default_executor(threads)
 
     async def _list(self, **query: Any) -> list[WorkflowRecord]:
         from dbos import DBOS
