@@ -86,3 +86,21 @@ def test_kinds_say_what_goes_without_saying() -> None:
 )
 def test_frames_stand_on_a_sheet_without_gaps(frames: int, columns: int) -> None:
     assert read_contract(f"sprite size=8 frames={frames}").columns == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("sprite size=1", "both seen and transparent"),
+        ("sprite size=8 grid=8", "both seen and transparent"),
+        ("sprite size=300x100 frames=61 motion=bob sheet=godot", "16383 pixels a side"),
+        ("sprite size=32 frames=4 motion=bob animation=gif fps=60", "1 to 50 for gif"),
+    ],
+)
+def test_what_can_only_fail_once_it_is_made_is_refused_before(text: str, fix: str) -> None:
+    with pytest.raises(InvalidRequest, match=fix):
+        read_contract(text)
+
+
+def test_an_object_may_leave_properties_empty() -> None:
+    assert contract_text({"kind": "sprite", "size": None, "alpha": None}) == "kind=sprite"

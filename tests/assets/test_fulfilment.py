@@ -124,3 +124,26 @@ def test_each_property_is_measured(text: str, prop: str) -> None:
         prove(image, read_contract(text))
 
     assert caught.value.prop == prop
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sprite size=32",
+        "icon size=32 grid=1",
+        "sprite size=32 grid=4 palette=pico-8",
+        "sprite size=2 grid=1",
+        "sprite size=20x30",
+        "sprite",
+        "sprite size=20 frames=3 motion=squash",
+    ],
+)
+def test_a_crate_that_fills_its_square_keeps_a_free_rim(text: str) -> None:
+    crate = Image.new("RGBA", (256, 256), (0, 0, 0, 0))
+    ImageDraw.Draw(crate).rectangle((60, 40, 179, 219 if "x30" in text else 159), fill=(150, 90, 9))
+    contract = read_contract(text)
+
+    made = fulfilled(crate, contract)
+
+    prove(made, contract)
+    assert made.getchannel("A").getextrema() == (0, 255)

@@ -297,3 +297,15 @@ async def test_an_edit_takes_links_and_says_which_frame_it_worked_on(tmp_path: P
     assert "cat.gif has 3 frames, of which the first is worked on" in frame["notes"]
     assert wrong.is_error
     assert "image=" in said(wrong)
+
+
+def test_a_file_beside_a_person_at_the_terminal_needs_no_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my.hex").write_text("ff0044\n")
+    monkeypatch.chdir(tmp_path)
+    inputs = InputImages(ArtifactStore(tmp_path / "store"), [tmp_path])
+
+    assert inputs.file("palette", "my.hex", reach=ANY_FILE) == b"ff0044\n"
+    with pytest.raises(InvalidRequest, match="whole path"):
+        inputs.file("palette", "my.hex")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from ziggie_image_mcp.assets.animation import check_animation
 from ziggie_image_mcp.assets.palettes import (
     MAX_COLOURS,
     Colour,
@@ -30,6 +31,8 @@ MAX_SIDE, MAX_GRID, MAX_FRAMES = 4096, 256, 64
 DEFAULT_FPS, MAX_FPS = 10, 60
 ANIMATIONS: tuple[str, ...] = get_args(AnimationFormat)
 MAX_SHEET_PIXELS = 32_000_000
+MAX_SHEET_SIDE = 16_383
+"""Pixels: the most of WebP, and of what graphics cards take."""
 
 KEYS = (
     "kind",
@@ -175,7 +178,9 @@ def contract_text(value: object) -> str:
             raise InvalidRequest("asset", str(value), FORM) from e
     if isinstance(value, Mapping):
         facts = cast(Mapping[object, object], value)
-        value = " ".join(f"{key}={_word(str(key), one)}" for key, one in facts.items())
+        value = " ".join(
+            f"{key}={_word(str(key), one)}" for key, one in facts.items() if one is not None
+        )
     if not isinstance(value, str):
         raise InvalidRequest("asset", str(value), FORM)
     values = _pairs(value)
@@ -346,7 +351,22 @@ def _check_together(contract: AssetContract, values: Mapping[str, str]) -> None:
     if contract.frames > 1 and contract.alpha is not True:
         fix = "frames stand on transparent ground: kind=sprite, or alpha=yes"
         raise InvalidRequest("asset", f"frames={contract.frames}", fix)
+    if contract.alpha and contract.width and contract.height:
+        side = contract.grid or 1
+        if contract.width // side * (contract.height // side) == 1:
+            fix = "larger, or alpha=no: one square cannot be both seen and transparent"
+            raise InvalidRequest("asset", f"size={contract.width}x{contract.height}", fix)
+    if contract.animation is not None:
+        check_animation(contract.animation, contract.fps)
     pixels = (contract.width or 0) * (contract.height or 0) * contract.frames
     if pixels > MAX_SHEET_PIXELS:
         fix = f"fewer or smaller frames: at most {MAX_SHEET_PIXELS / 1e6:.0f} million pixels"
+        raise InvalidRequest("asset", f"frames={contract.frames}", fix)
+    if (contract.width or 0) * contract.columns > MAX_SHEET_SIDE or (contract.height or 0) * (
+        contract.frames // contract.columns
+    ) > MAX_SHEET_SIDE:
+        fix = (
+            f"smaller frames, or another number of them: a sheet of {contract.columns} columns "
+            f"would be larger than {MAX_SHEET_SIDE} pixels a side"
+        )
         raise InvalidRequest("asset", f"frames={contract.frames}", fix)

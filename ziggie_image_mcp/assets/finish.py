@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from ziggie_image_mcp.assets.framing import Resample
 from ziggie_image_mcp.assets.palettes import Colour
 from ziggie_image_mcp.errors import InvalidRequest
+from ziggie_image_mcp.provider.pictures import MAX_PIXELS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,7 +78,8 @@ def finish(images: Sequence[Image.Image], wanted: Finish) -> list[FinishedPictur
         made = [_seamless(image, said) for image, said in zip(made, proofs, strict=True)]
     if wanted.pixel_size is not None:
         made = _on_grid(made, wanted.pixel_size, proofs)
-    made = [_framed(image, wanted, said) for image, said in zip(made, proofs, strict=True)]
+    room = _Room()
+    made = [_framed(image, wanted, said, room) for image, said in zip(made, proofs, strict=True)]
     if wanted.palette or wanted.colors is not None:
         made = _coloured(made, wanted, proofs)
     return [
@@ -127,7 +129,25 @@ def _on_grid(
     return made
 
 
-def _framed(image: Image.Image, wanted: Finish, proofs: list[str]) -> Image.Image:
+class _Room:
+    """What all pictures of a call may have once they are padded and scaled, pixels."""
+
+    def __init__(self) -> None:
+        self._left = MAX_PIXELS
+
+    def take(self, field: str, width: int, height: int) -> None:
+        """Refuse a picture that would not fit in, before memory is asked for.
+
+        Raises:
+            InvalidRequest: It would be too large, alone or with those before it.
+        """
+        self._left -= width * height
+        if self._left < 0:
+            most = f"{MAX_PIXELS / 1e6:.0f} million pixels"
+            raise InvalidRequest(field, f"{width}x{height}", f"at most {most} in all at once")
+
+
+def _framed(image: Image.Image, wanted: Finish, proofs: list[str], room: _Room) -> Image.Image:
     from ziggie_image_mcp.assets import framing
 
     if wanted.trim:
@@ -137,11 +157,13 @@ def _framed(image: Image.Image, wanted: Finish, proofs: list[str]) -> Image.Imag
         image = image.crop(box)
         proofs.append(f"trimmed to {image.width}x{image.height}")
     if wanted.pad:
+        room.take("pad", image.width + 2 * wanted.pad, image.height + 2 * wanted.pad)
         image = framing.padded(image, wanted.pad)
     if wanted.width is not None and wanted.height is not None:
         nearest = wanted.pixel_size is not None or bool(wanted.palette or wanted.colors)
         how = wanted.resample or ("nearest" if nearest else "lanczos")
         if image.size != (wanted.width, wanted.height):
+            room.take("width", wanted.width, wanted.height)
             image = framing.resized(image, wanted.width, wanted.height, how)
             proofs.append(f"scaled by {how} into {image.width}x{image.height}")
     return image

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.assets.contract import AssetContract
+from ziggie_image_mcp.assets.framing import padded
 from ziggie_image_mcp.assets.motion import moved
 from ziggie_image_mcp.assets.proof import Unproved, cells_of
 from ziggie_image_mcp.provider.seams import seam
@@ -115,13 +116,43 @@ def _without_specks(image: Image.Image) -> Image.Image:
 def _on_one_canvas(frames: Sequence[Image.Image], contract: AssetContract) -> list[Image.Image]:
     """The frames by one scale on canvases of the size, in the middle, on a common ground line.
 
-    A single picture stands in the middle both ways. Without a size nothing is scaled.
+    A single picture stands in the middle both ways. Without a size nothing is scaled. Of what
+    would fill it all, as a crate does, one pixel around stays free: a cut-out shows its ground.
     """
     from PIL import Image
 
     if contract.width is None:
-        return list(frames)
-    width, height = _cells(contract, frames[0])
+        if any(_is_clear_somewhere(frame, contract) for frame in frames):
+            return list(frames)
+        return [padded(frame, 1) for frame in frames]
+    placed = _placed(frames, contract, _cells(contract, frames[0]))
+    if any(_is_clear_somewhere(frame, contract) for frame in placed):
+        return placed
+    # A crate that fills its square: one pixel, or square of the grid, is left free around it.
+    width, height = placed[0].size
+    within = _placed(frames, contract, (max(1, width - 2), max(1, height - 2)))
+    framed: list[Image.Image] = []
+    for frame in within:
+        canvas = Image.new("RGBA", (width, height), (0, 0, 0, 0))
+        free = height - frame.height
+        top = free if contract.frames > 1 else free // 2
+        canvas.paste(frame, ((width - frame.width) // 2, top))
+        framed.append(canvas)
+    return framed
+
+
+def _is_clear_somewhere(frame: Image.Image, contract: AssetContract) -> bool:
+    """Whether a pixel of it will be wholly transparent."""
+    return frame.getchannel("A").getextrema()[0] < (HARD if contract.grid else 1)
+
+
+def _placed(
+    frames: Sequence[Image.Image], contract: AssetContract, size: tuple[int, int]
+) -> list[Image.Image]:
+    """The frames on canvases of this size, which the largest of them fills one way."""
+    from PIL import Image
+
+    width, height = size
     largest = max(f.width for f in frames), max(f.height for f in frames)
     scale = min(width / largest[0], height / largest[1])
     how = Image.Resampling.LANCZOS if contract.grid is None else Image.Resampling.BOX
@@ -129,8 +160,8 @@ def _on_one_canvas(frames: Sequence[Image.Image], contract: AssetContract) -> li
         how = Image.Resampling.NEAREST
     placed: list[Image.Image] = []
     for frame in frames:
-        size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-        scaled = frame.resize((min(size[0], width), min(size[1], height)), how)
+        near = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+        scaled = frame.resize((min(near[0], width), min(near[1], height)), how)
         canvas = Image.new("RGBA", (width, height), (0, 0, 0, 0))
         free = height - scaled.height
         top = free if contract.frames > 1 else free // 2

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ziggie_image_mcp.assets.framing import CLEAR
 from ziggie_image_mcp.errors import InvalidOutput, InvalidRequest
-from ziggie_image_mcp.provider.pictures import is_transparent, on_white, to_png
+from ziggie_image_mcp.provider.pictures import MAX_PIXELS, is_transparent, on_white, to_png
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,7 +77,7 @@ def make_icons(image: Image.Image, kind: IconSet) -> Icons:
         InvalidRequest: The picture is too small for the set: nothing is enlarged.
         InvalidOutput: A file does not hold what it should.
     """
-    source, proofs = _square(image)
+    source, proofs = _square(image, kind)
     if kind == "ico":
         sizes = _sizes(ICO_SIZES, source.width, kind, proofs)
         return Icons(files={".ico": _ico(source, sizes)}, proofs=tuple(proofs))
@@ -99,12 +99,18 @@ def icon_suffixes(kind: IconSet) -> tuple[str, ...]:
     return web if kind == "web" else tuple(APP_SIZES)
 
 
-def _square(image: Image.Image) -> tuple[Image.Image, list[str]]:
+def _square(image: Image.Image, kind: IconSet) -> tuple[Image.Image, list[str]]:
     from PIL import Image
 
     side = max(image.size)
     if image.size == (side, side):
         return image.convert("RGBA"), []
+    if side * side > MAX_PIXELS:
+        fix = (
+            f"the picture of {image.width}x{image.height} would stand on {side}x{side} pixels: "
+            "give width and height"
+        )
+        raise InvalidRequest("icons", kind, fix)
     whole = Image.new("RGBA", (side, side), CLEAR)
     place = (side - image.width) // 2, (side - image.height) // 2
     whole.paste(image.convert("RGBA"), place)

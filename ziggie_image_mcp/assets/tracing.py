@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MAX_TRACED_PIXELS = 4_000_000
 """vtracer takes some seconds for so many, and cannot be stopped."""
 
+MAX_EDGES = 600_000
+"""Between pixels of different colours, of which each may be a shape: some 30 MB of drawing."""
+
 INSTALL = 'pip install "ziggie-image-mcp[svg]"'
 
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -56,6 +59,12 @@ def trace(image: Image.Image, *, sharp: bool) -> tuple[bytes, str]:
     if image.width * image.height > MAX_TRACED_PIXELS:
         fix = f"at most {MAX_TRACED_PIXELS / 1e6:.0f} million pixels: a smaller width and height"
         raise InvalidRequest("output_format", "svg", fix)
+    if sharp and (edges := _edges(image)) > MAX_EDGES:
+        fix = (
+            f"at most {MAX_EDGES:,} edges between pixels, and it has {edges:,}: fewer colors, or a "
+            "smaller width and height"
+        )
+        raise InvalidRequest("output_format", "svg", fix)
     solid = image.convert("RGBA").getchannel("A").point([0] * _SOLID + [255] * (256 - _SOLID))
     if solid.getextrema() == (0, 0):
         raise InvalidRequest("output_format", "svg", "the picture shows nothing to draw")
@@ -80,6 +89,15 @@ def trace(image: Image.Image, *, sharp: bool) -> tuple[bytes, str]:
     if any(image.convert("RGBA").getchannel("A").histogram()[1:255]):
         proof += "; what is half transparent is drawn whole or not at all"
     return svg.encode(), proof
+
+
+def _edges(image: Image.Image) -> int:
+    """How many neighbours differ, across and down."""
+    import numpy as np
+
+    packed = np.asarray(image.convert("RGBA")).copy().view(np.uint32)[..., 0]
+    across = np.count_nonzero(packed[:, 1:] != packed[:, :-1])
+    return across + int(np.count_nonzero(packed[1:] != packed[:-1]))
 
 
 def _paths(image: Image.Image, *, sharp: bool) -> list[str]:

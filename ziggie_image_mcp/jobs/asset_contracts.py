@@ -12,6 +12,7 @@ from ziggie_image_mcp.assets.contract import AssetContract, read_contract
 from ziggie_image_mcp.errors import InvalidOutput
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
+from ziggie_image_mcp.storage.picture_ids import named_id
 from ziggie_image_mcp.storage.types import StoredImage
 
 if TYPE_CHECKING:
@@ -58,11 +59,16 @@ class SheetFiles:
     Args:
         contract: Of the picture.
         finish: Gives the picture as it is kept.
+        notes: Are told what was measured on the files, and what they cannot hold.
     """
 
     def __init__(
-        self, contract: AssetContract, finish: Callable[[Image.Image], Image.Image]
+        self,
+        contract: AssetContract,
+        finish: Callable[[Image.Image], Image.Image],
+        notes: list[str],
     ) -> None:
+        self._notes = notes
         self._contract = contract
         self._finish = finish
         self._picture: Image.Image | None = None
@@ -84,8 +90,10 @@ class SheetFiles:
         contract, picture = self._contract, self._picture
         if picture is None or not (contract.sheet or contract.animation):
             return {}
-        frame = Frame(name=PurePath(name).stem.rsplit("-", 2)[0], image=picture)
-        return export([frame], _export_of(contract))[0].side_files(name)
+        frame = Frame(name=_hint_of(name), image=picture)
+        exported = export([frame], _export_of(contract))[0]
+        self._notes.extend(exported.proofs)
+        return exported.side_files(name)
 
 
 def measured(
@@ -107,6 +115,11 @@ def measured(
         )
         for image in images
     ]
+
+
+def _hint_of(name: str) -> str:
+    """What a picture's file is called, without its id."""
+    return PurePath(name).stem.removesuffix(named_id(name) or "").rstrip("-")
 
 
 def _suffixes(contract: AssetContract) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ async def persist(
             height=sent.height if route.placement is None else route.placement.image_height,
             extra={key: value for key, value in extra.items() if value},
         )
-        beside = None if contract is None else SheetFiles(contract, finish)
+        beside = None if contract is None else SheetFiles(contract, finish, notes)
         save = partial(
             artifacts.save,
             image.data,
@@ -185,6 +185,8 @@ def _format(
     kept = kept_format(request)
     if kept is not None:
         return kept
+    if contract is not None and "unity" in contract.sheet:
+        return "png"
     if artifacts.format != "jpeg":
         return artifacts.format
     if request.transparent or request.remove_background:

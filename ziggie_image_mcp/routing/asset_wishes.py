@@ -55,6 +55,8 @@ def with_contract(request: ImageRequest) -> ImageRequest:
     text = _with_palette(request)
     if not text:
         return request
+    if request.image is None:
+        text = _with_wishes(text, request)
     contract = read_contract(text)
     if request.image is not None and contract != AssetContract(
         colors=contract.colors, palette=contract.palette, palette_name=contract.palette_name
@@ -64,6 +66,9 @@ def with_contract(request: ImageRequest) -> ImageRequest:
     if contract.is_pixel_exact and request.output_format == "jpeg":
         fix = "png or webp: a JPEG keeps neither colours nor pixels exactly"
         raise InvalidRequest("output_format", "jpeg", fix)
+    if "unity" in contract.sheet and request.output_format not in (None, "png"):
+        fix = "leave it out: Unity reads a png with what stands beside it"
+        raise InvalidRequest("output_format", request.output_format, fix)
     if contract.alpha is False and request.transparent:
         raise InvalidRequest("transparent", True, "the asset says alpha=no: leave one out")
     shaped = request.width is not None or request.aspect_ratio is not None
@@ -81,6 +86,18 @@ def _with_palette(request: ImageRequest) -> str:
     if not request.palette or "palette" in contract_pairs(request.asset):
         return request.asset
     return with_palette(request.asset, request.palette)
+
+
+def _with_wishes(text: str, request: ImageRequest) -> str:
+    """The contract of a size, with what the request asks beside it: fitted whole, not cut."""
+    values, contract = contract_pairs(text), read_contract(text)
+    if contract.width is None:
+        return text
+    if request.transparent and contract.alpha is None:
+        text += " alpha=yes"
+    if request.seamless and "seamless" not in values and contract.frames == 1:
+        text += " seamless=yes"
+    return text
 
 
 def sheet_words(request: ImageRequest) -> str:

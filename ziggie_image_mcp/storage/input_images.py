@@ -203,6 +203,8 @@ class InputImages:
         """The file's place, all links followed, if the caller may name it."""
         try:
             path = Path(reference).expanduser()
+            if reach.files == "anywhere" and not path.is_absolute() and path.exists():
+                return _resolved(reference)  # a person at the terminal, in a folder of theirs
             if not path.is_absolute():
                 fix = "give an id, or a file's whole path"
                 if reach.files == "anywhere":
