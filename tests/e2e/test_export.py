@@ -106,7 +106,7 @@ async def test_poses_become_one_sheet_that_every_engine_cuts_alike(tmp_path: Pat
         assert same(sheet_files.cut(sheet, cut), pose_)
     assert "5 frames on one canvas of 10x21" in " ".join(answer["notes"])
     told = opened(answer).info["parameters"]
-    assert "Process: sheet=texturepacker,,godot,,unity animation=gif fps=8" in told
+    assert "sheet=texturepacker,godot,unity animation=gif fps=8" in told
     moving = shown(beside[".gif"])
     assert [duration for duration, _ in moving] == [120, 130, 130, 120, 120]
     assert all(same(a, b) for (_, a), b in zip(moving, expected, strict=True))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from ziggie_image_mcp.assets.animation import check_animation
+from ziggie_image_mcp.assets.frames import MAX_MOVING_PIXELS
 from ziggie_image_mcp.assets.palettes import (
     MAX_COLOURS,
     Colour,
@@ -358,9 +359,10 @@ def _check_together(contract: AssetContract, values: Mapping[str, str]) -> None:
             raise InvalidRequest("asset", f"size={contract.width}x{contract.height}", fix)
     if contract.animation is not None:
         check_animation(contract.animation, contract.fps)
+    most = MAX_MOVING_PIXELS if contract.animation else MAX_SHEET_PIXELS
     pixels = (contract.width or 0) * (contract.height or 0) * contract.frames
-    if pixels > MAX_SHEET_PIXELS:
-        fix = f"fewer or smaller frames: at most {MAX_SHEET_PIXELS / 1e6:.0f} million pixels"
+    if pixels > most:
+        fix = f"fewer or smaller frames: at most {most / 1e6:.0f} million pixels"
         raise InvalidRequest("asset", f"frames={contract.frames}", fix)
     if (contract.width or 0) * contract.columns > MAX_SHEET_SIDE or (contract.height or 0) * (
         contract.frames // contract.columns

@@ -196,6 +196,7 @@ def _on_one_canvas(
         or exact
         or (wanted.atlas and wanted.slice is None and wanted.animation is None)
     ):
+        frames.check_room(named, frames.canvas_of(named, aligned=False), field, most)
         return list(named)
     canvas = frames.canvas_of(named, aligned=True)
     frames.check_room(named, canvas, field, most)

@@ -17,6 +17,9 @@ Colour = tuple[int, int, int]
 """Red, green, blue: 0 to 255."""
 
 MAX_COLOURS = 256
+MAX_PALETTE_PIXELS = 4_000_000
+MANY_COLOURS = 4096
+"""Of a picture, with alphas: one that has more is no palette."""
 
 _HEX = re.compile(r"#?(?:0x)?([0-9a-f]{6})(?:ff)?", re.IGNORECASE)
 _GIMP = re.compile(r"\s*(\d{1,3})\s+(\d{1,3})\s+(\d{1,3})\b")
@@ -89,9 +92,14 @@ def _of_picture(data: bytes, name: str) -> tuple[Colour, ...]:
 
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
-            counted = picture.convert("RGBA").getcolors(2**24) or []
+            if picture.width * picture.height > MAX_PALETTE_PIXELS:
+                fix = f"a picture of at most {MAX_PALETTE_PIXELS:,} pixels"
+                raise InvalidRequest("palette", name, fix)
+            counted = picture.convert("RGBA").getcolors(MANY_COLOURS)
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as e:
         raise InvalidRequest("palette", name, "a PNG picture of the colours") from e
+    if counted is None:
+        raise InvalidRequest("palette", name, f"1 to {MAX_COLOURS} colours; it has far more")
     colours = [colour for _, colour in counted if isinstance(colour, tuple)]
     return _checked(name, dict.fromkeys((r, g, b) for r, g, b, alpha in colours if alpha))
 

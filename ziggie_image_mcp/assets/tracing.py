@@ -96,7 +96,7 @@ def _edges(image: Image.Image) -> int:
     import numpy as np
 
     packed = np.asarray(image.convert("RGBA")).copy().view(np.uint32)[..., 0]
-    across = np.count_nonzero(packed[:, 1:] != packed[:, :-1])
+    across = int(np.count_nonzero(packed[:, 1:] != packed[:, :-1]))
     return across + int(np.count_nonzero(packed[1:] != packed[:-1]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,12 @@ import anyio.to_thread
 from ziggie_image_mcp.assets.contract import AssetContract
 from ziggie_image_mcp.assets.finish import finish as finish_pictures
 from ziggie_image_mcp.assets.region import put_back
-from ziggie_image_mcp.errors import InvalidOutput, StorageError
+from ziggie_image_mcp.errors import (
+    ImageNotFound,
+    InvalidOutput,
+    InvalidRequest,
+    StorageError,
+)
 from ziggie_image_mcp.jobs.asset_contracts import (
     SheetFiles,
     contract_of,
@@ -146,18 +152,23 @@ async def persist(
             images.append(stored)
             if extra["Seamless"]:
                 notes.append(await anyio.to_thread.run_sync(_about_seam, artifacts, stored.id))
-        except InvalidOutput as e:
+        except (InvalidOutput, InvalidRequest) as e:
             if is_free(model.prices):
                 raise
             raw_id = image_id_of(f"{name}.raw", i, day, mark_of_job(name))
             raw = partial(_keep_raw, artifacts, image.data, recipe, raw_id, most_pixels(sent))
             kept = await anyio.to_thread.run_sync(raw)
-            spoilt.append(InvalidOutput(model.provider, f"{e}{kept}", fallback=e.fallback))
+            spoilt.append(InvalidOutput(model.provider, f"{e}{kept}", fallback=_may_go_on(e)))
     if not images:
         raise spoilt[0]
     if spoilt:
         notes.append(f"{len(spoilt)} of {count} pictures are not what was asked: {spoilt[0]}")
     return images, tuple(dict.fromkeys(notes))
+
+
+def _may_go_on(error: InvalidOutput | InvalidRequest) -> bool:
+    """Whether another route may do better: not where what was asked cannot be had."""
+    return isinstance(error, InvalidOutput) and error.fallback
 
 
 def _keep_raw(
@@ -307,7 +318,9 @@ async def find_persisted(
     for owner in dict.fromkeys((mark_of_job(name), "")):  # earlier versions wrote no mark
         images = await _persisted(artifacts, name, day, route, owner)
         if images is not None:
-            return await anyio.to_thread.run_sync(measured, images, artifacts, request)
+            with suppress(StorageError, InvalidOutput, ImageNotFound):
+                images = await anyio.to_thread.run_sync(measured, images, artifacts, request)
+            return images  # also without a file beside them that is gone: they are paid for
     return None
 
 
