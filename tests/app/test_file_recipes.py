@@ -262,3 +262,30 @@ async def test_over_http_a_caller_makes_only_his_own_pictures_again(tmp_path: Pa
     assert "no picture has this id" in text(refused)
     assert path.is_error
     assert "Steps" not in text(path)
+
+
+@pytest.mark.parametrize(
+    "named", ["References: {path}", "Control: canny:{path}", "References: file://{path}"]
+)
+async def test_a_file_that_names_other_files_opens_none(named: str, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "private.png")
+    fake = FakeProvider(models=[model(capability={"max_references": 2})])
+    facts = named.format(path=tmp_path / "private.png")
+    file = write(tmp_path, png(parameters=f"a fox\nSteps: 4, Seed: 2, Size: 64x64, {facts}"))
+
+    (answer,) = await call(made(tmp_path, fake), {"like": file})
+
+    assert not fake.seen[0].references
+    assert not fake.seen[0].control
+    assert "and not used: " in notes(answer)
+
+
+async def test_a_thousand_loras_of_a_file_end_in_a_few_words(tmp_path: Path) -> None:
+    loras = "".join(f"<lora:l{i}:1>" for i in range(1000))
+    fact = f'Steps: 4, Seed: 2, Size: 64x64, Loras: "{loras}"'
+    file = write(tmp_path, png(parameters=f"a fox\n{fact}"))
+
+    (answer,) = await call(made(tmp_path, FakeProvider()), {"like": file})
+
+    assert "968 further LoRAs" in notes(answer)
+    assert len(notes(answer)) < 2000

@@ -391,11 +391,13 @@ HARMLESS = {
     "open quotes": png(parameters="x\n" + 'a: "\\"' * 30_000 + ", Steps: 1, Seed: 2, Size: 8x8"),
     "a huge weight": graph_file(
         {
-            "1": node("KSampler", model=["2", 0], cfg=10**400),
+            "1": node("KSampler", model=["2", 0], latent_image=["3", 0], cfg=10**400),
             "2": node("Loader", model=["1", 0], a={"on": True, "lora": "x", "strength": 10**400}),
         }
     ),
-    "a huge guidance": png(invokeai_metadata=f'{{"positive_prompt": "x", "cfg_scale": 1{"0" * 400}}}'),
+    "a huge guidance": png(
+        invokeai_metadata=json.dumps({"positive_prompt": "x", "cfg_scale": 10**400})
+    ),
     "odd numbers": png(parameters="x\nSteps: 1e99, Seed: -1, Size: 0x0, CFG scale: nan"),
 }
 
