@@ -255,3 +255,42 @@ async def test_the_usual_format_gives_way_to_one_with_alpha(tmp_path: Path) -> N
 
     assert opened(answer).mode == "RGBA"
     assert refused.is_error
+
+
+def hardly(alpha: int, everywhere: bool) -> Image.Image:
+    """A busy picture whose alpha channel hides nothing."""
+    picture = busy().convert("RGBA")
+    if everywhere:
+        picture.putalpha(alpha)
+    else:
+        picture.putpixel((5, 5), (1, 2, 3, alpha))
+    return picture
+
+
+@pytest.mark.parametrize(("alpha", "everywhere"), [(0, False), (254, False), (254, True)])
+async def test_an_alpha_channel_that_hides_nothing_is_no_alpha(
+    alpha: int, everywhere: bool, tmp_path: Path
+) -> None:
+    native = engine(lambda: hardly(alpha, everywhere), options={*OPTIONS, "transparent"})
+    async with client_of(tmp_path, native) as session:
+        answer = await generate(session)
+
+    assert answer.is_error
+    assert "nothing is transparent" in said(answer)
+
+
+async def test_a_native_picture_that_came_opaque_is_cut_out_where_keying_fails(
+    tmp_path: Path,
+) -> None:
+    def cut(request: ProviderRequest, place: int) -> Image.Image:
+        assert request.image is not None
+        picture = decode(request.image).convert("RGBA")
+        picture.paste((0, 0, 0, 0), (0, 0, picture.width, 8))
+        return picture
+
+    native = engine(busy, options={*OPTIONS, "transparent"})
+    async with client_of(tmp_path, native, StandInEngine("cutter", [cutter()], cut)) as session:
+        answer = data(await generate(session))
+
+    assert native.seen[0].transparent
+    assert any(note.startswith("cut out by cutter u2net") for note in answer["notes"])

@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from ziggie_image_mcp.assets.contract import AssetContract
 from ziggie_image_mcp.assets.finish import finish as finish_pictures
+from ziggie_image_mcp.assets.keying import is_cut_out
 from ziggie_image_mcp.assets.region import put_back
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
 from ziggie_image_mcp.jobs.asset_contracts import (
@@ -219,7 +220,7 @@ def _finisher(
             if is_transparent(source):
                 picture = _with_alpha_of(source, picture)
                 notes.append(OWN_ALPHA)
-        if (request.transparent or request.remove_background) and not is_transparent(picture):
+        if (request.transparent or request.remove_background) and not is_cut_out(picture):
             provider = route.model.provider
             raise InvalidOutput(
                 provider, f"{provider} made a picture of which nothing is transparent."
