@@ -36,7 +36,7 @@ CLEAR = 8
 """Of 255: with less alpha a pixel is as good as not seen; lossy formats leave as much."""
 
 LEAST_CLEAR = 0.001
-"""Of a picture: with less of it clear it is opaque to all who look, whatever its alpha channel is."""
+"""Of a picture: with less of it clear it is opaque to all who look at it."""
 
 BEYOND = "hair, glass and soft shadows are beyond keying"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from datetime import date
 from functools import partial
@@ -100,7 +99,7 @@ async def persist(
             f"{'make-' if c.compute else ''}{c.kind}:{c.image_id}:{c.weight:g}"
             for c in sent.control
         ),
-        "Sent prompt": _quoted(sent.prompt) if sent.prompt != request.prompt else "",
+        "Sent prompt": sent.prompt if sent.prompt != request.prompt else "",
         "Transparent": "yes" if request.transparent else "",
         "Ground": route.emulation.ground,
         "Seamless": "yes" if request.seamless and not is_processing(request) else "",
@@ -248,11 +247,6 @@ def _with_alpha_of(source: Image.Image, picture: Image.Image) -> Image.Image:
     result = picture.convert("RGB")
     result.putalpha(alpha)
     return result
-
-
-def _quoted(text: str) -> str:
-    """As AUTOMATIC1111 writes what has commas of its own."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _about_seam(artifacts: ArtifactStore, image_id: str) -> str:
