@@ -12,6 +12,7 @@ from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.inventory.model_facts import recognise
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.additions import read_control, with_prompt_loras
+from ziggie_image_mcp.routing.asset_wishes import with_contract
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.request import ControlImage, ImageRequest
 from ziggie_image_mcp.routing.request_checks import MAX_REFERENCES, MAX_SEED, check_request
@@ -150,7 +151,7 @@ def with_file_recipe(
             continue
         try:
             changed = value.apply(current)
-            check_request(changed)
+            check_request(with_contract(changed))
         except InvalidRequest as e:
             missed.append(f"{value.words} ({_why_not(e)})")
             continue
@@ -232,7 +233,7 @@ def _values(
         add("references", words, references=pictures.references)
     if pictures.control:
         add("control", "control pictures", control=pictures.control)
-    for field in ("sampler", "scheduler"):
+    for field in ("sampler", "scheduler", "asset"):
         if value := getattr(recipe, field):
             add(field, f"{field} {value}", **{field: value})
     return listed
