@@ -7,6 +7,7 @@ do it, come back with the alpha with which they were drawn.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -229,6 +230,17 @@ async def test_what_is_paid_for_and_stays_opaque_is_kept_for_the_next_step(tmp_p
     assert len(paid.charged) == 1
     assert not shown.is_error
     assert "opaque" in said(shown)
+
+
+async def test_of_several_that_are_paid_for_and_stay_opaque_each_is_named(tmp_path: Path) -> None:
+    paid = FakePaidProvider(options=OPTIONS)
+    budget = {"perImage": 1, "perDay": 10, "perMonth": 10}
+    async with client_of(tmp_path, paid, budget=budget) as session:
+        answer = await generate(session, allow_paid=True, num_images=2)
+
+    kept = re.findall("It is kept, opaque, as ([0-9a-f-]+)", said(answer))
+    assert answer.is_error
+    assert len(set(kept)) == 2
 
 
 async def test_a_job_with_a_seed_is_found_again_and_says_how_its_alpha_was_had(

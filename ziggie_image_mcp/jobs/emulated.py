@@ -95,7 +95,8 @@ async def emulate(
         prefix = f"picture {place + 1}: " if len(generation.images) > 1 else ""
         notes += [prefix + note for note in one.notes]
     if not images and failures:
-        raise failures[0]
+        said = list(dict.fromkeys(map(str, failures)))  # each has the id of what is kept
+        raise InvalidOutput(route.model.provider, " ".join(said))
     notes += [str(e) for e in failures]
     return replace(generation, images=tuple(images), notes=tuple(notes))
 
