@@ -64,6 +64,35 @@ async def test_our_own_picture_comes_out_the_same_to_the_last_byte(
     assert "not as in" not in "\n".join(second["notes"])
 
 
+async def test_the_contract_of_our_own_picture_is_kept_again(tmp_path: Path) -> None:
+    own = service(tmp_path, cache=False, inputDirectories=[str(tmp_path)])
+    await own.registry.open()
+    async with client(own) as session:
+        wish = {"prompt": "a red star", "asset": "sprite size=16 palette=pico-8 grid=1"}
+        first = data(await session.call_tool("generate_image", wish))
+        again = {"like": first["images"][0]["id"]}
+        second = data(await session.call_tool("generate_image", again))
+
+    images = [answer["images"][0] for answer in (first, second)]
+    assert images[0]["id"] != images[1]["id"]
+    assert images[1]["proof"] == images[0]["proof"]
+    assert Path(images[0]["path"]).read_bytes() == Path(images[1]["path"]).read_bytes()
+
+
+@pytest.mark.parametrize("asset", ["sprite size=16 palette={path}", "nonsense", "size=99999"])
+async def test_a_contract_of_a_file_that_is_none_is_left_out_and_told(
+    asset: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.hex").write_text("ff0044\n193c3e\n")
+    asset = asset.format(path=tmp_path / "own.hex")
+    facts = f"Steps: 4, Seed: 2, Size: 64x64, Asset: {asset}, Version: ziggie-image-mcp"
+    file = write(tmp_path, png(parameters=f"a fox\n{facts}"))
+
+    (answer,) = await call(made(tmp_path, FakeProvider()), {"like": file})
+
+    assert f"asset {asset[:10]}" in notes(answer).partition("not as in")[2]
+
+
 async def test_all_that_a1111_wrote_goes_to_an_engine_that_takes_it(tmp_path: Path) -> None:
     able = model(id="v1-5-pruned-emaonly", options=ALL, capability={"loras": LORAS})
     fake = FakeProvider(models=[model(id="other", options=ALL, seconds=0.1), able])
@@ -262,3 +291,30 @@ async def test_over_http_a_caller_makes_only_his_own_pictures_again(tmp_path: Pa
     assert "no picture has this id" in text(refused)
     assert path.is_error
     assert "Steps" not in text(path)
+
+
+@pytest.mark.parametrize(
+    "named", ["References: {path}", "Control: canny:{path}", "References: file://{path}"]
+)
+async def test_a_file_that_names_other_files_opens_none(named: str, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "private.png")
+    fake = FakeProvider(models=[model(capability={"max_references": 2})])
+    facts = named.format(path=tmp_path / "private.png")
+    file = write(tmp_path, png(parameters=f"a fox\nSteps: 4, Seed: 2, Size: 64x64, {facts}"))
+
+    (answer,) = await call(made(tmp_path, fake), {"like": file})
+
+    assert not fake.seen[0].references
+    assert not fake.seen[0].control
+    assert "and not used: " in notes(answer)
+
+
+async def test_a_thousand_loras_of_a_file_end_in_a_few_words(tmp_path: Path) -> None:
+    loras = "".join(f"<lora:l{i}:1>" for i in range(1000))
+    fact = f'Steps: 4, Seed: 2, Size: 64x64, Loras: "{loras}"'
+    file = write(tmp_path, png(parameters=f"a fox\n{fact}"))
+
+    (answer,) = await call(made(tmp_path, FakeProvider()), {"like": file})
+
+    assert "968 further LoRAs" in notes(answer)
+    assert len(notes(answer)) < 2000

@@ -67,3 +67,8 @@ def test_a_drawn_word_is_read_and_another_is_missed(capfd: pytest.CaptureFixture
     assert missing_phrases(["OPEN LATTE"], lines) == ["OPEN LATTE"]
     assert read_lines(lettered(ground="navy")) == []
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("prompt", ['a 5" pipe and a 6" pipe', 'a 24" screen, a 27" screen'])
+def test_inches_are_no_quotes(prompt: str) -> None:
+    assert quoted_phrases(prompt) == []

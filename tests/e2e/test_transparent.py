@@ -7,6 +7,7 @@ do it, come back with the alpha with which they were drawn.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -112,7 +113,7 @@ async def test_the_prompt_asks_for_a_flat_ground_and_both_prompts_are_kept(tmp_p
     assert drawn.seen[0].prompt == sent
     assert not drawn.seen[0].transparent
     assert "a yellow disk, transparent background" in recipe
-    assert f'Sent prompt: "{sent}"' in recipe
+    assert f"Sent prompt: {sent}, " in recipe
     assert any(note.startswith("keyed on #0000ff: ") for note in answer["notes"])
     assert any("hair, glass" in note for note in answer["notes"])
     assert "alpha by keying" in answer["why"]
@@ -231,6 +232,17 @@ async def test_what_is_paid_for_and_stays_opaque_is_kept_for_the_next_step(tmp_p
     assert "opaque" in said(shown)
 
 
+async def test_of_several_that_are_paid_for_and_stay_opaque_each_is_named(tmp_path: Path) -> None:
+    paid = FakePaidProvider(options=OPTIONS)
+    budget = {"perImage": 1, "perDay": 10, "perMonth": 10}
+    async with client_of(tmp_path, paid, budget=budget) as session:
+        answer = await generate(session, allow_paid=True, num_images=2)
+
+    kept = re.findall("It is kept, opaque, as ([0-9a-f-]+)", said(answer))
+    assert answer.is_error
+    assert len(set(kept)) == 2
+
+
 async def test_a_job_with_a_seed_is_found_again_and_says_how_its_alpha_was_had(
     tmp_path: Path,
 ) -> None:
@@ -255,3 +267,42 @@ async def test_the_usual_format_gives_way_to_one_with_alpha(tmp_path: Path) -> N
 
     assert opened(answer).mode == "RGBA"
     assert refused.is_error
+
+
+def hardly(alpha: int, everywhere: bool) -> Image.Image:
+    """A busy picture whose alpha channel hides nothing."""
+    picture = busy().convert("RGBA")
+    if everywhere:
+        picture.putalpha(alpha)
+    else:
+        picture.putpixel((5, 5), (1, 2, 3, alpha))
+    return picture
+
+
+@pytest.mark.parametrize(("alpha", "everywhere"), [(0, False), (254, False), (254, True)])
+async def test_an_alpha_channel_that_hides_nothing_is_no_alpha(
+    alpha: int, everywhere: bool, tmp_path: Path
+) -> None:
+    native = engine(lambda: hardly(alpha, everywhere), options={*OPTIONS, "transparent"})
+    async with client_of(tmp_path, native) as session:
+        answer = await generate(session)
+
+    assert answer.is_error
+    assert "nothing is transparent" in said(answer)
+
+
+async def test_a_native_picture_that_came_opaque_is_cut_out_where_keying_fails(
+    tmp_path: Path,
+) -> None:
+    def cut(request: ProviderRequest, place: int) -> Image.Image:
+        assert request.image is not None
+        picture = decode(request.image).convert("RGBA")
+        picture.paste((0, 0, 0, 0), (0, 0, picture.width, 8))
+        return picture
+
+    native = engine(busy, options={*OPTIONS, "transparent"})
+    async with client_of(tmp_path, native, StandInEngine("cutter", [cutter()], cut)) as session:
+        answer = data(await generate(session))
+
+    assert native.seen[0].transparent
+    assert any(note.startswith("cut out by cutter u2net") for note in answer["notes"])

@@ -355,6 +355,19 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         graph_file({str(i): node("KSampler", latent_image=["0", 0]) for i in range(100)}),
         "samples 100 times",
     ),
+    "two thousand samplers in a circle": (
+        graph_file(
+            {
+                str(i): node(
+                    "KSampler",
+                    latent_image=[str((i + 1) % 1900), 0],
+                    **{f"k{j}": [str((i * 7 + j * 13) % 1900), 0] for j in range(6)},
+                )
+                for i in range(1900)
+            }
+        ),
+        "samples 1900 times",
+    ),
     "few facts": (png(parameters="a fox\nSteps: 20, Seed: 7"), "it does not tell"),
 }
 
@@ -376,6 +389,15 @@ HARMLESS = {
     "blanks": png(parameters="x\n" + " " * 190_000 + "Steps: 1, Seed: 2, Size: 8x8"),
     "one long key": png(parameters="x\n" + "a" * 190_000 + ", Steps: 1, Seed: 2, Size: 8x8"),
     "open quotes": png(parameters="x\n" + 'a: "\\"' * 30_000 + ", Steps: 1, Seed: 2, Size: 8x8"),
+    "a huge weight": graph_file(
+        {
+            "1": node("KSampler", model=["2", 0], latent_image=["3", 0], cfg=10**400),
+            "2": node("Loader", model=["1", 0], a={"on": True, "lora": "x", "strength": 10**400}),
+        }
+    ),
+    "a huge guidance": png(
+        invokeai_metadata=json.dumps({"positive_prompt": "x", "cfg_scale": 10**400})
+    ),
     "odd numbers": png(parameters="x\nSteps: 1e99, Seed: -1, Size: 0x0, CFG scale: nan"),
 }
 

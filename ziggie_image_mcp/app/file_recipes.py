@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import gcd
 from pathlib import PurePath
@@ -12,14 +12,18 @@ from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.inventory.model_facts import recognise
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.additions import read_control, with_prompt_loras
+from ziggie_image_mcp.routing.asset_wishes import with_contract
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.request import ControlImage, ImageRequest
-from ziggie_image_mcp.routing.request_checks import MAX_SEED, check_request
-from ziggie_image_mcp.storage.picture_ids import named_id, unquoted
+from ziggie_image_mcp.routing.request_checks import MAX_REFERENCES, MAX_SEED, check_request
+from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, named_id, unquoted
 from ziggie_image_mcp.storage.types import FileRecipe, InputImage
 
 MOST_UNREAD = 12
-"""So much of what is not read is told by name."""
+"""So much of what is not read, or left out, is told by name."""
+
+MOST_LORAS = 32
+"""So many of a file are tried; each takes a plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,7 @@ def file_pictures(
     references, control, gone = list[InputImage](), list[ControlImage](), list[str]()
     for image_id in recipe.references:
         try:
+            _check_id(image_id, "references", len(references) + len(gone))
             references.append(open_picture(image_id, field="references"))
         except InvalidRequest:
             gone.append(f"reference {image_id}")
@@ -67,8 +72,9 @@ def file_pictures(
         named = read_control(recipe.control) if recipe.control else []
     except InvalidRequest:
         named, gone = [], [*gone, f"control {recipe.control}"]
-    for one in named:
+    for number, one in enumerate(named):
         try:
+            _check_id(one.picture, "control", number)
             image = open_picture(one.picture, field="control")
         except InvalidRequest:
             gone.append(f"control {one.kind}:{one.picture}")
@@ -78,6 +84,14 @@ def file_pictures(
         )
     recipe = replace(recipe, unread=(*gone, *recipe.unread))
     return recipe, FilePictures(references=tuple(references), control=tuple(control))
+
+
+def _check_id(text: str, field: str, number: int) -> None:
+    """Refuse what is no id: a file that somebody else wrote opens no file and no address here."""
+    if PICTURE_ID.fullmatch(text) is None:
+        raise InvalidRequest(field, text, "only ids of pictures made here are followed")
+    if number >= MAX_REFERENCES:
+        raise InvalidRequest(field, text, f"at most {MAX_REFERENCES}")
 
 
 def shown_name(name: str) -> str:
@@ -121,7 +135,11 @@ def with_file_recipe(
     current = with_prompt_loras(replace(request, prompt=prompt))
     tagged = tuple(lora for lora in current.loras if lora not in request.loras)
     current = replace(current, loras=request.loras, style="")  # its values come later
-    recipe = replace(recipe, loras=(*recipe.loras, *tagged))
+    loras = (*recipe.loras, *tagged)
+    if len(loras) > MOST_LORAS:
+        unread = (*recipe.unread, f"{len(loras) - MOST_LORAS} further LoRAs")
+        recipe = replace(recipe, unread=unread)
+    recipe = replace(recipe, loras=loras[:MOST_LORAS])
     check_request(current)
     used = ["prompt"] if prompt is not request.prompt else []
     routes = _Routes(context)
@@ -133,7 +151,7 @@ def with_file_recipe(
             continue
         try:
             changed = value.apply(current)
-            check_request(changed)
+            check_request(with_contract(changed))
         except InvalidRequest as e:
             missed.append(f"{value.words} ({_why_not(e)})")
             continue
@@ -150,11 +168,8 @@ def with_file_recipe(
         else:
             missed.append(f"{value.words} (no route here takes it)")
     told = [f"like {name} ({recipe.source}): {', '.join(used) or 'nothing of it is used'}"]
-    told += [f"not as in {name}: {', '.join(missed)}"] if missed else []
-    if recipe.unread:
-        shown = ", ".join(recipe.unread[:MOST_UNREAD])
-        more = len(recipe.unread) - MOST_UNREAD
-        told.append(f"in {name} and not used: {shown}{f' and {more} more' if more > 0 else ''}")
+    told += [f"not as in {name}: {_first_of(missed)}"] if missed else []
+    told += [f"in {name} and not used: {_first_of(recipe.unread)}"] if recipe.unread else []
     current = replace(current, style=request.style)
     changed_fields = {f for f, value in vars(current).items() if value != getattr(request, f)}
     return Filled(
@@ -218,10 +233,15 @@ def _values(
         add("references", words, references=pictures.references)
     if pictures.control:
         add("control", "control pictures", control=pictures.control)
-    for field in ("sampler", "scheduler"):
+    for field in ("sampler", "scheduler", "asset"):
         if value := getattr(recipe, field):
             add(field, f"{field} {value}", **{field: value})
     return listed
+
+
+def _first_of(words: Sequence[str]) -> str:
+    more = len(words) - MOST_UNREAD
+    return ", ".join(words[:MOST_UNREAD]) + (f" and {more} more" if more > 0 else "")
 
 
 def _why_not(error: InvalidRequest) -> str:

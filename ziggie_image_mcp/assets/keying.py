@@ -32,6 +32,12 @@ be a pale part of the subject."""
 PALE_WIDTH = 9
 """Pixels: what is thinner is the ringing of a lossy format along an edge."""
 
+CLEAR = 8
+"""Of 255: with less alpha a pixel is as good as not seen; lossy formats leave as much."""
+
+LEAST_CLEAR = 0.001
+"""Of a picture: with less of it clear it is opaque to all who look at it."""
+
 BEYOND = "hair, glass and soft shadows are beyond keying"
 
 CONTRAST = 0.6
@@ -156,6 +162,14 @@ def _pale_share(distance: NDArray[np.uint8], ground: NDArray[np.bool_]) -> float
 def describe_alpha(alpha: AlphaStatistics) -> str:
     """The measured shares, as proofs have them."""
     return f"{alpha.transparent:.0%} of it is transparent, {alpha.partial:.1%} half so at the edges"
+
+
+def is_cut_out(image: Image.Image) -> bool:
+    """Whether a picture has a ground that is not seen, and not merely an alpha channel."""
+    if not has_alpha(image):
+        return False
+    counts = image.convert("RGBA").getchannel("A").histogram()
+    return sum(counts[:CLEAR]) >= LEAST_CLEAR * image.width * image.height
 
 
 def check_alpha(image: Image.Image) -> AlphaStatistics:

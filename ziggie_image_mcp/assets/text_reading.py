@@ -26,7 +26,7 @@ MAX_CHARACTERS = 80
 LONGEST_SIDE = 1536
 """Pixels: larger pictures are read smaller."""
 
-_QUOTED = re.compile(r'"([^"\n]+)"|“([^”\n]+)”|„([^“”\n]+)[“”]|«([^»\n]+)»')
+_QUOTED = re.compile(r'(?<!\d)"([^"\n]+)"|“([^”\n]+)”|„([^“”\n]+)[“”]|«([^»\n]+)»')
 _reading = threading.Lock()
 
 

@@ -18,6 +18,7 @@ from ziggie_image_mcp.assets.keying import (
     KeyedPicture,
     check_alpha,
     describe_alpha,
+    is_cut_out,
     remove_flat_ground,
 )
 from ziggie_image_mcp.assets.region import put_back, whole
@@ -94,7 +95,8 @@ async def emulate(
         prefix = f"picture {place + 1}: " if len(generation.images) > 1 else ""
         notes += [prefix + note for note in one.notes]
     if not images and failures:
-        raise failures[0]
+        said = list(dict.fromkeys(map(str, failures)))  # each has the id of what is kept
+        raise InvalidOutput(route.model.provider, " ".join(said))
     notes += [str(e) for e in failures]
     return replace(generation, images=tuple(images), notes=tuple(notes))
 
@@ -192,7 +194,7 @@ class _Picture:
 
     async def _with_alpha(self, picture: Image.Image) -> Image.Image:
         """The picture with real alpha, and the measured shares."""
-        if pictures.is_transparent(picture):
+        if is_cut_out(picture):
             self.notes.append(f"native alpha: {describe_alpha(check_alpha(picture))}")
             return picture
         keyed = await anyio.to_thread.run_sync(remove_flat_ground, picture)
@@ -225,7 +227,7 @@ class _Picture:
                 image=await anyio.to_thread.run_sync(pictures.to_png, picture),
             )
             answer = await self._called(asked, model, "cutout")
-            if answer is not None and pictures.is_transparent(answer[1]):
+            if answer is not None and is_cut_out(answer[1]):
                 shares = describe_alpha(check_alpha(answer[1]))
                 self.notes.append(
                     f"cut out by {model.provider} {model.id}: {shares} (not keyed: {why})"

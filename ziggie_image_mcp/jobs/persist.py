@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
@@ -14,6 +13,7 @@ import anyio.to_thread
 
 from ziggie_image_mcp.assets.contract import AssetContract
 from ziggie_image_mcp.assets.finish import finish as finish_pictures
+from ziggie_image_mcp.assets.keying import is_cut_out
 from ziggie_image_mcp.assets.region import put_back
 from ziggie_image_mcp.errors import (
     ImageNotFound,
@@ -105,7 +105,7 @@ async def persist(
             f"{'make-' if c.compute else ''}{c.kind}:{c.image_id}:{c.weight:g}"
             for c in sent.control
         ),
-        "Sent prompt": _quoted(sent.prompt) if sent.prompt != request.prompt else "",
+        "Sent prompt": sent.prompt if sent.prompt != request.prompt else "",
         "Transparent": "yes" if request.transparent else "",
         "Ground": route.emulation.ground,
         "Seamless": "yes" if request.seamless and not is_processing(request) else "",
@@ -232,7 +232,7 @@ def _finisher(
             if is_transparent(source):
                 picture = _with_alpha_of(source, picture)
                 notes.append(OWN_ALPHA)
-        if (request.transparent or request.remove_background) and not is_transparent(picture):
+        if (request.transparent or request.remove_background) and not is_cut_out(picture):
             provider = route.model.provider
             raise InvalidOutput(
                 provider, f"{provider} made a picture of which nothing is transparent."
@@ -260,11 +260,6 @@ def _with_alpha_of(source: Image.Image, picture: Image.Image) -> Image.Image:
     result = picture.convert("RGB")
     result.putalpha(alpha)
     return result
-
-
-def _quoted(text: str) -> str:
-    """As AUTOMATIC1111 writes what has commas of its own."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _about_seam(artifacts: ArtifactStore, image_id: str) -> str:

@@ -152,8 +152,9 @@ class ResultCache:
             identity += f"/{model.rung}"  # its pictures differ from those of the model as it is
         facts = (route.request, model, output_format, identity)
         beside = _beside(request)
-        if route.emulation != NO_EMULATION:  # the provider's request is as one without the option
-            made_here = asdict(replace(route.emulation, cut_out=None))
+        emulation = replace(route.emulation, cut_out=None)
+        if emulation != NO_EMULATION:  # the provider's request is as one without the option
+            made_here = asdict(emulation)
             return (cache_key(*facts, beside=beside | {"emulation": made_here}),)
         if route.placement is not None:
             newest = cache_key(*facts, beside=beside | {"placement": asdict(route.placement)})

@@ -56,6 +56,9 @@ def first_object(body: object, path: str) -> dict[str, Any]:
 
 def number(value: object) -> float | None:
     """A finite number out of JSON; None of anything else, true and false included."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # a whole number larger than any float
+        return None

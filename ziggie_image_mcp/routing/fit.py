@@ -134,10 +134,10 @@ def _fit(
 ) -> FittedRequest:
     size = fit_size(capability.sizes, ctx.request, model.id, lenient=model.demo)
     request, notes = _request(model, capability, ctx, size)
+    if "transparent" in ctx.options and ctx.task == "text_to_image":  # native alpha may fail too
+        emulation = replace(emulation, cut_out=find_cut_out(ctx, size.size))
     if emulation != NO_EMULATION:
         emulation = for_size(emulation, model, size.size)
-        if emulation.ground:
-            emulation = replace(emulation, cut_out=find_cut_out(ctx, size.size))
         notes += emulation_notes(emulation, model)
     return FittedRequest(
         request=request,

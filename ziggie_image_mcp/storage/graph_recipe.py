@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from ziggie_image_mcp.provider.json_paths import number
 from ziggie_image_mcp.provider.nouns import Lora
 from ziggie_image_mcp.storage.types import FileRecipe, NoRecipe
 
@@ -36,9 +37,9 @@ def read_graph(value: object) -> FileRecipe:
     samplers = _reached_samplers(graph)
     if not samplers:
         raise NoRecipe("its ComfyUI graph has no KSampler or SamplerCustom node that can be read")
-    sampler = _first_pass(graph, samplers)
     if len(samplers) > MAX_SAMPLERS:
         raise NoRecipe(f"its ComfyUI graph samples {len(samplers)} times")
+    sampler = _first_pass(graph, samplers)
     unread = list[str]()
     if len(samplers) > 1:
         unread.append(f"{len(samplers) - 1} further sampling passes")
@@ -226,11 +227,11 @@ def _loras(graph: Graph, node: Node) -> list[Lora]:
         return [Lora(id=name, weight=1.0 if weight is None else weight)]
     rows = [cast(Mapping[str, Any], row) for row in _inputs(node).values() if isinstance(row, dict)]
     return [  # rgthree's loader has them as rows
-        Lora(id=str(row["lora"]), weight=float(row["strength"]))
+        Lora(id=str(row["lora"]), weight=float(weight))
         for row in rows
         if row.get("on") is True
         and isinstance(row.get("lora"), str)
-        and isinstance(row.get("strength"), int | float)
+        and (weight := number(row.get("strength"))) is not None
     ]
 
 

@@ -39,6 +39,7 @@ _READ = frozenset(
             "Tiling",
             "Transparent",
             "Provider",
+            "Asset",
         ),
     )
 )
@@ -91,6 +92,7 @@ def read_parameters(text: str) -> FileRecipe:
         control=", ".join(facts.get("Control", "").split()),
         seamless=facts.get("Seamless") == "yes" or facts.get("Tiling") == "True",
         transparent=facts.get("Transparent") == "yes",
+        asset=facts.get("Asset", ""),
         unread=_unread(facts),
     )
 

@@ -179,9 +179,9 @@ def _from_json(facts: object, program: _Program) -> FileRecipe:
     resolution = next(values(facts, "resolution"), None)
     size = re.fullmatch(r"\(?(\d{1,6}), ?(\d{1,6})\)?", str(resolution))
     width, height = (int(size[1]), int(size[2])) if size else (None, None)
-    seamless, transparent, control, references = (
+    seamless, transparent, control, references, asset = (
         _text(next(values(facts, key), None))
-        for key in ("Seamless", "Transparent", "Control", "References")
+        for key in ("Seamless", "Transparent", "Control", "References", "Asset")
     )
     return FileRecipe(
         source=program.name,
@@ -201,6 +201,7 @@ def _from_json(facts: object, program: _Program) -> FileRecipe:
         control=", ".join(control.split()),
         seamless=seamless == "yes",
         transparent=transparent == "yes",
+        asset=asset,
         unread=tuple(
             path.rpartition(".")[2]
             for path in program.unread

@@ -94,5 +94,7 @@ class FileRecipe:
     """As `control` of a request has it, with ids of this server's pictures."""
     seamless: bool = False
     transparent: bool = False
+    asset: str = ""
+    """The contract that the picture keeps."""
     unread: tuple[str, ...] = ()
     """What else went into the picture, and stands in no field here."""
