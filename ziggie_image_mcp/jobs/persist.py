@@ -151,7 +151,7 @@ async def persist(
             stored = await anyio.to_thread.run_sync(save)
             images.append(stored)
             if extra["Seamless"]:
-                notes.append(await anyio.to_thread.run_sync(_about_seam, artifacts, stored.id))
+                notes.append(await anyio.to_thread.run_sync(about_seam, artifacts, stored.id))
         except (InvalidOutput, InvalidRequest) as e:
             if is_free(model.prices):
                 raise
@@ -262,7 +262,7 @@ def _with_alpha_of(source: Image.Image, picture: Image.Image) -> Image.Image:
     return result
 
 
-def _about_seam(artifacts: ArtifactStore, image_id: str) -> str:
+def about_seam(artifacts: ArtifactStore, image_id: str) -> str:
     """Whether the stored file tiles: a lossy format may undo what its pixels were."""
     steps = seam(opened(artifacts, image_id))
     state = "it tiles" if steps.tiles else "a seam may show"

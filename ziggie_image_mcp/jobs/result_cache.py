@@ -15,17 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from ziggie_image_mcp.assets.keying import check_alpha, describe_alpha
 from ziggie_image_mcp.errors import InvalidOutput, StorageError
 from ziggie_image_mcp.jobs import outcomes, version_1, version_2
 from ziggie_image_mcp.jobs.asset_contracts import measured
+from ziggie_image_mcp.jobs.persist import about_seam
 from ziggie_image_mcp.jobs.records import Result
 from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.nouns import Model, ProviderRequest
 from ziggie_image_mcp.routing.emulation import emulation_notes
-from ziggie_image_mcp.routing.request import STEERING, ImageRequest, digest, set_fields
+from ziggie_image_mcp.routing.request import (
+    STEERING,
+    ImageRequest,
+    digest,
+    is_processing,
+    set_fields,
+)
 from ziggie_image_mcp.routing.types import NO_EMULATION, Candidate
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore, slug
 from ziggie_image_mcp.storage.database import Database, LossyDatabase, Schema
+from ziggie_image_mcp.storage.input_images import opened
 from ziggie_image_mcp.storage.types import StoredImage
 
 if TYPE_CHECKING:
@@ -82,10 +91,21 @@ class ResultCache:
             why = "the stored picture of this very request and seed; nothing was made or charged"
             if request.file_name:
                 images = await self._named(images, request.file_name)
-            notes = tuple(emulation_notes(route.emulation, route.model))
+            found = await anyio.to_thread.run_sync(self._measures, images, request)
+            notes = (*emulation_notes(route.emulation, route.model), *found)
             cached = replace(route, why=why, notes=notes)
             return outcomes.result(request, cached, images, [], started)
         return None
+
+    def _measures(self, images: Sequence[StoredImage], request: ImageRequest) -> list[str]:
+        """What is measured on stored pictures, as when they were made."""
+        notes: list[str] = []
+        for image in images:
+            if request.seamless and not is_processing(request):
+                notes.append(about_seam(self._artifacts, image.id))
+            if request.transparent:
+                notes.append(describe_alpha(check_alpha(opened(self._artifacts, image.id))))
+        return notes
 
     async def remember(
         self, request: ImageRequest, route: Candidate, images: Sequence[StoredImage]

@@ -113,6 +113,8 @@ def _seam(model: Model, request: ImageRequest) -> Literal["inpaint", "fade"]:
     """A second call costs nothing, and knows all that the first one was guided by."""
     capability = model.tasks.get("inpaint")
     able = capability is not None and capability.mask is not None and is_free(model.prices)
+    if request.transparent and "transparent" in options_of(model, "text_to_image"):
+        return "fade"  # what is painted anew has no alpha
     guided = request.control or request.references or request.style
     adapted = bool(request.loras) and (capability is None or capability.loras is None)
     return "inpaint" if able and not guided and not adapted else "fade"
