@@ -49,6 +49,7 @@ from ziggie_image_mcp.jobs.database import LOCK_SECONDS
 from ziggie_image_mcp.jobs.errors import JobNotFound
 from ziggie_image_mcp.jobs.executor import worth_trying
 from ziggie_image_mcp.jobs.monitor import Monitor
+from ziggie_image_mcp.jobs.picture_checks import check_may_look
 from ziggie_image_mcp.jobs.records import INTERACTIVE, JobOutcome, JobSpec, JobView, Result
 from ziggie_image_mcp.jobs.result_cache import ResultCache
 from ziggie_image_mcp.jobs.scheduler import Scheduler, silent
@@ -474,6 +475,7 @@ class Service:
             NoRoute, ConsentRequired: As `generate` tells.
             StorageError: The pictures or the job could not be kept.
         """
+        check_may_look(self.config.verify.unsafe)
         requests = [with_contract(request) for request in requests]
         for request in requests:
             check_request(request)

@@ -157,6 +157,11 @@ class Verify(Section):
         description="Read back the words that a prompt puts in quotes; what is free is made again "
         "with another seed where they are wrong. auto: where the extra `verify` is installed.",
     )
+    unsafe: bool = Field(
+        default=False,
+        description="Refuse pictures in which nudity is seen: they are not kept. Needs the extra "
+        "`safety`; what a vendor charges for such a picture stays charged.",
+    )
 
 
 class ModelSettings(Section):

@@ -32,7 +32,7 @@ from ziggie_image_mcp.jobs.device_queue import DeviceQueue
 from ziggie_image_mcp.jobs.emulated import Tools, emulate
 from ziggie_image_mcp.jobs.owners import mark_of_job
 from ziggie_image_mcp.jobs.persist import find_persisted, image_id_of, persist
-from ziggie_image_mcp.jobs.picture_checks import wrong_text
+from ziggie_image_mcp.jobs.picture_checks import check_may_look, refuse_unsafe, wrong_text
 from ziggie_image_mcp.jobs.records import AttemptOutcome, JobSpec
 from ziggie_image_mcp.jobs.remote_jobs import RemoteJobs
 from ziggie_image_mcp.jobs.request_pictures import with_pictures
@@ -251,6 +251,7 @@ class Attempt:
         if provider is None and self._was_sent:
             provider = await self._tools.registry.collector(model.provider)
         self._job.report(0.02, f"{model.provider}: {model.id}")
+        check_may_look(self._tools.config.verify.unsafe)
         request = await self._with_pictures(self._route.request)
         free = is_free(model.prices)
         task = await self._free_call(tries, sent=sent) if free else self._charge_task()
@@ -308,6 +309,7 @@ class Attempt:
         generation = await charge.generate(
             provider, request, self._route.model, run, may_stop=self._is_given_up
         )
+        await self._refuse_unsafe(generation, self._route.model)
         made = time.monotonic()
         tools = Tools(
             call=self._call_again,
@@ -350,7 +352,15 @@ class Attempt:
             deadline=self._deadline,
         )
         async with self._tools.billing.charge(task) as charge:
-            return await charge.generate(provider, request, model, run, may_stop=self._is_given_up)
+            further = await charge.generate(
+                provider, request, model, run, may_stop=self._is_given_up
+            )
+        await self._refuse_unsafe(further, model)
+        return further
+
+    async def _refuse_unsafe(self, generation: Generation, model: Model) -> None:
+        if self._tools.config.verify.unsafe:
+            await anyio.to_thread.run_sync(refuse_unsafe, generation, model)
 
     async def _keep_opaque(self, data: bytes, place: int) -> str:
         """Keep a picture that is paid for and lacks the alpha that was asked; its id."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from ziggie_image_mcp.assets import text_reading
-from ziggie_image_mcp.errors import quote
+from ziggie_image_mcp.assets import text_reading, unsafe_check
+from ziggie_image_mcp.errors import ContentRefused, DependencyMissing, quote
+from ziggie_image_mcp.provider.nouns import Generation, Model
+from ziggie_image_mcp.provider.pictures import decode
+from ziggie_image_mcp.provider.pricing import is_free
 from ziggie_image_mcp.routing.request import ImageRequest, is_processing
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.input_images import opened
@@ -14,6 +17,38 @@ from ziggie_image_mcp.storage.types import StoredImage
 
 Verify = Literal["auto"] | bool
 """Of a check: where it is installed, always, or never."""
+
+
+def check_may_look(unsafe: bool) -> None:
+    """Refuse to begin where pictures are to be checked for nudity, and cannot be.
+
+    Raises:
+        DependencyMissing: The extra is not installed.
+    """
+    if unsafe and not unsafe_check.is_installed():
+        install = f'pip install "ziggie-image-mcp[{unsafe_check.EXTRA}]"'
+        message = f"verify.unsafe is true, and what checks pictures is not installed: {install}"
+        raise DependencyMissing("verify", message)
+
+
+def refuse_unsafe(generation: Generation, model: Model) -> None:
+    """Refuse pictures in which nudity is seen, before any of them is kept.
+
+    Raises:
+        ContentRefused: Names what is seen.
+    """
+    for image in generation.images:
+        try:
+            picture = decode(image.data)
+        except ValueError:
+            continue  # what is no picture is refused where it would be kept
+        if seen := unsafe_check.find_unsafe(picture):
+            kept = "It is not kept" if is_free(model.prices) else "It is paid for and not kept"
+            message = (
+                f"verify.unsafe: the picture of {model.provider} shows {', '.join(seen)}. {kept}: "
+                "ask for another one, or set verify.unsafe to false"
+            )
+            raise ContentRefused(model.provider, message)
 
 
 def wrong_text(
