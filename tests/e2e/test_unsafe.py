@@ -22,7 +22,11 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What a detector in place of nudenet sees in every picture."""
     found: list[dict[str, Any]] = []
     monkeypatch.setattr(unsafe_check, "is_installed", lambda: True)
-    monkeypatch.setattr(unsafe_check, "_detector", lambda: lambda _: found)
+
+    def detect(_: Any) -> list[dict[str, Any]]:
+        return found
+
+    monkeypatch.setattr(unsafe_check, "_detector", lambda: detect)
     return found
 
 
