@@ -256,7 +256,7 @@ async def test_progress_never_runs_backwards_within_a_route(tmp_path: Path) -> N
 
     values = [v for v, _ in seen]
     assert values == sorted(values)
-    assert values[-1] == 0.98
+    assert values[-1] == 0.99
 
 
 async def test_cancelling_the_request_cancels_the_engine(tmp_path: Path) -> None:

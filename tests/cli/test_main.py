@@ -134,7 +134,7 @@ def test_client_config_without_a_name_lists_all_with_their_files() -> None:
     table = run("client-config").stdout
     rows = json.loads(run("client-config", "--json").stdout)
 
-    assert len(rows) == 13
+    assert len(rows) == 14
     for row in rows:
         assert row["name"] in table
     (cursor,) = (row for row in rows if row["name"] == "cursor")

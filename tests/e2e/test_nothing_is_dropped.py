@@ -46,6 +46,7 @@ CHANGED: dict[str, Any] = {
     "control": "canny:REFERENCE",
     "loras": "pixel-art:0.8",
     "style": "inked",
+    "asset": "background size=32x32",
 }
 """For each argument another value. Those of `STEERS` choose among routes."""
 STEERS = {"max_cost_usd", "allow_paid", "preference", "quality"}

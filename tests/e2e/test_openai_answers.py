@@ -366,7 +366,7 @@ async def test_a_model_without_a_transparent_ground_is_left_for_another_and_not_
 ) -> None:
     ask = {key: value for key, value in ASK.items() if key != "model"} | {"transparent": True}
     off = {name: {"enabled": False} for name in ("*sunburst", "*2.6*", "*1*", "chatgpt*")}
-    models = off | {"gpt-image-2": {"quality": 10}, "gpt-image-2.5*": {"quality": 1}}
+    models = off | {"gpt-image-2": {"quality": 6.5}, "gpt-image-2.5*": {"quality": 5}}
     async with shop(tmp_path, models=models, preference="quality") as tried:
         tried.vendor.script = no_transparency
         first = await tried.client.call_tool("generate_image", ask)

@@ -365,8 +365,9 @@ async def test_an_upscaler_is_no_way_to_make_a_picture(tmp_path: Path) -> None:
 
 async def test_results_are_numbered_as_their_pictures_were_named(tmp_path: Path) -> None:
     names = [str(landscape(tmp_path / "in")), str(sprite(tmp_path / "in"))]
-    cut = to_png(Image.new("RGBA", (64, 64), (255, 0, 0, 128)))
-    provider = FakeProvider("fake", models=[cutter()], answers=[cut])
+    cut = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    cut.paste((255, 0, 0, 255), (8, 8, 56, 56))
+    provider = FakeProvider("fake", models=[cutter()], answers=[to_png(cut)])
     wanted = ImageRequest(prompt="", remove_background=True)
     made = service(tmp_path, provider)
 

@@ -212,7 +212,8 @@ def test_every_fault_ends_in_time_within_memory_and_with_the_right_charge(tmp_pa
             # On a busy machine a deadline of 5 s may pass before anything is sent.
             never = not posts and OUTCOMES[delivery][line["fault"]] == LATE
             states = set[str]() if never else {state}
-            assert {hold[0] for hold in line["holds"]} == states, (delivery, line)
+            held = {hold[0] for hold in line["holds"]}
+            assert held == states or (never and held == {state}), (delivery, line)
             actual = PRICE if state == "settled" else None
             assert all(hold[1:] == [actual, PRICE] for hold in line["holds"]), (delivery, line)
             assert line["seconds"] <= deadline(delivery, line["fault"]) + GRACE, (delivery, line)

@@ -830,7 +830,7 @@ async def test_the_second_caller_waits_and_is_told_so(provider: Diffusers) -> No
     await generate(provider, job(num_images=2), sd1, at_first_step(call_again))
     await asyncio.gather(*second)
 
-    assert heard[0] == "waiting for the device"
+    assert "waiting for the device" in heard
     assert heard[-1] == "done"
 
 

@@ -162,7 +162,7 @@ async def persist(
     if not images:
         raise spoilt[0]
     if spoilt:
-        notes.append(f"{len(spoilt)} of {count} pictures are not what was asked: {spoilt[0]}")
+        notes.append(f"{len(spoilt)} of {count} pictures could not be kept as asked: {spoilt[0]}")
     return images, tuple(dict.fromkeys(notes))
 
 
