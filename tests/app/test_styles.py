@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.support.calls import client, data, said
 from tests.support.factory import service
-from ziggie_image_mcp.app.batch import styled
+from ziggie_image_mcp.app.batch import completed
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.jobs import batch_file
 from ziggie_image_mcp.jobs.batch_file import BatchInvalid
@@ -217,13 +217,13 @@ async def test_a_line_of_a_batch_takes_a_style_and_a_wrong_one_is_told_by_its_li
     made = styled_service(tmp_path, FakeProvider(models=[able()]))
     lines = ['{"prompt": "a fox", "style": "inked"}', '{"prompt": "an owl"}']
 
-    items = await styled(made, batch_file.read("\n".join(lines)))
+    items = await completed(made, batch_file.read("\n".join(lines)))
 
     assert [item.request.prompt for item in items] == [
         *("an ink drawing of a fox, on white", "an owl"),
     ]
     with pytest.raises(BatchInvalid, match="line 2: style='oily' cannot be used"):
-        await styled(made, batch_file.read('"a fox"\n{"prompt": "x", "style": "oily"}'))
+        await completed(made, batch_file.read('"a fox"\n{"prompt": "x", "style": "oily"}'))
 
 
 async def test_a_palette_of_a_style_stands_in_the_request_as_its_colours(tmp_path: Path) -> None:

@@ -333,10 +333,11 @@ async def test_one_yes_pays_for_one_call_only(tmp_path: Path) -> None:
     await made.aclose()
 
 
-async def test_a_no_gives_back_what_was_set_aside(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asset", ["", "background size=32x32"])
+async def test_a_no_gives_back_what_was_set_aside(asset: str, tmp_path: Path) -> None:
     made = service(tmp_path, FakePaidProvider())
     async with client(made, "auto", "decline") as session:
-        await session.call_tool("generate_image", ASK)
+        await session.call_tool("generate_image", ASK | {"asset": asset})
         holds = await made.billing.ledger.holds()
 
     assert [(h.state, h.note) for h in holds] == [("released", "the answer was no")]

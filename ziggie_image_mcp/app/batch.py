@@ -16,12 +16,12 @@ from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.jobs import prompts, version_1
 from ziggie_image_mcp.jobs.batch_file import BatchInvalid, Item, batch_id
 from ziggie_image_mcp.jobs.records import BATCH, JobSpec, JobStatus, JobView
-from ziggie_image_mcp.routing.asset_wishes import with_contract
 from ziggie_image_mcp.routing.constraints import constraints_of
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import check_request
 from ziggie_image_mcp.routing.route_rules import bulk_of
 from ziggie_image_mcp.storage.contact_sheet import SIDE, Cell, sheets
+from ziggie_image_mcp.storage.input_images import ANY_FILE
 
 LOOK_SECONDS = 0.5
 MOST_DOUBTS = 5
@@ -78,17 +78,18 @@ class Ended:
     job: JobView
 
 
-async def styled(service: Service, items: Sequence[Item]) -> list[Item]:
-    """The items with all that their styles say.
+async def completed(service: Service, items: Sequence[Item]) -> list[Item]:
+    """The items with all that their styles and asset contracts say. They may name any file.
 
     Raises:
-        BatchInvalid: Some name a style that cannot be had; all of them are told.
+        BatchInvalid: Some name a style or an asset that cannot be had; all of them are told.
         StorageError: A style's pictures cannot be kept.
     """
     done, problems = list[Item](), dict[str, None]()
     for item in items:
         try:
-            done.append(replace(item, request=await service.with_style(item.request)))
+            request = await service.completed(item.request, reach=ANY_FILE)
+            done.append(replace(item, request=request))
         except InvalidRequest as e:
             problems[f"line {item.line}: {e}"] = None
     if problems:
@@ -109,25 +110,18 @@ class Batch:
 
     def __init__(self, service: Service, items: Sequence[Item], budget: int | None = None) -> None:
         self._service = service
-        problems = list[str]()
-        self._items = list(self._checked(items, problems))
+        self._items = list(items)
         self._budget = budget
         self._bulk = bulk_of((item.request for item in items), batch=True)
         self.id = batch_id(items)
-        if problems:
-            raise BatchInvalid(problems)
-
-    @staticmethod
-    def _checked(items: Sequence[Item], problems: list[str]) -> Iterator[Item]:
-        """The items, each with what its asset contract asks of a route."""
+        problems: list[str] = []
         for item in items:
             try:
-                request = with_contract(item.request)
-                check_request(request)
+                check_request(item.request)
             except InvalidRequest as e:
                 problems.append(f"line {item.line}: {e}")
-            else:
-                yield replace(item, request=request)
+        if problems:
+            raise BatchInvalid(problems)
 
     async def estimate(self) -> Estimate:
         """Say what it will cost and where it will run. Nothing is made.

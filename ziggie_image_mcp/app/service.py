@@ -252,17 +252,6 @@ class Service:
 
         return replace(request, references=await anyio.to_thread.run_sync(work))
 
-    async def with_palette(
-        self, request: ImageRequest, *, reach: Reach = FILES_BELOW_ROOTS
-    ) -> ImageRequest:
-        """The request with the colours of the file that its asset contract names for a palette.
-
-        Raises:
-            InvalidRequest: The file may not be read, or is no palette.
-        """
-        read = partial(self._inputs.file, "palette", reach=reach)
-        return await anyio.to_thread.run_sync(with_palette_of_file, request, read)
-
     async def with_control(
         self, request: ImageRequest, text: str, *, reach: Reach = FILES_BELOW_ROOTS
     ) -> ImageRequest:
@@ -291,17 +280,24 @@ class Service:
     async def completed(
         self, request: ImageRequest, like: str = "", *, reach: Reach = FILES_BELOW_ROOTS
     ) -> ImageRequest:
-        """The request with what the picture `like` and its style say.
+        """The request with what the picture `like`, its style and its asset contract say.
 
-        What the caller says comes first, then the style, then the picture.
+        What the caller says comes first, then the style, then the picture. A question about money
+        is asked of what comes out of it, and answered for that.
 
         Raises:
+            InvalidRequest: The contract makes no sense, or its palette's file may not be read.
             InvalidRequest, ConfigError, StorageError: As `like` and `with_style` tell.
         """
-        if not like.strip():
-            return await self.with_style(request)
-        filled = await self.like(request, like, reach=reach)
-        return await self.with_style(filled.request, filled.fields)
+        fields: Collection[str] = ()
+        if like.strip():
+            filled = await self.like(request, like, reach=reach)
+            request, fields = filled.request, filled.fields
+        request = await self.with_style(request, fields)
+        if request.asset:
+            read = partial(self._inputs.file, "palette", reach=reach)
+            request = await anyio.to_thread.run_sync(with_palette_of_file, request, read)
+        return with_contract(request)
 
     async def like(
         self, request: ImageRequest, name: str, *, reach: Reach = FILES_BELOW_ROOTS

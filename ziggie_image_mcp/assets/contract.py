@@ -9,15 +9,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, cast, get_args
 
-from ziggie_image_mcp.assets.animation import check_animation
+from ziggie_image_mcp.assets.animation import DEFAULT_FPS, MAX_FPS, check_animation
 from ziggie_image_mcp.assets.frames import MAX_MOVING_PIXELS
 from ziggie_image_mcp.assets.palettes import (
     MAX_COLOURS,
     Colour,
     listed_palette,
     named_palette,
+    palette_file,
     unknown_palette,
 )
 from ziggie_image_mcp.assets.sheet_names import AnimationFormat, SheetFormat, read_formats
@@ -29,7 +31,6 @@ Motion = Literal["sheet", "bob", "squash", "turn"]
 KINDS: tuple[str, ...] = get_args(Kind)
 MOTIONS: tuple[str, ...] = get_args(Motion)
 MAX_SIDE, MAX_GRID, MAX_FRAMES = 4096, 256, 64
-DEFAULT_FPS, MAX_FPS = 10, 60
 ANIMATIONS: tuple[str, ...] = get_args(AnimationFormat)
 MAX_SHEET_PIXELS = 32_000_000
 MAX_SHEET_SIDE = 16_383
@@ -131,6 +132,7 @@ class AssetContract:
         return self.is_pixel_art or bool(self.alpha)
 
 
+@lru_cache(maxsize=256)
 def read_contract(text: str) -> AssetContract:
     """The contract of a text that `contract_text` gave, or that a person wrote.
 
@@ -203,12 +205,13 @@ def with_palette(text: str, palette: str) -> str:
     return " ".join(f"{key}={_quoted(values[key])}" for key in KEYS if values.get(key))
 
 
-def palette_file(text: str) -> str:
-    """The file that the contract's palette names; empty where it needs none."""
-    named = contract_pairs(text).get("palette", "")
-    if not named or named_palette(named) is not None or listed_palette(named) is not None:
-        return ""
-    return named
+def contract_palette_file(text: str) -> str:
+    """The file that the contract's palette names; empty where it needs none.
+
+    Raises:
+        InvalidRequest: As `contract_text` tells, or there is no such palette.
+    """
+    return palette_file(contract_pairs(text).get("palette", ""))
 
 
 def _pairs(text: str) -> dict[str, str]:

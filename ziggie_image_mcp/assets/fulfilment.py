@@ -119,26 +119,14 @@ def _on_one_canvas(frames: Sequence[Image.Image], contract: AssetContract) -> li
     A single picture stands in the middle both ways. Without a size nothing is scaled. Of what
     would fill it all, as a crate does, one pixel around stays free: a cut-out shows its ground.
     """
-    from PIL import Image
-
     if contract.width is None:
         if any(_is_clear_somewhere(frame, contract) for frame in frames):
             return list(frames)
         return [padded(frame, 1) for frame in frames]
-    placed = _placed(frames, contract, _cells(contract, frames[0]))
+    placed = _placed(frames, contract, free=0)
     if any(_is_clear_somewhere(frame, contract) for frame in placed):
         return placed
-    # A crate that fills its square: one pixel, or square of the grid, is left free around it.
-    width, height = placed[0].size
-    within = _placed(frames, contract, (max(1, width - 2), max(1, height - 2)))
-    framed: list[Image.Image] = []
-    for frame in within:
-        canvas = Image.new("RGBA", (width, height), (0, 0, 0, 0))
-        free = height - frame.height
-        top = free if contract.frames > 1 else free // 2
-        canvas.paste(frame, ((width - frame.width) // 2, top))
-        framed.append(canvas)
-    return framed
+    return _placed(frames, contract, free=1)  # a crate that fills its square
 
 
 def _is_clear_somewhere(frame: Image.Image, contract: AssetContract) -> bool:
@@ -148,12 +136,16 @@ def _is_clear_somewhere(frame: Image.Image, contract: AssetContract) -> bool:
 
 
 def _placed(
-    frames: Sequence[Image.Image], contract: AssetContract, size: tuple[int, int]
+    frames: Sequence[Image.Image], contract: AssetContract, *, free: int
 ) -> list[Image.Image]:
-    """The frames on canvases of this size, which the largest of them fills one way."""
+    """The frames on canvases of the size, which the largest of them fills one way.
+
+    So many pixels, or squares of the grid, stay free around it.
+    """
     from PIL import Image
 
-    width, height = size
+    canvas_size = _cells(contract, frames[0])
+    width, height = (max(1, side - 2 * free) for side in canvas_size)
     largest = max(f.width for f in frames), max(f.height for f in frames)
     scale = min(width / largest[0], height / largest[1])
     how = Image.Resampling.LANCZOS if contract.grid is None else Image.Resampling.BOX
@@ -163,10 +155,10 @@ def _placed(
     for frame in frames:
         near = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
         scaled = frame.resize((min(near[0], width), min(near[1], height)), how)
-        canvas = Image.new("RGBA", (width, height), (0, 0, 0, 0))
-        free = height - scaled.height
-        top = free if contract.frames > 1 else free // 2
-        canvas.paste(scaled, ((width - scaled.width) // 2, top))
+        canvas = Image.new("RGBA", canvas_size, (0, 0, 0, 0))
+        above = canvas.height - scaled.height
+        top = above if contract.frames > 1 else above // 2
+        canvas.paste(scaled, ((canvas.width - scaled.width) // 2, top))
         placed.append(canvas)
     return placed
 

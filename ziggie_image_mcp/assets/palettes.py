@@ -21,6 +21,7 @@ MAX_PALETTE_PIXELS = 4_000_000
 MANY_COLOURS = 4096
 """Of a picture, with alphas: one that has more is no palette."""
 
+_ENDINGS = (".hex", ".gpl", ".png")
 _HEX = re.compile(r"#?(?:0x)?([0-9a-f]{6})(?:ff)?", re.IGNORECASE)
 _GIMP = re.compile(r"\s*(\d{1,3})\s+(\d{1,3})\s+(\d{1,3})\b")
 
@@ -44,6 +45,20 @@ def listed_palette(text: str) -> tuple[Colour, ...] | None:
     if not words or not all(_HEX.fullmatch(word) for word in words):
         return None
     return _checked(text, dict.fromkeys(_colour(word) for word in words))
+
+
+def palette_file(text: str) -> str:
+    """The path that a palette's text is; empty where it is a name or colours.
+
+    Raises:
+        InvalidRequest: It is none of the three.
+    """
+    text = text.strip()
+    if not text or named_palette(text) is not None or listed_palette(text) is not None:
+        return ""
+    if PurePath(text).suffix.lower() not in _ENDINGS:
+        raise unknown_palette(text)
+    return text
 
 
 def read_palette(data: bytes, name: str) -> tuple[Colour, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.assets.contract import AssetContract
+from ziggie_image_mcp.assets.recolour import seen_colours
 from ziggie_image_mcp.provider.seams import SEAMLESS, seam
 
 if TYPE_CHECKING:
@@ -107,10 +108,7 @@ def _grid(image: Image.Image, contract: AssetContract) -> str:
 def _colors(image: Image.Image, contract: AssetContract) -> str:
     if contract.colors is None and not contract.palette:
         return ""
-    import numpy as np
-
-    pixels = _rgba(image).reshape(-1, 4)
-    found = np.unique(pixels[pixels[:, 3] > 0, :3], axis=0)
+    found = seen_colours(image)
     if contract.colors is not None and len(found) > contract.colors:
         raise Unproved("colors", f"{len(found)} colours", f"{contract.colors} at most")
     return str(len(found))
@@ -119,12 +117,9 @@ def _colors(image: Image.Image, contract: AssetContract) -> str:
 def _palette(image: Image.Image, contract: AssetContract) -> str:
     if not contract.palette:
         return ""
-    import numpy as np
-
-    pixels = _rgba(image).reshape(-1, 4)
-    found = np.unique(pixels[pixels[:, 3] > 0, :3], axis=0)
-    allowed = {tuple(colour) for colour in contract.palette}
-    others = [one for one in found.tolist() if tuple(one) not in allowed]
+    found = seen_colours(image)
+    allowed = set(contract.palette)
+    others = [colour for colour in found if colour not in allowed]
     if others:
         first = "#" + bytes(others[0]).hex()
         raise Unproved("palette", f"{len(others)} other colours, as {first}", "no other")

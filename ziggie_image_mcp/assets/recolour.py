@@ -89,12 +89,17 @@ def nearest_of(palette: Sequence[Colour], chosen: Sequence[Colour]) -> tuple[Col
     return tuple(dict.fromkeys((c[0], c[1], c[2]) for c in found if isinstance(c, tuple)))
 
 
-def count_colours(image: Image.Image) -> int:
-    """How many colours it has; what is wholly transparent counts nothing."""
+def seen_colours(image: Image.Image) -> tuple[Colour, ...]:
+    """Its colours, each once; what is wholly transparent counts nothing."""
     import numpy as np
 
     pixels = np.asarray(image.convert("RGBA")).reshape(-1, 4)
-    return len(np.unique(pixels[pixels[:, 3] > 0, :3], axis=0))
+    return _tuples(np.unique(pixels[pixels[:, 3] > 0, :3], axis=0))
+
+
+def count_colours(image: Image.Image) -> int:
+    """How many colours it has; what is wholly transparent counts nothing."""
+    return len(seen_colours(image))
 
 
 def _as_before(result: Image.Image, image: Image.Image) -> Image.Image:

@@ -108,7 +108,7 @@ async def _with_pictures(
     service: Service, request: ImageRequest, reference: list[str], control: list[str]
 ) -> ImageRequest:
     """A person at the terminal may name any file."""
-    if not reference and not control and not request.asset:
+    if not reference and not control:
         return request
     from ziggie_image_mcp.storage.input_images import ANY_FILE
 
@@ -116,7 +116,7 @@ async def _with_pictures(
         request = await service.with_references(request, files.names(reference), reach=ANY_FILE)
     if control:
         request = await service.with_control(request, ", ".join(control), reach=ANY_FILE)
-    return await service.with_palette(request, reach=ANY_FILE)
+    return request
 
 
 LikeOption = Annotated[
@@ -258,7 +258,7 @@ def edit(
         margins = Margins(*expand)
         names = image_file, mask_file
         base = await service.with_input_images(base, *names, margins, reach=ANY_FILE)
-        return await service.with_style(base)
+        return await service.completed(base, reach=ANY_FILE)
 
     _generate(ctx, request, delivery)
 
@@ -462,6 +462,8 @@ def plan(
         fail(InvalidRequest("--ram, --os", "without --on", "name the other machine's card by --on"))
 
     async def request(service: Service) -> ImageRequest:
-        return await service.with_style(wanted)
+        from ziggie_image_mcp.storage.input_images import ANY_FILE
+
+        return await service.completed(wanted, reach=ANY_FILE)
 
     _generate(ctx, request, delivery)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ def batch_(
 ) -> None:
     """Make many pictures. Run it again to go on where it stopped; what is done is not repeated."""
     from ziggie_image_mcp.app.application import Application
-    from ziggie_image_mcp.app.batch import Batch, styled
+    from ziggie_image_mcp.app.batch import Batch, completed
     from ziggie_image_mcp.app.leaving import Ending
     from ziggie_image_mcp.jobs import batch_file
 
@@ -76,8 +76,7 @@ def batch_(
     async def work(service: Service) -> int:
         from ziggie_image_mcp.cli import following
 
-        items = [await _with_palette(service, i) for i in batch_file.read(_text(file), file.name)]
-        items = await styled(service, items)
+        items = await completed(service, batch_file.read(_text(file), file.name))
         batch = Batch(service, items, None if budget is None else micro_usd(budget))
         estimate = await batch.estimate()
         _announce(estimate, budget, begin)
@@ -258,13 +257,6 @@ def _moment(text: str) -> datetime:
     if begin <= now:
         fail(InvalidRequest("--at", text, "that is over; leave it out to begin now"))
     return begin.astimezone(UTC)
-
-
-async def _with_palette(service: Service, item: Item) -> Item:
-    """The item with the colours of the palette's file that its asset contract names."""
-    from ziggie_image_mcp.storage.input_images import ANY_FILE
-
-    return replace(item, request=await service.with_palette(item.request, reach=ANY_FILE))
 
 
 def _text(file: Path) -> str:

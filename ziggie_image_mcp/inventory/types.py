@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from ziggie_image_mcp.provider.nouns import Model
@@ -75,6 +76,11 @@ class Survey:
     rejected: tuple[Rejection, ...] = ()
     configured: frozenset[str] = frozenset()
     """Providers that the user's config names, as against those merely looked for."""
+
+    @cached_property
+    def cutters(self) -> tuple[Model, ...]:
+        """What removes backgrounds."""
+        return tuple(model for model in self.models if "remove_background" in model.tasks)
 
 
 def lacks_key(rejection: Rejection) -> bool:

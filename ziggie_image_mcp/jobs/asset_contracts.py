@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.assets.contract import AssetContract, read_contract
 from ziggie_image_mcp.errors import InvalidOutput
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
-from ziggie_image_mcp.storage.picture_ids import named_id
+from ziggie_image_mcp.storage.picture_ids import hint_in
 from ziggie_image_mcp.storage.types import StoredImage
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class SheetFiles:
         contract, picture = self._contract, self._picture
         if picture is None or not (contract.sheet or contract.animation):
             return {}
-        frame = Frame(name=_hint_of(name), image=picture)
+        frame = Frame(name=hint_in(name), image=picture)
         exported = export([frame], _export_of(contract))[0]
         self._notes.extend(exported.proofs)
         return exported.side_files(name)
@@ -115,11 +114,6 @@ def measured(
         )
         for image in images
     ]
-
-
-def _hint_of(name: str) -> str:
-    """What a picture's file is called, without its id."""
-    return PurePath(name).stem.removesuffix(named_id(name) or "").rstrip("-")
 
 
 def _suffixes(contract: AssetContract) -> tuple[str, ...]:

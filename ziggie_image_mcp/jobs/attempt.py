@@ -254,7 +254,11 @@ class Attempt:
         check_may_look(self._tools.config.verify.unsafe)
         request = await self._with_pictures(self._route.request)
         free = is_free(model.prices)
-        task = await self._free_call(tries, sent=sent) if free else self._charge_task()
+        task = (
+            await self._free_call(self._key(tries), model.provider, sent=sent)
+            if free
+            else self._charge_task()
+        )
         charge: Charge | None = None
         result: Pictures | None = None
         failure: ProviderError | None = None
@@ -333,14 +337,8 @@ class Attempt:
         provider = self._tools.providers.get(model.provider)
         if provider is None or not is_free(model.prices):
             raise ProviderUnavailable(model.provider, "it is not configured where the job runs")
-        key, remote_jobs = f"{self._name}.{name}", self._tools.remote_jobs
-        sent = self._job.taken_up
-        task = FreeCall(
-            key=key,
-            sent=sent,
-            remote_id=await remote_jobs.find(key) if sent else "",
-            remember=partial(remote_jobs.remember, key, self._job.id, model.provider),
-        )
+        key = f"{self._name}.{name}"
+        task = await self._free_call(key, model.provider, sent=self._job.taken_up)
 
         async def progress(fraction: float, message: str) -> None:
             self._job.report(0.97, message)
@@ -392,9 +390,8 @@ class Attempt:
     def _key(self, tries: int) -> str:
         return self._name + "+" * (tries - 1)
 
-    async def _free_call(self, tries: int, *, sent: bool) -> FreeCall:
+    async def _free_call(self, key: str, provider: str, *, sent: bool) -> FreeCall:
         """A call that costs nothing; whether it may have been sent before."""
-        key, provider = self._key(tries), self._route.model.provider
         remote_jobs = self._tools.remote_jobs
         return FreeCall(
             key=key,

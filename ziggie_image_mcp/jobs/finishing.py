@@ -14,6 +14,7 @@ from ziggie_image_mcp.assets.palettes import (
     colours_text,
     listed_palette,
     named_palette,
+    palette_file,
     read_palette,
     unknown_palette,
 )
@@ -34,8 +35,6 @@ FIELDS = (
 )
 """Of a request, in the order in which they are done."""
 
-_ENDINGS = (".hex", ".gpl", ".png")
-
 ReadFile = Callable[[str], bytes]
 """Gives what stands in a file that the caller may name; raises InvalidRequest."""
 
@@ -46,11 +45,8 @@ def resolved(request: ImageRequest, read: ReadFile) -> tuple[ImageRequest, Finis
     Raises:
         InvalidRequest: There is no such palette, or what is asked cannot be had together.
     """
-    text = request.palette.strip()
-    if text and named_palette(text) is None and listed_palette(text) is None:
-        if PurePath(text).suffix.lower() not in _ENDINGS:
-            raise unknown_palette(text)
-        colours = read_palette(read(text), PurePath(text).name)
+    if path := palette_file(request.palette):
+        colours = read_palette(read(path), PurePath(path).name)
         request = replace(request, palette=colours_text(colours))
     return request, finish_of(request)
 

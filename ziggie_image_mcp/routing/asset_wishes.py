@@ -9,8 +9,8 @@ from math import gcd
 from ziggie_image_mcp.assets.contract import (
     AssetContract,
     contract_pairs,
+    contract_palette_file,
     contract_text,
-    palette_file,
     read_contract,
     with_palette,
 )
@@ -34,12 +34,11 @@ def with_palette_of_file(request: ImageRequest, read: Callable[[str], bytes]) ->
     Raises:
         InvalidRequest: The file may not be read, or is no palette.
     """
-    name = palette_file(request.asset) if request.asset else ""
-    if not name or not name.lower().endswith((".hex", ".gpl", ".png")):
+    path = contract_palette_file(request.asset)
+    if not path:
         return request
-    return replace(
-        request, asset=with_palette(request.asset, colours_text(read_palette(read(name), name)))
-    )
+    colours = colours_text(read_palette(read(path), path))
+    return replace(request, asset=with_palette(request.asset, colours))
 
 
 def with_contract(request: ImageRequest) -> ImageRequest:

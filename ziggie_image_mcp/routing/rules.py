@@ -43,8 +43,6 @@ LONG = 60
 _NOTHING_THERE = {ModelMissing.code, DependencyMissing.code}
 """Codes of a provider that was reached, and has no model to run."""
 
-"""Tasks of finished pictures: who does no other makes none."""
-
 _NOT_SET = ModelSettings()
 
 _UNPIN = 'set provider: "auto" in config.json'
@@ -518,12 +516,11 @@ RULES: _Rules = (
 
 def find_cut_out(ctx: RoutingContext, size: Size) -> Model | None:
     """A model of the user's own machines that cuts out pictures of this size, for nothing."""
-    for model in ctx.survey.models:
-        capability = model.tasks.get("remove_background")
-        if capability is None or not (is_local(model) and is_free(model.prices)):
+    for model in ctx.survey.cutters:
+        fits = not problem(model.tasks["remove_background"].sizes, size)
+        if not (fits and is_present(model) and is_local(model) and is_free(model.prices)):
             continue
-        barred = any(rule(model, ctx) is not None for rule in _STANDING)
-        if is_present(model) and not barred and not problem(capability.sizes, size):
+        if all(rule(model, ctx) is None for rule in _STANDING):
             return model
     return None
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
-from ziggie_image_mcp.assets.contract import contract_text, palette_file, read_contract
+from ziggie_image_mcp.assets.contract import contract_palette_file, contract_text, read_contract
 from ziggie_image_mcp.assets.finish import FIND
 from ziggie_image_mcp.errors import ImageError, InvalidRequest, plain_key, quote, suggestion
 from ziggie_image_mcp.provider.nouns import Lora
@@ -377,7 +377,7 @@ def _read_loras(value: object) -> tuple[Lora, ...]:
 def _read_asset(value: object) -> str:
     try:
         text = contract_text(value)
-        if not palette_file(text):
+        if not contract_palette_file(text):
             read_contract(text)
     except InvalidRequest as e:
         raise _Unreadable(f"{e.value}: {e.fix}") from e

@@ -97,7 +97,7 @@ async def one_request(
 ) -> ImageRequest:
     """The arguments of generate_image as one value. The pictures are taken in."""
     request = await _with_pictures(ctx, ImageRequest(**arguments), references, control)
-    if not (request.style or like.strip()):
+    if not (request.style or request.asset or like.strip()):
         return request
     service = await ctx.request_context.lifespan_context()
     return await service.completed(request, one_name(like), reach=reach())
@@ -113,9 +113,6 @@ async def _with_pictures(
     if control.strip():
         service = await ctx.request_context.lifespan_context()
         request = await service.with_control(request, control, reach=reach())
-    if request.asset:
-        service = await ctx.request_context.lifespan_context()
-        request = await service.with_palette(request, reach=reach())
     return request
 
 
@@ -135,7 +132,7 @@ async def one_edit(
     request = await _with_pictures(ctx, ImageRequest(**arguments), references, control)
     names = one_name(image), one_name(mask)
     request = await service.with_input_images(request, *names, margins, reach=reach())
-    return await service.with_style(request)
+    return await service.completed(request, reach=reach())
 
 
 async def ask_to_spend(

@@ -24,7 +24,7 @@ from ziggie_image_mcp.provider.files import read_regular
 from ziggie_image_mcp.provider.systems import path_of_url, why_no_file
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.mask_reading import read_mask
-from ziggie_image_mcp.storage.picture_ids import named_id, owner_of, picture_id, unquoted
+from ziggie_image_mcp.storage.picture_ids import hint_in, named_id, owner_of, picture_id, unquoted
 from ziggie_image_mcp.storage.types import InputImage
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class InputImages:
 
     def hint_of(self, image: InputImage) -> str:
         """What a kept picture is called, without its id."""
-        return PurePath(self._store.find(image.id)).stem.removesuffix(image.id).rstrip("-")
+        return hint_in(self._store.find(image.id))
 
     def open(self, image: InputImage) -> Image.Image:
         """A kept picture, decoded.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from pathlib import PurePath
 from urllib.parse import unquote
 
 PICTURE_ID = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})-[0-9a-f]{16}(?:-([0-9a-f]{8}))?")
@@ -32,6 +33,12 @@ def named_id(text: str) -> str | None:
         text = unquote(text.partition(":")[2]).partition("?")[0].strip("/")
     match = _NAMED.fullmatch(re.split(r"[\\/]", text)[-1])
     return None if match is None else match["id"]
+
+
+def hint_in(name: str) -> str:
+    """What a stored picture's file is called, without its id and ending."""
+    stem = PurePath(name).stem
+    return stem.removesuffix(named_id(stem) or "").rstrip("-")
 
 
 def picture_id(day: date, token: str, owner: str = "") -> str:
