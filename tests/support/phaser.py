@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.support.browser import CHROMIUM, needs_chromium
 
 VERSION = "4.2.1"
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 PAGE = """<!doctype html><canvas></canvas><script src="/phaser.js"></script><script>
 const names = NAMES;
 window.frames_of = new Promise((resolve, reject) => new Phaser.Game({
@@ -54,9 +53,7 @@ def read_by_phaser(sheets: Mapping[str, tuple[Path, Path]]) -> dict[str, dict[st
     Args:
         sheets: The picture and the JSON of each, by its name.
     """
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not os.access(CHROMIUM, os.X_OK):
-        pytest.skip("needs Chromium: apt-get install chromium")
+    needs_chromium()
     with tempfile.TemporaryDirectory() as folder:
         npm = ["npm", "install", "--silent", "--prefix", folder, f"phaser@{VERSION}"]
         subprocess.run(npm, check=True, capture_output=True)
@@ -75,7 +72,7 @@ def read_by_phaser(sheets: Mapping[str, tuple[Path, Path]]) -> dict[str, dict[st
         else:
             route.fulfill(body=body, content_type=kind)
 
-    with playwright.sync_playwright() as running:
+    with sync_playwright() as running:
         browser = running.chromium.launch(executable_path=CHROMIUM)
         page = browser.new_page()
         page.route("**/*", answer)
