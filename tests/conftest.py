@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import factory, fork_server
+from tests.support import factory, fork_server, migrated
 from tests.support.specs import NO_SPECS, has_specs
 
 TOGETHER = {
@@ -108,6 +108,12 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_PICTURES_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "home" / name.lower()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrated_jobs(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    with migrated.copied(tmp_path_factory.mktemp("migrated")):
+        yield
 
 
 @pytest.fixture(autouse=True)
