@@ -17,11 +17,14 @@ from tests.support.specs import NO_SPECS, has_specs
 
 TOGETHER = {
     "test_blobs",
+    "test_builtin",
     "test_device_queue",
     "test_diffusers",
+    "test_diffusers_editing",
     "test_ledger",
     "test_packaging",
     "test_plugins",
+    "test_ziggie_clients",
 }
 """Modules that one worker of xdist runs as a whole: what their fixtures make is dear."""
 

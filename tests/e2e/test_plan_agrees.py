@@ -66,7 +66,7 @@ Ending = type[ProviderError] | None
 
 AT_FREE: list[type[ProviderError]] = [EngineCrashed, OutOfMemory, ProviderUnavailable]
 AT_PAID: list[type[ProviderError]] = [ProviderUnavailable, RateLimited, PaymentRequired]
-EXAMPLES = 60
+EXAMPLES = 24
 """Always the same ones; `tests/soak/test_plan.py` has more of them, each time others."""
 UNHURRIED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 NUMBERS = itertools.count()
