@@ -30,7 +30,7 @@ def copied(folder: Path) -> Generator[None]:
         place = Path(self.engine.url.database or "")
         is_new = not place.exists()
         if is_new and template.exists():
-            copy = Path(shutil.copyfile(template, folder / f"{os.getpid()}.sqlite3"))
+            copy = shutil.copyfile(template, place.with_name(f"{os.getpid()}.{place.name}"))
             with suppress(FileExistsError):  # another process was first
                 place.hardlink_to(copy)
             copy.unlink()
