@@ -22,6 +22,7 @@ from ziggie_image_mcp.inventory.pull_errors import (
     PullFailed,
     RepositoryNotFound,
 )
+from ziggie_image_mcp.provider.trust import trusted
 
 HOME_PAGE = "https://civitai.com"
 ENDPOINT = "CIVITAI_ENDPOINT"
@@ -163,7 +164,7 @@ class Civitai:
             OSError: It cannot be written.
         """
         tries = 0
-        with httpx2.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
+        with httpx2.Client(timeout=_TIMEOUT, verify=trusted(), follow_redirects=True) as client:
             while True:
                 before = to.tell()
                 try:
@@ -199,7 +200,7 @@ class Civitai:
     def _get(self, path: str) -> Mapping[str, Any]:
         url = f"{self.endpoint}{path}"
         try:
-            answer = httpx2.get(url, headers=self._headers(url), timeout=_TIMEOUT)
+            answer = httpx2.get(url, headers=self._headers(url), timeout=_TIMEOUT, verify=trusted())
             parsed: object = answer.json() if answer.is_success else {}
         except (httpx2.HTTPError, ValueError) as e:
             raise PullFailed(f"{self.endpoint} cannot be asked ({type(e).__name__})") from e

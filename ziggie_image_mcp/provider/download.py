@@ -19,6 +19,7 @@ from ziggie_image_mcp.provider.addresses import is_loopback, origin
 from ziggie_image_mcp.provider.contract import Resolver
 from ziggie_image_mcp.provider.http import CONNECT_SECONDS
 from ziggie_image_mcp.provider.pictures import MAX_BYTES, is_picture
+from ziggie_image_mcp.provider.trust import trusted
 
 PAUSES = (0.0, 1.0, 2.0)
 """Before each try, seconds."""
@@ -71,6 +72,7 @@ async def fetch(
     why = ""
     async with httpx2.AsyncClient(
         transport=source.transport,
+        verify=trusted(),
         timeout=httpx2.Timeout(SECONDS, connect=CONNECT_SECONDS),
         follow_redirects=False,
         trust_env=not source.private and not _is_here(url),

@@ -44,6 +44,7 @@ from ziggie_image_mcp.provider.transport_errors import (
     transport_error,
     wait_asked,
 )
+from ziggie_image_mcp.provider.trust import trusted
 
 CONNECT_SECONDS = 10.0
 LOOPBACK_CONNECT_SECONDS = 1.5
@@ -505,10 +506,10 @@ class HttpClient:
         if self._client is None:
             connect = LOOPBACK_CONNECT_SECONDS if self.loopback else CONNECT_SECONDS
             verify = self.tls()
-            if verify is True and not self.proxied and self.url.startswith("https"):
-                verify = httpx2.create_ssl_context()  # SSL_CERT_FILE counts without the proxies too
-            elif verify is True and not self.proxied and not self._hosts:
-                verify = False  # it never speaks TLS, and certificates take 30 ms to be read
+            if verify is True and (self.proxied or self._hosts or self.url.startswith("https")):
+                verify = trusted()
+            elif verify is True:
+                verify = False  # it never speaks TLS
             self._client = httpx2.AsyncClient(
                 transport=self._context.transport,
                 verify=verify,
