@@ -469,10 +469,10 @@ def _pace(latency: Latency) -> str:
     seconds = duration(latency.seconds)
     if latency.bucket == LOAD:
         return f"{seconds} to load"
-    return f"{_alike(latency.bucket)}: {seconds} a picture"
+    return f"{size_and_steps(latency.bucket)}: {seconds} a picture"
 
 
-def _alike(bucket: str) -> str:
+def size_and_steps(bucket: str) -> str:
     """A bucket as people read it: 0.0039 MP, 17 to 32 steps."""
     size, _, most = bucket.partition("MP")
     steps = int(most.removeprefix("/") or 0)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 from ziggie_image_mcp.errors import ImageNotFound, ImageTooLarge, StorageError
 from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.pictures import MAX_PIXELS, media_type
-from ziggie_image_mcp.storage import blobs
+from ziggie_image_mcp.storage import blobs, thumbnails
 from ziggie_image_mcp.storage.image_codec import (
     decoded,
     encode,
@@ -90,6 +90,11 @@ class ArtifactStore:
         self._recent: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
         """Path and bytes by id, of far pictures."""
         self._remembering = threading.Lock()
+
+    @property
+    def files(self) -> blobs.Files:
+        """The place where the pictures are kept now."""
+        return self._files
 
     def check_writable(self) -> None:
         """Find out before the work starts whether pictures can be kept.
@@ -329,6 +334,7 @@ class ArtifactStore:
             found = self._files.find(day, f"{day.replace('-', '')}-")
             ours = [entry for entry in found if _OURS.search(entry.path)]
             self._files.delete([entry.path for entry in ours])
+            thumbnails.delete_day(self._files, day)
             pictures += sum(_is_picture(entry.path) for entry in ours)
             size += sum(entry.bytes for entry in ours if not _is_sidecar(entry.path))
         with self._remembering:
