@@ -455,14 +455,17 @@ def _queue_sentence(line: QueueStatus) -> str:
 
 
 def _speeds(history: HistorySnapshot) -> list[str]:
+    return [
+        f"{x.provider}/{x.model} {_pace(x)}, {x.samples} run{'s' if x.samples > 1 else ''}"
+        for x in measured(history)[:SPEED_ROWS]
+    ]
+
+
+def measured(history: HistorySnapshot) -> list[Latency]:
     """What was learnt of speed, the most often seen first."""
     loads = [x for x in history.loads.values() if x.bucket == LOAD]
     latencies = [*history.latencies.values(), *loads]
-    latencies.sort(key=lambda x: (-x.samples, x.provider, x.model, x.bucket))
-    return [
-        f"{x.provider}/{x.model} {_pace(x)}, {x.samples} run{'s' if x.samples > 1 else ''}"
-        for x in latencies[:SPEED_ROWS]
-    ]
+    return sorted(latencies, key=lambda x: (-x.samples, x.provider, x.model, x.bucket))
 
 
 def _pace(latency: Latency) -> str:

@@ -147,7 +147,7 @@ class ArtifactStore:
         facts: dict[str, object] = {
             "id": image_id,
             "file": name,
-            "made": now.isoformat(timespec="seconds"),
+            "made": now.isoformat(timespec="milliseconds"),
         }
         if proof:
             facts["proof"] = proof

@@ -76,7 +76,7 @@ class IndexedPicture:
     day: str
     """Its folder."""
     made: str
-    """UTC, ISO 8601, to the second."""
+    """UTC, ISO 8601, to the millisecond; earlier versions told it to the second."""
     name: str
     """Of its file."""
     sidecar: str
@@ -351,9 +351,9 @@ def _insert(
 def _made(facts: Mapping[str, object], day: str) -> str:
     try:
         made = datetime.fromisoformat(str(facts.get("made")))
-        return made.astimezone(UTC).isoformat(timespec="seconds")
+        return made.astimezone(UTC).isoformat(timespec="milliseconds")
     except (ValueError, OverflowError):
-        return f"{day}T00:00:00+00:00"
+        return f"{day}T00:00:00.000+00:00"
 
 
 def _conditions(search: Search) -> tuple[str, tuple[str, ...]]:
