@@ -28,14 +28,15 @@ class ByPrompt(FakeProvider):
 
     async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
         if request.prompt == "refused":
-            raise ContentRefused(self.name, "CONTENT_REFUSED")
+            raise ContentRefused(self.name, "blocked by its filter")
         if request.prompt != "never ends":
             return await super().submit(request, model, run)
         await run.progress(0.5, "halfway")
         if run.preview is not None:
             run.preview(picture(16, 16))
         try:
-            await anyio.sleep_forever()
+            while True:
+                await anyio.sleep_forever()
         finally:
             self.cancelled += 1
 

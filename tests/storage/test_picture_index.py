@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import time
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class CountingFiles:
         self.opened.append(path)
         return self.inner.read(path)
 
-    def delete(self, paths: list[str] | tuple[str, ...]) -> None:
+    def delete(self, paths: Sequence[str]) -> None:
         self.inner.delete(paths)
 
     def days(self) -> list[str]:

@@ -333,9 +333,10 @@ class ArtifactStore:
                 continue
             found = self._files.find(day, f"{day.replace('-', '')}-")
             ours = [entry for entry in found if _OURS.search(entry.path)]
-            self._files.delete([entry.path for entry in ours])
-            thumbnails.delete_day(self._files, day)
-            pictures += sum(_is_picture(entry.path) for entry in ours)
+            own = [named_id(entry.path) or "" for entry in ours if _is_picture(entry.path)]
+            small = thumbnails.paths(self._files, day, own)
+            self._files.delete([*(entry.path for entry in ours), *small])
+            pictures += len(own)
             size += sum(entry.bytes for entry in ours if not _is_sidecar(entry.path))
         with self._remembering:
             self._recent.clear()

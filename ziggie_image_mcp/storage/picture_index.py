@@ -312,7 +312,7 @@ def _forget(
         connection.execute("DELETE FROM pictures WHERE number = ?", (number,))
     if pictures:
         with suppress(StorageError):  # a place that may only be read keeps them
-            thumbnails.delete(files, day, pictures)
+            files.delete(thumbnails.paths(files, day, pictures))
 
 
 def _facts(files: Files, day: str, sidecar: str) -> dict[str, object]:

@@ -43,22 +43,9 @@ def thumbnail(files: Files, day: str, name: str, image_id: str) -> bytes | None:
     return small
 
 
-def delete(files: Files, day: str, image_ids: Iterable[str]) -> None:
-    """Delete the thumbnails of pictures that are gone.
-
-    Raises:
-        StorageError: One cannot be deleted.
-    """
-    files.delete([files.path(_folder(day), _name(image_id)) for image_id in image_ids])
-
-
-def delete_day(files: Files, day: str) -> None:
-    """Delete all thumbnails of a day.
-
-    Raises:
-        StorageError: One cannot be deleted.
-    """
-    files.delete([files.path(_folder(day), name) for name in files.names(_folder(day))])
+def paths(files: Files, day: str, image_ids: Iterable[str]) -> list[str]:
+    """Where the thumbnails of pictures stand, those that were made: to be deleted with them."""
+    return [files.path(_folder(day), _name(image_id)) for image_id in image_ids]
 
 
 def _shrunk(data: bytes) -> bytes:

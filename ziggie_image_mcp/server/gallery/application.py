@@ -324,7 +324,7 @@ def _image(data: bytes, headers: Mapping[str, str]) -> Response:
 def _static_files() -> dict[str, tuple[str, bytes]]:
     """The files of the page by name, with their media types."""
     static: dict[str, tuple[str, bytes]] = {}
-    for file in files(__package__).joinpath("static").iterdir():
+    for file in files("ziggie_image_mcp.server.gallery").joinpath("static").iterdir():
         media = _MEDIA.get(f".{file.name.rpartition('.')[2]}")
         if media is not None:
             data = file.read_bytes().replace(b"{version}", __version__.encode())
