@@ -189,19 +189,6 @@ def test_the_index_may_be_deleted_and_damaged(store: ArtifactStore, index: Pictu
     assert prompts(index) == ["a fox"]
 
 
-def test_an_sqlite_without_fts5_finds_the_same(store: ArtifactStore, index: PictureIndex) -> None:
-    save(store, "a red fox")
-    assert prompts(index) == ["a red fox"]
-    with sqlite3.connect(index.file) as connection:
-        connection.execute("DROP TABLE words")
-        connection.execute("CREATE TABLE words (text TEXT NOT NULL)")
-        connection.execute("INSERT INTO words (rowid, text) VALUES (1, 'a red fox')")
-    connection.close()
-
-    assert prompts(index, words="red fo") == ["a red fox"]
-    assert prompts(index, words="wolf") == []
-
-
 def test_ten_thousand_pictures_are_read_once_in_bounded_looks_and_never_again(
     tmp_path: Path,
 ) -> None:

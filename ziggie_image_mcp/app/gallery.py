@@ -203,8 +203,12 @@ async def thumbnail(service: Service, image_id: str, caller: str | None) -> byte
         InvalidOutput: Its file is no picture any more.
         StorageError: It cannot be read.
     """
-    known = await _indexed(service, image_id, caller)
     files = service.artifacts.files
+    if owners.picture_belongs(image_id, caller):
+        small = await anyio.to_thread.run_sync(thumbnails.kept, files, image_id)
+        if small is not None:
+            return small
+    known = await _indexed(service, image_id, caller)
     small = await anyio.to_thread.run_sync(
         thumbnails.thumbnail, files, known.day, known.name, known.id
     )

@@ -34,23 +34,18 @@ VERSION = 1
 LOCK_SECONDS = 5.0
 _SETTLED_NS = 2_000_000_000
 """A folder that changed so lately may change again within the clock's tick: it is read again."""
-_TRIGRAM = 3
-"""Characters that GLOB can look up in the index of words; for fewer it is read through."""
 
 _TABLES = (
     """CREATE TABLE pictures (
         number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, owner TEXT NOT NULL,
         day TEXT NOT NULL, made TEXT NOT NULL, name TEXT NOT NULL, sidecar TEXT NOT NULL,
-        prompt TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL)""",
+        prompt TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, words TEXT NOT NULL)""",
     "CREATE INDEX by_time ON pictures (made DESC, id DESC)",
     "CREATE INDEX by_owner ON pictures (owner, made DESC, id DESC)",
     "CREATE INDEX by_model ON pictures (provider, model, made DESC, id DESC)",
     "CREATE INDEX by_day ON pictures (day)",
     "CREATE TABLE days (day TEXT PRIMARY KEY, changed INTEGER)",
 )
-_WORDS = "CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = 'trigram case_sensitive 1')"
-_PLAIN_WORDS = "CREATE TABLE words (text TEXT NOT NULL)"
-"""Where this SQLite has no FTS5 with trigrams."""
 _FIELDS = "id, day, made, name, sidecar, prompt, provider, model"
 
 
@@ -230,14 +225,10 @@ def _prepare(connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == VERSION:  # another process was quicker
             return
-        for table in ("pictures", "days", "words"):
+        for table in ("pictures", "days"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in _TABLES:
             connection.execute(statement)
-        try:
-            connection.execute(_WORDS)
-        except sqlite3.OperationalError:
-            connection.execute(_PLAIN_WORDS)
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -305,11 +296,8 @@ def _names_of(connection: sqlite3.Connection, day: str) -> dict[str, str]:
 def _forget(
     connection: sqlite3.Connection, files: Files, day: str, pictures: Mapping[str, str]
 ) -> None:
-    for image_id in pictures:
-        query = "SELECT number FROM pictures WHERE id = ?"
-        (number,) = connection.execute(query, (image_id,)).fetchone()
-        connection.execute("DELETE FROM words WHERE rowid = ?", (number,))
-        connection.execute("DELETE FROM pictures WHERE number = ?", (number,))
+    ids = [(image_id,) for image_id in pictures]
+    connection.executemany("DELETE FROM pictures WHERE id = ?", ids)
     if pictures:
         with suppress(StorageError):  # a place that may only be read keeps them
             files.delete(thumbnails.paths(files, day, pictures))
@@ -337,15 +325,21 @@ def _insert(
         storable(value) if isinstance(value := facts.get(key), str) else ""
         for key in ("prompt", "provider", "model")
     )
-    own = (picture.id, owner_of(picture.id), day, _made(facts, day), storable(name))
-    row = (*own, storable(picture.sidecar), prompt, provider, model)
-    fields = "id, owner, day, made, name, sidecar, prompt, provider, model"
-    query = f"INSERT OR REPLACE INTO pictures ({fields}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-    number = connection.execute(query, row).lastrowid
-    connection.execute(
-        "INSERT INTO words (rowid, text) VALUES (?, ?)",
-        (number, f"{prompt}\n{picture.id}".casefold()),
+    row = (
+        picture.id,
+        owner_of(picture.id),
+        day,
+        _made(facts, day),
+        storable(name),
+        storable(picture.sidecar),
+        prompt,
+        provider,
+        model,
+        f"{prompt}\n{picture.id}".casefold(),
     )
+    fields = "id, owner, day, made, name, sidecar, prompt, provider, model, words"
+    query = f"INSERT OR REPLACE INTO pictures ({fields}) VALUES ({', '.join('?' * len(row))})"  # noqa: S608
+    connection.execute(query, row)
 
 
 def _made(facts: Mapping[str, object], day: str) -> str:
@@ -374,15 +368,9 @@ def _conditions(search: Search) -> tuple[str, tuple[str, ...]]:
     if search.last is not None:
         also("made < ?", (search.last + timedelta(days=1)).isoformat())
     for word in search.words.casefold().split():
-        also(*_holding(word))
+        # Read through: for 10,000 prompts that takes 2 ms, where FTS5 with trigrams takes 9.
+        also("instr(words, ?)", word)
     return (f" WHERE {' AND '.join(conditions)}" if conditions else ""), tuple(values)
-
-
-def _holding(word: str) -> tuple[str, str]:
-    """The condition that a word stands in the prompt, also as a part of another one."""
-    if len(word) >= _TRIGRAM and not set(word) & set("*?["):
-        return "number IN (SELECT rowid FROM words WHERE text GLOB ?)", f"*{word}*"
-    return "number IN (SELECT rowid FROM words WHERE instr(text, ?))", word
 
 
 def _picture(row: tuple[str, ...]) -> IndexedPicture:

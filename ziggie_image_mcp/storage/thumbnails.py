@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.storage.image_codec import decoded
+from ziggie_image_mcp.storage.picture_ids import PICTURE_ID
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.storage.blobs import Files
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 SIDE = 320
 """Pixels of the longest side: a tile of 160 on a screen of two pixels a point."""
 _QUALITY = 80
+
+
+def kept(files: Files, image_id: str) -> bytes | None:
+    """The thumbnail of a picture, where it was made before; None for what is no id.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    match = PICTURE_ID.fullmatch(image_id)
+    return (
+        None if match is None else files.get(_folder("-".join(match.groups()[:3])), _name(image_id))
+    )
 
 
 def thumbnail(files: Files, day: str, name: str, image_id: str) -> bytes | None:
@@ -31,9 +44,9 @@ def thumbnail(files: Files, day: str, name: str, image_id: str) -> bytes | None:
         InvalidOutput: The file is no picture that can be decoded.
         StorageError: It cannot be read.
     """
-    kept = files.get(_folder(day), _name(image_id))
-    if kept is not None:
-        return kept
+    made_before = files.get(_folder(day), _name(image_id))
+    if made_before is not None:
+        return made_before
     original = files.get(day, name)
     if original is None:
         return None

@@ -2,7 +2,8 @@
 
 import { drawing, element, table } from "./dom.js";
 
-const WIDTH = 720, HEIGHT = 240, LEFT = 58, RIGHT = 8, TOP = 8, BOTTOM = 26;
+// On a phone a plot is drawn narrower rather than shrunk: its words stay as large.
+const WIDTH = Math.max(300, Math.min(720, window.innerWidth - 60)), HEIGHT = 240, LEFT = 58, RIGHT = 8, TOP = 8, BOTTOM = 26;
 const colour = (n) => "s" + (n % 6);
 
 function rounded(highest) {
@@ -19,7 +20,7 @@ function frame(names, highest, label) {
     plot.append(drawing("line", { class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y }),
       drawing("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end" }, "$" + value.toLocaleString([], { maximumSignificantDigits: 3 })));
   }
-  const step = Math.ceil(names.length / 8), wide = WIDTH - LEFT - RIGHT;
+  const step = Math.ceil(names.length / (WIDTH / 90)), wide = WIDTH - LEFT - RIGHT;
   for (let n = 0; n < names.length; n += step) {
     plot.append(drawing("text", { x: LEFT + (wide * (n + 0.5)) / names.length, y: HEIGHT - 8, "text-anchor": "middle" }, names[n]));
   }
