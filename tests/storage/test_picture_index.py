@@ -16,7 +16,8 @@ from ziggie_image_mcp.provider.testing import picture
 from ziggie_image_mcp.storage import blobs, thumbnails
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
 from ziggie_image_mcp.storage.blobs import Entry
-from ziggie_image_mcp.storage.picture_index import MOST_READ, PictureIndex, Search
+from ziggie_image_mcp.storage.picture_index import MOST_READ, PictureIndex
+from ziggie_image_mcp.storage.picture_search import Search
 from ziggie_image_mcp.storage.types import Recipe, StoredImage
 
 

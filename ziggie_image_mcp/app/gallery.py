@@ -25,7 +25,7 @@ from ziggie_image_mcp.routing.request_checks import MAX_SEED
 from ziggie_image_mcp.storage import thumbnails
 from ziggie_image_mcp.storage.artifact_store import not_found
 from ziggie_image_mcp.storage.input_images import Reach
-from ziggie_image_mcp.storage.picture_index import IndexedPicture, Search
+from ziggie_image_mcp.storage.picture_search import IndexedPicture, Search
 
 PICTURES_A_PAGE = 60
 MOST_PAGES = 100_000

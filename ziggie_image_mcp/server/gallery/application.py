@@ -26,6 +26,7 @@ from ziggie_image_mcp.errors import ImageError, ImageNotFound, InvalidRequest, S
 from ziggie_image_mcp.jobs import owners
 from ziggie_image_mcp.jobs.errors import JobNotFound
 from ziggie_image_mcp.provider.pictures import media_type
+from ziggie_image_mcp.server.arguments import check_call
 from ziggie_image_mcp.server.callers import caller, data_for_caller, for_caller, hide, reach
 from ziggie_image_mcp.server.gallery import origins
 from ziggie_image_mcp.server.gallery.previews import Previews
@@ -83,6 +84,7 @@ class Gallery:
             Route(f"{GALLERY}/static/{{name}}", self._file, methods=["GET"]),
             Route(f"{GALLERY}/session", self._sign_in, methods=["POST"]),
             Route(f"{GALLERY}/sign-out", self._sign_out, methods=["POST"]),
+            get("session", _who),
             get("pictures", _pictures),
             get("pictures/{id}", _picture),
             get("pictures/{id}/thumbnail", _thumbnail),
@@ -185,6 +187,10 @@ class Gallery:
         return _image(data, _FRESH)
 
 
+async def _who(request: Request, service: Service) -> Response:
+    return _json({"name": caller() or ""})
+
+
 async def _pictures(request: Request, service: Service) -> Response:
     asked = request.query_params
     search = gallery.search_of(
@@ -255,12 +261,14 @@ def _wish(request: Request, body: Mapping[str, object]) -> Again:
             raise InvalidRequest(field, value, "give a whole number, or leave it out")
         return value
 
+    request_id = str(body.get("request_id") or "")
+    check_call(None, request_id)
     return Again(
         image_id=str(request.path_params["id"]),
         same_seed=body.get("same_seed") is True,
         seed=whole("seed"),
         agreed_micro_usd=whole("agreed_micro_usd"),
-        request_id=str(body.get("request_id") or ""),
+        request_id=request_id,
     )
 
 

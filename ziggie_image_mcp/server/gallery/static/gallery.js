@@ -1,6 +1,6 @@
 // The page: which view is shown by the address, keys, and signing in.
 
-import { onSignIn, post } from "./api.js";
+import { get, onSignIn, post } from "./api.js";
 import { find, say } from "./dom.js";
 import * as jobs from "./jobs.js";
 import * as models from "./models.js";
@@ -74,9 +74,13 @@ const stepped = (event) => event.preventDefault();
 async function signIn(secret) {
   await post("session", secret);
   find("token").value = "";
-  find("sign-out").hidden = false;
-  sessionStorage.setItem("signed-in", "1");
-  await route();
+  await Promise.all([route(), whoIsIt()]);
+}
+
+async function whoIsIt() {
+  const { name } = await get("session").catch(() => ({ name: "" }));
+  find("sign-out").hidden = !name;
+  find("sign-out").textContent = `Sign out ${name}`;
 }
 
 function open() {
@@ -91,10 +95,8 @@ function open() {
   });
   find("sign-out").addEventListener("click", async () => {
     await post("sign-out");
-    sessionStorage.removeItem("signed-in");
     location.reload();
   });
-  find("sign-out").hidden = !sessionStorage.getItem("signed-in");
   find("keys-button").addEventListener("click", () => find("keys").showModal());
   find("picture").addEventListener("cancel", (event) => {
     event.preventDefault();
@@ -108,7 +110,10 @@ function open() {
   if (code) {
     history.replaceState(null, "", location.pathname);
     signIn({ code: code[1] }).catch(route);
-  } else route();
+  } else {
+    route();
+    whoIsIt();
+  }
 }
 
 open();
