@@ -16,12 +16,13 @@ pytestmark = pytest.mark.usefixtures("warm")
 def test_the_command_prints_an_address_that_opens_the_page_once() -> None:
     env = os.environ | {"ZIGGIE_IMAGE_TOKEN": "open sesame"}
     command = [sys.executable, "-m", "ziggie_image_mcp", "gallery", "--no-open", "--port", "0"]
-    with subprocess.Popen(
+    with subprocess.Popen[bytes](
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as server:
         assert server.stdout is not None
         try:
-            address = urlsplit(server.stdout.readline().decode().strip())
+            line: bytes = server.stdout.readline()
+            address = urlsplit(line.decode().strip())
             own_page = {"Sec-Fetch-Site": "same-origin"}
             base = f"http://{address.netloc}"
             with httpx2.Client(base_url=base, headers=own_page, timeout=30) as http:

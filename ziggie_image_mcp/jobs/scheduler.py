@@ -59,6 +59,7 @@ LEAVING_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
 _OPEN: tuple[State, ...] = ("queued", "running")
+_ENDED: tuple[State, ...] = ("ended",)
 _ENDINGS: Mapping[str, JobStatus] = {
     JobCancelled.code: "cancelled",
     OutcomeUnknown.code: "unknown",
@@ -301,7 +302,7 @@ class Scheduler:
         await self.open()
         until = made + timedelta(seconds=1)  # what is told of it is told to the second
         records = await self._workflow.select(
-            prefix, states=("ended",), before=until, limit=LATEST_JOBS, whole=True
+            prefix, states=_ENDED, before=until, limit=LATEST_JOBS, whole=True
         )
         quoted = f'"{image_id}"'
         record = next((r for r in records if r.output is not None and quoted in r.output), None)

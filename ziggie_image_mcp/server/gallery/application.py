@@ -18,7 +18,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ziggie_image_mcp import __version__
 from ziggie_image_mcp.app import gallery, gallery_money
 from ziggie_image_mcp.app.gallery import Again
 from ziggie_image_mcp.app.service import Service
@@ -335,6 +334,5 @@ def _static_files() -> dict[str, tuple[str, bytes]]:
     for file in files("ziggie_image_mcp.server.gallery").joinpath("static").iterdir():
         media = _MEDIA.get(f".{file.name.rpartition('.')[2]}")
         if media is not None:
-            data = file.read_bytes().replace(b"{version}", __version__.encode())
-            static[file.name] = media, data
+            static[file.name] = media, file.read_bytes()
     return static
