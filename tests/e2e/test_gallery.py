@@ -163,7 +163,7 @@ async def test_pictures_are_found_shown_made_again_and_jobs_are_watched_and_stop
                 await small.wait_for_load_state("networkidle")
                 wide = await small.evaluate("document.documentElement.scrollWidth")
                 assert wide <= 390, view_name
-                assert await accessibility_faults(small) == []
+            assert await accessibility_faults(small) == []
             ground = await small.evaluate("getComputedStyle(document.body).backgroundColor")
             assert ground == "rgb(20, 22, 26)"
 
