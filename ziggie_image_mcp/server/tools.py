@@ -65,10 +65,10 @@ from ziggie_image_mcp.server.content import (
     text_content,
 )
 from ziggie_image_mcp.server.downloads import Downloads
-from ziggie_image_mcp.server.gallery import listed, show_pictures
 from ziggie_image_mcp.server.leaving import while_heard
 from ziggie_image_mcp.server.mcp_server import ImageServer, Open, warned
 from ziggie_image_mcp.server.notices import Notices
+from ziggie_image_mcp.server.pictures import listed, show_pictures
 from ziggie_image_mcp.server.progress import ProgressStream
 from ziggie_image_mcp.server.request_log import answer_mistakes, log_request
 from ziggie_image_mcp.server.spending import Answered, NotAsked, Spend, caller_of, question
