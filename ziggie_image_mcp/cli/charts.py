@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ PngOption = Annotated[Path | None, typer.Option("--png", help="Draw the plot int
 
 _BARS = "█▒▓░#%"
 _DOTS = "•+x*o^"
+FIGURE_INCHES = 10.0, 5.0
 _EXTRA = 'pip install "ziggie-image-mcp[plot]"'
 
 
@@ -39,6 +40,22 @@ class Chart:
     series: Mapping[str, Sequence[float]]
     """US dollars at each position, by name."""
     stacked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """A bar for each of some names."""
+
+    title: str
+    label: str
+    """What the values are."""
+    values: Mapping[str, float]
+
+
+def bar(share: float, columns: int) -> str:
+    """A bar on the terminal, of as many columns at most; at least one of them."""
+    sign = "#" if out.options.ascii_only else "█"
+    return sign * max(1, round(share * columns))
 
 
 def draw_here(chart: Chart) -> None:
@@ -90,21 +107,8 @@ def _sign(chart: Chart, place: int) -> str:
 
 def draw_files(chart: Chart, svg: Path | None, png: Path | None) -> None:
     """Draw into the files that were named."""
-    for kind, file in (("svg", svg), ("png", png)):
-        if file is not None:
-            try:
-                _draw_file(chart, kind, file)
-            except ImageError as e:
-                fail(e)
-            err.print(f"drawn: {file}", markup=False)
 
-
-def _draw_file(chart: Chart, kind: str, file: Path) -> None:
-    matplotlib: Any = _plotter("matplotlib")
-    drawing: Any = _plotter("matplotlib.figure")
-    with matplotlib.rc_context({"svg.fonttype": "none", "text.parse_math": False}):
-        figure = drawing.Figure(figsize=(10, 5), layout="constrained")
-        axes = figure.subplots()
+    def draw(axes: Any) -> None:
         at = list(range(len(chart.x)))
         base = [0.0] * len(at)
         for name, values in chart.series.items():
@@ -117,6 +121,43 @@ def _draw_file(chart: Chart, kind: str, file: Path) -> None:
         axes.set_xticks(ticks, [chart.x[n] for n in ticks])
         axes.set(title=chart.title, xlabel=chart.x_label, ylabel="US dollars")
         axes.legend()
+
+    _draw_files(draw, FIGURE_INCHES, svg, png)
+
+
+def draw_bars(bars: Bars, svg: Path | None, png: Path | None) -> None:
+    """Draw into the files that were named, the first bar on top."""
+
+    def draw(axes: Any) -> None:
+        drawn = axes.barh(list(bars.values), list(bars.values.values()))
+        axes.bar_label(drawn, fmt="{:.3g}", padding=3)
+        axes.invert_yaxis()
+        axes.set(title=bars.title, xlabel=bars.label)
+
+    width, height = FIGURE_INCHES
+    _draw_files(draw, (width, max(height / 2, 1 + 0.3 * len(bars.values))), svg, png)
+
+
+def _draw_files(
+    draw: Callable[[Any], None], inches: tuple[float, float], svg: Path | None, png: Path | None
+) -> None:
+    for kind, file in (("svg", svg), ("png", png)):
+        if file is not None:
+            try:
+                _draw_file(draw, inches, kind, file)
+            except ImageError as e:
+                fail(e)
+            err.print(f"drawn: {file}", markup=False)
+
+
+def _draw_file(
+    draw: Callable[[Any], None], inches: tuple[float, float], kind: str, file: Path
+) -> None:
+    matplotlib: Any = _plotter("matplotlib")
+    drawing: Any = _plotter("matplotlib.figure")
+    with matplotlib.rc_context({"svg.fonttype": "none", "text.parse_math": False}):
+        figure = drawing.Figure(figsize=inches, layout="constrained")
+        draw(figure.subplots())
         try:
             figure.savefig(file, format=kind)
         except OSError as e:

@@ -19,6 +19,7 @@ from ziggie_image_mcp.cli import (
     keys,
     pictures,
     setup,
+    speed,
     spend,
     usage,
 )
@@ -56,6 +57,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(models_app, name="models")
 app.add_typer(spend.app)
 app.add_typer(usage.app)
+app.add_typer(speed.app)
 app.add_typer(advise.app)
 app.add_typer(keys.app)
 app.add_typer(jobs.app)

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ziggie_image_mcp.app import gallery, gallery_money
+from ziggie_image_mcp.app import gallery, gallery_plots
 from ziggie_image_mcp.app.gallery import Again
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.errors import ImageError, ImageNotFound, InvalidRequest, StorageError
@@ -234,13 +234,13 @@ async def _cancel(request: Request, service: Service) -> Response:
 
 async def _money(request: Request, service: Service) -> Response:
     days = _number("days", request.query_params.get("days", "30"))
-    if not 1 <= days <= gallery_money.MOST_DAYS:
-        raise InvalidRequest("days", days, f"1 to {gallery_money.MOST_DAYS}")
-    return _json(await gallery_money.money(service, caller(), days))
+    if not 1 <= days <= gallery_plots.MOST_DAYS:
+        raise InvalidRequest("days", days, f"1 to {gallery_plots.MOST_DAYS}")
+    return _json(await gallery_plots.money(service, caller(), days))
 
 
 async def _speeds(request: Request, service: Service) -> Response:
-    return _json({"speeds": await gallery_money.speeds(service)})
+    return _json({"speeds": await gallery_plots.speeds(service)})
 
 
 async def _machine(request: Request, service: Service) -> Response:
