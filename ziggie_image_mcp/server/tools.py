@@ -57,6 +57,7 @@ from ziggie_image_mcp.server.arguments import (
 )
 from ziggie_image_mcp.server.callers import caller as _caller
 from ziggie_image_mcp.server.callers import reach
+from ziggie_image_mcp.server.completions import add_completions
 from ziggie_image_mcp.server.content import (
     META,
     Link,
@@ -72,6 +73,7 @@ from ziggie_image_mcp.server.mcp_server import ImageServer, Open, warned
 from ziggie_image_mcp.server.notices import Notices
 from ziggie_image_mcp.server.ping import answer_ping
 from ziggie_image_mcp.server.progress import ProgressStream
+from ziggie_image_mcp.server.prompts import add_prompts
 from ziggie_image_mcp.server.request_log import answer_mistakes, log_request
 from ziggie_image_mcp.server.spending import Answered, NotAsked, Spend, caller_of, question
 from ziggie_image_mcp.server.strict_tool import strict
@@ -443,6 +445,8 @@ def make_server(
     )
 
     show_pictures(server, opener, downloads)
+    add_prompts(server)
+    add_completions(server, opener)
     return server
 
 

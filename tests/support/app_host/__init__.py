@@ -151,9 +151,7 @@ class AppHost:
             method = message.get("method", "")
             if method in _DEFINITIONS:
                 one = {"$defs": schema["$defs"], "$ref": f"#/$defs/{_DEFINITIONS[method]}"}
-                problems += [
-                    error.message for error in Draft202012Validator(one).iter_errors(message)
-                ]
+                problems += [error.message for error in _errors(one, message)]
             elif method not in ("", "tools/call", "resources/read"):
                 problems.append(method)
         return problems
