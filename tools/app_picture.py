@@ -25,7 +25,7 @@ from ziggie_image_mcp.app.application import Application  # noqa: E402
 from ziggie_image_mcp.server.tools import make_server  # noqa: E402
 
 WIDTH = 620
-WISH = {"prompt": "a red apple", "width": 256, "height": 256, "num_images": 3}
+WISH = {"prompt": "a sailboat on the sea at sunset", "num_images": 3, "seed": 1}
 
 
 async def take(target: Path, folder: Path) -> None:

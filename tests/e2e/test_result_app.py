@@ -242,18 +242,25 @@ async def money_is_spent_by_a_click_and_nothing_else(browser: Browser, folder: P
 
 
 async def a_job_is_followed_and_can_be_stopped(browser: Browser, folder: Path) -> None:
-    fake = engine(picture(256, 256), None)
-    async with shown(browser, service(folder, fake)) as (app, frame):
+    fake = engine(picture(256, 256), picture(256, 256, "red"), None)
+    async with shown(browser, service(folder, fake), hurry=True) as (app, frame):
         waiting = await frame.locator("main").inner_text()
         await app.call("generate_image", PROMPT | {"wait_seconds": 0})
         await loaded(frame)
+        await click(frame, "Again")
+        await expect(frame.get_by_role("button", name="Back")).to_be_visible()
+        await loaded(frame)
         asked = [call["name"] for call in app.calls]
+        (told,) = await app.seen("ui/update-model-context")
+        again = await file(frame)
         await app.call("generate_image", PROMPT | {"wait_seconds": 0, "seed": 9})
         await click(frame, "Stop")
         await expect(frame.locator("h1")).to_have_text("Stopped")
 
     assert "The picture is being made." in waiting
-    assert asked == ["get_job"]
+    assert asked == ["get_job", "generate_image", "get_job"]
+    picture_id = again.rpartition("-20")[2].removesuffix(".png")
+    assert f"With the button Again (generate_image) the user got: 20{picture_id}" in str(told)
     assert app.calls[-1]["name"] == "cancel_job"
     assert fake.cancelled == 1
 

@@ -94,13 +94,20 @@ class AppHost:
         client: Of the server.
         strip: Give the view neither structuredContent nor _meta, as Claude Desktop does.
         refuse: Names of tools whose calls the host refuses.
+        hurry: Answer generate_image with the id of its job.
     """
 
     def __init__(
-        self, page: Page, client: Client, *, strip: bool = False, refuse: tuple[str, ...] = ()
+        self,
+        page: Page,
+        client: Client,
+        *,
+        strip: bool = False,
+        refuse: tuple[str, ...] = (),
+        hurry: bool = False,
     ) -> None:
         self.page, self._client = page, client
-        self._strip, self._refuse = strip, refuse
+        self._strip, self._refuse, self._hurry = strip, refuse, hurry
         self.faults: list[str] = []
         """Errors of the page and violations of the sandbox's policy."""
         self.calls: list[dict[str, Any]] = []
@@ -178,7 +185,10 @@ class AppHost:
         self.calls.append(params)
         if params["name"] in self._refuse:
             raise ValueError("The user did not allow it")
-        result = await self._client.call_tool(params["name"], params.get("arguments", {}))
+        arguments = params.get("arguments", {})
+        if self._hurry and params["name"] == "generate_image":
+            arguments = arguments | {"wait_seconds": 0}
+        result = await self._client.call_tool(params["name"], arguments)
         return self._written(result)
 
     async def _read(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -204,11 +214,10 @@ async def app_host(
     browser: Browser,
     client: Client,
     *,
-    strip: bool = False,
-    refuse: tuple[str, ...] = (),
     width: int = 800,
+    **host: Any,
 ) -> AsyncGenerator[AppHost]:
-    """A host in a page of its own, so many pixels wide."""
+    """A host in a page of its own, so many pixels wide; `host` as AppHost takes it."""
     packages()
     async with await browser.new_page(viewport={"width": width, "height": 900}) as page:
-        yield AppHost(page, client, strip=strip, refuse=refuse)
+        yield AppHost(page, client, **host)

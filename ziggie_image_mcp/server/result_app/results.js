@@ -34,13 +34,17 @@ function imagesIn(data, blocks) {
   return images;
 }
 
+// As routing/explain.py words it, at the beginning: an engine's message cannot pass for it.
+const OFFER = new RegExp(
+  "^No free route is open\\. Money opens a route: at most (.+?)\\. Nothing was spent\\. " +
+    "Ask the user; after a yes call again with allow_paid=true and max_cost_usd=(\\d+(?:\\.\\d+)?)",
+);
+
 /** An error by its code; that of money, with its price, is a question. */
 function readError(text, meta) {
   const [, code = meta?.code ?? "ERROR", message] = /^(?:\[([A-Z_]+)\] )?([^]*)$/.exec(text);
-  const offer = /Money opens a route: at most (.+?)\. (?:Nothing|\$[\d.]+) was spent/.exec(message);
-  const limit = /\bmax_cost_usd=(\d+(?:\.\d+)?)/.exec(message);
-  if (code === "PAID_CONSENT_REQUIRED" && offer && limit)
-    return { kind: "question", code, message, offer: offer[1], limit: Number(limit[1]) };
+  const offer = code === "PAID_CONSENT_REQUIRED" && OFFER.exec(message);
+  if (offer) return { kind: "question", code, message, offer: offer[1], limit: Number(offer[2]) };
   return { kind: "error", code, message, retryAfter: meta?.retry_after ?? null };
 }
 

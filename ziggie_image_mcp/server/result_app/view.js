@@ -12,6 +12,7 @@ const state = {
   trouble: "", // why the last action came to nothing
   refused: null, // the action that the host refused
   earlier: [], // what was shown before, for Back
+  asked: null, // the action whose end the model is told
   made: [], // what the user had made here, for the model
 };
 
@@ -21,9 +22,9 @@ const bridge = new Bridge(
   {
     "ui/notifications/tool-input-partial": ({ arguments: args }) => setInput(args),
     "ui/notifications/tool-input": ({ arguments: args }) => setInput(args),
-    "ui/notifications/tool-result": (result) => show(readResult(result), ++round),
+    "ui/notifications/tool-result": (result) => begins(readResult(result)),
     "ui/notifications/tool-cancelled": ({ reason }) =>
-      show({ kind: "stopped", text: reason ?? "" }, ++round),
+      begins({ kind: "stopped", text: reason ?? "" }),
     "ui/notifications/host-context-changed": applyContext,
   },
   {
@@ -54,12 +55,19 @@ function applyContext({ theme, styles, safeAreaInsets: insets, toolInfo }) {
 
 // -- Answers
 
+/** Show what the host says; whatever else was waited for is over. */
+function begins(answer) {
+  state.asked = null;
+  show(answer, ++round);
+}
+
 function show(answer, mine) {
   if (mine !== round) return;
   state.shown = answer;
   state.chosen = 0;
   state.calling = "";
   draw();
+  if (answer.kind !== "job" && state.asked) tellMade(answer);
   if (answer.kind === "pictures") fetchMissing(answer.images);
   if (answer.kind === "job" && state.host.serverTools) follow(answer.data.job_id, mine);
 }
@@ -125,8 +133,8 @@ async function run(action) {
     const answer = readResult(await callTool(action.tool, args));
     if (mine !== round) return;
     remember(action);
+    state.asked = action;
     show(answer, mine);
-    tellMade(action, answer);
   } catch (refusal) {
     if (mine !== round) return;
     const trouble = `The host refused the call: ${refusal.message}`;
@@ -180,8 +188,9 @@ function choose(index) {
   tell(`The user chose picture ${index + 1} of ${images.length}: ${image.id}${place}.`);
 }
 
-function tellMade({ label, tool }, { kind, images = [], code }) {
-  if (kind === "job") return;
+function tellMade({ kind, images = [], code }) {
+  const { label, tool } = state.asked;
+  state.asked = null;
   const ids = images.map(({ id }) => id).join(", ");
   const how = kind === "pictures" ? ids : code ?? kind;
   state.made.push(`With the button ${label} (${tool}) the user got: ${how}.`);
