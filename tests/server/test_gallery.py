@@ -1,302 +1,317 @@
-"""Pictures as resources: listed in pages, changes told, whole ones downloaded."""
+"""The gallery over HTTP: who may ask what, and how its answers are bound."""
 
 from __future__ import annotations
 
-import base64
-import io
-import json
-import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx2
 import pytest
-from mcp import Client, MCPError
-from mcp.client.session import MessageHandlerFnT
-from mcp.shared.subscriptions import ResourcesListChanged
-from mcp.types import INVALID_PARAMS, BlobResourceContents, ResourceTemplateReference
-from PIL import Image
-from starlette.applications import Starlette
-from starlette.routing import Route
 
-from tests.server.test_callers import client, image_id, serving, text
+from tests.server.test_callers import TOKENS
 from tests.support.factory import opener, service
-from ziggie_image_mcp.jobs.workflow import Role
-from ziggie_image_mcp.provider.testing import FakeProvider, model
-from ziggie_image_mcp.server import gallery
-from ziggie_image_mcp.server.downloads import LINK_SECONDS, Downloads
-from ziggie_image_mcp.server.tools import make_server
-from ziggie_image_mcp.storage import artifact_store
-from ziggie_image_mcp.storage.types import Recipe
-
-ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
-
-
-def here(folder: Path, mode: str, handler: MessageHandlerFnT | None = None) -> Client:
-    fake = FakeProvider(models=[model(id="stars"), model(id="moons")])
-    made = make_server(opener(service(folder, fake)))
-    return Client(made, mode=mode, message_handler=handler, cache=None)
-
-
-@ERAS
-async def test_the_newest_pictures_are_listed(mode: str, tmp_path: Path) -> None:
-    async with here(tmp_path, mode) as session:
-        none = await session.list_resources()
-        prompts = ["a red  star", "x" * 300]
-        ids = [
-            image_id(await session.call_tool("generate_image", {"prompt": prompt}))
-            for prompt in prompts
-        ]
-        listed = (await session.list_resources()).resources
-        read = await session.read_resource(str(listed[0].uri))
-
-    assert none.resources == []
-    assert [str(one.uri) for one in listed] == [f"image://{one}" for one in reversed(ids)]
-    assert listed[1].description == "a red star"
-    assert listed[0].description == "x" * 119 + "\N{HORIZONTAL ELLIPSIS}"
-    assert listed[1].name.endswith(f"{ids[0]}.png")
-    (content,) = read.contents
-    assert isinstance(content, BlobResourceContents)
-    assert content.mime_type == listed[0].mime_type == "image/png"
-    assert listed[0].size == len(base64.b64decode(content.blob))
-
-
-@ERAS
-async def test_no_more_is_announced_than_there_is(mode: str, tmp_path: Path) -> None:
-    async with here(tmp_path, mode) as session:
-        able = session.server_capabilities
-        prompts = (await session.list_prompts()).prompts
-
-    assert able.resources is not None
-    assert (able.resources.list_changed, able.resources.subscribe) == (True, False)
-    assert able.tools is not None
-    assert not able.tools.list_changed
-    assert able.prompts is not None
-    assert not able.prompts.list_changed
-    assert able.completions is not None
-    assert able.logging is None
-    names = [prompt.name for prompt in prompts]
-    assert names == ["make_picture", "make_assets", "make_in_style"]
-
-
-async def test_a_new_picture_is_told_in_the_handshake_era(tmp_path: Path) -> None:
-    told = anyio.Event()
-
-    async def hear(message: Any) -> None:
-        if getattr(message, "method", "") == "notifications/resources/list_changed":
-            told.set()
-
-    async with here(tmp_path, "legacy", hear) as session:
-        await session.list_resources()
-        assert not told.is_set()
-        image_id(await session.call_tool("generate_image", {"prompt": "x"}))
-        with anyio.fail_after(10):
-            await told.wait()
-
-
-async def test_of_what_a_worker_made_they_are_told_when_the_job_has_ended(tmp_path: Path) -> None:
-    told = anyio.Event()
-
-    async def hear(message: Any) -> None:
-        if getattr(message, "method", "") == "notifications/resources/list_changed":
-            told.set()
-
-    made = service(tmp_path, FakeProvider(), role=Role.CLIENT)
-    async with Client(make_server(opener(made)), mode="legacy", message_handler=hear) as session:
-        await session.list_resources()
-        later = {"prompt": "x", "wait_seconds": 0}
-        answer = await session.call_tool("generate_image", later)
-        job_id = json.loads(text(answer))["job_id"]
-        assert not told.is_set()
-        await session.call_tool("cancel_job", {"job_id": job_id})
-        await session.call_tool("get_job", {"job_id": job_id})
-        with anyio.fail_after(10):
-            await told.wait()
-
-
-async def test_a_new_picture_is_told_to_those_who_listen(tmp_path: Path) -> None:
-    async with (
-        here(tmp_path, "auto") as session,
-        session.listen(resources_list_changed=True) as events,
-    ):
-        image_id(await session.call_tool("generate_image", {"prompt": "x"}))
-        with anyio.fail_after(10):
-            event = await anext(aiter(events))
-
-    assert isinstance(event, ResourcesListChanged)
-
-
-async def test_over_http_each_caller_lists_and_completes_its_own(tmp_path: Path) -> None:
-    made = service(tmp_path, FakeProvider())
-    async with (
-        serving(made) as url,
-        client(url, "alice") as alice,
-        client(url, "bob") as bob,
-    ):
-        hers = image_id(await alice.call_tool("generate_image", {"prompt": "hers"}))
-        his = image_id(await bob.call_tool("generate_image", {"prompt": "his"}))
-        lists = [
-            [str(one.uri) for one in (await session.list_resources()).resources]
-            for session in (alice, bob)
-        ]
-        ref = ResourceTemplateReference(type="ref/resource", uri="image://{image_id}{?max}")
-        known = await bob.complete(ref, {"name": "image_id", "value": "20"})
-
-    assert lists == [[f"image://{hers}"], [f"image://{his}"]]
-    assert known.completion.values == [his]
-
-
-@ERAS
-async def test_older_pictures_come_page_by_page_while_new_ones_are_made(
-    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gallery, "PAGE", 2)
-    made = service(tmp_path, FakeProvider())
-    old = [made.artifacts.save(noise(32), recipe()).id for _ in range(5)]
-    paths = {picture_id: Path(made.artifacts.find(picture_id)) for picture_id in old}
-    for moment, picture_id in enumerate(old):
-        os.utime(paths[picture_id], (1_000 + moment, 1_000 + moment))
-    pages: list[list[str]] = []
-    cursor = None
-    async with Client(make_server(opener(made)), mode=mode, cache=None) as session:
-        while cursor is not None or not pages:
-            page = await session.list_resources(cursor=cursor)
-            pages.append([str(one.uri).removeprefix("image://") for one in page.resources])
-            cursor = page.next_cursor
-            made.artifacts.save(noise(32), recipe())
-            if len(pages) == 1:
-                paths[pages[0][-1]].unlink()  # the place of the cursor stays
-
-    assert pages == [[old[4], old[3]], [old[2], old[1]], [old[0]]]
-
-
-@ERAS
-@pytest.mark.parametrize(
-    "cursor", ["", "x", "WzEsMl0=", "\u00e9", "WyIyMDI2IiwgbnVsbCwgIngiXQ==", "A" * 9_000]
+from ziggie_image_mcp.app.service import Service
+from ziggie_image_mcp.jobs.owners import OWNER
+from ziggie_image_mcp.provider.testing import FakePaidProvider, FakeProvider
+from ziggie_image_mcp.routing.request import ImageRequest
+from ziggie_image_mcp.server.gallery.application import Gallery
+from ziggie_image_mcp.server.gallery.origins import POLICY
+from ziggie_image_mcp.server.gallery.sessions import (
+    CODE_SECONDS,
+    COOKIE,
+    SESSION_SECONDS,
+    Sessions,
 )
-async def test_a_cursor_of_somebody_else_is_refused(cursor: str, mode: str, tmp_path: Path) -> None:
-    async with here(tmp_path, mode) as session:
-        with pytest.raises(MCPError, match="is none of this server: give nextCursor") as refused:
-            await session.list_resources(cursor=cursor)
+from ziggie_image_mcp.server.transport import http_app, http_server
+from ziggie_image_mcp.server.web_app import Place
 
-    assert refused.value.error.code == INVALID_PARAMS
-
-
-def noise(side: int) -> bytes:
-    out = io.BytesIO()
-    Image.effect_noise((side, side), 200).convert("RGB").save(out, "PNG", compress_level=0)
-    return out.getvalue()
+OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
+JOB = "/gallery/jobs/job-x/cancel"
+ID = "20261130-0123456789abcdef"
 
 
-def recipe() -> Recipe:
-    return Recipe(
-        prompt="noise",
-        negative_prompt="",
-        provider="fake",
-        model="m",
-        steps=1,
-        guidance_scale=1.0,
-        seed=1,
-        width=64,
-        height=64,
-    )
-
-
-@ERAS
-async def test_a_resource_is_what_was_announced_or_its_place(
-    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(artifact_store, "RESOURCE_BYTES", 10_000)
-    made = service(tmp_path, FakeProvider())
-    saved = made.artifacts.save(noise(256), recipe())
-    async with Client(make_server(opener(made)), mode=mode) as session:
-        with pytest.raises(MCPError) as refused:
-            await session.read_resource(f"image://{saved.id}")
-        small = await session.read_resource(f"image://{saved.id}?max=64")
-        with pytest.raises(MCPError, match="max='9': 32 to 1568"):
-            await session.read_resource(f"image://{saved.id}?max=9")
-
-    assert "IMAGE_TOO_LARGE" in str(refused.value)
-    assert saved.path in str(refused.value)
-    (content,) = small.contents
-    assert isinstance(content, BlobResourceContents)
-    assert content.mime_type == "image/jpeg"
-
-
-async def test_over_http_the_owner_downloads_the_whole_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(artifact_store, "RESOURCE_BYTES", 50)
-    made = service(tmp_path, FakeProvider())
-    async with serving(made) as url, client(url, "alice") as alice, httpx2.AsyncClient() as http:
-        result = await alice.call_tool("generate_image", {"prompt": "hers"})
-        hers = image_id(result)
-        link = json.loads(text(result))["images"][0]["download"]
-        whole = await http.get(link)
-        with pytest.raises(MCPError) as refused:
-            await alice.read_resource(f"image://{hers}")
-        again = await http.get(str(refused.value).rpartition(" ")[2])
-        seen = json.loads(text(await alice.call_tool("view_image", {"image_id": hers})))
-        async with client(url, "bob") as bob:
-            with pytest.raises(MCPError, match="No picture has the id"):
-                await bob.read_resource(f"image://{hers}")
-        his = made.artifacts.save(noise(64), recipe())
-        forged = [
-            link[:-1] + ("0" if link[-1] != "0" else "1"),
-            link.replace(hers, his.id),
-            link.replace(hers, "../x"),
-            f"{url}/download/x",
-            f"{url}/download/{hers}.9999999999.\u00e9",
-        ]
-        wrong = [(await http.get(place)).status_code for place in forged]
-
-    assert str(tmp_path) not in str(refused.value)
-    assert whole.content == again.content == made.artifacts.original(hers)
-    assert whole.headers["content-type"] == "image/png"
-    assert f"{hers}.png" in whole.headers["content-disposition"]
-    assert seen["download"].startswith(f"{url}/download/{hers}.")
-    assert wrong == [404] * len(forged)
-
-
-async def test_over_http_what_belongs_to_a_picture_is_its_owners_too(tmp_path: Path) -> None:
-    made = service(tmp_path, FakeProvider())
-    async with serving(made) as url, client(url, "alice") as alice, httpx2.AsyncClient() as http:
-        hers = image_id(await alice.call_tool("generate_image", {"prompt": "hers"}))
-        asked = {"image": hers, "icons": "ico"}
-        answer = json.loads(text(await alice.call_tool("process_image", asked)))["images"][0]
-        (link,) = answer["file_downloads"]
-        icon = await http.get(link)
-        forged = [link.replace(".ico", ".icns"), link.removesuffix(".ico"), f"{link}/../x"]
-        wrong = [(await http.get(place)).status_code for place in forged]
-        async with client(url, "bob") as bob:
-            refused = await bob.call_tool("process_image", {"image": answer["id"], "icons": "ico"})
-
-    assert icon.content == made.artifacts.side_file(answer["id"], ".ico")
-    assert icon.headers["content-disposition"].startswith("attachment")
-    assert icon.headers["content-disposition"].endswith(f"{answer['id']}.ico")
-    assert "files" not in answer
-    assert str(tmp_path) not in json.dumps(answer)
-    assert wrong == [404] * len(forged)
-    assert refused.is_error
-
-
-async def test_a_link_expires(tmp_path: Path) -> None:
-    made = service(tmp_path, FakeProvider())
-    saved = made.artifacts.save(noise(64), recipe())
-    now = [1_000.0]
-    downloads = Downloads(opener(made), b"key", lambda: now[0])
-    app = Starlette(routes=[Route("/mcp/download/{token}", downloads.answer)])
+@asynccontextmanager
+async def page(
+    made: Service, tokens: Mapping[str, str] | None = None, place: Place | None = None
+) -> AsyncGenerator[httpx2.AsyncClient]:
+    gallery = Gallery(opener(made), Sessions(tokens or {}))
+    app = http_app(http_server(opener(made), tokens or {}), place, gallery=gallery)
     transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
-        link = downloads.url("http://localhost/mcp", saved.id)
-        statuses: list[int] = []
-        for moment in (0, LINK_SECONDS, LINK_SECONDS + 1):
-            now[0] = 1_000.0 + moment
-            statuses.append((await http.get(link)).status_code)
-        now[0] = 1_000.0
-        Path(saved.path).unlink()
-        gone = await http.get(link)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8766") as http:
+        yield http
 
-    assert statuses == [200, 200, 410]
-    assert gone.status_code == 404
+
+def bearer(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {TOKENS[name]}"}
+
+
+async def made_by(made: Service, name: str, prompt: str, **fields: Any) -> tuple[str, str]:
+    """The ids of a job of this caller and of its picture."""
+    begun = await made.start([ImageRequest(prompt=prompt, **fields)], caller=name)
+    view = await made.job(begun.id, 60)
+    assert view.outcome is not None
+    return begun.id, view.outcome.results[0].images[0].id
+
+
+async def test_every_answer_is_bound_to_the_strict_policy(tmp_path: Path) -> None:
+    made = service(tmp_path, FakeProvider())
+    _, picture = await made_by(made, "", "x")
+    places = (
+        "/",
+        "/gallery/static/gallery.js",
+        "/gallery/static/nothing.js",
+        "/gallery/pictures",
+        f"/gallery/pictures/{picture}",
+        f"/gallery/pictures/{picture}/thumbnail",
+        f"/gallery/pictures/{picture}/file",
+        f"/gallery/pictures/{ID}",
+        "/gallery/jobs",
+        "/gallery/money",
+        "/gallery/money?days=0",
+    )
+    async with page(made) as http:
+        answers = {place: await http.get(place) for place in places}
+
+    for place, answer in answers.items():
+        assert answer.headers["content-security-policy"] == POLICY, place
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert "access-control-allow-origin" not in answer.headers
+    statuses = [answer.status_code for answer in answers.values()]
+    assert statuses == [200, 200, 404, 200, 200, 200, 200, 404, 200, 200, 400]
+    html = answers["/"].text
+    assert "<style" not in html
+    assert "style=" not in html
+    assert "onclick" not in html
+    assert "//" not in html.replace("<!doctype", "")
+
+
+@pytest.mark.parametrize(
+    ("headers", "read", "changed"),
+    [
+        ({}, 200, 403),
+        (OWN_PAGE, 200, 404),
+        ({"Sec-Fetch-Site": "none"}, 200, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403, 403),
+        ({"Origin": "http://localhost:8766"}, 200, 404),
+        ({"Origin": "http://localhost:3000"}, 403, 403),
+        ({"Origin": "http://evil.example"}, 403, 403),
+        (OWN_PAGE | {"Origin": "http://127.0.0.1:8766"}, 403, 403),
+    ],
+)
+async def test_a_foreign_page_reads_and_changes_nothing(
+    headers: dict[str, str], read: int, changed: int, tmp_path: Path
+) -> None:
+    place = Place(allowed_origins=["http://localhost:3000"])
+    async with page(service(tmp_path, FakeProvider()), place=place) as http:
+        front = await http.get("/", headers={"Sec-Fetch-Site": "cross-site"})
+        seen = await http.get("/gallery/pictures", headers=headers)
+        stopped = await http.post(JOB, headers=headers)
+        again = await http.post(f"/gallery/pictures/{ID}/again", json={}, headers=headers)
+
+    assert front.status_code == 200
+    assert (seen.status_code, stopped.status_code, again.status_code) == (read, changed, changed)
+
+
+async def test_callers_see_their_own_pictures_jobs_and_wallets(tmp_path: Path) -> None:
+    made = service(tmp_path, FakePaidProvider())
+    job, hers = await made_by(made, "alice", "her fox", allow_paid=True)
+    await made_by(made, OWNER, "his fox", allow_paid=True)
+    ways = [
+        ("GET", f"/gallery/pictures/{hers}"),
+        ("GET", f"/gallery/pictures/{hers}/thumbnail"),
+        ("GET", f"/gallery/pictures/{hers}/file"),
+        ("POST", f"/gallery/pictures/{hers}/again"),
+        ("POST", f"/gallery/jobs/{job}/cancel"),
+    ]
+    seen: dict[str, dict[str, Any]] = {}
+    async with page(made, TOKENS) as http:
+        for name in TOKENS:
+            get = {
+                part: (await http.get(f"/gallery/{part}", headers=bearer(name))).json()
+                for part in ("pictures", "jobs", "money", "machine")
+            }
+            seen[name] = get
+        refused = [
+            (await http.request(*way, json={}, headers=bearer(name))).status_code
+            for way in ways
+            for name in ("bob", "owner")
+        ]
+        detail = await http.get(f"/gallery/pictures/{hers}", headers=bearer("alice"))
+        strangers = [(await http.get(f"/gallery/{part}")).status_code for part in ("jobs", "money")]
+
+    def prompts(name: str) -> list[list[str]]:
+        lists = seen[name]["pictures"]["pictures"], seen[name]["jobs"]["ended"]
+        return [[row["prompt"] for row in rows] for rows in lists]
+
+    assert prompts("alice") == [["her fox"], ["her fox"]]
+    assert prompts("owner") == [["his fox"], ["his fox"]]
+    assert prompts("bob") == [[], []]
+    spent = {name: data["money"]["total_usd"] for name, data in seen.items()}
+    assert spent == {"owner": 0.08, "alice": 0.04, "bob": 0.0}
+    assert [bool(data["money"]["caps"]) for data in seen.values()] == [True, False, False]
+    assert refused == [404] * 10
+    assert strangers == [401, 401]
+    assert detail.status_code == 200
+    assert str(tmp_path) not in detail.text + str(seen["alice"])
+
+
+async def test_a_session_is_sealed_ends_and_dies_with_its_token(tmp_path: Path) -> None:
+    now = 1_000_000.0
+    sessions = Sessions(TOKENS, lambda: now)
+    cookie = sessions.cookie("alice")
+    code = sessions.new_code()
+    name, expiry, seal = cookie.split(".")
+
+    assert sessions.name_of_cookie(cookie) == "alice"
+    assert sessions.name_of_cookie(f"{b'bob'.hex()}.{expiry}.{seal}") is None
+    assert sessions.name_of_cookie(f"{name}.{int(expiry) + 1}.{seal}") is None
+    assert Sessions(TOKENS | {"alice": "new"}, lambda: now).name_of_cookie(cookie) is None
+    for strange in ("", "x", "\x00", "zz.1.2", f"ff.{expiry}.{seal}"):
+        assert sessions.name_of_cookie(strange) is None
+    assert (sessions.name_of_code(code), sessions.name_of_code(code)) == ("owner", None)
+    late = sessions.new_code()
+    now += max(SESSION_SECONDS, CODE_SECONDS)
+    assert sessions.name_of_cookie(cookie) is None
+    assert sessions.name_of_code(late) is None
+
+
+async def test_the_cookie_is_kept_from_scripts_and_other_sites(tmp_path: Path) -> None:
+    made = service(tmp_path, FakeProvider())
+    async with page(made, TOKENS) as http:
+        wrong = await http.post("/gallery/session", json={"token": "x"}, headers=OWN_PAGE)
+        right = await http.post("/gallery/session", json={"token": TOKENS["bob"]}, headers=OWN_PAGE)
+        seen = await http.get("/gallery/pictures")
+        left = await http.post("/gallery/sign-out", headers=OWN_PAGE)
+        gone = await http.get("/gallery/pictures")
+
+    assert (wrong.status_code, right.status_code) == (401, 200)
+    kept = right.headers["set-cookie"].lower()
+    assert kept.startswith(COOKIE)
+    assert "httponly" in kept
+    assert "samesite=strict" in kept
+    assert TOKENS["bob"] not in kept
+    assert (seen.status_code, left.status_code, gone.status_code) == (200, 200, 401)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "page=0",
+        "page=x",
+        "page=1000000",
+        "first=yesterday",
+        "last=9999-12-31",
+        f"query={'x' * 201}",
+    ],
+)
+async def test_a_wrong_question_names_its_field(path: str, tmp_path: Path) -> None:
+    async with page(service(tmp_path, FakeProvider())) as http:
+        answer = await http.get(f"/gallery/pictures?{path}")
+
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["code"] == "INVALID_REQUEST"
+    assert path.partition("=")[0] in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"[]", "application/json"),
+        (b"{", "application/json"),
+        (b"{}", "text/plain"),
+        (b"[" * 10_000, "application/json"),
+        (b" " * 20_000, "application/json"),
+        (b'{"seed": "7"}', "application/json"),
+        (b'{"agreed_micro_usd": true}', "application/json"),
+    ],
+)
+async def test_a_wrong_body_is_refused(body: bytes, kind: str, tmp_path: Path) -> None:
+    made = service(tmp_path, FakeProvider())
+    _, picture = await made_by(made, "", "x")
+    async with page(made) as http:
+        headers = OWN_PAGE | {"Content-Type": kind}
+        answer = await http.post(
+            f"/gallery/pictures/{picture}/again", content=body, headers=headers
+        )
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "INVALID_REQUEST"
+
+
+async def test_what_the_settings_pay_unasked_is_asked_about_in_the_page(tmp_path: Path) -> None:
+    paid = FakePaidProvider()
+    made = service(tmp_path, paid, allowPaidFallback="withinBudget", budget={"perDay": 5})
+    _, picture = await made_by(made, "", "gold")
+    async with page(made) as http:
+
+        async def again(**body: Any) -> dict[str, Any]:
+            place = f"/gallery/pictures/{picture}/again"
+            answer = await http.post(place, json=body, headers=OWN_PAGE)
+            assert answer.status_code == 200, answer.text
+            data: dict[str, Any] = answer.json()
+            return data
+
+        asked = await again()
+        too_little = await again(seed=asked["seed"], agreed_micro_usd=asked["micro_usd"] - 1)
+        before = len(paid.charged)
+        begun = await again(seed=asked["seed"], agreed_micro_usd=asked["micro_usd"])
+        await made.job(begun["job"]["id"], 60)
+
+    assert asked["question"].startswith("Spend up to $0.04 by paid/model?")
+    assert "question" in too_little
+    assert (before, len(paid.charged)) == (1, 2)
+
+
+async def test_the_same_click_twice_is_one_job(tmp_path: Path) -> None:
+    fake = FakeProvider()
+    made = service(tmp_path, fake)
+    _, picture = await made_by(made, "", "x")
+    wish = {"seed": 7, "request_id": "click-1"}
+    async with page(made) as http:
+        place = f"/gallery/pictures/{picture}/again"
+        jobs = [
+            (await http.post(place, json=wish, headers=OWN_PAGE)).json()["job"]["id"]
+            for _ in range(2)
+        ]
+        await made.job(jobs[0], 60)
+
+    assert jobs[0] == jobs[1]
+    assert len(fake.seen) == 2
+
+
+async def test_pages_are_bounded_and_a_broken_picture_stays_in_its_place(tmp_path: Path) -> None:
+    made = service(tmp_path, FakeProvider())
+    _, first = await made_by(made, "", "x")
+    file = Path(made.artifacts.find(first))
+    for n in range(130):
+        copy = f"20261130-{n:016x}"
+        target = tmp_path / "pictures" / "2026-11-30" / f"x-{copy}"
+        target.parent.mkdir(exist_ok=True)
+        target.with_suffix(".png").write_bytes(b"broken" if n == 129 else file.read_bytes())
+        target.with_suffix(".json").write_text("{}", encoding="utf-8")
+    async with page(made) as http:
+        pages = [(await http.get(f"/gallery/pictures?page={n}")).json() for n in (1, 2, 3, 4)]
+        broken = await http.get(f"/gallery/pictures/20261130-{129:016x}/thumbnail")
+        whole = await http.get(f"/gallery/pictures/20261130-{128:016x}/thumbnail")
+
+    assert [len(one["pictures"]) for one in pages] == [60, 60, 11, 0]
+    assert pages[0]["total"] == 131
+    assert len({row["id"] for one in pages for row in one["pictures"]}) == 131
+    assert (broken.status_code, whole.status_code) == (409, 200)
+    assert whole.headers["content-type"] == "image/webp"
+
+
+async def test_the_page_stands_beside_any_path_of_mcp(tmp_path: Path) -> None:
+    place = Place(path="/images/mcp")
+    async with page(service(tmp_path, FakeProvider()), place=place) as http:
+        statuses = [
+            (await http.get(path)).status_code
+            for path in ("/", "/healthz", "/gallery/jobs", "/gallery", "/elsewhere")
+        ]
+
+    assert statuses == [200, 200, 200, 404, 404]

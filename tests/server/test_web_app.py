@@ -95,7 +95,10 @@ def test_the_path_is_served_with_and_without_a_slash(path: str, tmp_path: Path) 
     assert answers == [200, 200, 404]
 
 
-@pytest.mark.parametrize("path", ["mcp", "/", "", "/a b", "/a?b", "/a/../b", "/healthz", "//a"])
+@pytest.mark.parametrize(
+    "path",
+    ["mcp", "/", "", "/a b", "/a?b", "/a/../b", "/healthz", "//a", "/gallery", "/gallery/mcp"],
+)
 def test_a_path_is_one_that_can_be_served(path: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--path"):
         browser(tmp_path, Place(path=path))

@@ -62,6 +62,7 @@ from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
+from ziggie_image_mcp.storage.picture_index import PictureIndex
 
 BACKLOG = 40
 """Jobs that wait; then no more are accepted, or a slow machine would have no end of them."""
@@ -285,6 +286,7 @@ def control(run: Run) -> Service:
         scheduler=Scheduler(workflow, queue, leases, running, monitor, remote_jobs, Role.SERVER),
         tools=tools,
         monitor=monitor,
+        picture_index=PictureIndex(folder, artifacts),
     )
 
 

@@ -49,6 +49,7 @@ from ziggie_image_mcp.routing.constraints import falls_back
 from ziggie_image_mcp.routing.history import History
 from ziggie_image_mcp.routing.history import default_file as history_file
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore
+from ziggie_image_mcp.storage.picture_index import PictureIndex
 
 WATCH_AFTER_SECONDS = 3.0
 WATCH_SECONDS = 4.0
@@ -148,6 +149,7 @@ def build_service(
         scheduler=scheduler,
         tools=tools,
         monitor=monitor,
+        picture_index=PictureIndex(data_dir, artifacts),
         databases={
             "ledger": database or data_dir / ledger_file().name,
             "device queue": database or data_dir / "lines.sqlite3",

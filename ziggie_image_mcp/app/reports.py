@@ -455,24 +455,27 @@ def _queue_sentence(line: QueueStatus) -> str:
 
 
 def _speeds(history: HistorySnapshot) -> list[str]:
+    return [
+        f"{x.provider}/{x.model} {_pace(x)}, {x.samples} run{'s' if x.samples > 1 else ''}"
+        for x in measured(history)[:SPEED_ROWS]
+    ]
+
+
+def measured(history: HistorySnapshot) -> list[Latency]:
     """What was learnt of speed, the most often seen first."""
     loads = [x for x in history.loads.values() if x.bucket == LOAD]
     latencies = [*history.latencies.values(), *loads]
-    latencies.sort(key=lambda x: (-x.samples, x.provider, x.model, x.bucket))
-    return [
-        f"{x.provider}/{x.model} {_pace(x)}, {x.samples} run{'s' if x.samples > 1 else ''}"
-        for x in latencies[:SPEED_ROWS]
-    ]
+    return sorted(latencies, key=lambda x: (-x.samples, x.provider, x.model, x.bucket))
 
 
 def _pace(latency: Latency) -> str:
     seconds = duration(latency.seconds)
     if latency.bucket == LOAD:
         return f"{seconds} to load"
-    return f"{_alike(latency.bucket)}: {seconds} a picture"
+    return f"{size_and_steps(latency.bucket)}: {seconds} a picture"
 
 
-def _alike(bucket: str) -> str:
+def size_and_steps(bucket: str) -> str:
     """A bucket as people read it: 0.0039 MP, 17 to 32 steps."""
     size, _, most = bucket.partition("MP")
     steps = int(most.removeprefix("/") or 0)

@@ -68,6 +68,7 @@ from ziggie_image_mcp.routing.types import Bulk, Plan
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore, not_found
 from ziggie_image_mcp.storage.input_images import FILES_BELOW_ROOTS, InputImages, Reach
 from ziggie_image_mcp.storage.newest import ListedImage, ListPosition
+from ziggie_image_mcp.storage.picture_index import PictureIndex
 from ziggie_image_mcp.storage.recipe_reading import read_recipe
 from ziggie_image_mcp.storage.types import FileRecipe, InputImage, NoRecipe, Preview
 
@@ -90,6 +91,7 @@ class Service:
         scheduler: Scheduler,
         tools: AttemptTools,
         monitor: Monitor,
+        picture_index: PictureIndex,
         databases: Mapping[str, str | Path] | None = None,
     ) -> None:
         styles.check_styles(config)
@@ -99,6 +101,7 @@ class Service:
         self.billing = billing
         self.history = history
         self.scheduler = scheduler
+        self.picture_index = picture_index
         self.detector = Detector(lambda: registry.hosts)
         self.databases = databases or {}
         """Where state is kept, by what it is."""

@@ -13,6 +13,7 @@ from ziggie_image_mcp import __version__
 from ziggie_image_mcp.cli import (
     advise,
     clients,
+    gallery,
     generate,
     jobs,
     keys,
@@ -58,6 +59,7 @@ app.add_typer(usage.app)
 app.add_typer(advise.app)
 app.add_typer(keys.app)
 app.add_typer(jobs.app)
+app.add_typer(gallery.app)
 app.add_typer(clients.app)
 
 ConfigOption = Annotated[
@@ -111,10 +113,12 @@ def serve(
         _only_with_http(ctx)
         run(partial(serve_stdio, config_option(ctx), verbose=verbose))
         return
+    from ziggie_image_mcp.server.transport import Addresses
     from ziggie_image_mcp.server.web_app import Place
 
-    def listening(url: str) -> None:
-        err.print(f"Serving MCP at {url}", markup=False)
+    def listening(at: Addresses) -> None:
+        err.print(f"Serving MCP at {at.mcp}", markup=False)
+        err.print(f"The gallery: {at.gallery}", markup=False)
 
     place = Place(path=path, allowed_hosts=allowed_host or (), allowed_origins=allowed_origin or ())
     listen = partial(serve_http, config_option(ctx), host=host, port=port, place=place)

@@ -19,7 +19,12 @@ def new_job_id(caller: str) -> str:
 
 def job_belongs(job_id: str, caller: str | None) -> bool:
     """Whether this caller may see the job. None is on this machine itself and may see all."""
-    return caller is None or job_id.startswith(f"job-{_mark(caller)}-")
+    return job_id.startswith(job_prefix(caller))
+
+
+def job_prefix(caller: str | None) -> str:
+    """How the ids of the jobs begin that this caller may see."""
+    return "" if caller is None else f"job-{_mark(caller)}-"
 
 
 def picture_mark(caller: str | None) -> str:

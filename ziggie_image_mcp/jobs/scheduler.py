@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import anyio
@@ -48,6 +48,8 @@ CANCEL_SECONDS = 5.0
 
 CLOSE_SECONDS = 3.0
 LAST_JOBS = 1000
+LATEST_JOBS = 200
+"""Among which the one of a picture is looked for."""
 
 T = TypeVar("T")
 
@@ -57,6 +59,7 @@ LEAVING_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
 _OPEN: tuple[State, ...] = ("queued", "running")
+_ENDED: tuple[State, ...] = ("ended",)
 _ENDINGS: Mapping[str, JobStatus] = {
     JobCancelled.code: "cancelled",
     OutcomeUnknown.code: "unknown",
@@ -280,11 +283,30 @@ class Scheduler:
         status: JobStatus = "queued" if job.device else "running"
         return JobView(id=job_id, status=status, fraction=job.fraction, message=job.message)
 
-    async def select(self, prefix: str = "", limit: int | None = None) -> list[JobView]:
-        """The jobs whose ids begin so, newest first."""
+    async def select(
+        self, prefix: str = "", limit: int | None = None, *, only_open: bool = False
+    ) -> list[JobView]:
+        """The jobs whose ids begin so, newest first; `only_open`: that have not ended."""
         await self.open()
-        records = await self._workflow.select(prefix, limit=limit, whole=True)
+        states = _OPEN if only_open else ()
+        records = await self._workflow.select(prefix, states=states, limit=limit, whole=True)
         return [await self._view(record) for record in records]
+
+    async def job_of_picture(
+        self, image_id: str, made: datetime, prefix: str = ""
+    ) -> JobView | None:
+        """The job that made a picture, when it has ended.
+
+        None where it is forgotten, or was not among the LATEST_JOBS that had begun by then.
+        """
+        await self.open()
+        until = made + timedelta(seconds=1)  # what is told of it is told to the second
+        records = await self._workflow.select(
+            prefix, states=_ENDED, before=until, limit=LATEST_JOBS, whole=True
+        )
+        quoted = f'"{image_id}"'
+        record = next((r for r in records if r.output is not None and quoted in r.output), None)
+        return None if record is None else await self._view(record)
 
     async def open_among(self, prefix: str, job_ids: Collection[str]) -> list[str]:
         """Which of these jobs, whose ids begin so, have not ended."""
@@ -420,7 +442,8 @@ class Scheduler:
             _log.warning("The record of job %s is damaged: %s", record.id, e)
             lost = JobLost("The job's record is damaged and cannot be read.")
             return replace(_ended(record.id, failed_outcome(lost)), created=record.created)
-        return replace(view, created=record.created, spec=spec)
+        running = None if view.ended else self._running_view(record.id)  # it knows better
+        return replace(running or view, created=record.created, spec=spec)
 
     async def _state(self, record: WorkflowRecord) -> JobView:
         if record.state == "ended" and record.output is not None:

@@ -1,5 +1,5 @@
-"""MCP, and nothing else.
+"""MCP, and a page for people beside it.
 
 `tools` are the tools, `arguments` their parameters, `content` their answers; `transport` serves
-them.
+them, with `gallery`, the page, at the root.
 """

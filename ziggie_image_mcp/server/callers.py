@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from mcp.server.auth.middleware.auth_context import get_access_token
@@ -40,6 +41,15 @@ def caller() -> str | None:
     return None if token is None else token.client_id
 
 
+def name_of_token(tokens: Mapping[str, str], token: str) -> str | None:
+    """Who has this token, of those by name; None where nobody has. It takes the same time."""
+    name = None
+    for known, own in tokens.items():
+        if hmac.compare_digest(token.encode(), own.encode()):
+            name = known
+    return name
+
+
 def reach() -> Reach:
     """Which pictures the caller may name: over HTTP with tokens, its own that were made here."""
     name = caller()
@@ -70,6 +80,11 @@ def answer_for_caller(result: CallToolResult) -> CallToolResult:
         "meta": _without_places(result.meta),
     }
     return result.model_copy(update={"content": content, **data})
+
+
+def data_for_caller(data: Mapping[str, Any]) -> Any:
+    """Plain data, without this machine's paths for those who are not on it."""
+    return data if caller() is None else _without_places(dict(data))
 
 
 def _text(text: str) -> str:

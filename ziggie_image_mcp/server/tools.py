@@ -67,10 +67,10 @@ from ziggie_image_mcp.server.content import (
     text_content,
 )
 from ziggie_image_mcp.server.downloads import Downloads
-from ziggie_image_mcp.server.gallery import listed, show_pictures
 from ziggie_image_mcp.server.leaving import while_heard
 from ziggie_image_mcp.server.mcp_server import ImageServer, Open, warned
 from ziggie_image_mcp.server.notices import Notices
+from ziggie_image_mcp.server.pictures import listed, show_pictures
 from ziggie_image_mcp.server.ping import answer_ping
 from ziggie_image_mcp.server.progress import ProgressStream
 from ziggie_image_mcp.server.prompts import add_prompts

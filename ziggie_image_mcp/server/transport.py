@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from ziggie_image_mcp.config.config import ENV_TOKEN, ENV_TOKENS
 from ziggie_image_mcp.config.environment import answered
 from ziggie_image_mcp.errors import ConfigError, quote
 from ziggie_image_mcp.jobs.owners import OWNER
+from ziggie_image_mcp.server.callers import name_of_token
 from ziggie_image_mcp.server.http_names import NamesGuard
 from ziggie_image_mcp.server.mcp_server import ImageServer, Open
 from ziggie_image_mcp.server.tools import make_server
@@ -30,6 +31,21 @@ from ziggie_image_mcp.server.web_app import Health, OnePath, Place, checked_path
 if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
+
+    from ziggie_image_mcp.server.gallery.application import Gallery
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where a server that listens is found."""
+
+    mcp: str
+    gallery: str
+    """Of the page."""
+    code: str
+    """What opens it once for the owner, put behind its address; empty where nobody signs in. A
+    browser does not send it, and the page takes it off the address."""
+
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _BODY_BYTES = 4 * 1024 * 1024
@@ -66,9 +82,11 @@ async def serve_http(
     place: Place | None = None,
     stateless: bool = False,
     verbose: bool = False,
-    listening: Callable[[str], None] = lambda _: None,
+    listening: Callable[[Addresses], None] = lambda _: None,
 ) -> None:
-    """Speak MCP over streamable HTTP. `listening` is told the URL once the server listens.
+    """Speak MCP over streamable HTTP, with the gallery's page at the root.
+
+    `listening` is told the addresses once the server listens; port 0 is any that is free.
 
     A `stateless` server keeps no sessions, so that several may stand behind one address; clients of
     the handshake era can then not be asked about money.
@@ -80,6 +98,9 @@ async def serve_http(
         ConfigError: The host is not loopback, and a token or the allowed hosts are missing; or
             the address cannot be listened on.
     """
+    from ziggie_image_mcp.server.gallery.application import Gallery
+    from ziggie_image_mcp.server.gallery.sessions import Sessions
+
     tokens = _tokens()
     place = place or Place()
     host = host.strip().strip("[]").lower()
@@ -96,9 +117,12 @@ async def serve_http(
     )
     if _is_loopback(host):  # its clients may call it so
         place = replace(place, allowed_hosts=(*place.allowed_hosts, host))
-    app = http_app(server, place, stateless=stateless)
+    gallery = Gallery(application.service, Sessions(tokens))
+    app = http_app(server, place, stateless=stateless, gallery=gallery)
     with _listener(host, port) as listener:
-        listening(f"http://{_in_url(host)}:{port}{checked_path(place.path)}")
+        root = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
+        code = f"#code={gallery.sessions.new_code()}" if OWNER in tokens else ""
+        listening(Addresses(mcp=f"{root}{checked_path(place.path)}", gallery=f"{root}/", code=code))
         async with application, anyio.create_task_group() as group:
             group.start_soon(application.watch)
             with signals() as ending:
@@ -170,9 +194,13 @@ def _web_server(app: ASGIApp) -> uvicorn.Server:
 
 
 def http_app(
-    server: ImageServer, place: Place | None = None, *, stateless: bool = False
+    server: ImageServer,
+    place: Place | None = None,
+    *,
+    stateless: bool = False,
+    gallery: Gallery | None = None,
 ) -> ASGIApp:
-    """The server as an ASGI application.
+    """The server as an ASGI application, with the gallery's page at its root where one is given.
 
     Raises:
         ConfigError: An allowed host is no name, an allowed origin none, or the path is none.
@@ -190,6 +218,8 @@ def http_app(
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     pages = for_pages(OnePath(app, path))
+    if gallery is not None:
+        pages = gallery.before(pages)
     return Health(NamesGuard(pages, [*LOOPBACK, *place.allowed_hosts], place.allowed_origins))
 
 
@@ -261,8 +291,7 @@ class _Tokens:
         self._tokens = tokens
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        by_name = None
-        for name, known in self._tokens.items():
-            if hmac.compare_digest(token.encode(), known.encode()):
-                by_name = AccessToken(token=token, client_id=name, scopes=[], expires_at=None)
-        return by_name
+        name = name_of_token(self._tokens, token)
+        if name is None:
+            return None
+        return AccessToken(token=token, client_id=name, scopes=[], expires_at=None)

@@ -15,6 +15,7 @@ from ziggie_image_mcp import __version__
 from ziggie_image_mcp.errors import ConfigError, quote
 
 HEALTH = "/healthz"
+GALLERY = "/gallery"
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _ASKED = [
     "Accept",
@@ -56,7 +57,7 @@ def checked_path(path: str) -> str:
     if _PATH.fullmatch(bare) is None or re.search(r"/\.\.?(/|$)", bare):
         fix = "give one as /images/mcp: letters, digits and -._~ between slashes"
         raise ConfigError(f"--path {quote(repr(path))} is no path: {fix}.")
-    if bare == HEALTH:
+    if bare == HEALTH or f"{bare}/".startswith(f"{GALLERY}/"):
         raise ConfigError(f"--path {bare} is taken by this server itself: choose another.")
     return bare
 

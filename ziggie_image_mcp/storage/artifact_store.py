@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 from ziggie_image_mcp.errors import ImageNotFound, ImageTooLarge, StorageError
 from ziggie_image_mcp.provider.capabilities import OutputFormat
 from ziggie_image_mcp.provider.pictures import MAX_PIXELS, media_type
-from ziggie_image_mcp.storage import blobs
+from ziggie_image_mcp.storage import blobs, thumbnails
 from ziggie_image_mcp.storage.image_codec import (
     decoded,
     encode,
@@ -91,6 +91,11 @@ class ArtifactStore:
         """Path and bytes by id, of far pictures."""
         self._remembering = threading.Lock()
 
+    @property
+    def files(self) -> blobs.Files:
+        """The place where the pictures are kept now."""
+        return self._files
+
     def check_writable(self) -> None:
         """Find out before the work starts whether pictures can be kept.
 
@@ -142,7 +147,7 @@ class ArtifactStore:
         facts: dict[str, object] = {
             "id": image_id,
             "file": name,
-            "made": now.isoformat(timespec="seconds"),
+            "made": now.isoformat(timespec="milliseconds"),
         }
         if proof:
             facts["proof"] = proof
@@ -328,8 +333,10 @@ class ArtifactStore:
                 continue
             found = self._files.find(day, f"{day.replace('-', '')}-")
             ours = [entry for entry in found if _OURS.search(entry.path)]
-            self._files.delete([entry.path for entry in ours])
-            pictures += sum(_is_picture(entry.path) for entry in ours)
+            own = [named_id(entry.path) or "" for entry in ours if _is_picture(entry.path)]
+            small = thumbnails.paths(self._files, day, own)
+            self._files.delete([*(entry.path for entry in ours), *small])
+            pictures += len(own)
             size += sum(entry.bytes for entry in ours if not _is_sidecar(entry.path))
         with self._remembering:
             self._recent.clear()

@@ -69,6 +69,14 @@ class Files(Protocol):
         """The folders that are called after a day, as 2026-11-24."""
         ...
 
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder; none where there is no such folder."""
+        ...
+
+    def changed(self, folder: str) -> int | None:
+        """Another number when a name came to a folder or left it; None where that is not told."""
+        ...
+
 
 def at(root: Path | str) -> Files:
     """The files below a folder or a URL. Nothing is opened yet."""
@@ -143,6 +151,16 @@ class _Folder:
         with _storage_errors(f"{self._root} cannot be read"):
             paths = self._root.iterdir() if self._root.is_dir() else ()
             return sorted(path.name for path in paths if _DAY.fullmatch(path.name))
+
+    def names(self, folder: str) -> list[str]:
+        place = self._root / folder
+        with _storage_errors(f"{place} cannot be read"):
+            return os.listdir(place) if place.is_dir() else []  # noqa: PTH208  of thousands
+
+    def changed(self, folder: str) -> int | None:
+        place = self._root / folder
+        with _storage_errors(f"{place} cannot be read"):
+            return place.stat().st_mtime_ns if place.is_dir() else 0
 
 
 class _Remote:
@@ -221,6 +239,12 @@ class _Remote:
             except FileNotFoundError:
                 return []
             return sorted(name for name in names if _DAY.fullmatch(name))
+
+    def names(self, folder: str) -> list[str]:
+        return [entry.path.rpartition("/")[2] for entry in self.find(folder, "")]
+
+    def changed(self, folder: str) -> int | None:
+        return None
 
     def _system(self) -> tuple[Any, str]:
         if self._opened is None:

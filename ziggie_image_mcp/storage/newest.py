@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from ziggie_image_mcp.storage.blobs import Entry, Files
-from ziggie_image_mcp.storage.picture_ids import named_id
+from ziggie_image_mcp.storage.picture_ids import PICTURE_ID
 
 DESCRIPTION_CHARACTERS = 120
-PICTURE_SUFFIXES = (".png", ".webp", ".jpg")
+_PICTURE = re.compile(
+    rf"(?P<stem>(?:.*-)?(?P<id>{PICTURE_ID.pattern}))\.(?:png|webp|jpg)", re.DOTALL
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,15 @@ class ListedImage:
     description: str
     """The prompt's beginning; empty where it is not known, or costs a round trip."""
     position: ListPosition
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureName:
+    """What the name of a picture's file tells."""
+
+    id: str
+    sidecar: str
+    """The name of the file beside it that keeps its recipe: without one it was only put in."""
 
 
 def newest(
@@ -70,14 +82,18 @@ def _of_day(
     for entry in sorted(there, key=_order, reverse=True):
         if after is not None and _order(entry) >= (after.changed, after.name):
             continue
-        path = PurePath(entry.path)
-        image_id = named_id(path.stem) or ""
-        sidecar = f"{image_id if files.far else path.stem}.json"
-        is_picture = path.stem.endswith(image_id) and path.suffix in PICTURE_SUFFIXES
-        is_ours = is_picture and sidecar in names
-        if image_id and is_ours and may_see(image_id):
-            description = "" if files.far else _prompt(files.get(day, sidecar))
-            yield _listed(image_id, entry, day, description)
+        picture = picture_named(PurePath(entry.path).name, far=files.far)
+        if picture is not None and picture.sidecar in names and may_see(picture.id):
+            description = "" if files.far else _prompt(files.get(day, picture.sidecar))
+            yield _listed(picture.id, entry, day, description)
+
+
+def picture_named(name: str, *, far: bool) -> PictureName | None:
+    """What a file's name tells, where it may be a stored picture; None where it is none."""
+    match = _PICTURE.fullmatch(name)
+    if match is None:
+        return None
+    return PictureName(id=match["id"], sidecar=f"{match['id'] if far else match['stem']}.json")
 
 
 def _order(entry: Entry) -> tuple[float, str]:
