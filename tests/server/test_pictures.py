@@ -1,10 +1,11 @@
-"""Pictures as resources: the newest listed, changes told, ids completed, whole ones downloaded."""
+"""Pictures as resources: listed in pages, changes told, whole ones downloaded."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.session import MessageHandlerFnT
 from mcp.shared.subscriptions import ResourcesListChanged
-from mcp.types import (
-    BlobResourceContents,
-    PromptReference,
-    ResourceTemplateReference,
-    TextContent,
-)
+from mcp.types import INVALID_PARAMS, BlobResourceContents, ResourceTemplateReference
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -28,6 +24,7 @@ from tests.server.test_callers import client, image_id, serving, text
 from tests.support.factory import opener, service
 from ziggie_image_mcp.jobs.workflow import Role
 from ziggie_image_mcp.provider.testing import FakeProvider, model
+from ziggie_image_mcp.server import pictures
 from ziggie_image_mcp.server.downloads import LINK_SECONDS, Downloads
 from ziggie_image_mcp.server.tools import make_server
 from ziggie_image_mcp.storage import artifact_store
@@ -79,7 +76,8 @@ async def test_no_more_is_announced_than_there_is(mode: str, tmp_path: Path) -> 
     assert not able.prompts.list_changed
     assert able.completions is not None
     assert able.logging is None
-    assert [prompt.name for prompt in prompts] == ["make_picture"]
+    names = [prompt.name for prompt in prompts]
+    assert names == ["make_picture", "make_assets", "make_in_style"]
 
 
 async def test_a_new_picture_is_told_in_the_handshake_era(tmp_path: Path) -> None:
@@ -150,41 +148,39 @@ async def test_over_http_each_caller_lists_and_completes_its_own(tmp_path: Path)
 
 
 @ERAS
-async def test_models_providers_and_ids_are_completed(mode: str, tmp_path: Path) -> None:
-    async with here(tmp_path, mode) as session:
-        made = image_id(await session.call_tool("generate_image", {"prompt": "x"}))
-        template = (await session.list_resource_templates()).resource_templates[0]
-        pictures = ResourceTemplateReference(type="ref/resource", uri=template.uri_template)
-        prompt = PromptReference(type="ref/prompt", name="make_picture")
-        strange = PromptReference(type="ref/prompt", name="nope")
-        wishes: list[tuple[ResourceTemplateReference | PromptReference, str, str]] = [
-            (pictures, "image_id", made[:9]),
-            (pictures, "image_id", "zz"),
-            (prompt, "model", "ST"),
-            (prompt, "provider", "fa"),
-            (prompt, "subject", ""),
-            (strange, "model", ""),
-        ]
-        answers = [
-            (await session.complete(ref, {"name": name, "value": value})).completion.values
-            for ref, name, value in wishes
-        ]
+async def test_older_pictures_come_page_by_page_while_new_ones_are_made(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "PAGE", 2)
+    made = service(tmp_path, FakeProvider())
+    old = [made.artifacts.save(noise(32), recipe()).id for _ in range(5)]
+    paths = {picture_id: Path(made.artifacts.find(picture_id)) for picture_id in old}
+    for moment, picture_id in enumerate(old):
+        os.utime(paths[picture_id], (1_000 + moment, 1_000 + moment))
+    pages: list[list[str]] = []
+    cursor = None
+    async with Client(make_server(opener(made)), mode=mode, cache=None) as session:
+        while cursor is not None or not pages:
+            page = await session.list_resources(cursor=cursor)
+            pages.append([str(one.uri).removeprefix("image://") for one in page.resources])
+            cursor = page.next_cursor
+            made.artifacts.save(noise(32), recipe())
+            if len(pages) == 1:
+                paths[pages[0][-1]].unlink()  # the place of the cursor stays
 
-    assert answers == [[made], [], ["stars"], ["fake"], [], []]
+    assert pages == [[old[4], old[3]], [old[2], old[1]], [old[0]]]
 
 
 @ERAS
-async def test_the_prompt_says_what_to_call(mode: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "WzEsMl0=", "\u00e9", "WyIyMDI2IiwgbnVsbCwgIngiXQ==", "A" * 9_000]
+)
+async def test_a_cursor_of_somebody_else_is_refused(cursor: str, mode: str, tmp_path: Path) -> None:
     async with here(tmp_path, mode) as session:
-        wish = {"subject": "a fox", "model": "stars"}
-        answer = await session.get_prompt("make_picture", wish)
-        with pytest.raises(MCPError, match="subject"):
-            await session.get_prompt("make_picture", {})
+        with pytest.raises(MCPError, match="is none of this server: give nextCursor") as refused:
+            await session.list_resources(cursor=cursor)
 
-    (message,) = answer.messages
-    assert isinstance(message.content, TextContent)
-    assert "generate_image with model 'stars'" in message.content.text
-    assert "a fox" in message.content.text
+    assert refused.value.error.code == INVALID_PARAMS
 
 
 def noise(side: int) -> bytes:

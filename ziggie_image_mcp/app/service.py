@@ -67,7 +67,7 @@ from ziggie_image_mcp.routing.request_checks import MAX_REFERENCES, check_mask, 
 from ziggie_image_mcp.routing.types import Bulk, Plan
 from ziggie_image_mcp.storage.artifact_store import ArtifactStore, not_found
 from ziggie_image_mcp.storage.input_images import FILES_BELOW_ROOTS, InputImages, Reach
-from ziggie_image_mcp.storage.newest import ListedImage
+from ziggie_image_mcp.storage.newest import ListedImage, ListPosition
 from ziggie_image_mcp.storage.picture_index import PictureIndex
 from ziggie_image_mcp.storage.recipe_reading import read_recipe
 from ziggie_image_mcp.storage.types import FileRecipe, InputImage, NoRecipe, Preview
@@ -646,14 +646,16 @@ class Service:
         data, _ = await anyio.to_thread.run_sync(self.artifacts.read, image_id)
         return data
 
-    async def newest(self, most: int, caller: str | None = None) -> list[ListedImage]:
-        """The newest pictures that the caller may see.
+    async def newest(
+        self, most: int, caller: str | None = None, after: ListPosition | None = None
+    ) -> list[ListedImage]:
+        """The newest pictures that the caller may see; with `after`, those that follow it.
 
         Raises:
             StorageError: The place of the pictures cannot be read.
         """
         may_see = partial(owners.picture_belongs, caller=caller)
-        return await anyio.to_thread.run_sync(self.artifacts.newest, most, may_see)
+        return await anyio.to_thread.run_sync(self.artifacts.newest, most, may_see, after)
 
     async def aclose(self) -> None:
         """Close the jobs, the providers and the ledger."""

@@ -7,11 +7,19 @@ from contextvars import ContextVar
 from typing import Any
 
 import anyio
+from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
-from mcp.types import InputRequiredResult, JSONRPCError, Resource, Tool
+from mcp.types import (
+    InputRequiredResult,
+    JSONRPCError,
+    ListResourcesResult,
+    PaginatedRequestParams,
+    Resource,
+    Tool,
+)
 from pydantic import AnyUrl
 
 from ziggie_image_mcp.app.service import Service
@@ -51,7 +59,7 @@ class ImageServer(MCPServer[Open]):
 
     Args:
         name: What it is called.
-        listed: Gives the resources that are listed.
+        listed: Gives a page of the resources by its cursor; the first without one.
         downloads: Links to whole pictures.
         settings: Of the SDK's server.
     """
@@ -62,7 +70,7 @@ class ImageServer(MCPServer[Open]):
     def __init__(
         self,
         name: str,
-        listed: Callable[[], Awaitable[list[Resource]]],
+        listed: Callable[[str | None], Awaitable[ListResourcesResult]],
         downloads: Downloads,
         notices: Notices,
         *,
@@ -72,10 +80,19 @@ class ImageServer(MCPServer[Open]):
         super().__init__(name, **settings)
         self._listed, self.downloads, self.notices = listed, downloads, notices
         self._reaches_out = reaches_out
+        self._lowlevel_server.add_request_handler(
+            "resources/list", PaginatedRequestParams, self._list_page
+        )
+
+    async def _list_page(
+        self, _: ServerRequestContext[Any], params: PaginatedRequestParams
+    ) -> ListResourcesResult:
+        """The page of a cursor, which the SDK's own handler passes over."""
+        return await self._listed(params.cursor)
 
     async def list_resources(self) -> list[Resource]:
-        """The newest pictures."""
-        return await self._listed()
+        """The newest pictures: the first page."""
+        return (await self._listed(None)).resources
 
     async def list_tools(self) -> list[Tool]:
         """The tools, with an open world only where the settings let a prompt out."""

@@ -39,6 +39,7 @@ from ziggie_image_mcp.routing.request import ImageRequest, input_notes
 from ziggie_image_mcp.routing.request_checks import MAX_VIEW_SIDE
 from ziggie_image_mcp.routing.route_rules import bulk_of
 from ziggie_image_mcp.routing.spellings import names_in, one_name
+from ziggie_image_mcp.server.apps import name_app, result_apps
 from ziggie_image_mcp.server.arguments import (
     ControlText,
     DryRun,
@@ -56,6 +57,7 @@ from ziggie_image_mcp.server.arguments import (
 )
 from ziggie_image_mcp.server.callers import caller as _caller
 from ziggie_image_mcp.server.callers import reach
+from ziggie_image_mcp.server.completions import add_completions
 from ziggie_image_mcp.server.content import (
     META,
     Link,
@@ -69,7 +71,9 @@ from ziggie_image_mcp.server.leaving import while_heard
 from ziggie_image_mcp.server.mcp_server import ImageServer, Open, warned
 from ziggie_image_mcp.server.notices import Notices
 from ziggie_image_mcp.server.pictures import listed, show_pictures
+from ziggie_image_mcp.server.ping import answer_ping
 from ziggie_image_mcp.server.progress import ProgressStream
+from ziggie_image_mcp.server.prompts import add_prompts
 from ziggie_image_mcp.server.request_log import answer_mistakes, log_request
 from ziggie_image_mcp.server.spending import Answered, NotAsked, Spend, caller_of, question
 from ziggie_image_mcp.server.strict_tool import strict
@@ -419,7 +423,14 @@ def make_server(
         auth=auth,
         token_verifier=token_verifier,
         request_state_security=RequestStateSecurity(keys=state_keys) if state_keys else None,
-        middleware=[*([log_request] if verbose else []), answer_mistakes, notices.watch],
+        middleware=[
+            *([log_request] if verbose else []),
+            answer_mistakes,
+            answer_ping,
+            notices.watch,
+            name_app,
+        ],
+        extensions=[result_apps()],
         reaches_out=reaches_out,
         tools=[
             strict(generate_image, making),
@@ -434,6 +445,8 @@ def make_server(
     )
 
     show_pictures(server, opener, downloads)
+    add_prompts(server)
+    add_completions(server, opener)
     return server
 
 

@@ -26,7 +26,7 @@ from ziggie_image_mcp.storage.image_codec import (
     recipe_facts,
     refuse_blank,
 )
-from ziggie_image_mcp.storage.newest import ListedImage, newest
+from ziggie_image_mcp.storage.newest import ListedImage, ListPosition, newest
 from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, named_id, owner_of, picture_id
 from ziggie_image_mcp.storage.side_files import SIDE_SUFFIX, SideFiles, no_side_files, renamed
 from ziggie_image_mcp.storage.types import Preview, Recipe, StoredImage
@@ -369,13 +369,15 @@ class ArtifactStore:
             )
         return data, media_type(data)
 
-    def newest(self, most: int, may_see: Callable[[str], bool]) -> list[ListedImage]:
-        """The newest pictures that were made here, newest first.
+    def newest(
+        self, most: int, may_see: Callable[[str], bool], after: ListPosition | None = None
+    ) -> list[ListedImage]:
+        """The newest pictures that were made here, newest first; with `after`, those behind it.
 
         Raises:
             StorageError: The place cannot be read.
         """
-        return newest(self._files, most, may_see)
+        return newest(self._files, most, may_see, after)
 
     def on_save(self, listener: Callable[[], None]) -> None:
         """Have this called after each picture that is saved, in the thread that saves it."""

@@ -18,6 +18,16 @@ _PICTURE = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
+class ListPosition:
+    """Where a picture stands in the list; what comes later does not move it."""
+
+    day: str
+    changed: float
+    """When its file was written, in seconds since 1970; 0 where that is not told."""
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListedImage:
     """What a list says of a picture."""
 
@@ -27,6 +37,7 @@ class ListedImage:
     bytes: int
     description: str
     """The prompt's beginning; empty where it is not known, or costs a round trip."""
+    position: ListPosition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,29 +49,43 @@ class PictureName:
     """The name of the file beside it that keeps its recipe: without one it was only put in."""
 
 
-def newest(files: Files, most: int, may_see: Callable[[str], bool]) -> list[ListedImage]:
+def newest(
+    files: Files,
+    most: int,
+    may_see: Callable[[str], bool],
+    after: ListPosition | None = None,
+) -> list[ListedImage]:
     """The newest pictures, newest first; those that were only put in are left out.
+
+    With `after`, those that follow this position, whether or not its picture is still there.
 
     Raises:
         StorageError: The place cannot be read.
     """
     pictures: list[ListedImage] = []
     for day in reversed(files.days()):
-        for found in _of_day(files, day, may_see):
-            pictures.append(found)
+        if after is not None and day > after.day:
+            continue
+        begin = after if after is not None and day == after.day else None
+        for image in _of_day(files, day, may_see, begin):
+            pictures.append(image)
             if len(pictures) == most:
                 return pictures
     return pictures
 
 
-def _of_day(files: Files, day: str, may_see: Callable[[str], bool]) -> Generator[ListedImage]:
+def _of_day(
+    files: Files, day: str, may_see: Callable[[str], bool], after: ListPosition | None
+) -> Generator[ListedImage]:
     there = files.find(day, f"{day.replace('-', '')}-")
     names = {PurePath(entry.path).name for entry in there}
-    for entry in sorted(there, key=lambda entry: (entry.changed, entry.path), reverse=True):
+    for entry in sorted(there, key=_order, reverse=True):
+        if after is not None and _order(entry) >= (after.changed, after.name):
+            continue
         picture = picture_named(PurePath(entry.path).name, far=files.far)
         if picture is not None and picture.sidecar in names and may_see(picture.id):
             description = "" if files.far else _prompt(files.get(day, picture.sidecar))
-            yield _listed(picture.id, entry, description)
+            yield _listed(picture.id, entry, day, description)
 
 
 def picture_named(name: str, *, far: bool) -> PictureName | None:
@@ -71,7 +96,11 @@ def picture_named(name: str, *, far: bool) -> PictureName | None:
     return PictureName(id=match["id"], sidecar=f"{match['id'] if far else match['stem']}.json")
 
 
-def _listed(image_id: str, entry: Entry, description: str) -> ListedImage:
+def _order(entry: Entry) -> tuple[float, str]:
+    return entry.changed, PurePath(entry.path).name
+
+
+def _listed(image_id: str, entry: Entry, day: str, description: str) -> ListedImage:
     path = PurePath(entry.path)
     return ListedImage(
         id=image_id,
@@ -79,6 +108,7 @@ def _listed(image_id: str, entry: Entry, description: str) -> ListedImage:
         suffix=path.suffix,
         bytes=entry.bytes,
         description=description,
+        position=ListPosition(day=day, changed=entry.changed, name=path.name),
     )
 
 
