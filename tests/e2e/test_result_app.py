@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ async def without_tools_the_buttons_ask_in_the_chat(browser: Browser, folder: Pa
         await expect(frame.locator("main")).to_contain_text("Asked in the chat.")
         messages = await app.seen("ui/message")
         await app.call("generate_image", PROMPT | {"wait_seconds": 0, "seed": 5})
-        job = await frame.locator("main").inner_text()
+        await expect(frame.locator("main")).to_contain_text("get_job has job-")
         await click(frame, "Look again")
         await expect(frame.locator("main")).to_contain_text("Asked in the chat.")
         messages += (await app.seen("ui/message"))[1:]
@@ -181,7 +182,6 @@ async def without_tools_the_buttons_ask_in_the_chat(browser: Browser, folder: Pa
     words = [message["content"][0]["text"] for message in messages]
     assert "process_image" in words[0]
     assert '"upscale":2' in words[0]
-    assert "get_job has job-" in job
     assert "get_job with" in words[1]
     assert app.calls == []
 
@@ -244,7 +244,7 @@ async def money_is_spent_by_a_click_and_nothing_else(browser: Browser, folder: P
 async def a_job_is_followed_and_can_be_stopped(browser: Browser, folder: Path) -> None:
     fake = engine(picture(256, 256), picture(256, 256, "red"), None)
     async with shown(browser, service(folder, fake), hurry=True) as (app, frame):
-        waiting = await frame.locator("main").inner_text()
+        await expect(frame.locator("main")).to_contain_text("The picture is being made.")
         await app.call("generate_image", PROMPT | {"wait_seconds": 0})
         await loaded(frame)
         await click(frame, "Again")
@@ -257,8 +257,7 @@ async def a_job_is_followed_and_can_be_stopped(browser: Browser, folder: Path) -
         await click(frame, "Stop")
         await expect(frame.locator("h1")).to_have_text("Stopped")
 
-    assert "The picture is being made." in waiting
-    assert asked == ["get_job", "generate_image", "get_job"]
+    assert [name for name, _ in groupby(asked)] == ["get_job", "generate_image", "get_job"]
     picture_id = again.rpartition("-20")[2].removesuffix(".png")
     assert f"With the button Again (generate_image) the user got: 20{picture_id}" in str(told)
     assert app.calls[-1]["name"] == "cancel_job"
@@ -299,22 +298,19 @@ async def what_the_host_says_besides_is_followed(browser: Browser, folder: Path)
         await expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
         ground = await frame.evaluate("getComputedStyle(document.body).backgroundColor")
         await app.call("generate_image", PROMPT | {"dry_run": True})
-        plan = await frame.locator("main").inner_text()
+        await expect(frame.locator("main")).to_contain_text("fake / model: free")
         await click(frame, "Make it")
         await loaded(frame)
         axe = await accessibility_faults(frame)
         await app.send("sendToolCancelled", {"reason": "the user stopped it"})
-        stopped = await frame.locator("main").inner_text()
+        await expect(frame.locator("main")).to_contain_text("the user stopped it")
         await app.send("sendToolResult", {"content": []})
-        nothing = await frame.locator("main").inner_text()
+        await expect(frame.locator("main")).to_contain_text("No picture in this answer")
         pong = await app.send("request", {"method": "ping"})
         torn_down = await app.send("teardownResource", {})
 
     assert ground == "rgb(1, 2, 3)"
-    assert "fake / model: free" in plan
     assert axe == []
-    assert "the user stopped it" in stopped
-    assert "No picture in this answer" in nothing
     assert (pong, torn_down) == ({}, {})
 
 
