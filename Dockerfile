@@ -2,6 +2,8 @@
 #   docker build -t ziggie-image-mcp .
 FROM python:3.11-slim
 
+LABEL io.modelcontextprotocol.server.name="io.github.OWNER/ziggie-image-mcp"
+
 ENV HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
