@@ -80,7 +80,9 @@ def test_every_command_prints_the_document_of_the_page(at_home: Path) -> None:
     small = ("--steps", "1", "--width", "64", "--height", "64")
     generation = "`generate`, `edit`, `process`"
 
-    made = printed("generate", "a {red|blue} circle", *small, "-o", str(at_home / "{}.png"))["results"]
+    made = printed("generate", "a {red|blue} circle", *small, "-o", str(at_home / "{}.png"))[
+        "results"
+    ]
     for data in made:
         assert_shape(generation, data)
         assert_shape("each of `images`", data["images"][0])
