@@ -57,6 +57,7 @@ def test_the_wheel_holds_the_data_and_stays_small(wheel: Path) -> None:
         assert f"ziggie_image_providers/builtin/{file}" in names
     assert len([n for n in names if n.endswith("unet/diffusion_pytorch_model.safetensors")]) == 1
     assert any(n.startswith("ziggie_image_providers/comfyui/graphs/") for n in names)
+    assert any(n.endswith(".data/data/share/man/man1/ziggie-image-mcp.1") for n in names)
     assert not any(n.startswith(("tests/", "tools/", "providers/")) for n in names)
     assert wheel.stat().st_size < 26_000_000
 
@@ -130,6 +131,8 @@ def test_without_extras_the_server_starts_and_says_what_is_missing(
     with Wire([str(python), "-I", "-m", "ziggie_image_mcp"], env=home) as wire:
         wire.hello()
         answer = wire.call(1, "list_models", {})
+        small = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 1}
+        made = wire.call(3, "generate_image", small)["result"]["structuredContent"]
         failed = wire.call(2, "generate_image", {"prompt": "x", "provider": "diffusers"})
         code = wire.end()
 
@@ -141,6 +144,7 @@ def test_without_extras_the_server_starts_and_says_what_is_missing(
     } >= {"builtin", "comfyui"}
     assert failed["result"]["isError"]
     assert "ziggie-image-mcp[local]" in failed["result"]["content"][0]["text"]
+    assert Path(made["images"][0]["path"]).is_file()
     assert code == 0
 
 
