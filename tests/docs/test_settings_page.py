@@ -8,7 +8,7 @@ import pytest
 
 from tools.docs import settings_page
 from ziggie_image_mcp.config import loader
-from ziggie_image_mcp.config.config import Config
+from ziggie_image_mcp.config.config import ENV_PREFIX, Config
 from ziggie_image_mcp.inventory.registry import load_types
 
 KEYS = [row for row in settings_page.keys(Config) if "[]" not in row[0]]
@@ -24,7 +24,7 @@ def test_the_page_is_current() -> None:
 def test_a_key_is_found_by_its_name_and_by_its_variable(path: str, names: tuple[str, ...]) -> None:
     """Both readings of the code lead to the key that the page names."""
     dotted = path.replace("NAME", "name")
-    variable = settings_page.ENV_PREFIX + "__".join(names)
+    variable = ENV_PREFIX + "__".join(names)
     where = tuple(dotted.split("."))
 
     if path != "$schema":

@@ -132,7 +132,7 @@ def test_without_extras_the_server_starts_and_says_what_is_missing(
         wire.hello()
         answer = wire.call(1, "list_models", {})
         small = {"prompt": "a red circle", "width": 64, "height": 64, "steps": 1}
-        made = wire.call(3, "generate_image", small)["result"]["structuredContent"]
+        made = wire.call(3, "generate_image", small)["result"]
         failed = wire.call(2, "generate_image", {"prompt": "x", "provider": "diffusers"})
         code = wire.end()
 
@@ -144,7 +144,7 @@ def test_without_extras_the_server_starts_and_says_what_is_missing(
     } >= {"builtin", "comfyui"}
     assert failed["result"]["isError"]
     assert "ziggie-image-mcp[local]" in failed["result"]["content"][0]["text"]
-    assert Path(made["images"][0]["path"]).is_file()
+    assert Path(json.loads(made["content"][0]["text"])["images"][0]["path"]).is_file()
     assert code == 0
 
 

@@ -67,7 +67,8 @@ def assert_picture(command: list[str], env: dict[str, str]) -> None:
         code = wire.end(30)
 
     assert code == 0
-    assert Path(made["structuredContent"]["images"][0]["path"]).is_file()
+    assert not made.get("isError"), made
+    assert Path(json.loads(made["content"][0]["text"])["images"][0]["path"]).is_file()
 
 
 def test_uvx_runs_the_wheel(wheel: Path, env: dict[str, str]) -> None:
