@@ -122,7 +122,7 @@ def classes() -> list[type[ImageError]]:
 
     def below(parent: type[ImageError]) -> Iterator[type[ImageError]]:
         yield parent
-        for child in parent.__subclasses__():
+        for child in sorted(parent.__subclasses__(), key=lambda kind: kind.code):
             if child.__module__.startswith("ziggie_image_mcp."):
                 yield from below(child)
 
