@@ -2,6 +2,8 @@
 #   docker build -t ziggie-image-mcp .
 FROM python:3.11-slim
 
+LABEL io.modelcontextprotocol.server.name="io.github.OWNER/ziggie-image-mcp"
+
 ENV HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -11,6 +13,7 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY ziggie_image_mcp ziggie_image_mcp
 COPY providers providers
+COPY tools/packages/ziggie-image-mcp.1 tools/packages/
 RUN pip install --no-cache-dir -c constraints.txt ".[replicate,postgres,s3]" \
     && mkdir -p /data /pictures \
     && chown 1000:1000 /data /pictures

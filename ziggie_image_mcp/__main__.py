@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import gc
 import io
+import os
 import sys
 from typing import Any
 
 _ERRORS = "backslashreplace"
 """A file's name may hold half a character."""
+_COMPLETION = "_ZIGGIE_IMAGE_MCP_COMPLETE"
+"""Set by a shell that asks how to complete a line: the program is then called without arguments."""
 
 
 def main() -> None:
     """Serve stdio when there are no arguments, else hand over to the command line."""
-    if sys.argv[1:] in ([], ["serve"]):
+    if sys.argv[1:] in ([], ["serve"]) and _COMPLETION not in os.environ:
         gc.disable()  # what an import makes stays: looking for garbage in it costs a tenth of it
         import anyio
 

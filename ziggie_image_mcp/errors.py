@@ -147,7 +147,9 @@ class ImageTooLarge(StorageError):
 
 
 class ProviderError(ImageError):
-    """Raised by a provider. A class says what is usual for it; an instance may know better.
+    """Raised when a provider failed.
+
+    A class says what is usual for it; an instance may know better.
 
     Args:
         provider: The provider's name.

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.errors import ImageError
 from ziggie_image_mcp.provider.redaction import hidden
 
@@ -100,9 +101,9 @@ def print_json(data: object) -> None:
 
 
 def fail(error: ImageError) -> NoReturn:
-    """Say an anticipated error, and end with code 1."""
+    """Say an anticipated error, and end so."""
     err.print(f"[{error.code}] {hidden(str(error))}", markup=False)
-    raise typer.Exit(1) from None
+    raise typer.Exit(ExitCode.FAILED) from None
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
@@ -113,7 +114,7 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
         fail(e)
     except KeyboardInterrupt:
         err.print("Stopped.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.STOPPED) from None
 
 
 def with_service(ctx: typer.Context, work: Callable[[Service], Awaitable[T]]) -> T:

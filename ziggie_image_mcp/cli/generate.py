@@ -22,6 +22,7 @@ from ziggie_image_mcp.cli.console import (
     print_plain,
     with_service,
 )
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.errors import ImageError, InvalidRequest, duration
 from ziggie_image_mcp.provider.capabilities import ProcessedFormat
 from ziggie_image_mcp.routing.request import (
@@ -353,7 +354,7 @@ def _run(
     for failure in failures:
         err.print(failure, markup=False)
     if failures:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _write_files(

@@ -28,6 +28,7 @@ from ziggie_image_mcp.cli.console import (
     run,
     with_service,
 )
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.errors import InvalidRequest, StorageError
 from ziggie_image_mcp.provider.files import decode_text, read_bounded
 
@@ -208,7 +209,7 @@ def cancel(ctx: typer.Context, job_id: str, as_json: JsonOption = False) -> None
         out.print(view.status)
     if not view.ended:
         err.print("It has not stopped yet; `jobs show` tells when it has.")
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @jobs_app.command("clean")

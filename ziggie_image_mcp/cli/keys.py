@@ -26,6 +26,7 @@ from ziggie_image_mcp.cli.console import (
     run,
     with_service,
 )
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.config import config, loader, secrets
 from ziggie_image_mcp.config.environment import setting
 from ziggie_image_mcp.errors import ConfigError
@@ -141,7 +142,7 @@ def keys_test(
         err.print(
             f"There is {missing}: `ziggie-image-mcp keys set {name or 'NAME'}`.", markup=False
         )
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
     if as_json:
         rows = [
             {
@@ -159,7 +160,7 @@ def keys_test(
             table.add_row(provider, _VERDICTS[probe.state], status_sentence(probe, balance))
         print_table(table)
     if any(probe.state != "ready" for probe, _ in statuses.values()):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @keys_app.command("delete", context_settings=NO_VALUE)
@@ -181,7 +182,7 @@ def keys_delete(
         _tell([f"{removed.name} is still in the environment, which is not ours to change"])
     if not removed.places:
         err.print(f"No {removed.name} was kept here.", markup=False)
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _variable_of(

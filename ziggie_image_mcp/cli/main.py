@@ -33,6 +33,7 @@ from ziggie_image_mcp.cli.console import (
     run,
     with_service,
 )
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.cli.models import models_app
 from ziggie_image_mcp.cli.options import OptionsAnywhere
 from ziggie_image_mcp.cli.settings import config_app
@@ -208,4 +209,4 @@ def doctor_(
         if finding.fix:
             out.print(f"      fix: {hidden(finding.fix)}", markup=False)
     if any(f.state == "fail" for f in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)

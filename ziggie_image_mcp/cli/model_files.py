@@ -19,6 +19,7 @@ from ziggie_image_mcp.cli.console import (
     run,
     with_service,
 )
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.config import loader, secrets
 from ziggie_image_mcp.config.config import data_dir
 from ziggie_image_mcp.config.environment import setting
@@ -65,7 +66,7 @@ def pull(
         missing = sum(one.missing for one in placements)
         if missing and not yes and not typer.confirm("Download?", err=True):
             err.print("Nothing was downloaded.")
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.FAILED)
         with Transfer({one.file.path: one.file.size for one in placements}) as transfer:
             locks = data_dir() / MODELS_FOLDER / ".locks"
             placement.execute(placements, locks, transfer.told)
@@ -73,7 +74,7 @@ def pull(
         fail(e)
     except KeyboardInterrupt:
         err.print("Stopped. The same command goes on where it ended.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.STOPPED) from None
     _tell_result(ctx, placements, to or OWN_ENGINE, as_json=as_json)
 
 

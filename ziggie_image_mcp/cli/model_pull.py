@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ziggie_image_mcp.cli.console import JsonOption, err, fail, out, print_json, with_service
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.errors import ImageError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -72,14 +73,14 @@ def pull(
         pulling.check_disk(plan, hub)
         if plan.missing and not yes and not typer.confirm("Download?", err=True):
             err.print("Nothing was downloaded.")
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.FAILED)
         with Transfer({file.path: file.size for file in plan.selection.files}) as transfer:
             place = pulling.execute(hub, plan, transfer.told)
     except ImageError as e:
         fail(e)
     except KeyboardInterrupt:
         err.print("Stopped. The same command goes on where it ended.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.STOPPED) from None
     _tell_result(ctx, plan, place, path, settings_only=settings_only, as_json=as_json)
 
 

@@ -15,6 +15,7 @@ from ziggie_image_mcp.cli.console import (
     print_json,
     with_service,
 )
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.errors import ImageError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def remove(
         err.print(f"frees:    {gigabytes(plan.freed_bytes)}", markup=False)
         if not yes and not typer.confirm("Remove?", err=True):
             err.print("Nothing was removed.")
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.FAILED)
         removal.execute(plan)
     except ImageError as e:
         fail(e)

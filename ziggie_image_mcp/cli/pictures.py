@@ -22,6 +22,7 @@ from ziggie_image_mcp.cli.console import (
     print_plain,
     with_service,
 )
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.storage.picture_ids import unquoted
 
@@ -60,7 +61,7 @@ def open_(
         if trouble:
             err.print(f"note: not opened: {trouble}")
     if trouble:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 async def _first_of(service: Service, job_id: str) -> str:

@@ -19,6 +19,7 @@ from ziggie_image_mcp.cli.console import (
     print_table,
     with_service,
 )
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.errors import ImageError, duration
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def show_on(
         out.print(f"Models: {other_machine.MODELS}.", markup=False)
         _print_plan(decision, [request.prompt])
     if not decision.candidates:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _print_plan(decision: Plan, alternatives: list[str]) -> None:

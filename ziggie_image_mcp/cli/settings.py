@@ -20,6 +20,7 @@ from ziggie_image_mcp.cli.console import (
     print_plain,
     run,
 )
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.config import loader
 from ziggie_image_mcp.errors import ConfigError, ImageError
 from ziggie_image_mcp.provider.redaction import hidden_settings
@@ -84,10 +85,10 @@ def config_init(ctx: typer.Context, as_json: JsonOption = False) -> None:
         (path.parent / "config.schema.json").write_text(schema, encoding="utf-8")
     except FileExistsError:
         err.print(f"{path} is there already; nothing was changed.", markup=False)
-        raise typer.Exit(1) from None
+        raise typer.Exit(ExitCode.FAILED) from None
     except OSError as e:
         err.print(f"{path} cannot be written: {e.strerror or e}.", markup=False)
-        raise typer.Exit(1) from None
+        raise typer.Exit(ExitCode.FAILED) from None
     if as_json:
         print_json({"path": str(path)})
     else:

@@ -20,6 +20,7 @@ from ziggie_image_mcp.cli.console import (
     run,
     with_service,
 )
+from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.config import loader
 from ziggie_image_mcp.config.config import Budget, Config, Preference
 from ziggie_image_mcp.errors import ConfigError, ImageError, InvalidRequest, suggestion
@@ -224,4 +225,4 @@ def _agree(asks: bool, question: str) -> None:
         if answer in ("n", "no"):
             break
     err.print("Nothing was written.")
-    raise typer.Exit(1)
+    raise typer.Exit(ExitCode.FAILED)

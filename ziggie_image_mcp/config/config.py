@@ -108,7 +108,7 @@ class DefaultSettings(Section):
     Models of other families mean something else by them, and keep their own; `models` sets those.
     """
 
-    steps: int | None = Field(default=None, ge=1, le=500)
+    steps: int | None = Field(default=None, ge=1, le=500, description="Sampling steps.")
     cfg: float | None = Field(default=None, ge=0, le=50, description="Guidance scale.")
     sampler: str | None = Field(default=None, description="In the engine's words, as euler.")
     scheduler: str | None = Field(default=None, description="In the engine's words, as normal.")
@@ -127,10 +127,21 @@ class HardwareSettings(Section):
 class Budget(Section):
     """Caps on spending, US dollars. Without a cap nothing is spent unasked."""
 
-    per_image: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
-    per_day: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
-    per_month: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
-    confirm_above: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
+    per_image: float | None = Field(
+        default=None, ge=0, le=MOST_DOLLARS, description="The most that one picture may cost."
+    )
+    per_day: float | None = Field(
+        default=None, ge=0, le=MOST_DOLLARS, description="The most that a day may cost, in UTC."
+    )
+    per_month: float | None = Field(
+        default=None, ge=0, le=MOST_DOLLARS, description="The most that a month may cost, in UTC."
+    )
+    confirm_above: float | None = Field(
+        default=None,
+        ge=0,
+        le=MOST_DOLLARS,
+        description="Ask above this price, also where `allowPaidFallback` is withinBudget.",
+    )
 
 
 class Output(Section):
@@ -141,7 +152,9 @@ class Output(Section):
         description="Folder, or an fsspec URL as s3://bucket/prefix; by default in the user's "
         "Pictures.",
     )
-    format: OutputFormat = "png"
+    format: OutputFormat = Field(
+        default="png", description="Of the files, where a call names none."
+    )
     metadata: bool = Field(default=True, description="Write prompt and settings into the file.")
     previews: bool = Field(
         default=True,
@@ -167,14 +180,22 @@ class Verify(Section):
 class ModelSettings(Section):
     """What you know better about a model than we do."""
 
-    enabled: bool = True
-    aliases: tuple[str, ...] = ()
-    steps: int | None = Field(default=None, ge=1, le=500)
-    guidance_scale: float | None = Field(default=None, ge=0, le=50)
-    sampler: str | None = None
-    scheduler: str | None = None
-    quality: float | None = Field(default=None, ge=0, le=10)
-    commercial_use: bool | None = None
+    enabled: bool = Field(default=True, description="false: it is never used.")
+    aliases: tuple[str, ...] = Field(default=(), description="More names that stand for it.")
+    steps: int | None = Field(
+        default=None, ge=1, le=500, description="Sampling steps, where a call names none."
+    )
+    guidance_scale: float | None = Field(
+        default=None, ge=0, le=50, description="Guidance scale, where a call names none."
+    )
+    sampler: str | None = Field(default=None, description="In the engine's words, as euler.")
+    scheduler: str | None = Field(default=None, description="In the engine's words, as normal.")
+    quality: float | None = Field(
+        default=None, ge=0, le=10, description="What you think of its pictures, 0 to 10."
+    )
+    commercial_use: bool | None = Field(
+        default=None, description="Whether you may use its pictures commercially."
+    )
 
 
 LEAST_BATCH, MOST_BATCH = 2, 1_000_000
@@ -243,8 +264,10 @@ class Config(Section):
                 return known | {"allowPaidFallback": "never"}
         return cast(object, values)
 
-    schema_url: str | None = Field(default=None, alias="$schema")
-    enabled: bool = True
+    schema_url: str | None = Field(
+        default=None, alias="$schema", description="For editors: where this file's schema stands."
+    )
+    enabled: bool = Field(default=True, description="false switches all generation off.")
     provider: str = Field(default="auto", description="auto, local, cloud, or one provider's name.")
     api: Api | None = None
     default_model: str | None = Field(
@@ -252,15 +275,25 @@ class Config(Section):
     )
     default_settings: DefaultSettings = DefaultSettings()
     hardware: HardwareSettings = HardwareSettings()
-    preference: Preference = "balanced"
+    preference: Preference = Field(
+        default="balanced", description="What counts most among the routes that can do it."
+    )
     routes: tuple[RouteRule, ...] = Field(
         default=(),
         description="Rules by kind of request; the first that fits is taken. They narrow what "
         "`provider` allows, and permit no spending.",
     )
-    privacy: Privacy = "any"
+    privacy: Privacy = Field(
+        default="any",
+        description="local_only never lets a prompt leave this machine, but to engines with "
+        "`local: true`; no_training and zero_retention ask for a provider's promise.",
+    )
     budget: Budget = Budget()
-    allow_paid_fallback: Literal["never", "ask", "withinBudget"] = "ask"
+    allow_paid_fallback: Literal["never", "ask", "withinBudget"] = Field(
+        default="ask",
+        description="never pays; ask: a yes for each price; withinBudget: no question within the "
+        "caps.",
+    )
     commercial_use: bool = Field(
         default=False, description="True leaves out models whose licence forbids commercial use."
     )

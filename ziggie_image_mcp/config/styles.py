@@ -56,16 +56,22 @@ class Style(Section):
         description="A number: every picture of the style has this seed, unless the caller names "
         "another. random, or left out: each has its own.",
     )
-    steps: int | None = Field(default=None, ge=1, le=500)
-    guidance_scale: float | None = Field(default=None, ge=0, le=50)
-    sampler: str | None = Field(default=None, min_length=1)
-    scheduler: str | None = Field(default=None, min_length=1)
-    transparent: bool = False
-    seamless: bool = False
+    steps: int | None = Field(default=None, ge=1, le=500, description="Sampling steps.")
+    guidance_scale: float | None = Field(default=None, ge=0, le=50, description="Guidance scale.")
+    sampler: str | None = Field(
+        default=None, min_length=1, description="In the engine's words, as euler."
+    )
+    scheduler: str | None = Field(
+        default=None, min_length=1, description="In the engine's words, as normal."
+    )
+    transparent: bool = Field(default=False, description="A subject on a transparent ground.")
+    seamless: bool = Field(default=False, description="A tile that repeats without a seam.")
     model: str | None = Field(
         default=None, min_length=1, description="Where the caller names none: an id or name."
     )
-    quality: Literal["draft", "standard", "high"] | None = None
+    quality: Literal["draft", "standard", "high"] | None = Field(
+        default=None, description="Which models are good enough, where the caller does not say."
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

@@ -51,7 +51,7 @@ class JobNotFound(ImageError):
 
 
 class JobCancelled(ImageError):
-    """Raised for whoever waits for a job that somebody cancelled."""
+    """Raised when somebody cancelled the job that is waited for."""
 
     code = "CANCELLED"
 

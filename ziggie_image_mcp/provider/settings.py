@@ -78,6 +78,7 @@ class HttpSettings(ProviderSettings):
     headers: dict[str, SecretStr] = {}
     """Sent with every request, as a reverse proxy may want."""
     verify_tls: bool = True
+    """False takes any certificate: whoever stands between can read and change all."""
     ca_file: str | None = None
     """A file of certificates to trust instead of the system's."""
     local: bool | None = None

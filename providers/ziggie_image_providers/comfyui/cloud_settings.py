@@ -41,7 +41,9 @@ class Settings(HttpSettings):
     companions: dict[str, str] = Field(default_factory=dict[str, str])
     """Which file stands in for a text encoder or VAE, as of `comfyui`."""
     hires: Literal["auto", "never"] = "auto"
+    """As of `comfyui`."""
     refiner: Literal["auto", "never"] = "auto"
+    """As of `comfyui`."""
     face_restoration: str = ""
     """As of `comfyui`."""
 

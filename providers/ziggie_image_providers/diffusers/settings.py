@@ -20,6 +20,7 @@ class Settings(ProviderSettings):
     device: str = Field(default="auto", pattern=r"^(auto|(cpu|cuda|mps|xpu)(:\d+)?)$")
     """`auto` follows `hardware.gpu`."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """The number format of the weights; auto: as the device and the model bear."""
     quantization: Literal["auto", "prefer", "never"] = "auto"
     """Weights in fewer bits, where a model fits a GPU in no other way; `prefer` takes that before
     the weights wait in main memory layer by layer, which is slower."""

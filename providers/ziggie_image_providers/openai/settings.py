@@ -95,7 +95,9 @@ class Settings(VendorSettings[Row]):
     """Which server it is. `auto`: on this machine and network by what the server lists, elsewhere
     OpenAI, also behind a gateway, or Azure. OpenAI's own models are listed where it is OpenAI."""
     organization: str | None = None
+    """Sent as `OpenAI-Organization`, where the key is of several."""
     project: str | None = None
+    """Sent as `OpenAI-Project`, where the key is of several."""
     quality: Quality = "medium"
     """Decides the price as well: from low to high it grows about ninefold to thirtyfold."""
 

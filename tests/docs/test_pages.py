@@ -1,0 +1,26 @@
+"""What pages say by hand is what the code says."""
+
+from __future__ import annotations
+
+from tools.docs import models_table
+from tools.packages.manifests import ROOT
+from ziggie_image_mcp.inventory.registry import load_types
+
+PRIVACY = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_models_is_the_catalogues() -> None:
+    text = models_table.PAGE.read_text(encoding="utf-8")
+
+    assert text == models_table.page(), "run tools/docs/models_table.py"
+
+
+def test_every_vendor_is_told_with_the_address_to_which_prompts_go() -> None:
+    vendors = {name: kind for name, kind in load_types().usable.items() if kind.info.key_names}
+
+    assert len(vendors) > 10
+    for name, kind in vendors.items():
+        field = kind.Settings.model_fields["base_url"]
+        where = "the address of your own function" if field.is_required() else f"`{field.default}`"
+        keys = ", ".join(f"`{key}`" for key in kind.info.key_names)
+        assert f"| `{name}` | {where} | {keys} |" in PRIVACY

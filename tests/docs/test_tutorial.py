@@ -1,0 +1,65 @@
+"""The provider of docs/write-a-provider.md, as it stands there, keeps the contract."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.provider.test_conformance import OPTION_CHECK, failed_checks
+from tools.packages.manifests import ROOT
+from ziggie_image_mcp.provider.contract import ENTRY_POINT_GROUP
+
+TEXT = (ROOT / "docs" / "write-a-provider.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.fixture
+def cumulus(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("cumulus")
+    monkeypatch.setitem(sys.modules, "cumulus", module)
+    exec(blocks("python")[0], vars(module))
+    return module
+
+
+def test_the_provider_of_the_page_passes_the_suite_of_the_page(cumulus: ModuleType) -> None:
+    tests = ModuleType("test_cumulus")
+    exec(blocks("python")[1], vars(tests))
+    kind = type("Quick", (vars(cumulus)["Cumulus"],), {"first_pause": 0.01, "longest_pause": 0.01})
+
+    failed = failed_checks(kind, vars(tests)["TestCumulus"])
+
+    assert failed == {}
+
+
+def test_the_suite_of_the_page_sees_an_option_that_is_not_sent(cumulus: ModuleType) -> None:
+    tests = ModuleType("test_cumulus")
+    exec(blocks("python")[1], vars(tests))
+    whole: Any = vars(cumulus)["Cumulus"]
+
+    def payload(self: Any, request: object, model: object) -> dict[str, Any]:
+        body: dict[str, Any] = whole.payload(self, request, model)
+        return {name: value for name, value in body.items() if name != "seed"}
+
+    quick = {"first_pause": 0.01, "longest_pause": 0.01}
+    forgetful = type("Forgetful", (whole,), quick | {"payload": payload})
+    suite = type("Checks", (vars(tests)["TestCumulus"],), {"provider_type": forgetful})()
+
+    with pytest.raises(AssertionError, match="seed: is declared, and does not go out"):
+        getattr(suite, f"test_{OPTION_CHECK}")()
+
+
+def test_the_package_of_the_page_registers_the_class(cumulus: ModuleType) -> None:
+    (text,) = blocks("toml")
+    (point,) = tomllib.loads(text)["project"]["entry-points"][ENTRY_POINT_GROUP].values()
+    module, _, name = point.partition(":")
+
+    assert module == "cumulus"
+    assert name in vars(cumulus)
