@@ -1,11 +1,10 @@
 """Write the table of licences into docs/licences.md, out of the data beside the code.
 
-python tools/licence_page.py [--check]
+python tools/licence_page.py
 """
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -52,15 +51,5 @@ def page() -> str:
     return before + table() + rest.partition(END)[2]
 
 
-def main() -> int:
-    """Write it, or with --check only say whether it is as it should be."""
-    text = page()
-    is_new = text != PAGE.read_text(encoding="utf-8")
-    if is_new and "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    return int(is_new)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    PAGE.write_text(page(), encoding="utf-8")

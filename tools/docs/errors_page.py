@@ -1,6 +1,6 @@
 """Write the tables of codes into docs/troubleshooting.md: when each is raised, and what to do.
 
-    python tools/docs/errors_page.py [--check]
+    python tools/docs/errors_page.py
 
 When an error is raised stands in the docstring of its class; what to do stands here.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -159,15 +158,5 @@ def _when(kind: type[ImageError]) -> str:
     return (text[:1].upper() + text[1:]).replace("|", "\\|")
 
 
-def main() -> int:
-    """Write it, or with --check only say whether it is as it should be."""
-    text = page()
-    is_new = text != PAGE.read_text(encoding="utf-8")
-    if is_new and "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    return int(is_new)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,6 +1,6 @@
 """Write the table of models by the memory that they need into docs/choose-engine.md.
 
-    python tools/docs/models_table.py [--check]
+    python tools/docs/models_table.py
 
 Out of the catalogue of `models recommend`, so that page and command say the same.
 """
@@ -8,7 +8,6 @@ Out of the catalogue of `models recommend`, so that page and command say the sam
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -44,15 +43,5 @@ def _lines() -> Iterator[str]:
         yield f"| {row['title']} (`{row['id']}`{cpu}) | {' | '.join(cells)} | {licence} |"
 
 
-def main() -> int:
-    """Write it, or with --check only say whether it is as it should be."""
-    text = page()
-    is_new = text != PAGE.read_text(encoding="utf-8")
-    if is_new and "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    return int(is_new)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    PAGE.write_text(page(), encoding="utf-8")

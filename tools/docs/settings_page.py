@@ -1,6 +1,6 @@
 """Write the tables of all settings into docs/settings.md, out of the models that read them.
 
-python tools/docs/settings_page.py [--check]
+python tools/docs/settings_page.py
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
-import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -172,15 +171,5 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def main() -> int:
-    """Write it, or with --check only say whether it is as it should be."""
-    text = page()
-    is_new = text != PAGE.read_text(encoding="utf-8")
-    if is_new and "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    return int(is_new)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,11 +1,10 @@
 """Write the manual page, out of the command line's own texts.
 
-python tools/packages/man_page.py [--check]
+python tools/packages/man_page.py
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,15 +79,5 @@ def _text(text: str) -> str:
     return rf"\&{plain}" if plain.startswith((".", "'")) else plain
 
 
-def main() -> int:
-    """Write it, or with --check only say whether it is as it should be."""
-    text = page()
-    is_new = not PAGE.exists() or text != PAGE.read_text(encoding="utf-8")
-    if is_new and "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    return int(is_new)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    PAGE.write_text(page(), encoding="utf-8")
