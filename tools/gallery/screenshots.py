@@ -21,18 +21,18 @@ from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
 PROMPTS = (
-    "a red fox in the snow",
-    "a lighthouse at night",
-    "a bowl of oranges",
-    "a sailing boat at sunset",
-    "a green valley with a river",
-    "a castle on a hill",
-    "a blue bird on a branch",
-    "a bunch of yellow flowers",
-    "a mountain lake in the morning",
-    "a cat on a windowsill",
-    "a wooden bridge in autumn",
-    "a bicycle by a wall",
+    "a big red mushroom on a white background",
+    "a sailboat on the sea at sunset",
+    "a tile of grey bricks",
+    "a field with trees and a rainbow by day",
+    "a green potion on a blue background",
+    "a pattern of yellow stars",
+    "a city at night with a moon",
+    "a purple gem on a white background",
+    "snow with pines and mountains",
+    "a desert with cacti at sunset",
+    "three pink flowers on a green background",
+    "an orange fish on a blue background",
 )
 MOST_BYTES = 150_000
 COMMAND = (sys.executable, "-m", "ziggie_image_mcp")
