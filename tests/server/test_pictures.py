@@ -62,6 +62,35 @@ async def test_the_newest_pictures_are_listed(mode: str, tmp_path: Path) -> None
     assert listed[0].size == len(base64.b64decode(content.blob))
 
 
+async def test_a_damaged_file_keeps_no_other_from_being_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "PAGE", 2)
+    async with here(tmp_path, "auto") as session:
+        made = image_id(await session.call_tool("generate_image", {"prompt": "a star"}))
+        (day,) = (tmp_path / "pictures").iterdir()
+        stem = f"{day.name.replace('-', '')}-00000000000000a"
+        for n, sidecar in enumerate((b'{"prompt": "\\ud800 cat"}', b"[" * 200_000, b"\xff"), 1):
+            (day / f"x-{stem}{n}.json").write_bytes(sidecar)
+            (day / f"x-{stem}{n}.png").write_bytes(b"no picture")
+        odd = os.fsdecode(b"caf\xe9-") + f"{stem}4"
+        (day / f"{odd}.json").write_bytes(b"{}")
+        (day / f"{odd}.png").write_bytes(b"no picture")
+        (day / f"x-{stem}5.json").write_bytes(b"{}")
+        (day / f"x-{stem}5.png").symlink_to(day / "nothing")
+        pages = [await session.list_resources()]
+        while pages[-1].next_cursor:
+            pages.append(await session.list_resources(cursor=pages[-1].next_cursor))
+
+    found = {str(one.uri): one for page in pages for one in page.resources}
+    assert set(found) == {f"image://{one}" for one in (made, *(f"{stem}{n}" for n in range(1, 5)))}
+    assert sum(len(page.resources) for page in pages) == 5
+    assert found[f"image://{stem}1"].description == "\\ud800 cat"
+    assert found[f"image://{stem}4"].name == f"caf\\udce9-{stem}4.png"
+    for page in pages:
+        page.model_dump_json()  # as it is sent
+
+
 @ERAS
 async def test_no_more_is_announced_than_there_is(mode: str, tmp_path: Path) -> None:
     async with here(tmp_path, mode) as session:

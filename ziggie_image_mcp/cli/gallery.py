@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import sys
 import webbrowser
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ziggie_image_mcp.cli.console import config_option, err, print_plain, run
+from ziggie_image_mcp.config import config
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.server.transport import Addresses
@@ -42,9 +44,23 @@ def gallery_(
         sys.stdout.flush()
         err.print("Stop with Ctrl-C.")
         if not no_open and _has_browser():
-            Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            shown = _page_that_leads_to(address) if at.code else address
+            Thread(target=webbrowser.open, args=(shown,), daemon=True).start()
 
-    run(partial(serve_http, config_option(ctx), port=port, listening=listening))
+    serve = partial(serve_http, only_gallery=True, port=port, listening=listening)
+    run(partial(serve, config_option(ctx)))
+
+
+def _page_that_leads_to(address: str) -> str:
+    """A file that only this user can read: with what a browser is started, every user can."""
+    page = config.data_dir() / "gallery.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.unlink(missing_ok=True)
+    goal = html.escape(address)
+    with os.fdopen(os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={goal}">')
+        file.write(f'<title>Gallery</title><a href="{goal}">Gallery</a>')
+    return page.as_uri()
 
 
 def _has_browser() -> bool:

@@ -82,9 +82,10 @@ async def serve_http(
     place: Place | None = None,
     stateless: bool = False,
     verbose: bool = False,
+    only_gallery: bool = False,
     listening: Callable[[Addresses], None] = lambda _: None,
 ) -> None:
-    """Speak MCP over streamable HTTP, with the gallery's page at the root.
+    """Speak MCP over streamable HTTP, with the gallery's page at the root; or serve that page only.
 
     `listening` is told the addresses once the server listens; port 0 is any that is free.
 
@@ -118,7 +119,11 @@ async def serve_http(
     if _is_loopback(host):  # its clients may call it so
         place = replace(place, allowed_hosts=(*place.allowed_hosts, host))
     gallery = Gallery(application.service, Sessions(tokens))
-    app = http_app(server, place, stateless=stateless, gallery=gallery)
+    app = (
+        gallery_app(gallery, place)
+        if only_gallery
+        else http_app(server, place, stateless=stateless, gallery=gallery)
+    )
     with _listener(host, port) as listener:
         root = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
         code = f"#code={gallery.sessions.new_code()}" if OWNER in tokens else ""
@@ -218,9 +223,18 @@ def http_app(
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     pages = for_pages(OnePath(app, path))
-    if gallery is not None:
-        pages = gallery.before(pages)
-    return Health(NamesGuard(pages, [*LOOPBACK, *place.allowed_hosts], place.allowed_origins))
+    return _guarded(pages if gallery is None else gallery.before(pages), place)
+
+
+def gallery_app(gallery: Gallery, place: Place) -> ASGIApp:
+    """The gallery alone: MCP, which pages of other ports of this machine may call, is not here."""
+    from starlette.applications import Starlette
+
+    return _guarded(gallery.before(Starlette()), place)
+
+
+def _guarded(app: ASGIApp, place: Place) -> ASGIApp:
+    return Health(NamesGuard(app, [*LOOPBACK, *place.allowed_hosts], place.allowed_origins))
 
 
 def http_server(

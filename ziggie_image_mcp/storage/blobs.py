@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -126,9 +126,12 @@ class _Folder:
 
     def find(self, folder: str, part: str) -> list[Entry]:
         with _storage_errors(f"{self._root} cannot be read"):
-            paths = sorted((self._root / folder).glob(f"*{part}*"))
-            facts = [(str(path), path.stat()) for path in paths]
-            return [Entry(path, fact.st_size, fact.st_mtime) for path, fact in facts]
+            found: list[Entry] = []
+            for path in sorted((self._root / folder).glob(f"*{part}*")):
+                with suppress(FileNotFoundError):  # a link to nothing, or it was deleted just now
+                    fact = path.stat()
+                    found.append(Entry(str(path), fact.st_size, fact.st_mtime))
+            return found
 
     def get(self, folder: str, name: str) -> bytes | None:
         path = self._root / folder / name

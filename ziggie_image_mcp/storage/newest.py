@@ -97,18 +97,23 @@ def picture_named(name: str, *, far: bool) -> PictureName | None:
 
 
 def _order(entry: Entry) -> tuple[float, str]:
-    return entry.changed, PurePath(entry.path).name
+    return entry.changed, _in_utf8(PurePath(entry.path).name)
+
+
+def _in_utf8(text: str) -> str:
+    """What can be sent: names of files and prompts may hold half a surrogate pair."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _listed(image_id: str, entry: Entry, day: str, description: str) -> ListedImage:
-    path = PurePath(entry.path)
+    name = _in_utf8(PurePath(entry.path).name)
     return ListedImage(
         id=image_id,
-        name=path.name,
-        suffix=path.suffix,
+        name=name,
+        suffix=PurePath(name).suffix,
         bytes=entry.bytes,
-        description=description,
-        position=ListPosition(day=day, changed=entry.changed, name=path.name),
+        description=_in_utf8(description),
+        position=ListPosition(day=day, changed=entry.changed, name=name),
     )
 
 
@@ -116,7 +121,7 @@ def _prompt(sidecar: bytes | None) -> str:
     """The beginning of the prompt that a sidecar keeps; a damaged one keeps none."""
     try:
         prompt: object = json.loads(sidecar or b"{}").get("prompt", "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return ""
     text = " ".join(prompt.split()) if isinstance(prompt, str) else ""
     whole = len(text) <= DESCRIPTION_CHARACTERS
