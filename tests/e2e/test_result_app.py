@@ -241,6 +241,24 @@ async def money_is_spent_by_a_click_and_nothing_else(browser: Browser, folder: P
     assert app.calls[0]["arguments"]["max_cost_usd"] == 0.04
 
 
+async def an_answer_that_was_lost_is_not_paid_for_twice(browser: Browser, folder: Path) -> None:
+    paid = FakePaidProvider()
+    async with shown(browser, service(folder, paid), lose=2) as (app, frame):
+        await app.call("generate_image", {"prompt": "a fox"})
+        for _ in range(2):
+            await click(frame, "Spend up to $0.04")
+            await expect(frame.locator("main")).to_contain_text("Request timed out")
+        await click(frame, "Spend up to $0.04")
+        await loaded(frame)
+        await app.send(
+            "sendToolResult", {"content": [{"type": "text", "text": '{"dry_run":true}'}]}
+        )
+        await expect(frame.locator("h1")).to_have_text("No route can make this")
+
+    assert len(paid.submitted) == 1
+    assert len({call["arguments"]["request_id"] for call in app.calls}) == 1
+
+
 async def a_job_is_followed_and_can_be_stopped(browser: Browser, folder: Path) -> None:
     fake = engine(picture(256, 256), picture(256, 256, "red"), None)
     async with shown(browser, service(folder, fake), hurry=True) as (app, frame):
@@ -332,6 +350,7 @@ def said(result: CallToolResult) -> str:
 PICTURES = (
     a_picture_is_shown_and_the_buttons_make_more,
     money_is_spent_by_a_click_and_nothing_else,
+    an_answer_that_was_lost_is_not_paid_for_twice,
     a_job_is_followed_and_can_be_stopped,
     previews_that_did_not_come_are_read,
     what_the_host_says_besides_is_followed,

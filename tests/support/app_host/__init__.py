@@ -95,6 +95,7 @@ class AppHost:
         strip: Give the view neither structuredContent nor _meta, as Claude Desktop does.
         refuse: Names of tools whose calls the host refuses.
         hurry: Answer generate_image with the id of its job.
+        lose: How many answers of generate_image never reach the view.
     """
 
     def __init__(
@@ -105,9 +106,10 @@ class AppHost:
         strip: bool = False,
         refuse: tuple[str, ...] = (),
         hurry: bool = False,
+        lose: int = 0,
     ) -> None:
         self.page, self._client = page, client
-        self._strip, self._refuse, self._hurry = strip, refuse, hurry
+        self._strip, self._refuse, self._hurry, self._lose = strip, refuse, hurry, lose
         self.faults: list[str] = []
         """Errors of the page and violations of the sandbox's policy."""
         self.calls: list[dict[str, Any]] = []
@@ -189,6 +191,9 @@ class AppHost:
         if self._hurry and params["name"] == "generate_image":
             arguments = arguments | {"wait_seconds": 0}
         result = await self._client.call_tool(params["name"], arguments)
+        if self._lose and params["name"] == "generate_image":
+            self._lose -= 1
+            raise TimeoutError("Request timed out")
         return self._written(result)
 
     async def _read(self, params: dict[str, Any]) -> dict[str, Any]:

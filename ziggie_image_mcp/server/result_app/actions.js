@@ -20,6 +20,19 @@ function withSeed(args) {
   return { ...args, seed: crypto.getRandomValues(new Uint32Array(1))[0] };
 }
 
+/** The action as one request: called again after its answer was lost, it gives the first job. */
+function asOne(action) {
+  if (!["generate_image", "edit_image"].includes(action.tool)) return action;
+  const request_id = `page-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
+  return { ...action, args: { ...action.args, request_id } };
+}
+
+/** Whether a click wants what was called before; every drawing of a button has another seed. */
+function isSame(wanted, before) {
+  const wish = ({ key, tool, args: { seed, request_id, ...args } }) => JSON.stringify([key, tool, args]);
+  return Boolean(before) && wish(wanted) === wish(before);
+}
+
 /** The call that makes such pictures again: the first one's, or one from the picture's own file. */
 function repeated(origin, image) {
   const known = ["generate_image", "edit_image"].includes(origin.tool);

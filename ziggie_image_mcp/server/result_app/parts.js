@@ -41,7 +41,7 @@ function pictureGrid(images, chosen, prompt, choose) {
     const shown = image.src
       ? element("img", { src: image.src, alt: prompt ? `${name}: ${prompt}` : name })
       : element("span", { className: "blank" }, image.missing ?? "The picture is being fetched.");
-    const caption = [image.size, image.seed === undefined ? "" : `seed ${image.seed}`];
+    const caption = [image.size, (image.seed ?? null) === null ? "" : `seed ${image.seed}`];
     return element(
       "button",
       {
@@ -76,7 +76,7 @@ function pictureFacts(image, data) {
 
 /** What a plan would try. */
 function planRows(data) {
-  const rows = data.candidates.slice(0, 5).map((one, index) => {
+  const rows = (data.candidates ?? []).slice(0, 5).map((one, index) => {
     const cost = `${dollars(one.cost_usd)}, about ${one.expected_seconds} s`;
     return [`${index + 1}.`, `${one.provider} / ${one.model}: ${cost}; ${one.why}`];
   });

@@ -122,9 +122,10 @@ async function viewPicture(id) {
 // -- Clicks
 
 /** Call the tool of an action, or ask the assistant to, where the host lets the page call none. */
-async function run(action) {
+async function run(wanted) {
+  const action = isSame(wanted, state.refused) ? state.refused : asOne(wanted);
   Object.assign(state, { trouble: "", refused: null });
-  if (!state.host.serverTools) return ask(inWords(action));
+  if (!state.host.serverTools) return ask(inWords(wanted));
   const mine = ++round;
   state.calling = action.label;
   draw();
@@ -306,7 +307,7 @@ function drawActions(image) {
 
 function drawPlan({ data }) {
   const make = { key: "make", label: "Make it", tool: state.origin.tool, args: withoutLeave(state.origin.args) };
-  const [first] = data.candidates;
+  const [first] = data.candidates ?? [];
   return [
     heading(first ? "What would be tried" : "No route can make this"),
     planRows(data),
@@ -379,10 +380,14 @@ function tellSize() {
 
 async function begin() {
   draw();
-  const { hostCapabilities, hostContext } = await bridge.request("ui/initialize", {
+  const asked = bridge.request("ui/initialize", {
     appInfo: { name: "ziggie-image-mcp", version: "1" },
     appCapabilities: { availableDisplayModes: ["inline"] },
     protocolVersion: "2026-01-26",
+  });
+  const { hostCapabilities, hostContext } = await asked.catch(({ message }) => {
+    show({ kind: "stopped", text: `The host does not start this page: ${message}` }, round);
+    return {};
   });
   state.host = hostCapabilities ?? {};
   applyContext(hostContext ?? {});
