@@ -135,8 +135,9 @@ async def test_speed_is_learnt_from_real_runs(tmp_path: Path) -> None:
     assert before.candidates[0].seconds == 400
     assert after.candidates[0].seconds < 10
     assert shown.speeds[0].startswith("fake/model 1 MP, 17 to 32 steps: ")
-    assert shown.speeds[0].endswith(" s a picture, 3 runs")
-    assert shown.speeds[1].endswith(" s to load, 1 run")
+    assert shown.speeds[0].endswith(" s, 3 runs")
+    assert "steps, the first after loading: " in shown.speeds[1]
+    assert shown.speeds[2].startswith("fake/model loading the model: ")
     await made.aclose()
 
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ziggie_image_mcp.app.reports import measured, size_and_steps
+from ziggie_image_mcp.app.reports import measured
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.billing import payback, spend_report
 from ziggie_image_mcp.billing.types import Hold
 from ziggie_image_mcp.jobs import owners
-from ziggie_image_mcp.routing.latency import LOAD
 
 MOST_DAYS = 366
 
@@ -90,11 +89,6 @@ def _break_even(holds: Sequence[Hold], now: datetime) -> dict[str, Any]:
 async def speeds(service: Service) -> list[dict[str, Any]]:
     """What was measured of models, sizes and steps on this machine, the most often seen first."""
     return [
-        {
-            "model": f"{x.provider}/{x.model}",
-            "what": "loading the model" if x.bucket == LOAD else size_and_steps(x.bucket),
-            "seconds": round(x.seconds, 3),
-            "runs": x.samples,
-        }
+        {"model": x.model, "what": x.what, "seconds": round(x.seconds, 3), "runs": x.runs}
         for x in measured(await service.history.snapshot())
     ]

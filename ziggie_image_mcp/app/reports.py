@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -36,7 +36,6 @@ from ziggie_image_mcp.provider.sizes import corners, native_size
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.circuit_breaker import is_open
 from ziggie_image_mcp.routing.context import RoutingContext
-from ziggie_image_mcp.routing.latency import LOAD
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.spellings import provider_named
 from ziggie_image_mcp.routing.types import (
@@ -44,7 +43,6 @@ from ziggie_image_mcp.routing.types import (
     Candidate,
     CircuitBreaker,
     HistorySnapshot,
-    Latency,
     Plan,
     QueueStatus,
 )
@@ -454,25 +452,37 @@ def _queue_sentence(line: QueueStatus) -> str:
     return f"{device}: {others}about {duration(line.seconds)} until it is free"
 
 
-def _speeds(history: HistorySnapshot) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """What was measured of a model on this machine."""
+
+    model: str
+    """With its provider, as `builtin/tiny`."""
+    what: str
+    """What was timed, in words."""
+    seconds: float
+    """The moving mean."""
+    runs: int
+
+
+def measured(history: HistorySnapshot) -> list[Speed]:
+    """What was learnt of speed, the most often seen first."""
+    rows = [(x, size_and_steps(x.bucket)) for x in history.latencies.values()]
+    for x in history.loads.values():
+        first = f"{size_and_steps(x.bucket)}, the first after loading" if x.bucket else ""
+        rows.append((x, first or "loading the model"))
+    rows.sort(key=lambda row: (-row[0].samples, row[0].provider, row[0].model, row[1]))
     return [
-        f"{x.provider}/{x.model} {_pace(x)}, {x.samples} run{'s' if x.samples > 1 else ''}"
-        for x in measured(history)[:SPEED_ROWS]
+        Speed(model=f"{x.provider}/{x.model}", what=what, seconds=x.seconds, runs=x.samples)
+        for x, what in rows
     ]
 
 
-def measured(history: HistorySnapshot) -> list[Latency]:
-    """What was learnt of speed, the most often seen first."""
-    loads = [x for x in history.loads.values() if x.bucket == LOAD]
-    latencies = [*history.latencies.values(), *loads]
-    return sorted(latencies, key=lambda x: (-x.samples, x.provider, x.model, x.bucket))
-
-
-def _pace(latency: Latency) -> str:
-    seconds = duration(latency.seconds)
-    if latency.bucket == LOAD:
-        return f"{seconds} to load"
-    return f"{size_and_steps(latency.bucket)}: {seconds} a picture"
+def _speeds(history: HistorySnapshot) -> list[str]:
+    return [
+        f"{x.model} {x.what}: {duration(x.seconds)}, {x.runs} run{'s' if x.runs > 1 else ''}"
+        for x in measured(history)[:SPEED_ROWS]
+    ]
 
 
 def size_and_steps(bucket: str) -> str:
