@@ -101,7 +101,7 @@ def test_a_program_without_mcp_gets_a_picture_and_a_clean_stdout(at_home: Path) 
 
 
 async def test_an_application_changes_nothing_of_its_host_and_may_be_opened_again(
-    at_home: Path, capfd: pytest.CaptureFixture[str]
+    at_home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import asyncio
     import logging
@@ -109,8 +109,11 @@ async def test_an_application_changes_nothing_of_its_host_and_may_be_opened_agai
     def host() -> list[object]:
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         root = logging.getLogger()
-        return [*handlers, list(root.handlers), root.level, asyncio.get_running_loop()]
+        log = logging.getLogger("dbos")  # a host may use DBOS too
+        logs = [(one.level, list(one.handlers), one.propagate) for one in (root, log)]
+        return [*handlers, *logs, asyncio.get_running_loop()]
 
+    monkeypatch.setattr(logging.getLogger("dbos"), "level", logging.INFO)
     before = host()
     for seed in (1, 2):
         async with Application() as application:

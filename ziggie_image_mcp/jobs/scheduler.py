@@ -430,7 +430,7 @@ class Scheduler:
         if opened:
             with anyio.move_on_after(CLOSE_SECONDS) as scope:  # its threads may wait for a lock
                 await anyio.to_thread.run_sync(self._workflow.close, abandon_on_cancel=True)
-                self._workflow.give_threads_back()
+                self._workflow.give_back()
             self.stuck = scope.cancelled_caught
         await self._queue.aclose()
         self._leases.release(leaves_jobs=bool(self._running) or self._running.left_some)

@@ -138,6 +138,8 @@ class Workflow:
         self._function: Any = None
         self._threads: Any = None
         """Of the event loop before DBOS gave it its own."""
+        self._log: tuple[int, list[logging.Handler], bool] = (logging.NOTSET, [], True)
+        """Level, handlers and whether it goes on to the root, of `dbos` before it was opened."""
 
     async def open(self) -> None:
         """Connect, and begin to take jobs off the queue. On the thread of the event loop.
@@ -186,9 +188,7 @@ class Workflow:
             # to wait for the thread that looks for some.
             "notification_listener_polling_interval_sec": 0.1 if self._listen else 0.05,
         }
-        own_log = logging.getLogger("dbos")
-        own_log.handlers.clear()  # it holds the stderr of its import, which may be closed by now
-        own_log.propagate = True
+        self._keep_log()
         with self.database.errors():
             if isinstance(place, Path):
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,7 @@ class Workflow:
                     )
             except BaseException:  # it is open as a whole, or not at all
                 DBOS.destroy()
-                self.give_threads_back()
+                self.give_back()
                 raise
 
     async def start(self, job_id: str, text: str) -> None:
@@ -300,8 +300,20 @@ class Workflow:
         DBOS.destroy()
         _hold(None)
 
-    def give_threads_back(self) -> None:
-        """Let the event loop have threads again: DBOS gave it its own, which are gone with it."""
+    def _keep_log(self) -> None:
+        log = logging.getLogger("dbos")
+        self._log = log.level, list(log.handlers), log.propagate
+        log.handlers.clear()  # it holds the stderr of its import, which may be closed by now
+        log.propagate = True
+
+    def give_back(self) -> None:
+        """Let the host have its event loop's threads and the log of `dbos` as they were.
+
+        DBOS gave the loop its own threads, which are gone with it, and the log a handler.
+        """
+        log = logging.getLogger("dbos")
+        level, log.handlers[:], log.propagate = self._log
+        log.setLevel(level)
         threads = self._threads or ThreadPoolExecutor(thread_name_prefix="asyncio")
         asyncio.get_running_loop().set_default_executor(threads)
 
