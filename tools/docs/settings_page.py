@@ -6,6 +6,7 @@ python tools/docs/settings_page.py
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import itertools
 import textwrap
@@ -84,6 +85,7 @@ def attribute_words(model: type[BaseModel], name: str) -> str:
     return ""
 
 
+@functools.cache
 def _attribute_texts(owner: type) -> Mapping[str, str]:
     """The texts of a class's attributes, by name; none where its source is not at hand."""
     try:
