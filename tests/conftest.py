@@ -17,7 +17,6 @@ from tests.support.specs import NO_SPECS, has_specs
 
 TOGETHER = {
     "test_blobs",
-    "test_builtin",
     "test_device_queue",
     "test_diffusers",
     "test_diffusers_editing",
