@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ziggie_image_mcp.app import gallery, gallery_plots
-from ziggie_image_mcp.app.gallery import Again
+from ziggie_image_mcp.app.gallery_again import Again, Asker, Remakes
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.errors import ImageError, ImageNotFound, InvalidRequest, StorageError
 from ziggie_image_mcp.jobs import owners
@@ -58,6 +58,7 @@ class Gallery:
         self.sessions = sessions
         self._opener = opener
         self._previews = Previews()
+        self._remakes = Remakes()
         self._static = _static_files()
         self._app = Starlette(routes=self._routes())
 
@@ -88,8 +89,8 @@ class Gallery:
             get("pictures/{id}", _picture),
             get("pictures/{id}/thumbnail", _thumbnail),
             get("pictures/{id}/file", _picture_file),
-            post("pictures/{id}/again", _again),
-            post("pictures/{id}/decline", _decline),
+            post("pictures/{id}/again", self._again),
+            post("pictures/{id}/decline", self._decline),
             get("jobs", self._jobs),
             get("jobs/{id}/preview", self._preview),
             post("jobs/{id}/cancel", _cancel),
@@ -185,6 +186,18 @@ class Gallery:
             return _error(404, "NOT_FOUND", "This job shows nothing of its work.")
         return _image(data, _FRESH)
 
+    async def _again(self, request: Request, service: Service) -> Response:
+        wish = _wish(request, await _body(request))
+        return _json(await self._remakes.again(service, wish, _asker()))
+
+    async def _decline(self, request: Request, service: Service) -> Response:
+        await self._remakes.decline(service, _wish(request, await _body(request)), _asker())
+        return _json({})
+
+
+def _asker() -> Asker:
+    return Asker(caller=caller(), reach=reach())
+
 
 async def _who(request: Request, service: Service) -> Response:
     return _json({"name": caller() or ""})
@@ -215,16 +228,6 @@ async def _picture_file(request: Request, service: Service) -> Response:
     name, data = await gallery.file(service, request.path_params["id"], caller())
     shown = {"Content-Disposition": f"inline; filename*=UTF-8''{quote(name)}"}
     return _image(data, {**_KEPT, **shown})
-
-
-async def _again(request: Request, service: Service) -> Response:
-    wish = _wish(request, await _body(request))
-    return _json(await gallery.again(service, wish, caller(), reach()))
-
-
-async def _decline(request: Request, service: Service) -> Response:
-    await gallery.decline(service, _wish(request, await _body(request)), caller(), reach())
-    return _json({})
 
 
 async def _cancel(request: Request, service: Service) -> Response:
