@@ -77,6 +77,7 @@ async def test_one_yes_sent_four_times_at_once_is_one_job(tmp_path: Path) -> Non
         async with anyio.create_task_group() as group:
             for _ in range(4):
                 group.start_soon(agree)
+        assert not [answer for answer in answers if "job" not in answer]
         (job,) = {answer["job"]["id"] for answer in answers}
         await made.job(job, 60)
 

@@ -13,7 +13,6 @@ import anyio
 from ziggie_image_mcp.app.gallery import indexed, job_row
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.billing.money import usd
-from ziggie_image_mcp.billing.types import Offer
 from ziggie_image_mcp.routing import explain, planner
 from ziggie_image_mcp.routing.errors import NoRoute
 from ziggie_image_mcp.routing.request import ImageRequest
@@ -66,12 +65,24 @@ class _Turn:
     """What the first of them began, and by which wish."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """What was asked about: the seed that was wished for, and the request as it came out of that.
+
+    A recipe is completed by the routes that are open, and the question's own money may close one:
+    the answer is to the request as it was.
+    """
+
+    seed: int | None
+    request: ImageRequest
+
+
 class Remakes:
     """The pictures that are made again, with one open question for each picture and caller."""
 
     def __init__(self) -> None:
-        self._questions: dict[tuple[str, str], ImageRequest] = {}
-        """What was asked about last, by caller and picture; the latest last."""
+        self._questions: dict[tuple[str, str], _Question] = {}
+        """By caller and picture; the latest last."""
         self._turns: dict[tuple[str, str], _Turn] = {}
         """By caller and request_id."""
 
@@ -95,11 +106,13 @@ class Remakes:
 
     async def _again(self, service: Service, wish: Again, asker: Asker) -> dict[str, Any]:
         await indexed(service, wish.image_id, asker.caller)
+        place = asker.name, wish.image_id
+        if wish.agreed_micro_usd is None:
+            await _end(service, asker, self._questions.pop(place, None))
         if wish.seed is None and not wish.same_seed:
             wish = replace(wish, seed=secrets.randbelow(MAX_SEED + 1))
-        request = await _request(service, wish, asker)
-        if wish.agreed_micro_usd is None:
-            await self._end_question(service, wish, asker)
+        question = await self._question(service, wish, asker)
+        request = question.request
         offer = await service.ask([request], asker.name)
         if offer is None:
             cost, words = await _unasked(service, request)
@@ -108,15 +121,16 @@ class Remakes:
         else:
             cost, words = offer.micro_usd, explain.priced(offer)
         if cost > (wish.agreed_micro_usd or 0):
-            await self._remember(service, wish, asker, request, offer)
-            question = f"Spend up to {words}? What the picture is made from leaves this machine."
-            return {"question": question, "micro_usd": cost, "seed": wish.seed}
+            if offer is not None:
+                await self._remember(service, place, asker, question)
+            words = f"Spend up to {words}? What the picture is made from leaves this machine."
+            return {"question": words, "micro_usd": cost, "seed": wish.seed}
         view = await service.start(
             [request], consent=offer, caller=asker.caller or "", request_id=wish.request_id
         )
-        # The job may be one that this request_id began before, with money of its own.
-        self._questions.pop((asker.name, wish.image_id), None)
-        await service.consents.free([request], asker.name, was_asked=offer is not None)
+        self._forget(place, question)
+        if offer is not None:  # the job may be one that this request_id began and paid before
+            await _end(service, asker, question)
         return {"job": job_row(view), "notes": list(request.remarks)}
 
     async def decline(self, service: Service, wish: Again, asker: Asker) -> None:
@@ -127,28 +141,34 @@ class Remakes:
             StorageError: The ledger cannot be used.
         """
         await indexed(service, wish.image_id, asker.caller)
-        request = await _request(service, wish, asker)
-        await service.consents.free([request], asker.name, was_asked=True)
+        question = await self._question(service, wish, asker)
+        self._forget((asker.name, wish.image_id), question)
+        await _end(service, asker, question)
+
+    async def _question(self, service: Service, wish: Again, asker: Asker) -> _Question:
+        """The question that is open about this wish, or the one that it would be."""
+        seed = None if wish.same_seed else wish.seed
+        question = self._questions.get((asker.name, wish.image_id))
+        if question is not None and question.seed == seed:
+            return question
+        request = ImageRequest(prompt="", seed=seed)
+        request = await service.completed(request, wish.image_id, reach=asker.reach)
+        return _Question(seed=seed, request=request)
 
     async def _remember(
-        self,
-        service: Service,
-        wish: Again,
-        asker: Asker,
-        request: ImageRequest,
-        offer: Offer | None,
+        self, service: Service, place: tuple[str, str], asker: Asker, question: _Question
     ) -> None:
         """Know the question that is open now; another that was asked meanwhile is over."""
-        await self._end_question(service, wish, asker)
-        if offer is not None:
-            self._questions[asker.name, wish.image_id] = request
-            if len(self._questions) > MAX_QUESTIONS:
-                del self._questions[next(iter(self._questions))]
+        before = self._questions.pop(place, None)
+        self._questions[place] = question
+        if len(self._questions) > MAX_QUESTIONS:
+            del self._questions[next(iter(self._questions))]
+        if before != question:
+            await _end(service, asker, before)
 
-    async def _end_question(self, service: Service, wish: Again, asker: Asker) -> None:
-        before = self._questions.pop((asker.name, wish.image_id), None)
-        if before is not None:
-            await service.consents.free([before], asker.name, was_asked=True)
+    def _forget(self, place: tuple[str, str], question: _Question) -> None:
+        if self._questions.get(place) == question:
+            del self._questions[place]
 
     @asynccontextmanager
     async def _turn(self, asker: Asker, request_id: str) -> AsyncGenerator[_Turn]:
@@ -163,6 +183,12 @@ class Remakes:
             turn.waiting -= 1
             if not turn.waiting:
                 del self._turns[key]
+
+
+async def _end(service: Service, asker: Asker, question: _Question | None) -> None:
+    """Give back what was set aside for a question that is over."""
+    if question is not None:
+        await service.consents.free([question.request], asker.name, was_asked=True)
 
 
 async def _unasked(service: Service, request: ImageRequest) -> tuple[int, str]:
@@ -184,9 +210,3 @@ async def _unasked(service: Service, request: ImageRequest) -> tuple[int, str]:
     first = plan.candidates[0]
     cost = first.cost_micro_usd
     return cost, f"{usd(cost)} by {first.model.provider}/{first.model.id}"
-
-
-async def _request(service: Service, wish: Again, asker: Asker) -> ImageRequest:
-    seed = None if wish.same_seed else wish.seed
-    request = ImageRequest(prompt="", seed=seed)
-    return await service.completed(request, wish.image_id, reach=asker.reach)
