@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -18,6 +20,7 @@ from ziggie_image_mcp.jobs import owners
 from ziggie_image_mcp.jobs.records import Failure, JobView, Result
 from ziggie_image_mcp.storage import thumbnails
 from ziggie_image_mcp.storage.artifact_store import not_found
+from ziggie_image_mcp.storage.engine import storable
 from ziggie_image_mcp.storage.picture_search import IndexedPicture, Search
 
 PICTURES_A_PAGE = 60
@@ -28,6 +31,8 @@ MOST_WORDS = 200
 """Characters of what is searched for."""
 ENDED_JOBS = 30
 MODEL_ROWS = 500
+MOST_DEPTH = 20
+"""Of lists and objects in a recipe."""
 _NOT_RECIPE = frozenset({"id", "file", "made", "prompt", "negative_prompt", "provider", "model"})
 
 
@@ -108,8 +113,7 @@ async def picture(service: Service, image_id: str, caller: str | None) -> dict[s
     """
     known = await indexed(service, image_id, caller)
     files = service.artifacts.files
-    sidecar = await anyio.to_thread.run_sync(files.get, known.day, known.sidecar)
-    facts = _facts(sidecar)
+    facts = _facts(await _read(service, known.day, known.sidecar))
     data: dict[str, Any] = {
         **_row(known),
         "prompt": known.prompt,
@@ -128,6 +132,8 @@ async def picture(service: Service, image_id: str, caller: str | None) -> dict[s
         view = await service.scheduler.job_of_picture(image_id, made, prefix)
     except StorageError as e:
         return {**data, "job_unknown": str(e)}
+    except OverflowError:  # the very first or last of days
+        return {**data, "job_unknown": "It does not tell when it was made."}
     result = None if view is None else _result_with(view, image_id)
     if view is None or result is None:
         return {**data, "job_unknown": "The job that made it is no longer kept."}
@@ -145,11 +151,29 @@ async def picture(service: Service, image_id: str, caller: str | None) -> dict[s
 
 
 def _facts(sidecar: bytes | None) -> dict[str, object]:
+    """What stands beside a picture, as far as it can be read and told."""
     try:
         facts: object = json.loads(sidecar or b"{}")
     except (ValueError, RecursionError):
         return {}
-    return cast(dict[str, object], facts) if isinstance(facts, dict) else {}
+    plain = _plain(facts)
+    return cast(dict[str, object], plain) if isinstance(plain, dict) else {}
+
+
+def _plain(value: object, depth: int = 0) -> object:
+    """The same as every reader of JSON takes it: no NaN, no half of a surrogate pair, not deep."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list | dict) and depth == MOST_DEPTH:
+        return "(nested too deeply to show)"
+    if isinstance(value, list):
+        return [_plain(part, depth + 1) for part in cast(list[object], value)]
+    if isinstance(value, dict):
+        parts = cast(dict[str, object], value)
+        return {storable(key): _plain(part, depth + 1) for key, part in parts.items()}
+    return value
 
 
 def _result_with(view: JobView, image_id: str) -> Result | None:
@@ -167,8 +191,8 @@ async def indexed(service: Service, image_id: str, caller: str | None) -> Indexe
     known = None
     if owners.picture_belongs(image_id, caller):
         known = await anyio.to_thread.run_sync(service.picture_index.find, image_id)
-        if known is None:  # it may be newer than the last look
-            await anyio.to_thread.run_sync(service.picture_index.catch_up)
+        if known is None:  # it may be newer than the last look, or not be read yet
+            await anyio.to_thread.run_sync(service.picture_index.take_in, image_id)
             known = await anyio.to_thread.run_sync(service.picture_index.find, image_id)
     if known is None:
         raise not_found(image_id)
@@ -189,9 +213,11 @@ async def thumbnail(service: Service, image_id: str, caller: str | None) -> byte
         if small is not None:
             return small
     known = await indexed(service, image_id, caller)
-    small = await anyio.to_thread.run_sync(
-        thumbnails.thumbnail, files, known.day, known.name, known.id
-    )
+    small = None
+    if await anyio.to_thread.run_sync(_is_within, service, known.day, known.name):
+        small = await anyio.to_thread.run_sync(
+            thumbnails.thumbnail, files, known.day, known.name, known.id
+        )
     if small is None:
         raise not_found(image_id)
     return small
@@ -205,10 +231,29 @@ async def file(service: Service, image_id: str, caller: str | None) -> tuple[str
         StorageError: It cannot be read.
     """
     known = await indexed(service, image_id, caller)
-    data = await anyio.to_thread.run_sync(service.artifacts.files.get, known.day, known.name)
+    data = await _read(service, known.day, known.name)
     if data is None:
         raise not_found(image_id)
     return known.name, data
+
+
+async def _read(service: Service, day: str, name: str) -> bytes | None:
+    """A file of the store; None where there is none, or it is a link that leads out of it."""
+
+    def work() -> bytes | None:
+        return service.artifacts.files.get(day, name) if _is_within(service, day, name) else None
+
+    return await anyio.to_thread.run_sync(work)
+
+
+def _is_within(service: Service, day: str, name: str) -> bool:
+    root = service.artifacts.root
+    if not isinstance(root, Path):
+        return True
+    try:
+        return (root / day / name).resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # a ring of links
+        return False
 
 
 async def jobs(service: Service, caller: str | None, *, only_open: bool = False) -> dict[str, Any]:

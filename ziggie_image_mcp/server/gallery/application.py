@@ -13,10 +13,12 @@ from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ziggie_image_mcp.app import gallery, gallery_plots
 from ziggie_image_mcp.app.gallery_again import Again, Asker, Remakes
@@ -42,6 +44,8 @@ _MEDIA = {
 }
 _KEPT = {"Cache-Control": "private, max-age=3600"}
 _FRESH = {"Cache-Control": "no-store"}
+_OWN_WORDS = ("prompt", "negative_prompt")
+"""Fields that the caller wrote."""
 
 Answer = Callable[[Request, Service], Awaitable[Response]]
 
@@ -60,15 +64,24 @@ class Gallery:
         self._previews = Previews()
         self._remakes = Remakes()
         self._static = _static_files()
-        self._app = Starlette(routes=self._routes())
+        handlers: dict[Any, Any] = {HTTPException: _refusal, Exception: _failure}
+        self._app = Starlette(routes=self._routes(), exception_handlers=handlers)
 
     def before(self, app: ASGIApp) -> ASGIApp:
         """This gallery at its paths, and the application at all others."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope["path"] if scope["type"] == "http" else ""
-            ours = path == "/" or path.startswith(f"{GALLERY}/")
-            await (self._app if ours else app)(scope, receive, send)
+
+            async def send_bound(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    MutableHeaders(scope=message).update(origins.HEADERS)
+                await send(message)
+
+            if path == "/" or f"{path}/".startswith(f"{GALLERY}/"):
+                await self._app(scope, receive, send_bound)
+            else:
+                await app(scope, receive, send)
 
         return serve
 
@@ -111,8 +124,7 @@ class Gallery:
         if kept is None:
             return _error(404, "NOT_FOUND", "There is no such file.")
         media, data = kept
-        headers = {**origins.HEADERS, "Cache-Control": "no-cache"}
-        return Response(data, media_type=media, headers=headers)
+        return Response(data, media_type=media, headers={"Cache-Control": "no-cache"})
 
     async def _sign_in(self, request: Request) -> Response:
         refused = _refused(request)
@@ -318,17 +330,39 @@ def _status(error: ImageError) -> int:
     return 503 if isinstance(error, StorageError) else 409
 
 
+async def _refusal(request: Request, error: HTTPException) -> Response:
+    answer = _error(error.status_code, "REFUSED", f"{error.detail}.")
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _failure(request: Request, error: Exception) -> Response:
+    return _error(500, "FAILED", "The server failed: its log tells why.")
+
+
 def _json(data: Mapping[str, Any]) -> Response:
-    return JSONResponse(data_for_caller(data), headers={**origins.HEADERS, **_FRESH})
+    return JSONResponse(_with_own_words(data_for_caller(data), data), headers=_FRESH)
+
+
+def _with_own_words(told: Any, data: object) -> Any:
+    """An answer in which what the caller wrote is as it was: a path in it is the caller's own."""
+    if isinstance(data, list):
+        return [_with_own_words(*pair) for pair in zip(told, cast(list[object], data), strict=True)]
+    if not isinstance(data, Mapping):
+        return told
+    whole = cast(Mapping[str, object], data)
+    return {
+        name: whole[name] if name in _OWN_WORDS else _with_own_words(value, whole[name])
+        for name, value in cast(dict[str, Any], told).items()
+    }
 
 
 def _error(status: int, code: str, message: str) -> Response:
-    error = {"error": {"code": code, "message": message}}
-    return JSONResponse(error, status, {**origins.HEADERS, **_FRESH})
+    return JSONResponse({"error": {"code": code, "message": message}}, status, _FRESH)
 
 
 def _image(data: bytes, headers: Mapping[str, str]) -> Response:
-    return Response(data, media_type=media_type(data), headers={**origins.HEADERS, **headers})
+    return Response(data, media_type=media_type(data), headers=headers)
 
 
 def _static_files() -> dict[str, tuple[str, bytes]]:
