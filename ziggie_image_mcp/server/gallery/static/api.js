@@ -30,7 +30,7 @@ async function answer(path, options) {
 
 export const get = (path, signal) => answer(path, { signal });
 
-export const post = (path, body = {}) =>
-  answer(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+export const post = (path, body = {}, options = {}) =>
+  answer(path, { ...options, method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 export const part = encodeURIComponent;
