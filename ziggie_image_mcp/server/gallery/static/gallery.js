@@ -72,7 +72,7 @@ function keys(event) {
   if (typing || document.querySelector("dialog[open]")) return;
   if (event.key === "?") return stepped(event, find("keys").showModal());
   if (event.key === "/") {
-    location.hash = view === "pictures" ? location.hash || "#/pictures" : pictures.address();
+    if (view !== "pictures") location.hash = pictures.address();
     reveal("pictures");
     return stepped(event, find("query").focus());
   }

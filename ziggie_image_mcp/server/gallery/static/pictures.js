@@ -29,7 +29,8 @@ export function address(changes = {}) {
 export async function show(asked, keep = false) {
   const key = asked.toString();
   if (keep && key === shown.key && !outdated) return;
-  for (const field of FIELDS) if (field !== "model") find(field).value = asked.get(field) ?? "";
+  // What somebody types meanwhile stays.
+  if (key !== shown.key) for (const field of FIELDS) if (field !== "model") find(field).value = asked.get(field) ?? "";
   await look(asked, key);
 }
 
