@@ -153,6 +153,7 @@ async def test_pictures_are_found_shown_made_again_and_jobs_are_watched_and_stop
         await expect(page.locator("#keys")).to_be_visible()
 
         first = next((tmp_path / "pictures").glob("2*/*.png"))
+        copy = first
         for n in range(2200):  # more than one look reads
             copy = first.with_name(f"x-{first.parent.name.replace('-', '')}-{n:016x}.png")
             os.link(first, copy)
