@@ -24,6 +24,7 @@ def test_what_pictures_took_is_listed_and_drawn(tmp_path: Path, config: Path) ->
     first = json.loads(run("speed", "--json", "--rows", "1", config=config).stdout)
 
     assert "Nothing was measured yet" in nothing.stdout
+    assert "Nothing was drawn" in nothing.stderr
     assert not (tmp_path / "none.png").exists()
     paces = {row["what"]: row for row in data["speeds"]}
     assert paces.pop("loading the model")["runs"] == 2, "each command loads it"

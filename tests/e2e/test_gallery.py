@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import AsyncGenerator
@@ -40,6 +41,10 @@ class ByPrompt(FakeProvider):
                 await anyio.sleep_forever()
         finally:
             self.cancelled += 1
+
+
+def image_id(file: Path) -> str:
+    return "-".join(file.stem.rsplit("-", 2)[1:])
 
 
 @asynccontextmanager
@@ -117,6 +122,12 @@ async def test_pictures_are_found_shown_made_again_and_jobs_are_watched_and_stop
 
         await made.start([ImageRequest(prompt="never ends")])
         await page.keyboard.press("1")
+        await expect(tiles).to_have_count(4)
+        await expect(page.locator("#open-jobs")).to_have_text("1")
+        await tiles.nth(1).click()
+        await expect(dialog).to_be_visible()
+        await page.locator("#picture-close").click()
+        await expect(tiles.nth(1)).to_be_focused()
         await page.keyboard.press("2")
         job = page.locator("#jobs-open li")
         await expect(job.locator(".doing")).to_contain_text("halfway")
@@ -142,17 +153,36 @@ async def test_pictures_are_found_shown_made_again_and_jobs_are_watched_and_stop
         await expect(page.locator("#keys")).to_be_visible()
 
         first = next((tmp_path / "pictures").glob("2*/*.png"))
-        for n in range(150):
+        copy = first
+        for n in range(2200):  # more than one look reads
             copy = first.with_name(f"x-{first.parent.name.replace('-', '')}-{n:016x}.png")
             os.link(first, copy)
             os.link(first.with_suffix(".json"), copy.with_suffix(".json"))
+        long_names = {"prompt": "x" * 300, "provider": "vendor" * 9, "model": "model" * 30}
+        copy.with_suffix(".json").unlink()
+        copy.with_suffix(".json").write_text(json.dumps(long_names), encoding="utf-8")
+        async with opened(browser, f"{url}#/picture/{image_id(copy)}") as direct:
+            await expect(direct.locator("#picture h2")).to_be_visible()
+            await direct.locator("#picture-close").click()
+            await expect(direct.locator("#picture")).to_be_hidden()
+            await expect(direct.locator("#grid a")).to_have_count(60)
+            await expect(direct.locator("#total")).to_have_text("2,204 pictures", timeout=20_000)
+            assert direct.url.endswith("#/pictures")
+            for odd, status, page_number in (
+                ("#/picture/", "", "1"),
+                ("#/picture/%E0%A4%A", "There is no picture at this address.", "1"),
+                ("#/pictures?page=999", "", "37"),
+            ):
+                await direct.goto(url + odd)
+                await expect(direct.locator("#page")).to_have_value(page_number)
+                await expect(direct.locator("#status")).to_have_text(status)
         phone: dict[str, Any] = {
-            "viewport": {"width": 390, "height": 844},
+            "viewport": {"width": 360, "height": 780},
             "color_scheme": "dark",
             "reduced_motion": "reduce",
         }
         async with opened(browser, url, **phone) as small:
-            await expect(small.locator("#total")).to_have_text("154 pictures")
+            await expect(small.locator("#total")).to_have_text("2,204 pictures")
             await expect(small.locator("#grid img")).to_have_count(60)
             await small.locator("#older").click()
             await expect(small.locator("#page")).to_have_value("2")
@@ -162,7 +192,7 @@ async def test_pictures_are_found_shown_made_again_and_jobs_are_watched_and_stop
                 await expect(small.locator(f"#{view_name}")).to_be_visible()
                 await small.wait_for_load_state("networkidle")
                 wide = await small.evaluate("document.documentElement.scrollWidth")
-                assert wide <= 390, view_name
+                assert wide <= 360, view_name
             assert await accessibility_faults(small) == []
             ground = await small.evaluate("getComputedStyle(document.body).backgroundColor")
             assert ground == "rgb(20, 22, 26)"
@@ -188,6 +218,24 @@ async def test_money_is_asked_for_in_the_page_and_a_token_or_a_code_opens_it(
             await expect(page.locator("#status")).to_have_text("Nothing was spent.")
             assert len(paid.charged) == 1
             assert not await made.billing.ledger.holds(states=["reserved"])
+
+            await page.locator("#again").click()
+            await expect(question).to_be_visible()
+            await page.go_back()
+            await expect(question).to_be_hidden()
+            await expect(page.locator("#picture")).to_be_hidden()
+            await expect(page.locator("#status")).to_have_text("Nothing was spent.")
+            assert not await made.billing.ledger.holds(states=["reserved"])
+
+            await page.locator("#grid a").click()
+            await page.locator("#again").click()
+            await expect(question).to_be_visible()
+            assert await made.billing.ledger.holds(states=["reserved"])
+            await page.reload()
+            await expect(page.locator("#picture h2")).to_be_visible()
+            with anyio.fail_after(20):
+                while await made.billing.ledger.holds(states=["reserved"]):
+                    await anyio.sleep(0.05)
 
             await page.locator("#again").click()
             await question.get_by_role("button", name="Yes").click()

@@ -1,11 +1,11 @@
-"""Say in plain data what the gallery shows: pictures, jobs, money, engines; make pictures again."""
+"""Say in plain data what the gallery shows: pictures, jobs, engines."""
 
 from __future__ import annotations
 
 import json
-import secrets
-from dataclasses import dataclass, replace
+import math
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -14,17 +14,13 @@ import anyio.to_thread
 from ziggie_image_mcp.app import reports
 from ziggie_image_mcp.app.answers import outcome_data
 from ziggie_image_mcp.app.service import Service
-from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.errors import InvalidRequest, StorageError
 from ziggie_image_mcp.inventory.types import reason_sentence
 from ziggie_image_mcp.jobs import owners
 from ziggie_image_mcp.jobs.records import Failure, JobView, Result
-from ziggie_image_mcp.routing import explain
-from ziggie_image_mcp.routing.request import ImageRequest
-from ziggie_image_mcp.routing.request_checks import MAX_SEED
 from ziggie_image_mcp.storage import thumbnails
 from ziggie_image_mcp.storage.artifact_store import not_found
-from ziggie_image_mcp.storage.input_images import Reach
+from ziggie_image_mcp.storage.engine import storable
 from ziggie_image_mcp.storage.picture_search import IndexedPicture, Search
 
 PICTURES_A_PAGE = 60
@@ -35,26 +31,9 @@ MOST_WORDS = 200
 """Characters of what is searched for."""
 ENDED_JOBS = 30
 MODEL_ROWS = 500
+MOST_DEPTH = 20
+"""Of lists and objects in a recipe."""
 _NOT_RECIPE = frozenset({"id", "file", "made", "prompt", "negative_prompt", "provider", "model"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Again:
-    """A picture that is to be made again.
-
-    Args:
-        image_id: Which.
-        same_seed: Whether with its own seed, not with another one.
-        seed: The other one, as a question about it told; None: any.
-        agreed_micro_usd: What a person agreed to spend on it; None where nobody was asked.
-        request_id: The same again is the same job.
-    """
-
-    image_id: str
-    same_seed: bool = False
-    seed: int | None = None
-    agreed_micro_usd: int | None = None
-    request_id: str = ""
 
 
 def search_of(words: str, model: str, first: str, last: str, caller: str | None) -> Search:
@@ -132,10 +111,9 @@ async def picture(service: Service, image_id: str, caller: str | None) -> dict[s
         ImageNotFound: No picture has this id, or it is another caller's.
         StorageError: It cannot be read.
     """
-    known = await _indexed(service, image_id, caller)
+    known = await indexed(service, image_id, caller)
     files = service.artifacts.files
-    sidecar = await anyio.to_thread.run_sync(files.get, known.day, known.sidecar)
-    facts = _facts(sidecar)
+    facts = _facts(await _read(service, known.day, known.sidecar))
     data: dict[str, Any] = {
         **_row(known),
         "prompt": known.prompt,
@@ -154,6 +132,8 @@ async def picture(service: Service, image_id: str, caller: str | None) -> dict[s
         view = await service.scheduler.job_of_picture(image_id, made, prefix)
     except StorageError as e:
         return {**data, "job_unknown": str(e)}
+    except OverflowError:  # the very first or last of days
+        return {**data, "job_unknown": "It does not tell when it was made."}
     result = None if view is None else _result_with(view, image_id)
     if view is None or result is None:
         return {**data, "job_unknown": "The job that made it is no longer kept."}
@@ -171,11 +151,29 @@ async def picture(service: Service, image_id: str, caller: str | None) -> dict[s
 
 
 def _facts(sidecar: bytes | None) -> dict[str, object]:
+    """What stands beside a picture, as far as it can be read and told."""
     try:
         facts: object = json.loads(sidecar or b"{}")
     except (ValueError, RecursionError):
         return {}
-    return cast(dict[str, object], facts) if isinstance(facts, dict) else {}
+    plain = _plain(facts)
+    return cast(dict[str, object], plain) if isinstance(plain, dict) else {}
+
+
+def _plain(value: object, depth: int = 0) -> object:
+    """The same as every reader of JSON takes it: no NaN, no half of a surrogate pair, not deep."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list | dict) and depth == MOST_DEPTH:
+        return "(nested too deeply to show)"
+    if isinstance(value, list):
+        return [_plain(part, depth + 1) for part in cast(list[object], value)]
+    if isinstance(value, dict):
+        parts = cast(dict[str, object], value)
+        return {storable(key): _plain(part, depth + 1) for key, part in parts.items()}
+    return value
 
 
 def _result_with(view: JobView, image_id: str) -> Result | None:
@@ -183,12 +181,18 @@ def _result_with(view: JobView, image_id: str) -> Result | None:
     return next((r for r in results if any(i.id == image_id for i in r.images)), None)
 
 
-async def _indexed(service: Service, image_id: str, caller: str | None) -> IndexedPicture:
+async def indexed(service: Service, image_id: str, caller: str | None) -> IndexedPicture:
+    """What the index knows of a picture that the caller may see.
+
+    Raises:
+        ImageNotFound: No picture has this id, or it is another caller's.
+        StorageError: The pictures or their index cannot be read.
+    """
     known = None
     if owners.picture_belongs(image_id, caller):
         known = await anyio.to_thread.run_sync(service.picture_index.find, image_id)
-        if known is None:  # it may be newer than the last look
-            await anyio.to_thread.run_sync(service.picture_index.catch_up)
+        if known is None:  # it may be newer than the last look, or not be read yet
+            await anyio.to_thread.run_sync(service.picture_index.take_in, image_id)
             known = await anyio.to_thread.run_sync(service.picture_index.find, image_id)
     if known is None:
         raise not_found(image_id)
@@ -208,10 +212,12 @@ async def thumbnail(service: Service, image_id: str, caller: str | None) -> byte
         small = await anyio.to_thread.run_sync(thumbnails.kept, files, image_id)
         if small is not None:
             return small
-    known = await _indexed(service, image_id, caller)
-    small = await anyio.to_thread.run_sync(
-        thumbnails.thumbnail, files, known.day, known.name, known.id
-    )
+    known = await indexed(service, image_id, caller)
+    small = None
+    if await anyio.to_thread.run_sync(_is_within, service, known.day, known.name):
+        small = await anyio.to_thread.run_sync(
+            thumbnails.thumbnail, files, known.day, known.name, known.id
+        )
     if small is None:
         raise not_found(image_id)
     return small
@@ -224,65 +230,30 @@ async def file(service: Service, image_id: str, caller: str | None) -> tuple[str
         ImageNotFound: No picture has this id, or it is another caller's.
         StorageError: It cannot be read.
     """
-    known = await _indexed(service, image_id, caller)
-    data = await anyio.to_thread.run_sync(service.artifacts.files.get, known.day, known.name)
+    known = await indexed(service, image_id, caller)
+    data = await _read(service, known.day, known.name)
     if data is None:
         raise not_found(image_id)
     return known.name, data
 
 
-async def again(service: Service, wish: Again, caller: str | None, reach: Reach) -> dict[str, Any]:
-    """Make a picture again by its recipe, or say what it would cost and wait for a yes.
+async def _read(service: Service, day: str, name: str) -> bytes | None:
+    """A file of the store; None where there is none, or it is a link that leads out of it."""
 
-    Raises:
-        InvalidRequest: It does not tell how it was made.
-        NoRoute, OverBudget: Nobody can make it, or not within the caps.
-        StorageError: The job cannot be kept.
-    """
-    await _indexed(service, wish.image_id, caller)
-    if wish.seed is None and not wish.same_seed:
-        wish = replace(wish, seed=secrets.randbelow(MAX_SEED + 1))
-    request = await _request(service, wish, reach)
-    offer = await service.ask([request], _asker(caller))
-    if offer is None:
-        plan = await service.plan(request)
-        first = plan.candidates[0] if plan.candidates else None
-        cost = 0 if first is None else first.cost_micro_usd
-        words = "" if first is None else f"{usd(cost)} by {first.model.provider}/{first.model.id}"
-        # The settings may let it cost money unasked: no more than a person agreed to here.
-        request = replace(request, max_cost_usd=cost / 1e6)
-    else:
-        cost, words = offer.micro_usd, explain.priced(offer)
-    if cost > (wish.agreed_micro_usd or 0):
-        question = f"Spend up to {words}? What the picture is made from leaves this machine."
-        return {"question": question, "micro_usd": cost, "seed": wish.seed}
-    view = await service.start(
-        [request], consent=offer, caller=caller or "", request_id=wish.request_id
-    )
-    return {"job": job_row(view), "notes": list(request.remarks)}
+    def work() -> bytes | None:
+        return service.artifacts.files.get(day, name) if _is_within(service, day, name) else None
+
+    return await anyio.to_thread.run_sync(work)
 
 
-async def decline(service: Service, wish: Again, caller: str | None, reach: Reach) -> None:
-    """A person said no to the question about a picture: what was set aside is given back.
-
-    Raises:
-        InvalidRequest: It does not tell how it was made.
-        StorageError: The ledger cannot be used.
-    """
-    await _indexed(service, wish.image_id, caller)
-    request = await _request(service, wish, reach)
-    await service.consents.free([request], _asker(caller), was_asked=True)
-
-
-async def _request(service: Service, wish: Again, reach: Reach) -> ImageRequest:
-    seed = None if wish.same_seed else wish.seed
-    request = ImageRequest(prompt="", seed=seed)
-    return await service.completed(request, wish.image_id, reach=reach)
-
-
-def _asker(caller: str | None) -> str:
-    """The caller as questions about money know it: what is answered here is not asked elsewhere."""
-    return f"gallery\n{caller or ''}"
+def _is_within(service: Service, day: str, name: str) -> bool:
+    root = service.artifacts.root
+    if not isinstance(root, Path):
+        return True
+    try:
+        return (root / day / name).resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # a ring of links
+        return False
 
 
 async def jobs(service: Service, caller: str | None, *, only_open: bool = False) -> dict[str, Any]:

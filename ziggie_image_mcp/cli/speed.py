@@ -9,6 +9,7 @@ import typer
 from ziggie_image_mcp.cli.charts import Bars, PngOption, SvgOption, bar, draw_bars
 from ziggie_image_mcp.cli.console import (
     JsonOption,
+    err,
     new_table,
     out,
     print_json,
@@ -51,6 +52,8 @@ def speed(
             )
         print_table(table)
     if not speeds:
+        if svg is not None or png is not None:
+            err.print("Nothing was drawn: there is nothing to draw yet.")
         return
     plot = Bars(
         title="Measured on this machine",

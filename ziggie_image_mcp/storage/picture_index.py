@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol, TypeVar, cast
 
 from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.storage import thumbnails
 from ziggie_image_mcp.storage.blobs import Files
 from ziggie_image_mcp.storage.newest import PictureName, picture_named
-from ziggie_image_mcp.storage.picture_ids import owner_of
+from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, owner_of
 from ziggie_image_mcp.storage.picture_search import (
     IndexedPicture,
     ModelCount,
@@ -34,7 +34,7 @@ T = TypeVar("T")
 MOST_READ, MOST_FETCHED = 2_000, 100
 """Sidecars that one look may read: of this machine's disk, and over a network."""
 MOST_MODELS = 200
-VERSION = 1
+VERSION = 2
 """Of the tables. A file of another version is built again."""
 
 LOCK_SECONDS = 5.0
@@ -94,8 +94,33 @@ class PictureIndex:
         Raises:
             StorageError: The place of the pictures, or the index, cannot be read.
         """
-        files = self._store.files
+        files, root = self._store.files, self._store.root
+        if isinstance(root, Path) and root.exists() and not root.is_dir():
+            raise StorageError(
+                f"The picture folder {root} is a file. Move it away, or set output.directory in "
+                "config.json to a folder."
+            )
         return self._run(lambda connection: _catch_up(connection, files))
+
+    def take_in(self, image_id: str) -> None:
+        """Take in this one picture, where it is there, however many others were not read yet.
+
+        Raises:
+            StorageError: The place of the pictures, or the index, cannot be read.
+        """
+        match = PICTURE_ID.fullmatch(image_id)
+        if match is None:
+            return
+        files, day = self._store.files, "-".join(match.groups()[:3])
+        names = files.names(day)
+        for name in names:
+            picture = picture_named(name, far=files.far)
+            if picture is not None and picture.id == image_id and picture.sidecar in names:
+                break
+        else:
+            return
+        facts = _facts(files, day, picture.sidecar)
+        self._run(lambda connection: _insert(connection, files, day, name, picture, facts))
 
     def search(self, search: Search, *, most: int, skip: int = 0) -> Page:
         """`most` pictures, newest first, without the first `skip` ones.
@@ -241,7 +266,8 @@ def _read_day(connection: sqlite3.Connection, files: Files, day: str, most: int)
     new = sorted(there.keys() - (indexed.keys() - gone.keys()), reverse=True)
     for image_id in new[:most]:
         name, picture = there[image_id]
-        _insert(connection, day, name, picture, _facts(files, day, picture.sidecar))
+        facts = _facts(files, day, picture.sidecar)
+        _insert(connection, files, day, name, picture, facts)
     return len(new[:most]), len(new[most:])
 
 
@@ -270,6 +296,7 @@ def _facts(files: Files, day: str, sidecar: str) -> dict[str, object]:
 
 def _insert(
     connection: sqlite3.Connection,
+    files: Files,
     day: str,
     name: str,
     picture: PictureName,
@@ -285,7 +312,7 @@ def _insert(
         picture.id,
         owner_of(picture.id),
         day,
-        _made(facts, day),
+        _made(facts, files, day, name),
         storable(name),
         storable(picture.sidecar),
         prompt,
@@ -298,12 +325,27 @@ def _insert(
     connection.execute(query, row)
 
 
-def _made(facts: Mapping[str, object], day: str) -> str:
+def _made(facts: Mapping[str, object], files: Files, day: str, name: str) -> str:
+    """When a picture was made, as its sidecar tells it, else its folder.
+
+    What is told of the future would be the newest for ever: then it is when its file was written.
+    """
+    latest = datetime.now(UTC) + timedelta(days=1)
+    made = _moment(str(facts.get("made"))) or _moment(f"{day}T00:00:00+00:00")
+    if made is None or made > latest:
+        with suppress(StorageError, ValueError, OverflowError, OSError):
+            paths = {PurePath(entry.path).name: entry.changed for entry in files.find(day, name)}
+            made = datetime.fromtimestamp(paths.get(name, 0.0), UTC)
+    if made is None or made > latest:
+        made = datetime.fromtimestamp(0, UTC)
+    return made.isoformat(timespec="milliseconds")
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        made = datetime.fromisoformat(str(facts.get("made")))
-        return made.astimezone(UTC).isoformat(timespec="milliseconds")
+        return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        return f"{day}T00:00:00.000+00:00"
+        return None
 
 
 def _picture(row: tuple[str, ...]) -> IndexedPicture:

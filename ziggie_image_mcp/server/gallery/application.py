@@ -13,13 +13,15 @@ from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ziggie_image_mcp.app import gallery, gallery_plots
-from ziggie_image_mcp.app.gallery import Again
+from ziggie_image_mcp.app.gallery_again import Again, Asker, Remakes
 from ziggie_image_mcp.app.service import Service
 from ziggie_image_mcp.errors import ImageError, ImageNotFound, InvalidRequest, StorageError
 from ziggie_image_mcp.jobs import owners
@@ -42,6 +44,8 @@ _MEDIA = {
 }
 _KEPT = {"Cache-Control": "private, max-age=3600"}
 _FRESH = {"Cache-Control": "no-store"}
+_OWN_WORDS = ("prompt", "negative_prompt")
+"""Fields that the caller wrote."""
 
 Answer = Callable[[Request, Service], Awaitable[Response]]
 
@@ -58,16 +62,26 @@ class Gallery:
         self.sessions = sessions
         self._opener = opener
         self._previews = Previews()
+        self._remakes = Remakes()
         self._static = _static_files()
-        self._app = Starlette(routes=self._routes())
+        handlers: dict[Any, Any] = {HTTPException: _refusal, Exception: _failure}
+        self._app = Starlette(routes=self._routes(), exception_handlers=handlers)
 
     def before(self, app: ASGIApp) -> ASGIApp:
         """This gallery at its paths, and the application at all others."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope["path"] if scope["type"] == "http" else ""
-            ours = path == "/" or path.startswith(f"{GALLERY}/")
-            await (self._app if ours else app)(scope, receive, send)
+
+            async def send_bound(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    MutableHeaders(scope=message).update(origins.HEADERS)
+                await send(message)
+
+            if path == "/" or f"{path}/".startswith(f"{GALLERY}/"):
+                await self._app(scope, receive, send_bound)
+            else:
+                await app(scope, receive, send)
 
         return serve
 
@@ -88,8 +102,8 @@ class Gallery:
             get("pictures/{id}", _picture),
             get("pictures/{id}/thumbnail", _thumbnail),
             get("pictures/{id}/file", _picture_file),
-            post("pictures/{id}/again", _again),
-            post("pictures/{id}/decline", _decline),
+            post("pictures/{id}/again", self._again),
+            post("pictures/{id}/decline", self._decline),
             get("jobs", self._jobs),
             get("jobs/{id}/preview", self._preview),
             post("jobs/{id}/cancel", _cancel),
@@ -110,8 +124,7 @@ class Gallery:
         if kept is None:
             return _error(404, "NOT_FOUND", "There is no such file.")
         media, data = kept
-        headers = {**origins.HEADERS, "Cache-Control": "no-cache"}
-        return Response(data, media_type=media, headers=headers)
+        return Response(data, media_type=media, headers={"Cache-Control": "no-cache"})
 
     async def _sign_in(self, request: Request) -> Response:
         refused = _refused(request)
@@ -185,6 +198,18 @@ class Gallery:
             return _error(404, "NOT_FOUND", "This job shows nothing of its work.")
         return _image(data, _FRESH)
 
+    async def _again(self, request: Request, service: Service) -> Response:
+        wish = _wish(request, await _body(request))
+        return _json(await self._remakes.again(service, wish, _asker()))
+
+    async def _decline(self, request: Request, service: Service) -> Response:
+        await self._remakes.decline(service, _wish(request, await _body(request)), _asker())
+        return _json({})
+
+
+def _asker() -> Asker:
+    return Asker(caller=caller(), reach=reach())
+
 
 async def _who(request: Request, service: Service) -> Response:
     return _json({"name": caller() or ""})
@@ -215,16 +240,6 @@ async def _picture_file(request: Request, service: Service) -> Response:
     name, data = await gallery.file(service, request.path_params["id"], caller())
     shown = {"Content-Disposition": f"inline; filename*=UTF-8''{quote(name)}"}
     return _image(data, {**_KEPT, **shown})
-
-
-async def _again(request: Request, service: Service) -> Response:
-    wish = _wish(request, await _body(request))
-    return _json(await gallery.again(service, wish, caller(), reach()))
-
-
-async def _decline(request: Request, service: Service) -> Response:
-    await gallery.decline(service, _wish(request, await _body(request)), caller(), reach())
-    return _json({})
 
 
 async def _cancel(request: Request, service: Service) -> Response:
@@ -315,17 +330,39 @@ def _status(error: ImageError) -> int:
     return 503 if isinstance(error, StorageError) else 409
 
 
+async def _refusal(request: Request, error: HTTPException) -> Response:
+    answer = _error(error.status_code, "REFUSED", f"{error.detail}.")
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _failure(request: Request, error: Exception) -> Response:
+    return _error(500, "FAILED", "The server failed: its log tells why.")
+
+
 def _json(data: Mapping[str, Any]) -> Response:
-    return JSONResponse(data_for_caller(data), headers={**origins.HEADERS, **_FRESH})
+    return JSONResponse(_with_own_words(data_for_caller(data), data), headers=_FRESH)
+
+
+def _with_own_words(told: Any, data: object) -> Any:
+    """An answer in which what the caller wrote is as it was: a path in it is the caller's own."""
+    if isinstance(data, list):
+        return [_with_own_words(*pair) for pair in zip(told, cast(list[object], data), strict=True)]
+    if not isinstance(data, Mapping):
+        return told
+    whole = cast(Mapping[str, object], data)
+    return {
+        name: whole[name] if name in _OWN_WORDS else _with_own_words(value, whole[name])
+        for name, value in cast(dict[str, Any], told).items()
+    }
 
 
 def _error(status: int, code: str, message: str) -> Response:
-    error = {"error": {"code": code, "message": message}}
-    return JSONResponse(error, status, {**origins.HEADERS, **_FRESH})
+    return JSONResponse({"error": {"code": code, "message": message}}, status, _FRESH)
 
 
 def _image(data: bytes, headers: Mapping[str, str]) -> Response:
-    return Response(data, media_type=media_type(data), headers={**origins.HEADERS, **headers})
+    return Response(data, media_type=media_type(data), headers=headers)
 
 
 def _static_files() -> dict[str, tuple[str, bytes]]:

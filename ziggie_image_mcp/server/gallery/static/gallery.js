@@ -18,7 +18,8 @@ function reveal(name) {
     if (link.dataset.view === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (view !== name && name !== "jobs") jobs.hide();
+  if (name === "sign-in") jobs.stop();
+  else if (view !== name && name !== "jobs") jobs.hide();
   view = name;
 }
 
@@ -26,28 +27,38 @@ async function route() {
   const [, name = "pictures", rest = ""] = /^#\/(\w+)\/?(.*)$/.exec(location.hash.split("?")[0]) ?? [];
   const asked = new URLSearchParams(location.hash.split("?")[1] ?? "");
   say("");
+  find("question").close();
   try {
-    if (name === "picture") {
+    if (name === "picture" && rest) {
       if (!find("picture").open) [scroll, left] = [window.scrollY, document.activeElement?.dataset?.id ?? ""];
       if (!view) {
         reveal("pictures");
         await pictures.show(new URLSearchParams());
       }
-      await picture.show(decodeURIComponent(rest));
+      await picture.show(decoded(rest));
       return;
     }
     const wasOpen = find("picture").open;
     picture.close();
     const target = VIEWS.includes(name) ? name : "pictures";
     reveal(target);
-    if (target === "pictures") await pictures.show(asked);
+    if (target === "pictures") await pictures.show(asked, wasOpen);
     else await { jobs, money, models }[target].show();
     if (wasOpen && target === "pictures") {
       window.scrollTo(0, scroll);
       if (left) find("grid").querySelector(`a[data-id="${CSS.escape(left)}"]`)?.focus({ preventScroll: true });
     }
   } catch (error) {
+    picture.close();
     if (error.code !== "SIGN_IN") say(error.message, true);
+  }
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new Error("There is no picture at this address.");
   }
 }
 
@@ -61,7 +72,7 @@ function keys(event) {
   if (typing || document.querySelector("dialog[open]")) return;
   if (event.key === "?") return stepped(event, find("keys").showModal());
   if (event.key === "/") {
-    location.hash = view === "pictures" ? location.hash || "#/pictures" : pictures.address();
+    if (view !== "pictures") location.hash = pictures.address();
     reveal("pictures");
     return stepped(event, find("query").focus());
   }
@@ -100,17 +111,22 @@ function open() {
   find("keys-button").addEventListener("click", () => find("keys").showModal());
   find("picture").addEventListener("cancel", (event) => {
     event.preventDefault();
-    history.length > 1 ? history.back() : (location.hash = "#/pictures");
+    picture.leave();
   });
   document.addEventListener("keydown", keys);
   window.addEventListener("hashchange", route);
+  for (const link of document.querySelectorAll("nav a[data-view]")) {
+    link.addEventListener("click", () => { if (location.hash === link.hash) route(); });
+  }
+  picture.open();
   pictures.open();
   money.open();
   const code = /^#code=(.+)$/.exec(location.hash);
   if (code) {
-    history.replaceState(null, "", location.pathname);
+    history.replaceState({ first: true }, "", location.pathname);
     signIn({ code: code[1] }).catch(route);
   } else {
+    if (!history.state) history.replaceState({ first: true }, "");
     route();
     whoIsIt();
   }

@@ -2,48 +2,68 @@
 
 import { get, part, post } from "./api.js";
 import { dollars, element, find, moment, say } from "./dom.js";
+import { outdate } from "./pictures.js";
 
 const SOON = 1000, LATER = 5000;
-let timer = 0, watched = false, going = "";
+let timer = 0, watched = false, going = "", count = 0;
 
 export async function show() {
   watched = true;
-  const data = await get("jobs");
+  const data = await get("jobs").catch((error) => {
+    if (error.code !== "SIGN_IN") again(LATER);
+    throw error;
+  });
   going = data.open.map((job) => job.id).join();
   drawOpen(data.open);
   find("jobs-ended").replaceChildren(...(data.ended.length ? data.ended.map(ended) : [element("li", { class: "soft" }, "No job has ended yet.")]));
   again(data.open.length ? SOON : LATER);
 }
 
+// Another view is shown: only how many there are is asked for, now and then.
 export function hide() {
   watched = false;
+  again(0);
+}
+
+export function stop() {
+  watched = false;
   clearTimeout(timer);
+  drawCount(0);
 }
 
 function again(after) {
   clearTimeout(timer);
-  if (watched) timer = setTimeout(look, after);
+  timer = setTimeout(look, after);
 }
 
 async function look() {
-  if (!watched) return;
   if (document.hidden) return again(LATER);
+  const wasWatched = watched;
   try {
     const data = await get("jobs?open=1");
+    drawCount(data.open.length);
+    if (!watched || !wasWatched) return again(LATER);
     if (data.open.map((job) => job.id).join() !== going) return await show();
     drawOpen(data.open);
     again(data.open.length ? SOON : LATER);
   } catch (error) {
-    say(error.message, true);
+    if (error.code === "SIGN_IN") return;
+    drawCount(0);
+    if (watched) say(error.message, true);
     again(LATER);
   }
 }
 
+function drawCount(number) {
+  if (number < count) outdate();  // one of them may have made a picture
+  count = number;
+  find("open-jobs").hidden = !number;
+  find("open-jobs").textContent = number || "";
+}
+
 function drawOpen(jobs) {
   const list = find("jobs-open");
-  const count = find("open-jobs");
-  count.hidden = !jobs.length;
-  count.textContent = jobs.length || "";
+  drawCount(jobs.length);
   if (!jobs.length) return list.replaceChildren(element("li", { class: "soft" }, "Nothing runs or waits."));
   const rows = new Map([...list.children].map((row) => [row.dataset.id, row]));
   for (const row of rows.values()) if (!jobs.some((job) => job.id === row.dataset.id)) row.remove();

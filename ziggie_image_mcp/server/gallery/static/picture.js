@@ -2,15 +2,18 @@
 
 import { get, part, post } from "./api.js";
 import { dollars, element, find, moment, say } from "./dom.js";
-import { ids, place } from "./pictures.js";
+import { address, ids, outdate, place } from "./pictures.js";
 
 const FOLD = 240;
 const FIXED = ["model", "size", "seed", "steps", "guidance_scale"];
-let current = "";
+let current = "", question = null;
 
 export async function show(id) {
   current = id;
-  const data = await get(`pictures/${part(id)}`);
+  const data = await get(`pictures/${part(id)}`).catch((error) => {
+    if (error.status === 404) outdate();
+    throw error;
+  });
   if (current !== id) return;
   const dialog = find("picture");
   dialog.replaceChildren(detail(data));
@@ -20,13 +23,22 @@ export async function show(id) {
 
 export function close() {
   current = "";
+  find("question").close();
   if (find("picture").open) find("picture").close();
+}
+
+// A picture that was the first place of this tab has none before it: its way back is the list.
+export function leave() {
+  if (history.state?.first) location.replace(address());
+  else history.back();
 }
 
 export function step(by) {
   const next = ids()[ids().indexOf(current) + by];
-  if (next) location.replace(`#/picture/${part(next)}`);
-  else say(by > 0 ? "This is the last picture of the page." : "This is the first picture of the page.");
+  if (next) {
+    history.replaceState(history.state, "", `#/picture/${part(next)}`);
+    window.dispatchEvent(new HashChangeEvent("hashchange"));
+  } else say(by > 0 ? "This is the last picture of the page." : "This is the first picture of the page.");
 }
 
 function detail(data) {
@@ -55,7 +67,7 @@ function detail(data) {
       element("div", { class: "row" },
         element("button", { type: "button", click: () => step(-1), disabled: at < 1 }, "Previous"),
         element("button", { type: "button", click: () => step(1), disabled: at < 0 || at + 1 >= ids().length }, "Next"),
-        element("button", { type: "button", id: "picture-close", click: () => history.back() }, "Back")),
+        element("button", { type: "button", id: "picture-close", click: leave }, "Back")),
       ...prompt(data.prompt),
       element("div", { class: "row" },
         element("button", { type: "button", class: "main", id: "again", click: (event) => again(event, data, false) }, "Again, another seed"),
@@ -105,13 +117,16 @@ async function again(event, data, sameSeed) {
     let answer = await post(path + "again", wish);
     while (answer.question) {
       const asked = { ...wish, seed: answer.seed };
-      if (!(await agrees(answer.question))) {
+      const agreed = current === data.id && (await agrees(answer.question, path + "decline", asked));
+      if (!agreed) {
         await post(path + "decline", asked);
         say("Nothing was spent.");
         return;
       }
       answer = await post(path + "again", { ...asked, agreed_micro_usd: answer.micro_usd });
     }
+    outdate();
+    if (current !== data.id) return say("It is being made: see Jobs.");
     const made = answer.job.pictures?.[0];
     if (made) say("This very picture was made before: it is shown.");
     location.hash = made ? `#/picture/${part(made)}` : "#/jobs";
@@ -123,16 +138,27 @@ async function again(event, data, sameSeed) {
   }
 }
 
-function agrees(question) {
+function agrees(words, declining, asked) {
   const dialog = find("question");
+  question = { declining, asked };
   return new Promise((resolve) => {
-    dialog.replaceChildren(element("h2", { id: "question-title" }, "This costs money"), element("p", {}, question),
+    dialog.replaceChildren(element("h2", { id: "question-title" }, "This costs money"), element("p", {}, words),
       element("form", { method: "dialog", class: "row" },
         element("button", { value: "no", autofocus: true }, "No, spend nothing"),
         element("button", { value: "yes", class: "main" }, "Yes, spend it")));
     dialog.returnValue = "";
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    dialog.addEventListener("close", () => {
+      question = null;
+      resolve(dialog.returnValue === "yes");
+    }, { once: true });
     dialog.showModal();
+  });
+}
+
+export function open() {
+  // Who leaves the page says no: what the question set aside is not kept from others.
+  window.addEventListener("pagehide", () => {
+    if (question) post(question.declining, question.asked, { keepalive: true }).catch(() => {});
   });
 }
 

@@ -4,11 +4,18 @@ import { get, part, Refused } from "./api.js";
 import { element, find, moment, say } from "./dom.js";
 
 const FIELDS = ["query", "model", "first", "last"];
-let shown = { key: "", pictures: [], page: 1, pages: 1 };
-let asking = null;
+const NOTHING = { key: null, pictures: [], page: 1, pages: 1 };
+let shown = NOTHING;
+let asking = null, reading = 0, outdated = false;
+const READ_ON = 300;
 
 export const ids = () => shown.pictures.map((picture) => picture.id);
 export const place = () => shown;
+
+// What was shown is no longer all there is: the next look asks anew.
+export function outdate() {
+  outdated = true;
+}
 
 export function address(changes = {}) {
   const values = Object.fromEntries(FIELDS.map((field) => [field, find(field).value.trim()]));
@@ -19,23 +26,50 @@ export function address(changes = {}) {
   return "#/pictures" + (asked.size ? "?" + asked : "");
 }
 
-export async function show(asked, again = false) {
+export async function show(asked, keep = false) {
   const key = asked.toString();
-  if (!again && key === shown.key && shown.pictures.length) return;
-  for (const field of FIELDS) if (field !== "model") find(field).value = asked.get(field) ?? "";
+  if (keep && key === shown.key && !outdated) return;
+  // What somebody types meanwhile stays.
+  if (key !== shown.key) for (const field of FIELDS) if (field !== "model") find(field).value = asked.get(field) ?? "";
+  await look(asked, key);
+}
+
+async function look(asked, key) {
+  clearTimeout(reading);
   asking?.abort();
   asking = new AbortController();
   let data;
   try {
     data = await get("pictures?" + asked, asking.signal);
   } catch (error) {
-    if (error instanceof Refused && error.code !== "UNREACHABLE") find("total").textContent = error.message;
-    if (error.name !== "AbortError") throw error;
-    return;
+    if (error.name === "AbortError") return;
+    if (error instanceof Refused && error.code !== "UNREACHABLE") {
+      find("total").textContent = error.message;
+      find("grid").replaceChildren();
+      find("pages").hidden = true;
+      shown = NOTHING;
+    }
+    throw error;
+  }
+  if (data.page > data.pages) {
+    asked.set("page", data.pages);
+    if (location.hash.startsWith("#/pictures")) history.replaceState(history.state, "", "#/pictures?" + asked);
+    return look(asked, asked.toString());
   }
   shown = { ...data, key };
+  outdated = false;
   chooseModels(data.models, asked.get("model") ?? "");
   draw(data);
+  if (data.not_indexed_yet) reading = setTimeout(readOn, READ_ON, asked, key);
+}
+
+// The server reads some thousands at a time: go on until all are read.
+async function readOn(asked, key) {
+  try {
+    await look(asked, key);
+  } catch (error) {
+    if (error.code !== "SIGN_IN") say(error.message, true);
+  }
 }
 
 function chooseModels(models, chosen) {
@@ -47,15 +81,28 @@ function chooseModels(models, chosen) {
 
 function draw(data) {
   const many = data.total === 1 ? "1 picture" : `${data.total.toLocaleString()} pictures`;
-  const left = data.not_indexed_yet ? `; ${data.not_indexed_yet.toLocaleString()} more are being read in, search again soon` : "";
-  find("total").textContent = (data.total ? many : "No picture here yet: nothing matches, or none was made") + left;
-  find("grid").replaceChildren(...data.pictures.map(tile));
+  const left = data.not_indexed_yet ? ` so far; ${data.not_indexed_yet.toLocaleString()} more are being read in` : "";
+  const none = left ? "No picture" : "No picture here yet: nothing matches, or none was made";
+  find("total").textContent = (data.total ? many : none) + left;
+  drawTiles(data.pictures);
   find("pages").hidden = data.pages < 2;
   find("page").value = data.page;
   find("page").max = data.pages;
   find("of-pages").textContent = `of ${data.pages.toLocaleString()}`;
   find("newer").disabled = data.page <= 1;
   find("older").disabled = data.page >= data.pages;
+}
+
+// What stays is the same element: it keeps its picture and the focus.
+function drawTiles(pictures) {
+  const grid = find("grid");
+  const before = new Map([...grid.children].map((item) => [item.firstChild.dataset.id, item]));
+  const items = pictures.map((picture) => before.get(picture.id) ?? tile(picture));
+  const wanted = new Set(items);
+  for (const item of before.values()) if (!wanted.has(item)) item.remove();
+  items.forEach((item, n) => {
+    if (grid.children[n] !== item) grid.insertBefore(item, grid.children[n] ?? null);
+  });
 }
 
 function tile(picture) {
@@ -87,7 +134,7 @@ export function open() {
   find("search").addEventListener("submit", (event) => {
     event.preventDefault();
     const target = address({ page: 1 });
-    if (target === location.hash) show(new URLSearchParams(target.split("?")[1] ?? ""), true).catch((e) => say(e.message, true));
+    if (target === location.hash) show(new URLSearchParams(target.split("?")[1] ?? "")).catch((e) => say(e.message, true));
     else location.hash = target;
   });
   find("search-clear").addEventListener("click", () => {
