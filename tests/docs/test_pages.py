@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tools.docs import models_table
 from tools.packages.manifests import ROOT
+from ziggie_image_mcp.inventory.model_facts import entries
 from ziggie_image_mcp.inventory.registry import load_types
 
 PRIVACY = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
@@ -13,6 +14,23 @@ def test_the_table_of_models_is_the_catalogues() -> None:
     text = models_table.PAGE.read_text(encoding="utf-8")
 
     assert text == models_table.page(), "run tools/docs/models_table.py"
+
+
+def test_the_table_gives_two_models_of_the_same_parts_the_same_memory() -> None:
+    facts = {entry.id: entry for entry in entries()}
+    rows = {row["id"]: row for row in models_table.rows()}
+    large, turbo = facts["sd35-large"], rows["sd35-large-turbo"]
+
+    assert (turbo["vram_full_gb"], turbo["vram_offload_gb"]) == (30.5, 17.8)
+    assert large.vram_bytes == facts["sd35-large-turbo"].vram_bytes
+
+
+def test_the_table_tells_a_models_licence_from_that_of_its_pictures() -> None:
+    (row,) = (line for line in models_table.page().splitlines() if "`flux1-dev`" in line)
+
+    assert "the model not commercially; [its pictures](https://" in row
+    assert '"except as expressly prohibited"' in row
+    assert "third-party pages that quote it, 2026-" in row
 
 
 def test_every_vendor_is_told_with_the_address_to_which_prompts_go() -> None:
