@@ -100,12 +100,28 @@ def test_the_skill_calls_only_tools_and_contracts_that_there_are() -> None:
     assert named <= tools
 
 
-def test_an_extension_of_gemini_hands_every_key_on() -> None:
+def test_the_plugin_of_claude_code_hands_on_what_it_asks_for() -> None:
+    plugin, servers = manifests.claude_plugin(), manifests.claude_servers()
+    env = servers["mcpServers"]["ziggie-image"]["env"]
+
+    assert {*manifests.keys(), manifests.FOLDER[0], manifests.CONFIG[0]} == env.keys()
+    named = {re.fullmatch(r"\$\{user_config\.(\w+)\}", value) for value in env.values()}
+    assert {match[1] for match in named if match} == plugin["userConfig"].keys()
+    for question in plugin["userConfig"].values():
+        assert question["type"] in {"string", "directory", "file"}  # as Claude Code 2.1.332 has it
+        assert question.keys() >= {"title", "description"}
+        assert question["required"] is False
+
+
+def test_an_extension_of_gemini_hands_on_every_key_the_folder_and_the_settings() -> None:
     data = manifests.gemini_extension()
+    settings = data["settings"]
 
     assert re.fullmatch(r"[a-z0-9-]+", data["name"])
-    assert {row["envVar"] for row in data["settings"]} == manifests.keys().keys()
-    assert all(row["sensitive"] for row in data["settings"])
+    assert {row["envVar"] for row in settings if row["sensitive"]} == manifests.keys().keys()
+    plain = {row["envVar"] for row in settings if not row["sensitive"]}
+    assert plain == {manifests.FOLDER[0], manifests.CONFIG[0]}
+    assert len({row["name"] for row in settings}) == len(settings)
 
 
 def test_one_command_puts_the_publishing_account_everywhere(copy: Path) -> None:

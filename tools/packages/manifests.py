@@ -90,8 +90,8 @@ def server(owner: str) -> dict[str, Any]:
     }
 
 
-def bundle() -> dict[str, Any]:
-    """manifest.json of the .mcpb bundle, whose host runs uv."""
+def user_config() -> dict[str, Any]:
+    """What a bundle and the plugin of Claude Code ask for, in the words that both share."""
     asked = {
         variable.lower(): {
             "type": "string",
@@ -104,9 +104,17 @@ def bundle() -> dict[str, Any]:
     }
     asked["output"] = _asked("directory", "Folder for pictures", FOLDER[1])
     asked["config"] = _asked("file", "config.json", CONFIG[1])
+    return asked
+
+
+def user_environment() -> dict[str, str]:
+    """The variables by which what they ask for reaches the server."""
     env = {variable: f"${{user_config.{variable.lower()}}}" for variable in keys()}
-    env[FOLDER[0]] = "${user_config.output}"
-    env[CONFIG[0]] = "${user_config.config}"
+    return env | {FOLDER[0]: "${user_config.output}", CONFIG[0]: "${user_config.config}"}
+
+
+def bundle() -> dict[str, Any]:
+    """manifest.json of the .mcpb bundle, whose host runs uv."""
     return {
         "manifest_version": "0.4",
         "name": PACKAGE,
@@ -121,10 +129,10 @@ def bundle() -> dict[str, Any]:
             "mcp_config": {
                 "command": "uv",
                 "args": ["run", "--directory", "${__dirname}", "server.py"],
-                "env": env,
+                "env": user_environment(),
             },
         },
-        "user_config": asked,
+        "user_config": user_config(),
         "tools_generated": True,
         "compatibility": {
             "platforms": ["darwin", "win32", "linux"],
@@ -143,7 +151,13 @@ def claude_plugin() -> dict[str, Any]:
         "license": "MIT",
         "keywords": ["image-generation", "game-assets", "comfyui", "mcp"],
         "mcpServers": "./.mcp.json",
+        "userConfig": user_config(),
     }
+
+
+def claude_servers() -> dict[str, Any]:
+    """.mcp.json of the plugin. A value that is left empty arrives as an empty text."""
+    return {"mcpServers": {"ziggie-image": {**_LAUNCH, "env": user_environment()}}}
 
 
 def claude_marketplace() -> dict[str, Any]:
@@ -166,14 +180,17 @@ def claude_marketplace() -> dict[str, Any]:
 
 def gemini_extension() -> dict[str, Any]:
     """gemini-extension.json. Only the variables that it names reach the server."""
+    secrets = [(f"{variable} ({who})", NO_KEY, variable) for variable, who in keys().items()]
+    plain = [("Folder for pictures", *FOLDER[::-1]), ("config.json", *CONFIG[::-1])]
     return {
         "name": PACKAGE,
         "version": __version__,
         "description": SUMMARY,
         "mcpServers": {"ziggie-image": _LAUNCH},
         "settings": [
-            {"name": who, "description": NO_KEY, "envVar": variable, "sensitive": True}
-            for variable, who in keys().items()
+            {"name": name, "description": text, "envVar": variable, "sensitive": is_secret}
+            for rows, is_secret in ((secrets, True), (plain, False))
+            for name, text, variable in rows
         ],
     }
 
@@ -188,7 +205,7 @@ def files(owner: str, root: Path = ROOT) -> dict[Path, str]:
         "tools/packages/mcpb/manifest.json": bundle(),
         ".claude-plugin/marketplace.json": claude_marketplace(),
         f"{PLUGIN.as_posix()}/.claude-plugin/plugin.json": claude_plugin(),
-        f"{PLUGIN.as_posix()}/.mcp.json": {"mcpServers": {"ziggie-image": _LAUNCH}},
+        f"{PLUGIN.as_posix()}/.mcp.json": claude_servers(),
         "gemini-extension.json": gemini_extension(),
     }
     wanted = {root / at: json.dumps(data, indent=2) + "\n" for at, data in documents.items()}
