@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -136,16 +137,33 @@ def test_one_command_puts_the_publishing_account_everywhere(copy: Path) -> None:
     project = tomllib.loads((copy / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["urls"]["Repository"] == "https://github.com/acme-1/ziggie-image-mcp"
     assert project["optional-dependencies"].keys() >= {"local", "dev"}
+    readme = (copy / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", readme)
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert f"]({project['urls']['Repository']}/blob/main/docs/install.md)" in readme
     data = json.loads((copy / "server.json").read_text(encoding="utf-8"))
     held_to("server.schema.json", data)
     assert data["repository"]["url"] == project["urls"]["Repository"]
 
 
 def test_the_account_is_taken_out_again_without_a_trace(copy: Path) -> None:
-    before = (copy / "pyproject.toml").read_text(encoding="utf-8")
+    edited = [copy / name for name in ("README.md", "Dockerfile", "pyproject.toml")]
+    before = [path.read_text(encoding="utf-8") for path in edited]
     for owner in ("acme", "other", manifests.OWNER):
         for path, text in manifests.files(owner, copy).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
-    assert (copy / "pyproject.toml").read_text(encoding="utf-8") == before
+    assert [path.read_text(encoding="utf-8") for path in edited] == before
+
+
+def test_before_somebody_publishes_it_the_script_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["manifests.py", "--check"])
+
+    assert manifests.main() == 0
+
+    says_so = manifests.UNPUBLISHED in capsys.readouterr().err
+    assert says_so == (manifests.owner_in() == manifests.OWNER)
