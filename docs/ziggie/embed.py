@@ -4,7 +4,7 @@ import sys
 
 import anyio
 
-from ziggie_image_mcp.app import Application, ImageError, ImageRequest, NoRoute
+from ziggie_image_mcp.app import Application, ImageError, ImageRequest
 
 
 async def tell(done: float, message: str) -> None:
@@ -19,12 +19,7 @@ async def main(prompt: str) -> None:
         plan = await service.plan(request)  # nothing is made, loaded or spent
         for route in plan.candidates[:1]:
             print(f"{route.model.provider}/{route.model.id}: {route.why}", file=sys.stderr)
-        try:
-            result = await service.generate(request, tell)
-        except NoRoute as e:  # each reason has a fix
-            sys.exit(str(e))
-        except ImageError as e:  # its code is stable: PAID_CONSENT_REQUIRED, OVER_BUDGET, ...
-            sys.exit(f"{e.code}: {e}")
+        result = await service.generate(request, tell)
         for image in result.images:
             print(image.path)
             picture: bytes = await service.read(image.id)
@@ -32,4 +27,9 @@ async def main(prompt: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1])
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    try:
+        anyio.run(main, sys.argv[1])
+    except ImageError as e:  # its code is stable: NO_ROUTE, PAID_CONSENT_REQUIRED, OVER_BUDGET, ...
+        sys.exit(f"{e.code}: {e}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import tomllib
+import zipfile
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -54,6 +57,33 @@ def test_the_suite_of_the_page_sees_an_option_that_is_not_sent(cumulus: ModuleTy
 
     with pytest.raises(AssertionError, match="seed: is declared, and does not go out"):
         getattr(suite, f"test_{OPTION_CHECK}")()
+
+
+def test_the_page_says_how_many_checks_there_are(cumulus: ModuleType) -> None:
+    tests = ModuleType("test_cumulus")
+    exec(blocks("python")[1], vars(tests))
+
+    checks = [name for name in dir(vars(tests)["TestCumulus"]) if name.startswith("test_")]
+
+    assert f"`test_cumulus.py`: {len(checks)} checks" in TEXT
+
+
+def test_the_package_of_the_page_can_be_built(tmp_path: Path) -> None:
+    (project,), (module, tests) = blocks("toml"), blocks("python")
+    files = {"pyproject.toml": project, "cumulus.py": module, "test_cumulus.py": tests}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist"]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("dist/*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (points,) = (archive.read(n).decode() for n in names if n.endswith("entry_points.txt"))
+    assert [name for name in names if "dist-info" not in name] == ["cumulus.py"]
+    assert f"[{ENTRY_POINT_GROUP}]\ncumulus = cumulus:Cumulus" in points
 
 
 def test_the_package_of_the_page_registers_the_class(cumulus: ModuleType) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -61,6 +62,17 @@ def test_the_wheel_holds_the_data_and_stays_small(wheel: Path) -> None:
     assert any(n.endswith(".data/data/share/man/man1/ziggie-image-mcp.1") for n in names)
     assert not any(n.startswith(("tests/", "tools/", "providers/")) for n in names)
     assert wheel.stat().st_size < 26_000_000
+
+
+def test_the_source_distribution_holds_what_its_tests_read(dist: Path) -> None:
+    (built,) = dist.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    for file in (".github/workflows/ci.yml", ".github/ISSUE_TEMPLATE/bug.yml", ".ci/run"):
+        assert file in names
+    for file in (".claude-plugin/marketplace.json", "mkdocs.yml", "docs/ziggie/client.mjs"):
+        assert file in names
 
 
 @pytest.mark.parametrize(

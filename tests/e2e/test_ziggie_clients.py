@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +29,13 @@ pytestmark = pytest.mark.usefixtures("warm")
 
 @pytest.fixture
 def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own for what is made, as the current one."""
+    """A folder of its own for what is made, as the current one; the command is on the path."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ZIGGIE_IMAGE_OUTPUT__DIRECTORY", str(tmp_path / "pictures"))
+    command = tmp_path / "bin" / "ziggie-image-mcp"
+    command.parent.mkdir()
+    command.symlink_to(Path(sys.executable).with_name(command.name))
+    monkeypatch.setenv("PATH", os.pathsep.join([str(command.parent), os.environ["PATH"]]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -54,16 +60,42 @@ def test_the_python_client_gets_pictures_from_a_server_that_it_starts(at_home: P
     assert_pictures(done, at_home, 2)
 
 
-def test_the_python_client_says_an_errors_code(
+def assert_fails(done: subprocess.CompletedProcess[str], start: str, most: int = 3) -> None:
+    """A failed program says `code: words` once, and nothing of its own source."""
+    lines = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    assert "    at " not in done.stderr
+    assert sum(line.startswith(start) for line in lines) == 1, done.stderr
+    assert len(lines) <= most, done.stderr
+
+
+def assert_says_that_nothing_answers(*client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No arguments, a closed port, no program, and one that ends at once."""
+    with socket.socket() as bound:  # it does not listen
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}/mcp"
+        assert_fails(program(*client, "a star", url), f"NO_SERVER: {url}: ")
+    assert "[URL of a server]" in program(*client).stderr
+    assert_fails(program(*client), "")
+    monkeypatch.setenv("IMAGE_COMMAND", "no-such-program")
+    assert_fails(program(*client, "a star"), "NO_SERVER: no-such-program: ")
+    monkeypatch.setenv("IMAGE_COMMAND", "false")
+    assert_fails(program(*client, "a star"), "NO_SERVER: false: ")
+
+
+def test_the_python_client_ends_an_error_in_words(
     at_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ZIGGIE_IMAGE_ENABLED", "false")
+    client = str(FOLDER / "ziggie/client.py")
 
-    done = program(sys.executable, str(FOLDER / "ziggie/client.py"), "a star")
+    with monkeypatch.context() as disabled:
+        disabled.setenv("ZIGGIE_IMAGE_ENABLED", "false")
+        done = program(sys.executable, client, "a star")
 
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1]
-    assert "NO_ROUTE" in done.stderr
+    assert_fails(done, "NO_ROUTE: No model can make this picture now.", most=20)
+    assert "[NO_ROUTE]" not in done.stderr
+    assert_says_that_nothing_answers(sys.executable, client, monkeypatch=monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +110,8 @@ def node_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_node_client_gets_a_picture_over_both_transports(
-    at_home: Path, node_client: Path, monkeypatch: pytest.MonkeyPatch
+    at_home: Path, node_client: Path
 ) -> None:
-    command = Path(sys.executable).with_name("ziggie-image-mcp")
-    monkeypatch.setenv("IMAGE_COMMAND", str(command))
     over_stdio = program("node", str(node_client), "a red star")
     assert_pictures(over_stdio, at_home, 1)
     (at_home / "picture-1.png").unlink()
@@ -90,6 +120,24 @@ def test_the_node_client_gets_a_picture_over_both_transports(
         over_http = program("node", str(node_client), "a {red|blue} star", url)
 
     assert_pictures(over_http, at_home, 2)
+
+
+def test_the_node_client_ends_an_error_in_words(
+    at_home: Path, node_client: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_fails(program("node", str(node_client), ""), "INVALID_REQUEST: prompt=")
+    assert_says_that_nothing_answers("node", str(node_client), monkeypatch=monkeypatch)
+
+
+def test_a_program_without_mcp_ends_an_error_in_words(
+    at_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed = [sys.executable, str(FOLDER / "ziggie/embed.py")]
+
+    assert_fails(program(*embed), "Make a picture")
+    assert_fails(program(*embed, ""), "INVALID_REQUEST: prompt=")
+    monkeypatch.setenv("ZIGGIE_IMAGE_ENABLED", "false")
+    assert_fails(program(*embed, "a star"), "NO_ROUTE: No model can make", most=20)
 
 
 def test_a_program_without_mcp_gets_a_picture_and_a_clean_stdout(at_home: Path) -> None:
@@ -152,12 +200,18 @@ def test_the_programs_are_short(file: str, most: int) -> None:
     assert len((FOLDER / "ziggie" / file).read_text("utf-8").splitlines()) <= most
 
 
-def test_ziggies_block_is_taken_as_the_page_has_it(tmp_path: Path) -> None:
+def test_ziggies_block_is_taken_as_the_page_has_it_and_has_a_route_at_once(at_home: Path) -> None:
     page = (FOLDER / "ziggie.md").read_text("utf-8")
     blocks = re.findall(r"(?:^    .*\n|^\n)+", page, re.MULTILINE)
     (block,) = [b for b in blocks if "imageGeneration" in b]
-    (tmp_path / "ziggie.json").write_text(block, "utf-8")
+    file = at_home / "ziggie.json"
+    file.write_text(block, "utf-8")
 
-    config = loader.load(tmp_path / "ziggie.json", {})
+    config = loader.load(file, {})
+    done = program("ziggie-image-mcp", "--config", str(file), "plan", "a red potion", "--json")
 
+    assert done.returncode == 0, done.stderr
+    assert [(row["provider"], row["model"]) for row in json.loads(done.stdout)["candidates"]] == [
+        ("builtin", "tiny")
+    ]
     assert (config.allow_paid_fallback, config.budget.per_day) == ("ask", 2)

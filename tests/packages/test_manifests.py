@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -100,12 +101,28 @@ def test_the_skill_calls_only_tools_and_contracts_that_there_are() -> None:
     assert named <= tools
 
 
-def test_an_extension_of_gemini_hands_every_key_on() -> None:
+def test_the_plugin_of_claude_code_hands_on_what_it_asks_for() -> None:
+    plugin, servers = manifests.claude_plugin(), manifests.claude_servers()
+    env = servers["mcpServers"]["ziggie-image"]["env"]
+
+    assert {*manifests.keys(), manifests.FOLDER[0], manifests.CONFIG[0]} == env.keys()
+    named = {re.fullmatch(r"\$\{user_config\.(\w+)\}", value) for value in env.values()}
+    assert {match[1] for match in named if match} == plugin["userConfig"].keys()
+    for question in plugin["userConfig"].values():
+        assert question["type"] in {"string", "directory", "file"}  # as Claude Code 2.1.332 has it
+        assert question.keys() >= {"title", "description"}
+        assert question["required"] is False
+
+
+def test_an_extension_of_gemini_hands_on_every_key_the_folder_and_the_settings() -> None:
     data = manifests.gemini_extension()
+    settings = data["settings"]
 
     assert re.fullmatch(r"[a-z0-9-]+", data["name"])
-    assert {row["envVar"] for row in data["settings"]} == manifests.keys().keys()
-    assert all(row["sensitive"] for row in data["settings"])
+    assert {row["envVar"] for row in settings if row["sensitive"]} == manifests.keys().keys()
+    plain = {row["envVar"] for row in settings if not row["sensitive"]}
+    assert plain == {manifests.FOLDER[0], manifests.CONFIG[0]}
+    assert len({row["name"] for row in settings}) == len(settings)
 
 
 def test_one_command_puts_the_publishing_account_everywhere(copy: Path) -> None:
@@ -120,16 +137,33 @@ def test_one_command_puts_the_publishing_account_everywhere(copy: Path) -> None:
     project = tomllib.loads((copy / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["urls"]["Repository"] == "https://github.com/acme-1/ziggie-image-mcp"
     assert project["optional-dependencies"].keys() >= {"local", "dev"}
+    readme = (copy / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", readme)
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert f"]({project['urls']['Repository']}/blob/main/docs/install.md)" in readme
     data = json.loads((copy / "server.json").read_text(encoding="utf-8"))
     held_to("server.schema.json", data)
     assert data["repository"]["url"] == project["urls"]["Repository"]
 
 
 def test_the_account_is_taken_out_again_without_a_trace(copy: Path) -> None:
-    before = (copy / "pyproject.toml").read_text(encoding="utf-8")
+    edited = [copy / name for name in ("README.md", "Dockerfile", "pyproject.toml")]
+    before = [path.read_text(encoding="utf-8") for path in edited]
     for owner in ("acme", "other", manifests.OWNER):
         for path, text in manifests.files(owner, copy).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
-    assert (copy / "pyproject.toml").read_text(encoding="utf-8") == before
+    assert [path.read_text(encoding="utf-8") for path in edited] == before
+
+
+def test_before_somebody_publishes_it_the_script_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["manifests.py", "--check"])
+
+    assert manifests.main() == 0
+
+    says_so = manifests.UNPUBLISHED in capsys.readouterr().err
+    assert says_so == (manifests.owner_in() == manifests.OWNER)

@@ -23,13 +23,13 @@ GITHUB = ROOT / ".github"
 )
 def test_the_forges_schemas_take_its_files(schema: str, pattern: str) -> None:
     files = [str(path) for path in sorted(GITHUB.glob(pattern))]
+    assert files, f"{GITHUB}/{pattern} is nothing"
     command = str(Path(sys.executable).with_name("check-jsonschema"))
 
     ended = subprocess.run(
         [command, "--builtin-schema", schema, *files], capture_output=True, text=True, check=False
     )
 
-    assert files
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 

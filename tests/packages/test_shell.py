@@ -48,21 +48,31 @@ def test_the_script_for_a_shell_asks_the_program(shell: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-def test_bash_completes_a_command() -> None:
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("config s", {"schema", "set", "show"}),
+        ("client-config cur", {"cursor"}),
+        ("keys set open", {"openai", "openrouter"}),
+        ("generate fox --provider comfy", {"comfyui", "comfy_cloud", "comfy_router"}),
+        ("generate fox --quality ", {"draft", "standard", "high"}),
+    ],
+)
+def test_bash_completes_commands_and_values(words: str, completed: set[str]) -> None:
     """The very script, in a real bash, which calls the real program."""
-    script = completion("bash")
-    ask = """
-    COMP_WORDS=(ziggie-image-mcp config s) COMP_CWORD=2
-    $(complete -p ziggie-image-mcp | sed "s/.* -F \\([^ ]*\\).*/\\1/") ziggie-image-mcp s config
-    printf "%s\\n" "${COMPREPLY[@]}"
+    *before, last = words.split(" ")
+    ask = f"""
+    COMP_WORDS=(ziggie-image-mcp {" ".join(before)} "{last}") COMP_CWORD={len(before) + 1}
+    $(complete -p ziggie-image-mcp | sed "s/.* -F \\([^ ]*\\).*/\\1/") ziggie-image-mcp "{last}" x
+    printf "%s\\n" "${{COMPREPLY[@]}}"
     """
 
     ended = subprocess.run(
-        ["bash", "--norc", "-c", script + ask],
+        ["bash", "--norc", "-c", completion("bash") + ask],
         env=os.environ | {"PATH": f"{SCRIPT.parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,
     )
 
-    assert sorted(ended.stdout.split()) == ["schema", "set", "show"], ended.stderr
+    assert set(ended.stdout.split()) == completed, ended.stderr

@@ -13,6 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ziggie_image_mcp.inventory.licences import find_licence
+
 PAGE = Path(__file__).parents[2] / "docs" / "choose-engine.md"
 BEGIN, END = "<!-- models -->", "<!-- end of models -->"
 
@@ -37,10 +39,19 @@ def _lines() -> Iterator[str]:
     for row in rows():
         figures = (row["vram_full_gb"], row["vram_offload_gb"], row["ram_gb"], row["disk_gb"])
         cells = [f"{value:g} GB" if value else "" for value in figures]
-        licence = row["license"] + ("" if row["commercial"] else "; not commercially")
+        licence = row["license"] + ("" if row["commercial"] else "; " + _limit(row["license"]))
         licence += "; terms to accept first" if row["gated"] else ""
         cpu = "; also without a GPU" if row["cpu"] else ""
         yield f"| {row['title']} (`{row['id']}`{cpu}) | {' | '.join(cells)} | {licence} |"
+
+
+def _limit(name: str) -> str:
+    """What a licence says that forbids commercial use: of the weights, and of the pictures."""
+    licence = find_licence(name)
+    if licence is None or licence.outputs is None:
+        return "not commercially"
+    pictures = f"[its pictures]({licence.url}) {licence.outputs} ({licence.source})"
+    return f"the model not commercially; {pictures}"
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python tools/packages/manifests.py [--check] [--owner ACCOUNT]
 
 Nobody has said yet who publishes it: `OWNER` stands for the account at GitHub wherever its name is
-needed. `--owner` sets it in every file at once, with `project.urls`; it is read back from
-server.json. `--check` changes nothing, and fails where a file is not as it should be.
+needed. `--owner` sets it in every file at once, with `project.urls`, and makes README's links
+absolute, for the package index shows it far from the files; it is read back from server.json.
+`--check` changes nothing, and fails where a file is not as it should be.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ SUMMARY = "Makes pictures on the best route: this machine's engines first, never
 AUTHOR = {"name": f"The {PACKAGE} authors"}
 OWNER = "OWNER"
 """Stands for the publishing account until it is known."""
+UNPUBLISHED = (
+    f"Nobody publishes it yet: the name {PACKAGE} at the package index is nobody's, so a plugin or "
+    f"an extension that runs `uvx {PACKAGE}` starts nothing, or what somebody else puts there."
+)
 PLUGIN = Path("tools/packages/claude_plugin")
 SERVER_SCHEMA = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
 FOLDER = ("ZIGGIE_IMAGE_OUTPUT__DIRECTORY", "Folder for pictures; by default in your Pictures")
@@ -35,6 +40,8 @@ CONFIG = ("ZIGGIE_IMAGE_CONFIG", "Your config.json, where it is not in its usual
 NO_KEY = "Switches the paid provider on; each charge is still asked about"
 
 _NAME = re.compile(r"io\.github\.([A-Za-z0-9-]+)/ziggie-image-mcp")
+_FORGE_LINK = re.compile(rf"\]\(https://github\.com/[A-Za-z0-9-]+/{PACKAGE}/blob/main/([^)]+)\)")
+_FILE_LINK = re.compile(r"\]\((?!https?://|#)([^)]+)\)")
 _URLS = re.compile(r"\n\[project\.urls\]\n(?:[^\n\[]+\n)*")
 
 
@@ -90,8 +97,8 @@ def server(owner: str) -> dict[str, Any]:
     }
 
 
-def bundle() -> dict[str, Any]:
-    """manifest.json of the .mcpb bundle, whose host runs uv."""
+def user_config() -> dict[str, Any]:
+    """What a bundle and the plugin of Claude Code ask for, in the words that both share."""
     asked = {
         variable.lower(): {
             "type": "string",
@@ -104,9 +111,17 @@ def bundle() -> dict[str, Any]:
     }
     asked["output"] = _asked("directory", "Folder for pictures", FOLDER[1])
     asked["config"] = _asked("file", "config.json", CONFIG[1])
+    return asked
+
+
+def user_environment() -> dict[str, str]:
+    """The variables by which what they ask for reaches the server."""
     env = {variable: f"${{user_config.{variable.lower()}}}" for variable in keys()}
-    env[FOLDER[0]] = "${user_config.output}"
-    env[CONFIG[0]] = "${user_config.config}"
+    return env | {FOLDER[0]: "${user_config.output}", CONFIG[0]: "${user_config.config}"}
+
+
+def bundle() -> dict[str, Any]:
+    """manifest.json of the .mcpb bundle, whose host runs uv."""
     return {
         "manifest_version": "0.4",
         "name": PACKAGE,
@@ -121,10 +136,10 @@ def bundle() -> dict[str, Any]:
             "mcp_config": {
                 "command": "uv",
                 "args": ["run", "--directory", "${__dirname}", "server.py"],
-                "env": env,
+                "env": user_environment(),
             },
         },
-        "user_config": asked,
+        "user_config": user_config(),
         "tools_generated": True,
         "compatibility": {
             "platforms": ["darwin", "win32", "linux"],
@@ -143,7 +158,13 @@ def claude_plugin() -> dict[str, Any]:
         "license": "MIT",
         "keywords": ["image-generation", "game-assets", "comfyui", "mcp"],
         "mcpServers": "./.mcp.json",
+        "userConfig": user_config(),
     }
+
+
+def claude_servers() -> dict[str, Any]:
+    """.mcp.json of the plugin. A value that is left empty arrives as an empty text."""
+    return {"mcpServers": {"ziggie-image": {**_LAUNCH, "env": user_environment()}}}
 
 
 def claude_marketplace() -> dict[str, Any]:
@@ -166,14 +187,17 @@ def claude_marketplace() -> dict[str, Any]:
 
 def gemini_extension() -> dict[str, Any]:
     """gemini-extension.json. Only the variables that it names reach the server."""
+    secrets = [(f"{variable} ({who})", NO_KEY, variable) for variable, who in keys().items()]
+    plain = [("Folder for pictures", *FOLDER[::-1]), ("config.json", *CONFIG[::-1])]
     return {
         "name": PACKAGE,
         "version": __version__,
         "description": SUMMARY,
         "mcpServers": {"ziggie-image": _LAUNCH},
         "settings": [
-            {"name": who, "description": NO_KEY, "envVar": variable, "sensitive": True}
-            for variable, who in keys().items()
+            {"name": name, "description": text, "envVar": variable, "sensitive": is_secret}
+            for rows, is_secret in ((secrets, True), (plain, False))
+            for name, text, variable in rows
         ],
     }
 
@@ -188,12 +212,13 @@ def files(owner: str, root: Path = ROOT) -> dict[Path, str]:
         "tools/packages/mcpb/manifest.json": bundle(),
         ".claude-plugin/marketplace.json": claude_marketplace(),
         f"{PLUGIN.as_posix()}/.claude-plugin/plugin.json": claude_plugin(),
-        f"{PLUGIN.as_posix()}/.mcp.json": {"mcpServers": {"ziggie-image": _LAUNCH}},
+        f"{PLUGIN.as_posix()}/.mcp.json": claude_servers(),
         "gemini-extension.json": gemini_extension(),
     }
     wanted = {root / at: json.dumps(data, indent=2) + "\n" for at, data in documents.items()}
     for at in ("README.md", "Dockerfile"):
         wanted[root / at] = _NAME.sub(registry_name(owner), _text(root / at))
+    wanted[root / "README.md"] = with_links(wanted[root / "README.md"], owner)
     wanted[root / "pyproject.toml"] = _with_urls(_text(root / "pyproject.toml"), owner)
     return wanted
 
@@ -213,6 +238,12 @@ def stale(owner: str, root: Path = ROOT) -> dict[Path, str]:
         for path, text in files(owner, root).items()
         if not path.exists() or _text(path) != text
     }
+
+
+def with_links(text: str, owner: str) -> str:
+    """A page with its links to files: at the forge of an owner, beside it where that is unknown."""
+    text = _FORGE_LINK.sub(r"](\1)", text)
+    return text if owner == OWNER else _FILE_LINK.sub(rf"]({_url(owner)}/blob/main/\1)", text)
 
 
 def _asked(kind: str, title: str, text: str) -> dict[str, Any]:
@@ -245,7 +276,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.owner and not re.fullmatch(r"[A-Za-z0-9-]+", options.owner):
         parser.error(f"--owner {options.owner!r} is no account at GitHub")
-    old = stale(options.owner or owner_in())
+    owner = options.owner or owner_in()
+    if owner == OWNER:
+        print(UNPUBLISHED, file=sys.stderr)
+    old = stale(owner)
     for path, text in old.items():
         print(path.relative_to(ROOT))
         if not options.check:

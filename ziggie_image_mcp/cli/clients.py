@@ -12,6 +12,7 @@ import typer
 
 from ziggie_image_mcp.cli import client_config, client_files
 from ziggie_image_mcp.cli.client_config import CLIENTS, Client, ClientSnippet, Launch
+from ziggie_image_mcp.cli.completion import completing
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     config_option,
@@ -32,7 +33,12 @@ app = typer.Typer()
 @app.command("client-config")
 def client_config_(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="A client; without it all are listed.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A client; without it all are listed.", autocompletion=completing(lambda: CLIENTS)
+        ),
+    ] = "",
     write: Annotated[bool, typer.Option("--write", help="Edit the client's own file.")] = False,
     project: Annotated[
         bool, typer.Option("--project", help="For the project in this folder only.")

@@ -13,6 +13,7 @@ import typer
 
 from ziggie_image_mcp.billing.money import usd
 from ziggie_image_mcp.cli import files, machines, plans
+from ziggie_image_mcp.cli.completion import completing, provider_names
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     config_option,
@@ -68,8 +69,14 @@ def _option(argument: DeclaredArgument) -> Any:
     if argument.type is bool:
         return Annotated[bool, typer.Option(*argument.options, help=argument.about)]
     kind = kind_of(argument.type)
-    metavar = "|".join(get_args(kind)) if get_origin(kind) is Literal else _METAVARS.get(kind, "")
-    option = typer.Option(*argument.options, help=argument.about, metavar=metavar or "TEXT")
+    values: tuple[str, ...] = get_args(kind) if get_origin(kind) is Literal else ()
+    find = provider_names if argument.name == "provider" else partial(tuple[str, ...], values)
+    option = typer.Option(
+        *argument.options,
+        help=argument.about,
+        metavar="|".join(values) or _METAVARS.get(kind, "TEXT"),
+        autocompletion=completing(find),
+    )
     return Annotated[str | None, option]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ziggie_image_mcp import errors
+from ziggie_image_mcp.cli.completion import completing, vendor_names
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     config_option,
@@ -57,10 +58,19 @@ NO_VALUE = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Lets us refuse a key on the command line ourselves: typer's own message would repeat it."""
 
 
+VendorArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A provider, or its variable as OPENAI_API_KEY.",
+        autocompletion=completing(vendor_names),
+    ),
+]
+
+
 @keys_app.command("set", context_settings=NO_VALUE)
 def keys_set(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="A provider, or its variable as OPENAI_API_KEY.")],
+    name: VendorArgument,
     as_json: JsonOption = False,
 ) -> None:
     """Keep a provider's key. Asks for it, or reads one line from standard input."""
@@ -114,7 +124,13 @@ def keys_list(as_json: JsonOption = False) -> None:
 @keys_app.command("test")
 def keys_test(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="A provider; all that have a key by default.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A provider; all that have a key by default.",
+            autocompletion=completing(vendor_names),
+        ),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Try the keys by calls that cost nothing: are they taken, and what is left to spend."""
@@ -166,7 +182,7 @@ def keys_test(
 @keys_app.command("delete", context_settings=NO_VALUE)
 def keys_delete(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="A provider, or its variable as OPENAI_API_KEY.")],
+    name: VendorArgument,
     as_json: JsonOption = False,
 ) -> None:
     """Forget a provider's key, in the keyring and in the key file."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 from typer.core import TyperGroup
 
+from ziggie_image_mcp.cli.completion import completing, provider_names
 from ziggie_image_mcp.cli.console import (
     JsonOption,
     fail,
@@ -67,7 +68,9 @@ models_app.command()(remove)
 def list_(
     ctx: typer.Context,
     query: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
-    provider: Annotated[str, typer.Option("--provider", "-p")] = "",
+    provider: Annotated[
+        str, typer.Option("--provider", "-p", autocompletion=completing(provider_names))
+    ] = "",
     usable: Annotated[bool, typer.Option("--usable", help="Only what would run now.")] = False,
     as_json: JsonOption = False,
 ) -> None:
