@@ -24,4 +24,8 @@ class ExitCode(IntEnum):
         "(`plan`), something that is wrong (`doctor`)",
     )
     USAGE = 2, "the command line itself makes no sense: no such command, option or value"
-    STOPPED = 130, "stopped by Ctrl-C; by another signal 128 and its number, as 143 for SIGTERM"
+    STOPPED = (
+        130,
+        "stopped by Ctrl-C; by another signal 128 and its number, as 143 for SIGTERM; the server "
+        "on stdio ends with 0",
+    )
