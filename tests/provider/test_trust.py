@@ -20,3 +20,4 @@ def test_certificates_are_read_once_and_again_where_the_user_names_others(
     for _ in range(2):  # a mistake is not kept
         with pytest.raises(FileNotFoundError):
             trusted()
+    assert trusted(environment=False).verify_mode is ssl.CERT_REQUIRED

@@ -70,12 +70,13 @@ async def fetch(
         DownloadFailed: The address is not allowed, or the picture is gone, too big or no picture.
     """
     why = ""
+    environment = not source.private and not _is_here(url)
     async with httpx2.AsyncClient(
         transport=source.transport,
-        verify=trusted(),
+        verify=trusted(environment=environment),
         timeout=httpx2.Timeout(SECONDS, connect=CONNECT_SECONDS),
         follow_redirects=False,
-        trust_env=not source.private and not _is_here(url),
+        trust_env=environment,
     ) as client:
         for pause in PAUSES:
             await anyio.sleep(pause)

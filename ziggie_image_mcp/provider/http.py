@@ -507,7 +507,7 @@ class HttpClient:
             connect = LOOPBACK_CONNECT_SECONDS if self.loopback else CONNECT_SECONDS
             verify = self.tls()
             if verify is True and (self.proxied or self._hosts or self.url.startswith("https")):
-                verify = trusted()
+                verify = trusted()  # SSL_CERT_FILE counts without the proxies too
             elif verify is True:
                 verify = False  # it never speaks TLS
             self._client = httpx2.AsyncClient(

@@ -12,15 +12,19 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 
-def trusted() -> SSLContext:
-    """What checks a server's certificate, with those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+def trusted(*, environment: bool = True) -> SSLContext:
+    """What checks a server's certificate.
+
+    Args:
+        environment: Whether `SSL_CERT_FILE` and `SSL_CERT_DIR` count.
 
     Raises:
         OSError: One of these variables names what cannot be read.
     """
-    return _read(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    named = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    return _read(named if environment else None)
 
 
 @functools.cache
-def _read(file: str | None, folder: str | None) -> SSLContext:
-    return httpx2.create_ssl_context()
+def _read(named: tuple[str | None, str | None] | None) -> SSLContext:
+    return httpx2.create_ssl_context(trust_env=named is not None)
