@@ -313,6 +313,11 @@ class OutcomeUnknown(ProviderError):
     fallback = False
 
 
+def in_utf8(text: str) -> str:
+    """What can be sent: names of files and prompts may hold half a surrogate pair."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def quote(text: str, limit: int = 80) -> str:
     """A text as messages quote it: cut, with dots, where it is longer than `limit` characters."""
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from datetime import date, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from ziggie_image_mcp.storage import thumbnails
 from ziggie_image_mcp.storage.artifact_store import not_found
 from ziggie_image_mcp.storage.engine import storable
 from ziggie_image_mcp.storage.picture_search import IndexedPicture, Search
+from ziggie_image_mcp.storage.sidecars import facts_in
 
 PICTURES_A_PAGE = 60
 MOST_PAGES = 100_000
@@ -113,7 +113,9 @@ async def picture(service: Service, image_id: str, caller: str | None) -> dict[s
     """
     known = await indexed(service, image_id, caller)
     files = service.artifacts.files
-    facts = _facts(await _read(service, known.day, known.sidecar))
+    facts = cast(
+        dict[str, object], _plain(facts_in(await _read(service, known.day, known.sidecar)))
+    )
     data: dict[str, Any] = {
         **_row(known),
         "prompt": known.prompt,
@@ -148,16 +150,6 @@ async def picture(service: Service, image_id: str, caller: str | None) -> dict[s
             "notes": list(result.notes),
         },
     }
-
-
-def _facts(sidecar: bytes | None) -> dict[str, object]:
-    """What stands beside a picture, as far as it can be read and told."""
-    try:
-        facts: object = json.loads(sidecar or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    plain = _plain(facts)
-    return cast(dict[str, object], plain) if isinstance(plain, dict) else {}
 
 
 def _plain(value: object, depth: int = 0) -> object:

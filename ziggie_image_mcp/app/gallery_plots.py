@@ -43,10 +43,7 @@ async def money(service: Service, caller: str | None, days: int) -> dict[str, An
             {
                 "name": group.name,
                 "usd": [amount / 1e6 for amount in group.daily],
-                "pictures": group.amounts.pictures,
-                "settled_usd": group.amounts.settled / 1e6,
-                "held_usd": group.amounts.held / 1e6,
-                "unknown_usd": group.amounts.unknown / 1e6,
+                **group.amounts.as_data(),
             }
             for group in summary.groups
         ],
@@ -57,20 +54,8 @@ async def money(service: Service, caller: str | None, days: int) -> dict[str, An
     if is_owner:
         caps = service.billing.reservations.caps
         rows = spend_report.allowances(caps, await ledger.spending(now))
-        data["caps"] = [
-            {
-                "setting": row.setting,
-                "cap_usd": _dollars(row.cap),
-                "used_usd": _dollars(row.used),
-                "left_usd": _dollars(row.left),
-            }
-            for row in rows
-        ]
+        data["caps"] = [row.as_data() for row in rows]
     return data
-
-
-def _dollars(micro: int | None) -> float | None:
-    return None if micro is None else micro / 1e6
 
 
 def _break_even(holds: Sequence[Hold], now: datetime) -> dict[str, Any]:

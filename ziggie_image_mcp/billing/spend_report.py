@@ -24,6 +24,15 @@ class Amounts:
     held: int = 0
     unknown: int = 0
 
+    def as_data(self) -> dict[str, float]:
+        """The same in US dollars, as plain data."""
+        return {
+            "pictures": self.pictures,
+            "settled_usd": self.settled / 1e6,
+            "held_usd": self.held / 1e6,
+            "unknown_usd": self.unknown / 1e6,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -42,6 +51,14 @@ class Allowance:
     cap: int | None
     used: int | None = None
     left: int | None = None
+
+    def as_data(self) -> dict[str, str | float | None]:
+        """The same in US dollars, as plain data."""
+        amounts = {"cap_usd": self.cap, "used_usd": self.used, "left_usd": self.left}
+        return {
+            "setting": self.setting,
+            **{name: None if micro is None else micro / 1e6 for name, micro in amounts.items()},
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

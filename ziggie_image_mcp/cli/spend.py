@@ -289,7 +289,7 @@ def _spend_data(
     by: spend_report.By | None,
 ) -> dict[str, Any]:
     rows: list[dict[str, Any]] = [
-        {by: group.name, **_amounts_data(group.amounts)} for group in report.groups if by
+        {by: group.name, **group.amounts.as_data()} for group in report.groups if by
     ]
     return {
         "first_day": str(report.first),
@@ -297,33 +297,12 @@ def _spend_data(
         "rows": rows
         if by
         else [
-            {"day": str(row.day), "provider": row.provider, **_amounts_data(row.amounts)}
+            {"day": str(row.day), "provider": row.provider, **row.amounts.as_data()}
             for row in report.rows
         ],
-        "total": _amounts_data(report.total),
-        "caps": [
-            {
-                "setting": row.setting,
-                "cap_usd": _dollars(row.cap),
-                "used_usd": _dollars(row.used),
-                "left_usd": _dollars(row.left),
-            }
-            for row in allowances
-        ],
+        "total": report.total.as_data(),
+        "caps": [row.as_data() for row in allowances],
     }
-
-
-def _amounts_data(amounts: spend_report.Amounts) -> dict[str, float]:
-    return {
-        "pictures": amounts.pictures,
-        "settled_usd": amounts.settled / 1e6,
-        "held_usd": amounts.held / 1e6,
-        "unknown_usd": amounts.unknown / 1e6,
-    }
-
-
-def _dollars(micro: int | None) -> float | None:
-    return None if micro is None else micro / 1e6
 
 
 def _spend_chart(report: spend_report.Summary) -> Chart:

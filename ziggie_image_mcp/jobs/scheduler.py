@@ -300,7 +300,7 @@ class Scheduler:
         None where it is forgotten, or was not among the LATEST_JOBS that had begun by then.
         """
         await self.open()
-        until = made + timedelta(seconds=1)  # what is told of it is told to the second
+        until = made + timedelta(seconds=1)  # earlier versions told it to the second
         records = await self._workflow.select(
             prefix, states=_ENDED, before=until, limit=LATEST_JOBS, whole=True
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
 from mcp.server.auth.middleware.auth_context import get_access_token
@@ -82,9 +82,14 @@ def answer_for_caller(result: CallToolResult) -> CallToolResult:
     return result.model_copy(update={"content": content, **data})
 
 
-def data_for_caller(data: Mapping[str, Any]) -> Any:
-    """Plain data, without this machine's paths for those who are not on it."""
-    return data if caller() is None else _without_places(dict(data))
+def data_for_caller(data: Mapping[str, Any], own_words: Collection[str] = ()) -> Any:
+    """Plain data, without this machine's paths for those who are not on it.
+
+    Args:
+        data: With dicts and lists in it.
+        own_words: Keys of what the caller wrote: a path in it is the caller's own, and stays.
+    """
+    return data if caller() is None else _without_places(dict(data), own_words)
 
 
 def _text(text: str) -> str:
@@ -95,12 +100,16 @@ def _text(text: str) -> str:
     return json.dumps(_without_places(data), ensure_ascii=False, separators=(",", ":"))
 
 
-def _without_places(value: object) -> Any:
+def _without_places(value: object, own_words: Collection[str] = ()) -> Any:
     if isinstance(value, str):
         return for_caller(value)
     if isinstance(value, list):
-        return [_without_places(part) for part in cast(list[object], value)]
+        return [_without_places(part, own_words) for part in cast(list[object], value)]
     if isinstance(value, dict):
         parts = cast(dict[str, object], value)
-        return {k: _without_places(v) for k, v in parts.items() if k not in _PLACES}
+        return {
+            key: part if key in own_words else _without_places(part, own_words)
+            for key, part in parts.items()
+            if key not in _PLACES
+        }
     return value

@@ -88,11 +88,11 @@ async def _of_prompt(
 
 
 def _models(survey: Survey, provider: str) -> Iterable[str]:
-    return [model.id for model in _makers(survey) if provider in ("", model.provider)]
+    return [model.id for model in _picture_models(survey) if provider in ("", model.provider)]
 
 
 def _providers(survey: Survey, provider: str) -> Iterable[str]:
-    return [model.provider for model in _makers(survey)]
+    return [model.provider for model in _picture_models(survey)]
 
 
 def _loras(survey: Survey, provider: str) -> Iterable[str]:
@@ -100,7 +100,7 @@ def _loras(survey: Survey, provider: str) -> Iterable[str]:
     return [lora.id for lora in loras if provider in ("", lora.provider)]
 
 
-def _makers(survey: Survey) -> list[Model]:
+def _picture_models(survey: Survey) -> list[Model]:
     return [model for model in survey.models if "text_to_image" in model.tasks]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.errors import ImageNotFound, ImageTooLarge, StorageError
 from ziggie_image_mcp.provider.capabilities import OutputFormat
@@ -27,8 +27,9 @@ from ziggie_image_mcp.storage.image_codec import (
     refuse_blank,
 )
 from ziggie_image_mcp.storage.newest import ListedImage, ListPosition, newest
-from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, named_id, owner_of, picture_id
+from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, day_of, named_id, owner_of, picture_id
 from ziggie_image_mcp.storage.side_files import SIDE_SUFFIX, SideFiles, no_side_files, renamed
+from ziggie_image_mcp.storage.sidecars import facts_in
 from ziggie_image_mcp.storage.types import Preview, Recipe, StoredImage
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class ArtifactStore:
         side_files: Mapping[str, bytes] = NO_FILES,
     ) -> list[str]:
         """Write a picture, its side files and its sidecar, all or none; paths of all but that."""
-        folder, stem = _folder(image_id), PurePath(name).stem
+        folder, stem = day_of(image_id), PurePath(name).stem
         paths: list[str] = []
         try:
             for suffix, content in side_files.items():
@@ -224,7 +225,7 @@ class ArtifactStore:
         name = f"{PurePath(self.find(image_id)).stem}{suffix}"
         data = None
         if SIDE_SUFFIX.fullmatch(suffix):
-            data = self._files.get(_folder(named_id(image_id) or ""), name)
+            data = self._files.get(day_of(named_id(image_id) or ""), name)
         if data is None:
             raise ImageNotFound(f"The picture {image_id[:60]!r} has no file {suffix[:40]!r}.")
         return data
@@ -237,17 +238,13 @@ class ArtifactStore:
         """
         self.side_file(image_id, suffix)
         name = f"{PurePath(self.find(image_id)).stem}{suffix}"
-        return self._files.path(_folder(named_id(image_id) or ""), name)
+        return self._files.path(day_of(named_id(image_id) or ""), name)
 
     def _sidecar(self, image_id: str) -> dict[str, object]:
         """What stands beside a picture; nothing where that is gone or damaged."""
-        folder = _folder(image_id)
+        folder = day_of(image_id)
         name = image_id if self._files.far else PurePath(self.find(image_id)).stem
-        try:
-            facts: object = json.loads(self._files.get(folder, f"{name}.json") or b"{}")
-        except ValueError:
-            return {}
-        return cast(dict[str, object], facts) if isinstance(facts, dict) else {}
+        return facts_in(self._files.get(folder, f"{name}.json"))
 
     def keep(self, data: bytes, image_id: str, hint: str) -> None:
         """Write a picture that was given, under an id that follows from it.
@@ -256,7 +253,7 @@ class ArtifactStore:
             StorageError: The place cannot be written.
         """
         name = f"{slug(hint)}-{image_id}{_SUFFIX['png']}"
-        folder = _folder(image_id)
+        folder = day_of(image_id)
         path = self._files.write(folder, name, data)
         if self._files.far:
             record = json.dumps({"id": image_id, "file": name})
@@ -289,7 +286,7 @@ class ArtifactStore:
             recent = self._recent.get(stripped)
             if recent is not None:
                 return recent[0]
-            folder = _folder(stripped)
+            folder = day_of(stripped)
             sidecar = self._files.get(folder, f"{stripped}.json") if self._files.far else None
             name = None if sidecar is None else _file_of(sidecar)
             if name is not None:
@@ -460,16 +457,8 @@ def slug(text: str) -> str:
 
 def _file_of(sidecar: bytes) -> str | None:
     """The picture's name by its sidecar; None where that is damaged, or would lead elsewhere."""
-    try:
-        name = json.loads(sidecar)["file"]
-    except (ValueError, KeyError, TypeError):
-        return None
+    name = facts_in(sidecar).get("file")
     return name if isinstance(name, str) and "/" not in name else None
-
-
-def _folder(image_id: str) -> str:
-    """The folder of the day that an id begins with."""
-    return f"{image_id[:4]}-{image_id[4:6]}-{image_id[6:8]}"
 
 
 def _suffix(path: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from ziggie_image_mcp.errors import ConfigError, StorageError
+from ziggie_image_mcp.errors import ConfigError, StorageError, in_utf8
 from ziggie_image_mcp.provider.redaction import hidden
 
 TablesT = TypeVar("TablesT")
@@ -169,7 +169,7 @@ def hold_lock(connection: sa.Connection, lock: int) -> None:
 
 def storable(text: str) -> str:
     """What both databases take: file names and messages may hold NUL or half a surrogate pair."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    return in_utf8(text).replace("\0", "\\0")
 
 
 class TableRows:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from ziggie_image_mcp.errors import in_utf8
 from ziggie_image_mcp.storage.blobs import Entry, Files
 from ziggie_image_mcp.storage.picture_ids import PICTURE_ID
+from ziggie_image_mcp.storage.sidecars import facts_in
 
 DESCRIPTION_CHARACTERS = 120
 _PICTURE = re.compile(
@@ -97,32 +98,24 @@ def picture_named(name: str, *, far: bool) -> PictureName | None:
 
 
 def _order(entry: Entry) -> tuple[float, str]:
-    return entry.changed, _in_utf8(PurePath(entry.path).name)
-
-
-def _in_utf8(text: str) -> str:
-    """What can be sent: names of files and prompts may hold half a surrogate pair."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return entry.changed, in_utf8(PurePath(entry.path).name)
 
 
 def _listed(image_id: str, entry: Entry, day: str, description: str) -> ListedImage:
-    name = _in_utf8(PurePath(entry.path).name)
+    name = in_utf8(PurePath(entry.path).name)
     return ListedImage(
         id=image_id,
         name=name,
         suffix=PurePath(name).suffix,
         bytes=entry.bytes,
-        description=_in_utf8(description),
+        description=in_utf8(description),
         position=ListPosition(day=day, changed=entry.changed, name=name),
     )
 
 
 def _prompt(sidecar: bytes | None) -> str:
     """The beginning of the prompt that a sidecar keeps; a damaged one keeps none."""
-    try:
-        prompt: object = json.loads(sidecar or b"{}").get("prompt", "")
-    except (ValueError, AttributeError, RecursionError):
-        return ""
+    prompt = facts_in(sidecar).get("prompt", "")
     text = " ".join(prompt.split()) if isinstance(prompt, str) else ""
     whole = len(text) <= DESCRIPTION_CHARACTERS
     return text if whole else f"{text[: DESCRIPTION_CHARACTERS - 1]}\N{HORIZONTAL ELLIPSIS}"

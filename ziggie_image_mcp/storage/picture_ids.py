@@ -49,6 +49,11 @@ def picture_id(day: date, token: str, owner: str = "") -> str:
     return f"{day:%Y%m%d}-{token}" + (f"-{owner}" if owner else "")
 
 
+def day_of(image_id: str) -> str:
+    """The day that an id begins with, as 2026-11-24: the folder of its picture."""
+    return f"{image_id[:4]}-{image_id[4:6]}-{image_id[6:8]}"
+
+
 def owner_of(image_id: str) -> str:
     """The mark of the one whose picture this is; empty for this machine's owner."""
     match = PICTURE_ID.fullmatch(named_id(image_id) or "")

@@ -7,20 +7,19 @@ day's folder whether names came or went, so that what other processes save and d
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.storage import thumbnails
 from ziggie_image_mcp.storage.blobs import Files
 from ziggie_image_mcp.storage.newest import PictureName, picture_named
-from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, owner_of
+from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, day_of, owner_of
 from ziggie_image_mcp.storage.picture_search import (
     IndexedPicture,
     ModelCount,
@@ -28,6 +27,7 @@ from ziggie_image_mcp.storage.picture_search import (
     Search,
     conditions,
 )
+from ziggie_image_mcp.storage.sidecars import facts_in
 
 T = TypeVar("T")
 
@@ -108,10 +108,9 @@ class PictureIndex:
         Raises:
             StorageError: The place of the pictures, or the index, cannot be read.
         """
-        match = PICTURE_ID.fullmatch(image_id)
-        if match is None:
+        if PICTURE_ID.fullmatch(image_id) is None:
             return
-        files, day = self._store.files, "-".join(match.groups()[:3])
+        files, day = self._store.files, day_of(image_id)
         names = files.names(day)
         for name in names:
             picture = picture_named(name, far=files.far)
@@ -288,10 +287,9 @@ def _forget(
 def _facts(files: Files, day: str, sidecar: str) -> dict[str, object]:
     """What stands beside a picture; nothing where that is damaged or cannot be read."""
     try:
-        facts: object = json.loads(files.get(day, sidecar) or b"{}")
-    except (StorageError, ValueError, RecursionError):
+        return facts_in(files.get(day, sidecar))
+    except StorageError:
         return {}
-    return cast(dict[str, object], facts) if isinstance(facts, dict) else {}
 
 
 def _insert(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ziggie_image_mcp.errors import StorageError
 from ziggie_image_mcp.storage.image_codec import decoded
-from ziggie_image_mcp.storage.picture_ids import PICTURE_ID
+from ziggie_image_mcp.storage.picture_ids import PICTURE_ID, day_of
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.storage.blobs import Files
@@ -25,10 +25,9 @@ def kept(files: Files, image_id: str) -> bytes | None:
     Raises:
         StorageError: It cannot be read.
     """
-    match = PICTURE_ID.fullmatch(image_id)
-    return (
-        None if match is None else files.get(_folder("-".join(match.groups()[:3])), _name(image_id))
-    )
+    if PICTURE_ID.fullmatch(image_id) is None:
+        return None
+    return files.get(_folder(day_of(image_id)), _name(image_id))
 
 
 def thumbnail(files: Files, day: str, name: str, image_id: str) -> bytes | None:

@@ -341,20 +341,7 @@ async def _failure(request: Request, error: Exception) -> Response:
 
 
 def _json(data: Mapping[str, Any]) -> Response:
-    return JSONResponse(_with_own_words(data_for_caller(data), data), headers=_FRESH)
-
-
-def _with_own_words(told: Any, data: object) -> Any:
-    """An answer in which what the caller wrote is as it was: a path in it is the caller's own."""
-    if isinstance(data, list):
-        return [_with_own_words(*pair) for pair in zip(told, cast(list[object], data), strict=True)]
-    if not isinstance(data, Mapping):
-        return told
-    whole = cast(Mapping[str, object], data)
-    return {
-        name: whole[name] if name in _OWN_WORDS else _with_own_words(value, whole[name])
-        for name, value in cast(dict[str, Any], told).items()
-    }
+    return JSONResponse(data_for_caller(data, _OWN_WORDS), headers=_FRESH)
 
 
 def _error(status: int, code: str, message: str) -> Response:
