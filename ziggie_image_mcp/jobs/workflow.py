@@ -176,6 +176,7 @@ class Workflow:
             await self.database.until_writable()  # DBOS would drop what it cannot record
             return outcome
 
+        self._keep_log()
         self._function = DBOS.workflow(name="job")(job)
         settings: DBOSConfig = {
             "name": "ziggie-image-mcp",
@@ -188,7 +189,6 @@ class Workflow:
             # to wait for the thread that looks for some.
             "notification_listener_polling_interval_sec": 0.1 if self._listen else 0.05,
         }
-        self._keep_log()
         with self.database.errors():
             if isinstance(place, Path):
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -305,6 +305,7 @@ class Workflow:
         self._log = log.level, list(log.handlers), log.propagate
         log.handlers.clear()  # it holds the stderr of its import, which may be closed by now
         log.propagate = True
+        log.setLevel(logging.CRITICAL)
 
     def give_back(self) -> None:
         """Let the host have its event loop's threads and the log of `dbos` as they were.
@@ -314,6 +315,7 @@ class Workflow:
         log = logging.getLogger("dbos")
         level, log.handlers[:], log.propagate = self._log
         log.setLevel(level)
+        log.addFilter(_is_not_of_a_job)
         threads = self._threads or ThreadPoolExecutor(thread_name_prefix="asyncio")
         asyncio.get_running_loop().set_default_executor(threads)
 
@@ -327,6 +329,11 @@ class Workflow:
 
 _current: ContextVar[Workflow] = ContextVar("workflow")
 """The one that runs the job of this task."""
+
+
+def _is_not_of_a_job(_record: logging.LogRecord) -> bool:
+    """Let what DBOS says of our own jobs be dropped: some end after their service is closed."""
+    return _current.get(None) is None
 
 
 async def step(name: str, work: Callable[[], Awaitable[str]]) -> str:
