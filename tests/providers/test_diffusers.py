@@ -453,7 +453,9 @@ async def test_progress_only_grows_and_ends_at_one(provider: Diffusers, id: str)
     assert shares == sorted(shares)
     assert heard[-1] == (1.0, "done")
     steps = [text for _, text in heard if "step" in text]
-    assert steps == [f"picture {p} of 2, step {s} of 3" for p in (1, 2) for s in (1, 2, 3)]
+    every = [f"picture {p} of 2, step {s} of 3" for p in (1, 2) for s in (1, 2, 3)]
+    assert [step for step in every if step in steps] == steps
+    assert {every[at] for at in (0, 2, 3, 5)} <= {*steps}  # of quick ones not each is told
 
 
 async def test_a_sampler_changes_one_picture_and_not_the_next(provider: Diffusers) -> None:

@@ -709,6 +709,36 @@ def test_any_model_can_be_named_by_its_path(tmp_path: Path) -> None:
     assert locate(str(tmp_path / "nothing"), [], None) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("both", "one/both"),
+        ("deep/er", "two/deep/er"),
+        ("only", "two/only"),
+        ("whole/inner", None),
+        (".hidden", None),
+        ("a/b/c/d/e", None),
+        ("../two/only", None),
+        ("deep//er", None),
+        ("", None),
+        ("one", None),
+    ],
+)
+def test_a_name_means_the_same_model_as_in_the_listing(
+    name: str, place: str | None, tmp_path: Path
+) -> None:
+    for path in ("one/both", "two/both", "two/deep/er", "two/only", "one/whole", "one/.hidden"):
+        pipeline(tmp_path / path)
+    pipeline(tmp_path / "one/whole/inner")
+    pipeline(tmp_path / "one/a/b/c/d/e")
+    dirs = [tmp_path / "one", tmp_path / "two"]
+
+    found = locate(name, dirs, None)
+
+    assert found == find(dirs, None).get(name)
+    assert (found.path if found else None) == (tmp_path / place if place else None)
+
+
 async def test_the_provider_lists_its_folders_and_the_cache_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

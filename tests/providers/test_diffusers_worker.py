@@ -24,6 +24,7 @@ from ziggie_image_providers.diffusers.samplers import choose
 from ziggie_image_providers.diffusers.scan import DiskModel
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.weights import Part
+from ziggie_image_providers.diffusers.worker import not_too_often
 from ziggie_image_providers.diffusers.worker_request import worker_request
 
 
@@ -140,6 +141,19 @@ def test_others_go_first_unless_the_user_has_said_how_far(own: int, expected: in
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
 
     assert int(told.stdout) == expected
+
+
+def test_of_quick_steps_not_each_is_told_but_the_first_and_the_last() -> None:
+    now, told = [0.0], list[int]()
+    tell = not_too_often(lambda step, _: told.append(step), lambda: now[0])
+
+    for step in range(1, 51):
+        now[0] += 0.02
+        tell(step, 50)
+
+    assert told[0] == 1
+    assert told[-1] == 50
+    assert len(told) in (10, 11)
 
 
 def test_the_worker_may_not_use_the_network() -> None:

@@ -80,13 +80,26 @@ def locate(name: str, model_dirs: Sequence[Path], hub_cache: Path | None) -> Dis
     """Find one model by its id, or by the absolute path of a folder or file."""
     path = Path(name).expanduser()
     if not path.is_absolute():
-        return find(model_dirs, hub_cache).get(name)
+        return _by_place(name, model_dirs) or find(model_dirs, hub_cache).get(name)
     if path.is_dir():
         return component(path, name) or folder(path, name, always=True)
     if path.is_file():
         donors = [one for base in model_dirs for one in walk(base.expanduser()) if one.is_dir()]
         donors += _donors(hub_repos(hub_cache)) if hub_cache is not None else []
         return single(path, name, donors)
+    return None
+
+
+def _by_place(name: str, model_dirs: Sequence[Path]) -> DiskModel | None:
+    """The folder of this id where it lies as the id says, without a look at all others."""
+    parts = name.split("/")
+    if len(parts) > DEPTH or any(not p or p[0] == "." or {*p} & {"\\", ":"} for p in parts):
+        return None
+    for base in model_dirs:
+        path = base.expanduser().joinpath(*parts)
+        above = list(path.parents)[: len(parts)]
+        if is_file(path / INDEX) and not any(is_file(one / INDEX) for one in above):
+            return folder(path, name, always=True)
     return None
 
 

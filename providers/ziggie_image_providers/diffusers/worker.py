@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import queue
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,6 +17,24 @@ from typing import BinaryIO, Literal
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.batches import batches
 from ziggie_image_providers.diffusers.faults import Stopped, failed
+
+STEP_SECONDS = 0.1
+"""Of steps that follow each other quicker, not each is told: nobody could read it."""
+
+
+def not_too_often(
+    tell: Callable[[int, int], None], clock: Callable[[], float] = time.monotonic
+) -> Callable[[int, int], None]:
+    """Tell of a step, the first and the last of them at any rate."""
+    last = -math.inf
+
+    def told(step: int, steps: int) -> None:
+        nonlocal last
+        if step >= steps or clock() - last >= STEP_SECONDS:
+            last = clock()
+            tell(step, steps)
+
+    return told
 
 
 class Connection:
@@ -92,10 +112,14 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
         notes = pipeline.prepare(request) + pipeline.unread(request)
 
         def make(numbers: Sequence[int]) -> Sequence[bytes]:
-            def on_step(step: int, steps: int) -> None:
-                line.check()
+            @not_too_often
+            def tell(step: int, steps: int) -> None:
                 at = wire.Step(picture=numbers[0], step=step, steps=steps, pictures=len(numbers))
                 line.send(at)
+
+            def on_step(step: int, steps: int) -> None:
+                line.check()
+                tell(step, steps)
 
             return pipeline.pictures(request, numbers, on_step, inputs)
 
