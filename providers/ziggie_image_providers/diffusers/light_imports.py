@@ -8,10 +8,13 @@ a LoRA comes.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -28,6 +31,9 @@ LAYERS = f"{PEFT}.tuners.tuners_utils"
 
 TRANSFORMERS = "diffusers.models.transformers"
 """Of which a UNet takes one. Pipelines name the module of each one that they use."""
+
+READER = "transformers.utils.import_utils"
+"""Of transformers 5. It reads every file of transformers.models, to know what each has."""
 
 F = TypeVar("F")
 
@@ -47,11 +53,14 @@ def import_libraries() -> tuple[Any, Any, Any]:
         sys.modules.setdefault(name, cast(Any, None))  # as if it were absent
     if PEFT not in sys.modules and importlib.util.find_spec(PEFT) is not None:
         _stand_in_for_peft()
-    diffusers = importlib.import_module("diffusers")
+    transformers = importlib.import_module("transformers")
+    _read_once(importlib.import_module(READER))
+    with _listing_when_asked():
+        diffusers = importlib.import_module("diffusers")
     if TRANSFORMERS not in sys.modules:
         folder = Path(diffusers.__path__[0]) / "models" / "transformers"
         sys.modules[TRANSFORMERS] = _StandIn(TRANSFORMERS, folder)
-    return torch, diffusers, importlib.import_module("transformers")
+    return torch, diffusers, transformers
 
 
 def import_quantiser(name: str) -> Any:
@@ -75,6 +84,48 @@ def show_peft() -> None:
         ImportError: It is not installed.
     """
     _import_itself(PEFT)
+
+
+class _Distributions(Mapping[str, list[str]]):
+    """Which distribution has a module, as importlib.metadata tells, once somebody asks."""
+
+    def __getitem__(self, name: str) -> list[str]:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @functools.cached_property
+    def _all(self) -> Mapping[str, list[str]]:
+        return metadata.packages_distributions()
+
+
+@contextmanager
+def _listing_when_asked() -> Generator[None]:
+    """Leave out the list of all that is installed: diffusers makes it, and seldom looks at it."""
+    listing = metadata.packages_distributions
+    metadata.packages_distributions = lambda: cast(Any, _Distributions())
+    try:
+        yield
+    finally:
+        metadata.packages_distributions = listing
+
+
+def _read_once(reader: Any) -> None:
+    """Let transformers.models take what transformers read of its files, and not read them again."""
+    read = getattr(reader, "create_import_structure_from_path", None)
+    if read is None or not hasattr(read, "cache_info"):
+        return  # another version, which may do it otherwise
+
+    @functools.wraps(read)
+    def read_folder(path: str | Path) -> Any:
+        place = Path(path)
+        return read(place.parent if place.suffix == ".py" else place)
+
+    reader.create_import_structure_from_path = read_folder
 
 
 class _StandIn(ModuleType):
