@@ -19,6 +19,7 @@ from ziggie_image_mcp.billing.ledger import Ledger, default_file
 from ziggie_image_mcp.config import secrets
 from ziggie_image_mcp.errors import AuthenticationFailed
 from ziggie_image_mcp.inventory.registry import load_types
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_mcp.routing import history
 from ziggie_image_mcp.routing.history import History
 
@@ -335,9 +336,10 @@ async def test_without_the_extra_the_table_stands_and_one_line_names_it(tmp_path
 
     assert shown.returncode == 0
     assert "replicate" in shown.stdout
-    assert shown.stderr == 'A plot needs plotext: pip install "ziggie-image-mcp[plot]".\n'
+    install = install_command("ziggie-image-mcp[plot]")
+    assert shown.stderr == f"A plot needs plotext: {install}.\n"
     assert drawn.returncode == 1
-    assert '[EXTRA_MISSING] A plot needs matplotlib: pip install "ziggie-image' in drawn.stderr
+    assert f"[EXTRA_MISSING] A plot needs matplotlib: {install}" in drawn.stderr
 
 
 async def test_a_terminal_without_utf8_gets_no_plot_and_no_crash() -> None:

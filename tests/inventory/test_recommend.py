@@ -24,10 +24,11 @@ from ziggie_image_mcp.inventory.recommend import (
     unsuitable,
 )
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
+from ziggie_image_mcp.provider.installing import PythonEnvironment
 from ziggie_image_providers.diffusers.scan import find
 
 GIB = 2**30
-BARE = Setup(python="/venv/bin/python")
+BARE = Setup(environment=PythonEnvironment(kind="pip", python="/venv/bin/python"))
 
 
 def machine(ram_gib: float, *gpus: Gpu, os: str = "Linux", disk_gb: float = 500) -> Hardware:
@@ -216,7 +217,7 @@ def test_what_a_pull_selects_is_listed_as_a_model_that_can_run(
 
 
 def test_the_commands_are_those_of_this_environment() -> None:
-    by_uv = Setup(python="/uv/bin/python", pip=False)
+    by_uv = Setup(environment=PythonEnvironment(kind="uv", python="/uv/bin/python"))
     best = recommend(machine(16), by_uv)
 
     assert best is not None
@@ -224,9 +225,19 @@ def test_the_commands_are_those_of_this_environment() -> None:
     assert installs
     assert all(c.startswith('uv pip install -p "/uv/bin/python" ') for c in installs)
     assert hub_install(by_uv) == 'uv pip install -p "/uv/bin/python" "ziggie-image-mcp[hub]"'
-    assert current_setup(vendors=True).pip
+    assert current_setup(vendors=True).environment.kind == "pip"
 
 
+def test_for_one_run_by_uvx_all_is_installed_for_good_at_once() -> None:
+    best = recommend(machine(32, nvidia(12)), Setup(environment=BY_UVX))
+
+    assert best is not None
+    index = "https://download.pytorch.org/whl/cu130"
+    assert best.commands[0] == f'uv tool install --index {index} "ziggie-image-mcp[local]"'
+    assert best.commands[1:] == (f"ziggie-image-mcp models pull {best.name}",)
+
+
+BY_UVX = PythonEnvironment(kind="uvx", python="/cache/archive-v0/x/bin/python")
 RTX_4070 = machine(64, nvidia(12))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from ziggie_image_mcp.errors import InvalidOutput, InvalidRequest
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_mcp.provider.pictures import to_png
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ MAX_TRACED_PIXELS = 4_000_000
 
 MAX_EDGES = 600_000
 """Between pixels of different colours, of which each may be a shape: some 30 MB of drawing."""
-
-INSTALL = 'pip install "ziggie-image-mcp[svg]"'
 
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 _PARTS = frozenset(f"{_NAMESPACE}{name}" for name in ("svg", "g", "path", "clipPath"))
@@ -41,7 +40,8 @@ def check_tracer() -> None:
         InvalidRequest: Says how it is installed.
     """
     if importlib.util.find_spec("vtracer") is None:
-        raise InvalidRequest("output_format", "svg", f"vtracer is missing: {INSTALL}")
+        install = install_command("ziggie-image-mcp[svg]")
+        raise InvalidRequest("output_format", "svg", f"vtracer is missing: {install}")
 
 
 def trace(image: Image.Image, *, sharp: bool) -> tuple[bytes, str]:

@@ -13,6 +13,7 @@ import typer
 
 from ziggie_image_mcp.cli.console import err, fail, out
 from ziggie_image_mcp.errors import ImageError, StorageError
+from ziggie_image_mcp.provider.installing import install_command
 
 SvgOption = Annotated[Path | None, typer.Option("--svg", help="Draw the plot into this file.")]
 PngOption = Annotated[Path | None, typer.Option("--png", help="Draw the plot into this file.")]
@@ -20,7 +21,6 @@ PngOption = Annotated[Path | None, typer.Option("--png", help="Draw the plot int
 _BARS = "█▒▓░#%"
 _DOTS = "•+x*o^"
 FIGURE_INCHES = 10.0, 5.0
-_EXTRA = 'pip install "ziggie-image-mcp[plot]"'
 
 
 class ExtraMissing(ImageError):
@@ -169,4 +169,5 @@ def _plotter(name: str) -> ModuleType:
         return import_module(name)
     except ImportError as e:
         package = name.partition(".")[0]
-        raise ExtraMissing(f"A plot needs {package}: {_EXTRA}.") from e
+        install = install_command("ziggie-image-mcp[plot]")
+        raise ExtraMissing(f"A plot needs {package}: {install}.") from e

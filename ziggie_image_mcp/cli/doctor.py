@@ -20,6 +20,7 @@ from ziggie_image_mcp.inventory.detection import Detected, unused
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence, urls_of
 from ziggie_image_mcp.inventory.types import Hardware, Survey
 from ziggie_image_mcp.jobs.leases import lease_folder
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_mcp.provider.nouns import Balance, Probe, is_present
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import check_request
@@ -134,7 +135,7 @@ def packages(machine: Hardware, version: Callable[[str], str | None]) -> list[Fi
             Finding(
                 state="warn",
                 what=f"local diffusers is off: {', '.join(missing)} not installed",
-                fix=f'"{sys.executable}" -m pip install "ziggie-image-mcp[local]"',
+                fix=install_command("ziggie-image-mcp[local]"),
             )
         )
     torch = version("torch")

@@ -25,6 +25,7 @@ from ziggie_image_mcp.config.environment import setting
 from ziggie_image_mcp.errors import ConfigError, duration, nearest
 from ziggie_image_mcp.provider.contract import ProviderType
 from ziggie_image_mcp.provider.files import open_regular, read_bounded
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_mcp.provider.systems import put_in_place
 
 SERVICE = APP
@@ -117,9 +118,8 @@ def open_vault() -> Vault:
     try:
         import keyring
     except ImportError as e:
-        raise NoKeyring(
-            f'no keyring: the package is not installed (pip install "{APP}[keys]")'
-        ) from e
+        install = install_command(f"{APP}[keys]")
+        raise NoKeyring(f"no keyring: the package is not installed ({install})") from e
     return usable(keyring.get_keyring())
 
 

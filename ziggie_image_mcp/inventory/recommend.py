@@ -7,9 +7,8 @@ The one place that makes the advice for machines with only the demo;
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
@@ -18,9 +17,15 @@ from ziggie_image_mcp.inventory.hardware_probe import UNIFIED_SHARE
 from ziggie_image_mcp.inventory.licences import condition_of
 from ziggie_image_mcp.inventory.model_facts import data_beside, plain
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
+from ziggie_image_mcp.provider.installing import (
+    PythonEnvironment,
+    current_environment,
+    install_command,
+)
 
 CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+LOCAL = "ziggie-image-mcp[local]"
 _PACKAGES = ("torch", "diffusers", "transformers")
 
 LicenseWish = Literal["commercial", "any"]
@@ -64,9 +69,7 @@ class Unsuitable:
 class Setup:
     """What there is on a machine beside its hardware."""
 
-    python: str = sys.executable
-    pip: bool = True
-    """False in environments that uv made, which have no pip of their own."""
+    environment: PythonEnvironment = field(default_factory=current_environment)
     packages: bool = False
     """torch, diffusers and transformers are installed."""
     vendors: bool = True
@@ -77,7 +80,6 @@ def current_setup(*, vendors: bool) -> Setup:
     """What is installed where this runs; nothing is imported."""
     installed = all(importlib.util.find_spec(name) is not None for name in _PACKAGES)
     return Setup(
-        pip=importlib.util.find_spec("pip") is not None,
         packages=installed,
         vendors=vendors,
     )
@@ -164,19 +166,12 @@ def advice_lines(machine: Hardware, setup: Setup) -> list[str]:
 
 def cuda_install(setup: Setup) -> str:
     """Installs torch for an NVIDIA card."""
-    again = "--force-reinstall" if setup.pip else "--reinstall"
-    return f"{_pip(setup)} {again} torch --index-url {CUDA_INDEX}"
+    return install_command("torch", index=CUDA_INDEX, again=True, environment=setup.environment)
 
 
 def hub_install(setup: Setup) -> str:
     """Installs the Hub's client, which `models pull` downloads with."""
-    return f'{_pip(setup)} "ziggie-image-mcp[hub]"'
-
-
-def _pip(setup: Setup) -> str:
-    return (
-        f'"{setup.python}" -m pip install' if setup.pip else f'uv pip install -p "{setup.python}"'
-    )
+    return install_command("ziggie-image-mcp[hub]", environment=setup.environment)
 
 
 def _facts(best: Recommendation) -> str:
@@ -328,12 +323,19 @@ def _pace(model: dict[str, Any], gpu: Gpu | None, *, on_gpu: bool) -> str:
 def _install(machine: Hardware, gpu: Gpu | None, setup: Setup) -> list[str]:
     if setup.packages:
         return []
-    commands: list[str] = []
+    index = ""
     if gpu is not None and gpu.vendor == "nvidia":
-        commands.append(cuda_install(setup))
+        index = CUDA_INDEX
     elif machine.os == "Linux":  # elsewhere the index's own torch is the right one
-        commands.append(f"{_pip(setup)} torch --index-url {CPU_INDEX}")
-    return [*commands, f'{_pip(setup)} "ziggie-image-mcp[local]"']
+        index = CPU_INDEX
+    where = setup.environment
+    if where.kind == "uvx":  # each command makes the environment anew
+        return [install_command(LOCAL, index=index, environment=where)]
+    local = install_command(LOCAL, environment=where)
+    if not index:
+        return [local]
+    again = index == CUDA_INDEX
+    return [install_command("torch", index=index, again=again, environment=where), local]
 
 
 def _file() -> dict[str, Any]:

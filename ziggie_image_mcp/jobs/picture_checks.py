@@ -7,6 +7,7 @@ from typing import Literal
 
 from ziggie_image_mcp.assets import text_reading, unsafe_check
 from ziggie_image_mcp.errors import ContentRefused, DependencyMissing, quote
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_mcp.provider.nouns import Generation, Model
 from ziggie_image_mcp.provider.pictures import decode
 from ziggie_image_mcp.provider.pricing import is_free
@@ -26,7 +27,7 @@ def check_may_look(unsafe: bool) -> None:
         DependencyMissing: The extra is not installed.
     """
     if unsafe and not unsafe_check.is_installed():
-        install = f'pip install "ziggie-image-mcp[{unsafe_check.EXTRA}]"'
+        install = install_command(f"ziggie-image-mcp[{unsafe_check.EXTRA}]")
         message = f"verify.unsafe is true, and what checks pictures is not installed: {install}"
         raise DependencyMissing("verify", message)
 
@@ -67,7 +68,7 @@ def wrong_text(
     if verify is False or not phrases:
         return "", ""
     if not is_installed():
-        install = f'pip install "ziggie-image-mcp[{text_reading.EXTRA}]"'
+        install = install_command(f"ziggie-image-mcp[{text_reading.EXTRA}]")
         told = f"the words in quotes were not read back: {install}, or set verify.text: false"
         return "", told if verify is True else ""
     problems = list[str]()

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from ziggie_image_mcp.errors import StorageError
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_mcp.provider.redaction import hidden
 from ziggie_image_mcp.provider.systems import replace
 
@@ -280,7 +281,7 @@ def _storage_errors(what: str) -> Generator[None]:
     except StorageError:
         raise
     except ImportError as e:
-        extra = 'pip install "ziggie-image-mcp[s3]"'
+        extra = install_command("ziggie-image-mcp[s3]")
         raise StorageError(f"{what}: a package is missing ({e}). For s3:// it is {extra}.") from e
     except OSError as e:
         raise StorageError(f"{what}: {e.strerror or e}.") from e

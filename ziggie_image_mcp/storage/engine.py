@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from ziggie_image_mcp.errors import ConfigError, StorageError, in_utf8
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_mcp.provider.redaction import hidden
 
 TablesT = TypeVar("TablesT")
@@ -363,7 +364,7 @@ def _postgres(url: sa.URL) -> sa.Engine:
     except ModuleNotFoundError as e:
         raise ConfigError(
             "`database` in config.json names Postgres, and its driver is not installed: "
-            'pip install "ziggie-image-mcp[postgres]".'
+            f"{install_command('ziggie-image-mcp[postgres]')}."
         ) from e
 
 

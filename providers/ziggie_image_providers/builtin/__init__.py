@@ -26,6 +26,7 @@ from ziggie_image_mcp.provider import (
     Submission,
 )
 from ziggie_image_mcp.provider.delivery import InProcess
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_providers.builtin import settings as section
 from ziggie_image_providers.builtin import work
 from ziggie_image_providers.builtin.cut_out import (
@@ -140,4 +141,4 @@ def _missing() -> str:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if not missing:
         return ""
-    return f"Not installed here: {', '.join(missing)}. Run: pip install {' '.join(missing)}"
+    return f"Not installed here: {', '.join(missing)}. Run: {install_command(' '.join(missing))}"

@@ -46,6 +46,7 @@ from ziggie_image_mcp.provider.delivery import MALFORMED, Polled, RemoteStatus
 from ziggie_image_mcp.provider.error_rules import Problem, Rule, error_of
 from ziggie_image_mcp.provider.fields import FieldVendor, Word
 from ziggie_image_mcp.provider.http import Answer
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_mcp.provider.json_paths import objects, values
 from ziggie_image_mcp.provider.pricing import is_free, list_cost
 from ziggie_image_mcp.provider.settings import ModelRow, VendorSettings, table
@@ -351,8 +352,8 @@ class Replicate(FieldVendor, Polled, Vendor):
     def _missing(self, what: str) -> DependencyMissing:
         return DependencyMissing(
             self.name,
-            f"the package replicate {what}; install it with"
-            ' `pip install "ziggie-image-mcp[replicate]"`',
+            f"the package replicate {what}; install it with "
+            f"`{install_command('ziggie-image-mcp[replicate]')}`",
         )
 
     def _gone(self, what: str, id: str) -> OutcomeUnknown:

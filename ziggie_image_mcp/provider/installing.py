@@ -1,0 +1,77 @@
+"""Say by which command a package comes into the environment that this runs in."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+PACKAGE = "ziggie-image-mcp"
+
+EnvironmentKind = Literal["pip", "uv", "pipx", "uvx"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonEnvironment:
+    """Where packages are installed, and by what."""
+
+    kind: EnvironmentKind
+    """pip and uv: an environment with pip of its own, or without; pipx: one that pipx keeps; uvx:
+    one that uv makes for a run and may delete."""
+    python: str
+    """The path of its interpreter."""
+
+
+@functools.cache
+def current_environment() -> PythonEnvironment:
+    """The one that this process runs in."""
+    has_pip = importlib.util.find_spec("pip") is not None
+    kind = environment_kind(Path(sys.prefix), has_pip)
+    return PythonEnvironment(kind=kind, python=sys.executable)
+
+
+def environment_kind(prefix: Path, has_pip: bool) -> EnvironmentKind:
+    """Tell by what pipx 1.18 and uv 0.13 leave in an environment.
+
+    Args:
+        prefix: Its folder.
+        has_pip: Whether it has a pip of its own.
+    """
+    if (prefix / "pipx_metadata.json").is_file():
+        return "pipx"
+    if "archive-v0" in prefix.parts:  # uv's cache
+        return "uvx"
+    return "pip" if has_pip else "uv"
+
+
+def install_command(
+    requirement: str,
+    *,
+    index: str = "",
+    again: bool = False,
+    environment: PythonEnvironment | None = None,
+) -> str:
+    """The command that brings a package, or an extra of ours.
+
+    Args:
+        requirement: As ziggie-image-mcp[local] or torchao.
+        index: The URL of the index to take it from; empty for the usual one.
+        again: Replace what is there of it.
+        environment: Where to; this one by default.
+    """
+    there = environment or current_environment()
+    what = f'"{requirement}"' if "[" in requirement else requirement
+    if there.kind == "uvx":  # what is added there is lost: install it for good
+        own = what if requirement.startswith(f"{PACKAGE}[") else f"--with {what} {PACKAGE}"
+        return " ".join(filter(None, ["uv tool install", index and f"--index {index}", own]))
+    starts = {
+        "pip": f'"{there.python}" -m pip install',
+        "uv": f'uv pip install -p "{there.python}"',
+        "pipx": f"pipx runpip {PACKAGE} install",
+    }
+    anew = "--reinstall" if there.kind == "uv" else "--force-reinstall"
+    parts = [starts[there.kind], again and anew, what, index and f"--index-url {index}"]
+    return " ".join(part for part in parts if part)
