@@ -77,6 +77,7 @@ def test_the_same_name_twice_makes_the_second_go_by_its_path(tmp_path: Path) -> 
         ("Flux2KleinPipeline", "flux2-klein", False, 50, 4.0, 16),
         ("ZImagePipeline", "z-image", True, 50, 5.0, 16),
         ("QwenImagePipeline", "qwen-image", True, 50, 4.0, 16),
+        ("QwenImage21Pipeline", "qwen-image-2.1", False, 40, 1.0, 32),
         ("PixArtSigmaPipeline", "pixart", True, 20, 4.5, 8),
         ("ChromaPipeline", "chroma", True, 40, 3.0, 16),
         ("SanaPipeline", "sana", True, 20, 4.5, 32),

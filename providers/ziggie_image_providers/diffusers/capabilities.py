@@ -89,7 +89,9 @@ def tasks(
     if family.inpaint:
         able["inpaint"] = replace(
             plain,
+            sizes=replace(sizes, exact=False) if not family.inpaint_exact else plain.sizes,
             options=plain.options | {"strength"},
+            max_references=family.inpaint_references or plain.max_references,
             mask="white",
             control=_control(family.inpaint_controls, name, additions),
         )
@@ -106,6 +108,8 @@ def _options(family: Family, *, guided: bool) -> set[Option]:
         options |= {"sampler", "scheduler"}
     if family.seamless:
         options.add("seamless")
+    if family.transparent:
+        options.add("transparent")
     return options
 
 

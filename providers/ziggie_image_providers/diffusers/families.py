@@ -33,6 +33,12 @@ class Family:
     references: int = 0
     """How many pictures its transformer looks at. The picture that is changed is the first of them:
     there is no strength then."""
+    inpaint_references: int = 0
+    """How many it looks at beside a picture and a mask."""
+    inpaint_exact: bool = True
+    """False where that class makes a megapixel of every size, of the same shape."""
+    transparent: bool = False
+    """Whether its pictures have an alpha channel of their own, those that it looks at too."""
     loras: bool = True
     """Whether diffusers loads LoRAs into it."""
     controls: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -175,6 +181,16 @@ _QWEN = Family(
     inpaint="QwenImageInpaintPipeline",
     activation=0.65e9,
 )
+_QWEN_EDIT = replace(
+    _QWEN,
+    native=1024,
+    text=False,
+    image_to_image="QwenImageEditPipeline",
+    inpaint="QwenImageEditInpaintPipeline",
+    inpaint_exact=False,
+    references=1,
+    activation=0.78e9,  # twice that of the picture alone, as for FLUX.1 Kontext
+)
 
 UNET_TEXT_WIDTHS: Mapping[int, str] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 """Of the text that a UNet's attention reads -> its family."""
@@ -254,7 +270,8 @@ PIPELINES: Mapping[str, Family] = {
         steps=50,
         guidance=4.0,
         negative=False,
-        needs=("torchvision",),  # of PixtralProcessor, which reads its prompts
+        image_to_image="Flux2Pipeline",
+        references=6,  # "recommended max 6", docs.bfl.ai, guides/prompting_editing_overview
     ),
     "Flux2KleinPipeline": Family(
         name="flux2-klein",
@@ -265,6 +282,7 @@ PIPELINES: Mapping[str, Family] = {
         image_to_image="Flux2KleinPipeline",
         inpaint="Flux2KleinInpaintPipeline",
         references=4,
+        inpaint_references=1,  # which are made as large as the first
     ),
     "ZImagePipeline": Family(
         name="z-image",
@@ -277,6 +295,26 @@ PIPELINES: Mapping[str, Family] = {
         config_repo="Tongyi-MAI/Z-Image-Turbo",
     ),
     "QwenImagePipeline": _QWEN,
+    "QwenImageEditPipeline": _QWEN_EDIT,
+    "QwenImageEditPlusPipeline": replace(
+        _QWEN_EDIT,
+        steps=40,
+        image_to_image="QwenImageEditPlusPipeline",
+        inpaint="",  # that of the class before reads prompts by another template
+        references=3,
+    ),
+    "QwenImage21Pipeline": Family(  # its numbers are those of github.com/QwenLM/Qwen-Image-2.1
+        name="qwen-image-2.1",
+        native=2048,
+        steps=40,
+        guidance=1.0,
+        guidance_argument="true_cfg_scale",
+        multiple_of=32,
+        negative=False,
+        image_to_image="QwenImage21Pipeline",
+        references=10,
+        transparent=True,
+    ),
     "PixArtSigmaPipeline": Family(
         name="pixart",
         loras=False,
@@ -301,7 +339,8 @@ PIPELINES: Mapping[str, Family] = {
         native=1024,
         steps=40,
         guidance=3.0,
-        image_to_image="ChromaImg2ImgPipeline",  # ChromaInpaintPipeline fails in diffusers 0.42.1
+        image_to_image="ChromaImg2ImgPipeline",
+        inpaint="ChromaInpaintPipeline",
         activation=0.49e9,
         config_repo="lodestones/Chroma1-HD",
     ),
@@ -323,8 +362,10 @@ PIPELINES: Mapping[str, Family] = {
         guidance=6.5,
         multiple_of=8,
         half_precision="float16",
+        image_to_image="KolorsImg2ImgPipeline",
         activation=0.33e9,
         vae_full_precision=True,
+        needs=("sentencepiece",),
     ),
     "Lumina2Pipeline": Family(name="lumina", native=1024, steps=30, guidance=4.0),
 }

@@ -149,8 +149,8 @@ def _fix(on_disk: DiskModel, missing: Sequence[str]) -> str:
     if lacking and not missing:
         names = " ".join(lacking)
         return (
-            f"{on_disk.pipeline} needs more than the extra [local] brings: install {names} from "
-            "where your torch is from, as a build for another device breaks both."
+            f"{on_disk.pipeline} needs more than the extra [local] brings. Run: "
+            f"python -m pip install {names}"
         )
     return packages_missing(missing) if missing else ""
 

@@ -31,6 +31,7 @@ from ziggie_image_providers.diffusers.peak import (
     restart_peak,
     total_memory,
 )
+from ziggie_image_providers.diffusers.processors import do_without_torchvision
 
 torch, diffusers, transformers = import_libraries()
 
@@ -241,6 +242,7 @@ def _stamp(request: wire.WorkerRequest) -> int:
 
 def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
     if not request.single_file:
+        do_without_torchvision()
         return diffusers.DiffusionPipeline.from_pretrained(
             request.path, dtype=dtype, variant=request.variant, local_files_only=True
         )

@@ -39,6 +39,13 @@ MOST_FELT = 0.9
 """A strength above this leaves so little of the picture that no steps are added for it."""
 
 
+TRANSPARENT_WORDS = (
+    "This is an RGBA image with transparency.",
+    "The image has alpha channel and the background is transparent.",
+)
+"""Before and after a prompt."""
+
+
 def worker_request(
     request: ProviderRequest,
     model: Model,
@@ -90,7 +97,8 @@ def worker_request(
     strength = None
     if request.image is not None:
         strength = request.strength or (CHANGE if request.mask is None else REPAINT)
-        if steps is not None and (known is None or not known.references):
+        by_strength = request.mask is not None or known is None or not known.references
+        if steps is not None and by_strength:
             steps = _steps_for(steps, strength, known)
     if known is not None and known.references and request.mask is None:
         strength = None
@@ -125,7 +133,7 @@ def worker_request(
         extras_bytes=resident,
         picture_bytes=None if rung is None else int(rung.peaks[0].bytes_per_pixel * width * height),
         batch_size=settings.batch_size,
-        prompt=request.prompt,
+        prompt=_prompt(request, options),
         negative_prompt=negative,
         width=width,
         height=height,
@@ -139,6 +147,7 @@ def worker_request(
         strength=strength,
         run_as=_class_for(task, on_disk, nets),
         by_reference=known is not None and known.references > 0,
+        transparent=known is not None and known.transparent,
         image_bytes=len(request.image or b""),
         mask_bytes=len(request.mask or b""),
         reference_bytes=tuple(map(len, request.references)),
@@ -170,6 +179,14 @@ def _task(request: ProviderRequest) -> Task:
     if request.mask is not None:
         return "inpaint"
     return "text_to_image" if request.image is None else "image_to_image"
+
+
+def _prompt(request: ProviderRequest, options: frozenset[Option]) -> str:
+    """The prompt, in the words by which Qwen-Image-2.1 leaves its ground out, after its README."""
+    if not request.transparent or "transparent" not in options:
+        return request.prompt
+    before, after = TRANSPARENT_WORDS
+    return f"{before} {request.prompt.strip().rstrip('.')}. {after}"
 
 
 def _steps_for(steps: int, strength: float, known: Family | None) -> int:
@@ -273,7 +290,8 @@ def payload(request: ProviderRequest) -> bytes:
 def differences(request: ProviderRequest, message: wire.WorkerRequest) -> list[str]:
     """What is done that was not asked for."""
     notes: list[str] = []
-    if request.image is not None and is_transparent(decode(request.image)):
+    on_white = request.image is not None and not message.transparent
+    if on_white and is_transparent(decode(request.image or b"")):
         notes.append(
             "the picture's transparent parts were laid on white: this model knows no transparency"
         )
