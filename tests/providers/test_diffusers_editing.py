@@ -95,13 +95,14 @@ FAMILIES = {
     "QwenImage21Pipeline": "qwen-image-2.1",
     "PixArtSigmaPipeline": "pixart",
     "ChromaPipeline": "chroma",
+    "SanaPipeline": "sana",
     "SanaSprintPipeline": "sprint",
     "KolorsPipeline": "kolors",
 }
 """The small model of each class."""
 
-SLOW = ("qwen-edit", "qwen-edit-plus", "qwen-image-2.1")
-"""Their classes make a megapixel of each picture: 2 to 20 s for each edit."""
+SLOW = ("qwen-edit", "qwen-edit-plus", "qwen-image-2.1", "sana")
+"""Their classes make a megapixel of each picture: 2 to 20 s for each."""
 
 NEEDS_SENTENCEPIECE = pytest.mark.skipif(
     importlib.util.find_spec("sentencepiece") is None, reason="needs pip install sentencepiece"
@@ -444,7 +445,7 @@ async def test_control_nets_are_listed_and_make_their_kinds_available(provider: 
     nets = {m.id: (m.family, m.title) for m in models.values() if m.role == "control"}
     kinds = {
         id: {task: c.control.kinds for task, c in models[id].tasks.items() if c.control}
-        for id in ("sd1", "sdxl", "flux", "sd3")
+        for id in ("sd1", "sdxl", "flux", "sd3", "qwen-image", "z-image", "sana", "qwen-edit")
     }
 
     assert nets["additions/control-canny"] == ("sd1", "control: canny")
@@ -455,7 +456,11 @@ async def test_control_nets_are_listed_and_make_their_kinds_available(provider: 
     assert kinds["sd1"] == {task: {"canny", "depth", "scribble"} for task in everywhere}
     assert kinds["flux"] == {task: {"depth"} for task in everywhere}
     assert "normal" in kinds["sdxl"]["inpaint"]
-    assert kinds["sd3"] == {}
+    assert kinds["sd3"] == {"text_to_image": {"canny"}}
+    assert kinds["qwen-image"] == {"text_to_image": {"canny", "softedge", "depth", "pose"}}
+    assert kinds["z-image"] == {"text_to_image": {"depth"}}
+    assert kinds["sana"] == {"text_to_image": {"softedge"}}
+    assert kinds["qwen-edit"] == {}, "its class looks at the picture, and takes no map"
 
 
 @pytest.mark.parametrize(
@@ -480,13 +485,73 @@ async def test_a_map_guides_every_task(provider: Diffusers, id: str, kind: str) 
         assert await picture(provider, id, **changes) == bare
 
 
-async def test_two_maps_guide_one_picture(provider: Diffusers) -> None:
-    canny, depth = guided("canny"), guided("depth", "grey")
+@pytest.mark.parametrize(
+    ("id", "kind"),
+    [
+        ("sd3", "canny"),
+        ("qwen-image", "pose"),
+        ("z-image", "depth"),
+        pytest.param("sana", "softedge", marks=pytest.mark.soak),
+    ],
+)
+async def test_a_map_guides_what_is_made_from_a_text(
+    provider: Diffusers, id: str, kind: str
+) -> None:
+    bare = await picture(provider, id)
+    white = await picture(provider, id, control=(guided(kind),))
+    grey = await picture(provider, id, control=(guided(kind, "grey"),))
+    weak = await picture(provider, id, control=(guided(kind, weight=0.2),))
 
-    one = await picture(provider, "sd1", control=(canny,))
-    both = await picture(provider, "sd1", control=(canny, depth))
+    assert size_of(white) == (64, 64)
+    assert len({bare, white, grey, weak}) == 4
+    assert await picture(provider, id) == bare
+    with pytest.raises(ModelMissing, match=kind):
+        await picture(provider, id, control=(guided(kind),), **edited())
+
+
+@pytest.mark.parametrize(("id", "kinds"), [("sd1", ("canny", "depth")), ("sd3", ("canny",) * 2)])
+async def test_two_maps_guide_one_picture(
+    provider: Diffusers, id: str, kinds: tuple[str, str]
+) -> None:
+    first, second = guided(kinds[0]), guided(kinds[1], "grey")
+
+    one = await picture(provider, id, control=(first,))
+    both = await picture(provider, id, control=(first, second))
 
     assert one != both
+
+
+async def test_nets_that_work_alone_say_so(provider: Diffusers) -> None:
+    control = {
+        id: (await model_named(provider, id)).tasks["text_to_image"].control
+        for id in ("sd3", "z-image")
+    }
+
+    with pytest.raises(ModelMissing, match="depth and depth together"):
+        await picture(provider, "z-image", control=(guided("depth"), guided("depth")))
+
+    assert {id: one and one.max_count for id, one in control.items()} == {"sd3": 2, "z-image": 1}
+
+
+async def test_what_cannot_be_drawn_over_by_its_map_is_drawn_once(
+    zoo: Path, provider: Diffusers
+) -> None:
+    model, on_disk = await model_named(provider, "sd3"), locate("sd3", (zoo,), None)
+    assert on_disk is not None
+
+    def first(**changes: Any) -> object:
+        request = ProviderRequest(prompt="a fox", width=2048, height=2048, **changes)
+        return worker_request(
+            request,
+            model,
+            on_disk,
+            settings=Settings(),
+            context=ProviderContext(data_dir=zoo),
+            additions=find_additions([zoo], None),
+        ).first
+
+    assert first() is not None
+    assert first(control=(guided("canny"),)) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,10 @@ def chroma() -> Any:
 
 
 def sd3() -> Any:
-    """With 16 latent channels, without which its inpainting refuses to work."""
+    """With 16 latent channels, without which its inpainting refuses to work.
+
+    A ControlNet acts on what is between its layers.
+    """
     diffusers = importlib.import_module("diffusers")
     clip, t5 = random_models.clip_tokenizer(), random_models.t5_tokenizer()
     kind = "CLIPTextModelWithProjection"
@@ -151,7 +154,7 @@ def sd3() -> Any:
             sample_size=32,
             patch_size=1,
             in_channels=16,
-            num_layers=1,
+            num_layers=2,
             attention_head_dim=8,
             num_attention_heads=4,
             joint_attention_dim=32,
@@ -410,6 +413,22 @@ def sprint() -> Any:
     )
 
 
+def sana() -> Any:
+    """SANA, with the parts of its Sprint but for what tells that the guidance."""
+    diffusers, pipe = importlib.import_module("diffusers"), sprint()
+    return diffusers.SanaPipeline(
+        transformer=diffusers.SanaTransformer2DModel.from_config(
+            pipe.transformer.config,
+            guidance_embeds=False,
+            num_layers=2,  # a ControlNet acts from the second on
+        ),
+        vae=pipe.vae,
+        text_encoder=pipe.text_encoder,
+        tokenizer=pipe.tokenizer,
+        scheduler=flow_scheduler(),
+    )
+
+
 def changed(pipe: Any, name: str, **parts: Any) -> Any:
     """A pipeline of another class with the parts of one."""
     kind = getattr(importlib.import_module("diffusers"), name)
@@ -483,6 +502,31 @@ def nets(folder: Path, wide: Any, sdxl: Any, flux: Any) -> None:
     stirred(net).save_pretrained(folder / "flux-control-depth")
 
 
+def transformer_nets(folder: Path, pipelines: Mapping[str, Any]) -> None:
+    """Write the same for transformers that are not FLUX's."""
+    diffusers = importlib.import_module("diffusers")
+    sd3 = pipelines["sd3"].transformer.config
+    net = diffusers.SD3ControlNetModel.from_config(sd3, num_layers=1, extra_conditioning_channels=0)
+    stirred(net).save_pretrained(folder / "sd3-control-canny")
+    net = diffusers.QwenImageControlNetModel.from_config(
+        pipelines["qwen-image"].transformer.config, extra_condition_channels=0
+    )
+    stirred(net).save_pretrained(folder / "qwen-image-union")
+    net = diffusers.ZImageControlNetModel(
+        control_layers_places=[0],
+        control_refiner_layers_places=[0],
+        control_in_dim=4,
+        dim=32,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+    )
+    stirred(net).save_pretrained(folder / "z-image-control-depth")
+    sana = pipelines["sana"].transformer.config
+    net = diffusers.SanaControlNetModel.from_config(sana, num_layers=1)
+    stirred(net).save_pretrained(folder / "sana-control-softedge")
+
+
 def ip_adapter(folder: Path, pipe: Any) -> None:
     """Write an IP-Adapter for a UNet, and the model that sees pictures for it."""
     torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
@@ -548,14 +592,15 @@ def build(folder: Path) -> None:
         "kontext": changed(flux, "FluxKontextPipeline"),
         "fill": fill(),
         "lcm": lcm(),
+        "sana": sana(),
         "sprint": sprint(),
         "sd1-inpaint": of_nine_channels(random_models.sd1(), "StableDiffusionInpaintPipeline"),
         "sdxl-inpaint": of_nine_channels(sdxl, "StableDiffusionXLInpaintPipeline"),
     }
     if importlib.util.find_spec("sentencepiece") is not None:
-        with tempfile.TemporaryDirectory() as temporary:
-            pipelines["kolors"] = kolors(Path(temporary))
-            pipelines["kolors"].save_pretrained(folder / "kolors")
+        words = folder / "sentencepiece"
+        words.mkdir()
+        pipelines["kolors"] = kolors(words)
     for name, pipeline in pipelines.items():
         pipeline.save_pretrained(folder / name)
     more = folder / "additions"
@@ -569,6 +614,7 @@ def build(folder: Path) -> None:
     )
     lora(other, more / "too-wide.safetensors", "unet")
     nets(more, wide, sdxl, flux)
+    transformer_nets(more, pipelines)
     ip_adapter(more, wide)
 
 

@@ -18,6 +18,7 @@ from ziggie_image_mcp.provider import (
     TaskCapability,
 )
 from ziggie_image_providers.diffusers.additions import (
+    ALONE,
     Addition,
     extras_bytes,
     ip_adapter_for,
@@ -127,6 +128,6 @@ def _control(
         return None
     return ControlSupport(
         kinds=frozenset(kind for one in nets for kind in one),
-        max_count=MAX_NETS,
+        max_count=MAX_NETS if pipelines.keys() - ALONE else 1,
         nets=tuple({kind: net.id for kind, net in one.items()} for one in nets),
     )

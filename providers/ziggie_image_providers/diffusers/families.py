@@ -179,6 +179,7 @@ _QWEN = Family(
     guidance_argument="true_cfg_scale",
     image_to_image="QwenImageImg2ImgPipeline",
     inpaint="QwenImageInpaintPipeline",
+    controls={"QwenImageControlNetModel": "QwenImageControlNetPipeline"},
     activation=0.65e9,
 )
 _QWEN_EDIT = replace(
@@ -189,6 +190,7 @@ _QWEN_EDIT = replace(
     inpaint="QwenImageEditInpaintPipeline",
     inpaint_exact=False,
     references=1,
+    controls={},
     activation=0.78e9,  # twice that of the picture alone, as for FLUX.1 Kontext
 )
 
@@ -238,6 +240,7 @@ PIPELINES: Mapping[str, Family] = {
         guidance=3.5,
         image_to_image="StableDiffusion3Img2ImgPipeline",
         inpaint="StableDiffusion3InpaintPipeline",
+        controls={"SD3ControlNetModel": "StableDiffusion3ControlNetPipeline"},
         activation=0.53e9,
         config_repo="stabilityai/stable-diffusion-3.5-large",
     ),
@@ -291,6 +294,7 @@ PIPELINES: Mapping[str, Family] = {
         guidance=5.0,
         image_to_image="ZImageImg2ImgPipeline",
         inpaint="ZImageInpaintPipeline",
+        controls={"ZImageControlNetModel": "ZImageControlNetPipeline"},
         activation=0.51e9,
         config_repo="Tongyi-MAI/Z-Image-Turbo",
     ),
@@ -344,7 +348,14 @@ PIPELINES: Mapping[str, Family] = {
         activation=0.49e9,
         config_repo="lodestones/Chroma1-HD",
     ),
-    "SanaPipeline": Family(name="sana", native=1024, steps=20, guidance=4.5, multiple_of=32),
+    "SanaPipeline": Family(
+        name="sana",
+        native=1024,
+        steps=20,
+        guidance=4.5,
+        multiple_of=32,
+        controls={"SanaControlNetModel": "SanaControlNetPipeline"},
+    ),
     "SanaSprintPipeline": Family(
         name="sana",
         native=1024,

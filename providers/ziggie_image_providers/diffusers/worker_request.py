@@ -19,6 +19,7 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.pictures import decode, is_transparent
 from ziggie_image_providers.diffusers import hires, refiner, samplers, torch_build, wire
 from ziggie_image_providers.diffusers.additions import (
+    ALONE,
     UNION,
     Addition,
     extras_bytes,
@@ -111,7 +112,9 @@ def worker_request(
     looking += refiner.weight_bytes(with_refiner) if with_refiner else 0
     extras = extras_bytes([*loras, *nets]) + looking
     first = None
-    if task == "text_to_image" and settings.hires == "auto":
+    again = _controls("image_to_image", known)
+    goes_over = all(net.net in again for net in nets)
+    if task == "text_to_image" and settings.hires == "auto" and goes_over:
         first = hires.first_size(known, native_side(on_disk), width, height)
     memory = memory_need(on_disk)
     rung = next((one for one in model.memory.rungs if one.name == model.rung), None)
@@ -240,8 +243,11 @@ def _nets(
     able = _controls(_task(request), on_disk.known)
     kinds = [control.kind for control in request.control]
     for nets in nets_by_kind(able, on_disk.family, additions):
-        if nets.keys() >= set(kinds):
-            return [nets[kind] for kind in kinds]
+        chosen = [nets[kind] for kind in kinds if kind in nets]
+        if len(chosen) < len(kinds):
+            continue
+        if len(chosen) == 1 or chosen[0].net not in ALONE:
+            return chosen
     text = (
         f"No ControlNets for {' and '.join(kinds)} together that guide {model.id} are in "
         "modelDirs: list_models shows what is there."
