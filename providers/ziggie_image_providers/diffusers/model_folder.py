@@ -15,6 +15,7 @@ from ziggie_image_providers.diffusers.families import (
     Family,
     makes_pictures_from_text,
 )
+from ziggie_image_providers.diffusers.unoffered import REASONS
 from ziggie_image_providers.diffusers.weights import Damaged, Part, add_up, weight_files
 
 INDEX = "model_index.json"
@@ -56,6 +57,8 @@ def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> Disk
             f"is a {pipeline}, and makes" if pipeline else f"has no {INDEX} of diffusers: it makes"
         )
         text = f"{repo or path.name} {what} no pictures from a text alone."
+        if pipeline in REASONS:
+            text = f"{repo or path.name} is a {pipeline}, not offered: {REASONS[pipeline]}."
         return useless(path, id, text) if always else None
     known = PIPELINES.get(pipeline)
     parts: dict[str, Part] = {}
