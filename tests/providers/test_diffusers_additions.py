@@ -84,6 +84,11 @@ def found(base: Path) -> dict[str, Addition]:
             {"modelspec.architecture": "stable-diffusion-v1/lora"},
             "sd1",
         ),
+        (
+            {"x.lora_A.weight": [8, 8]},
+            {"modelspec.architecture": "Qwen-Image-2.1/lora"},
+            "qwen-image-2.1",
+        ),
     ],
 )
 def test_a_lora_tells_its_family(

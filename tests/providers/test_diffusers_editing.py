@@ -291,6 +291,17 @@ async def test_an_alpha_channel_is_made_and_looked_at(provider: Diffusers) -> No
     assert [edit.notes for edit in edits] == [(), ()], "nothing was laid on white"
 
 
+async def test_steps_are_made_as_many_as_are_asked_for_whatever_the_model_sets_down(
+    provider: Diffusers,
+) -> None:
+    model = await model_named(provider, "qwen-image-2.1")
+
+    drawn = [await picture(provider, "qwen-image-2.1", steps=steps) for steps in (2, 3, 4)]
+
+    assert model.defaults.steps == 3, "as its own schedule has"
+    assert len(set(drawn)) == 3
+
+
 @pytest.mark.soak  # its class makes a megapixel of each reference
 async def test_kontext_looks_at_one_reference_or_none(provider: Diffusers) -> None:
     model = await model_named(provider, "kontext")
@@ -723,6 +734,8 @@ async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(
             "generate_image", loras="one:0.8, two:0.3", control=f"canny:{id}:0.7"
         )
         edit = await call("edit_image", image=id, model="klein")
+        large = {"model": "qwen-image-2.1", "width": 512, "height": 512}
+        cut_out = await call("generate_image", transparent=True, **large)
         wrong = await client.call_tool(
             "generate_image", {"prompt": "a red fox", **small, "loras": "for-flux"}
         )
@@ -733,6 +746,8 @@ async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(
             return image.convert("RGB").tobytes()
 
     assert len({pixels(first), pixels(guided_by), pixels(edit)}) == 3
+    with Image.open(cut_out["images"][0]["path"]) as image:
+        assert image.mode == "RGBA"
     assert wrong.is_error
     assert isinstance(wrong.content[0], TextContent)
     assert "flux1" in wrong.content[0].text

@@ -175,6 +175,12 @@ def test_a_distilled_model_has_its_own_defaults_and_takes_no_guidance(
     assert options(model).isdisjoint({"guidance_scale", "negative_prompt"})
 
 
+def test_a_schedule_in_the_index_tells_the_steps(tmp_path: Path) -> None:
+    path = pipeline(tmp_path, "QwenImage21Pipeline", sample_sigmas=[1.0, 0.8, 0.6, 0.4])
+
+    assert described(folder(path, "x")).defaults == Defaults(steps=4, guidance_scale=1.0)
+
+
 @pytest.mark.parametrize(
     ("name", "parts", "full", "offload"),
     [

@@ -287,6 +287,7 @@ def qwen_image_21() -> Any:
         ),
         processor=picture_reader("Qwen3VLProcessor", words, patch_size=16, size=whole),
         scheduler=flow_scheduler(),
+        sample_sigmas=[1.0, 0.7, 0.4],
     )
 
 

@@ -64,6 +64,7 @@ InstantX for Qwen-Image and of alibaba-pai for Z-Image, after their cards."""
 ALONE = ("QwenImageControlNetModel", "SanaControlNetModel", "ZImageControlNetModel")
 """Of which diffusers 0.42.1 takes one at a time."""
 
+_QWEN_21 = re.compile(r"qwen[-_ ]?image[-_ ]?2[-_.]1(?!\d)", re.IGNORECASE)
 _UNION_NAME = re.compile("union", re.IGNORECASE)
 _DOWN = re.compile(r"lora_(A|down)\.(default\.)?weight$|lokr_w1|hada_w1_a")
 
@@ -281,7 +282,10 @@ def _file(path: Path, id: str) -> Addition | None:
     if any(name.startswith("ip_adapter.") for name in tensors):
         return _ip_adapter(path, id, tensors)
     if any(_DOWN.search(name) for name in tensors):
-        family = base_family(_metadata(path, path.stat().st_mtime_ns)) or lora_family(tensors)
+        about = _metadata(path, path.stat().st_mtime_ns)
+        family = base_family(about) or lora_family(tensors)
+        if family == "qwen-image" and any(map(_QWEN_21.search, (path.stem, *about.values()))):
+            family = "qwen-image-2.1"  # another transformer, which trainers call alike
         return Addition(id=id, path=path, role="lora", family=family, bytes=add_up([path]).bytes)
     width = next(
         (

@@ -202,6 +202,8 @@ def _defaults(
         return int(told[1]) if told and variant.distilled else variant.steps, variant.guidance
     if known is None:
         return None, None
+    if on_disk.steps is not None:
+        return on_disk.steps, known.guidance
     if on_disk.distilled:
         return DISTILLED_STEPS, 1.0 if known.name == "flux2-klein" else 0.0
     return known.steps, known.guidance

@@ -290,6 +290,9 @@ def _peculiar(
         more["max_area"] = request.width * request.height
     if "_auto_resize" in parameters and inputs.image is not None:  # and of the picture it changes
         more["_auto_resize"] = False
+    levels = held.pipe.config.get("sample_sigmas") if held.pipe is not None else None
+    if levels and request.steps not in (None, len(levels)):  # Qwen-Image-2.1 would keep to these
+        more["sigmas"] = [1 - step / request.steps for step in range(request.steps)]
     if "intermediate_timesteps" in parameters and request.steps != 2:  # SANA Sprint, beyond its two
         more["intermediate_timesteps"] = None
     return more
