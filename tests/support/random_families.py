@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import random_models
-from ziggie_image_providers.diffusers.processors import do_without_torchvision
+from ziggie_image_providers.diffusers.processors import TEXT, VIDEO, do_without_torchvision
 
 WIDE = 768
 """What a UNet reads of a text in SD 1.5; LoRAs and ControlNets tell their family by it."""
@@ -571,7 +571,7 @@ def stirred(net: Any) -> Any:
 def build(folder: Path) -> None:
     """Save all, as folders and files named after what they are."""
     importlib.import_module("torch").manual_seed(0)
-    do_without_torchvision()
+    do_without_torchvision((*TEXT, *VIDEO))
     wide, sdxl, flux = random_models.sd1(WIDE), random_models.sdxl(), random_models.flux()
     qwen = qwen_image()
     reader = picture_reader("Qwen2VLProcessor", qwen.tokenizer)

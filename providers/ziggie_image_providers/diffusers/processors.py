@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Iterable
 from typing import Any
 
 VIDEO = ("Qwen2VLProcessor", "Qwen2_5_VLProcessor", "Qwen3VLProcessor")
@@ -16,21 +17,25 @@ TEXT = ("PixtralProcessor",)
 """Those of which FLUX.2 uses the tokenizer and its template alone."""
 
 
-def do_without_torchvision() -> None:
+def do_without_torchvision(names: Iterable[str]) -> None:
     """Where torchvision is absent, put processors that need none in the place of those that do.
 
     Called before a folder is read: diffusers looks in the library for the classes it names.
+
+    Args:
+        names: Of the classes of the folder's parts.
     """
-    if importlib.util.find_spec("torchvision") is not None:
+    wanted = {*VIDEO, *TEXT} & set(names)
+    if not wanted or importlib.util.find_spec("torchvision") is not None:
         return
     # This module makes another `transformers` of itself, which is then the one that is looked in.
     mixin = importlib.import_module("transformers.processing_utils").ProcessorMixin
     transformers = importlib.import_module("transformers")
-    for name in VIDEO:
+    for name in wanted.intersection(VIDEO):
         kind = getattr(transformers, name)
         if "video_processor" in kind.get_attributes():
             setattr(transformers, name, _without_videos(kind, mixin))
-    for name in TEXT:
+    for name in wanted.intersection(TEXT):
         if not issubclass(getattr(transformers, name), mixin):
             setattr(transformers, name, _of_text(name, mixin))
 
