@@ -84,6 +84,11 @@ def found(base: Path) -> dict[str, Addition]:
             {"modelspec.architecture": "stable-diffusion-v1/lora"},
             "sd1",
         ),
+        (
+            {"x.lora_A.weight": [8, 8]},
+            {"modelspec.architecture": "Qwen-Image-2.1/lora"},
+            "qwen-image-2.1",
+        ),
     ],
 )
 def test_a_lora_tells_its_family(
@@ -325,16 +330,16 @@ def test_a_name_tells_how_a_model_is_run(
 async def test_a_package_that_one_class_needs_is_named_before_anything_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline(tmp_path / "flux2-dev", "Flux2Pipeline")
+    pipeline(tmp_path / "kolors", "KolorsPipeline")
     provider = Diffusers(
         "diffusers",
         Settings.model_validate({"modelDirs": [str(tmp_path)], "useHubCache": False}),
         ProviderContext(data_dir=tmp_path),
     )
-    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
     (model,) = await provider.list_models()
 
-    with pytest.raises(DependencyMissing, match="install torchvision"):
+    with pytest.raises(DependencyMissing, match="install sentencepiece"):
         await provider.submit(
             ProviderRequest(prompt="a fox", width=64, height=64),
             model,

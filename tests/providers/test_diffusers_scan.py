@@ -77,6 +77,7 @@ def test_the_same_name_twice_makes_the_second_go_by_its_path(tmp_path: Path) -> 
         ("Flux2KleinPipeline", "flux2-klein", False, 50, 4.0, 16),
         ("ZImagePipeline", "z-image", True, 50, 5.0, 16),
         ("QwenImagePipeline", "qwen-image", True, 50, 4.0, 16),
+        ("QwenImage21Pipeline", "qwen-image-2.1", False, 40, 1.0, 32),
         ("PixArtSigmaPipeline", "pixart", True, 20, 4.5, 8),
         ("ChromaPipeline", "chroma", True, 40, 3.0, 16),
         ("SanaPipeline", "sana", True, 20, 4.5, 32),
@@ -172,6 +173,12 @@ def test_a_distilled_model_has_its_own_defaults_and_takes_no_guidance(
     assert model.distilled
     assert (model.defaults.steps, model.defaults.guidance_scale) == (steps, guidance)
     assert options(model).isdisjoint({"guidance_scale", "negative_prompt"})
+
+
+def test_a_schedule_in_the_index_tells_the_steps(tmp_path: Path) -> None:
+    path = pipeline(tmp_path, "QwenImage21Pipeline", sample_sigmas=[1.0, 0.8, 0.6, 0.4])
+
+    assert described(folder(path, "x")).defaults == Defaults(steps=4, guidance_scale=1.0)
 
 
 @pytest.mark.parametrize(

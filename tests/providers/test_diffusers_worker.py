@@ -273,6 +273,7 @@ def test_a_worker_request_says_everything() -> None:
         "strength": None,
         "run_as": "",
         "by_reference": False,
+        "transparent": False,
         "image_bytes": 0,
         "mask_bytes": 0,
         "reference_bytes": [],

@@ -6,12 +6,15 @@ python -m tests.support.random_families FOLDER
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.support import random_models
+from ziggie_image_providers.diffusers.processors import TEXT, VIDEO, do_without_torchvision
 
 WIDE = 768
 """What a UNet reads of a text in SD 1.5; LoRAs and ControlNets tell their family by it."""
@@ -26,8 +29,10 @@ def qwen_tokenizer() -> Any:
     words = transformers.Qwen2Tokenizer(vocab={t: i for i, t in enumerate(tokens)}, merges=[])
     words.add_special_tokens({"additional_special_tokens": marks})
     words.chat_template = (
-        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
-        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}"
+        "{{ m['content'] }}{% else %}{% for c in m['content'] %}{{ c['text'] }}{% endfor %}"
+        "{% endif %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
     return words
 
@@ -137,7 +142,10 @@ def chroma() -> Any:
 
 
 def sd3() -> Any:
-    """With 16 latent channels, without which its inpainting refuses to work."""
+    """With 16 latent channels, without which its inpainting refuses to work.
+
+    A ControlNet acts on what is between its layers.
+    """
     diffusers = importlib.import_module("diffusers")
     clip, t5 = random_models.clip_tokenizer(), random_models.t5_tokenizer()
     kind = "CLIPTextModelWithProjection"
@@ -146,7 +154,7 @@ def sd3() -> Any:
             sample_size=32,
             patch_size=1,
             in_channels=16,
-            num_layers=1,
+            num_layers=2,
             attention_head_dim=8,
             num_attention_heads=4,
             joint_attention_dim=32,
@@ -197,7 +205,7 @@ def qwen_image() -> Any:
             axes_dims_rope=(8, 4, 4),
         ),
         vae=diffusers.AutoencoderKLQwenImage(
-            base_dim=8,
+            base_dim=2,
             z_dim=4,
             dim_mult=[1, 1, 1, 1],
             num_res_blocks=1,
@@ -206,10 +214,147 @@ def qwen_image() -> Any:
             latents_std=[1.0] * 4,
         ),
         text_encoder=transformers.Qwen2_5_VLForConditionalGeneration(
-            transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+            transformers.Qwen2_5_VLConfig(
+                text_config=text, vision_config=vision, **picture_tokens(words)
+            )
         ),
         tokenizer=words,
         scheduler=flow_scheduler(),
+    )
+
+
+def picture_tokens(words: Any) -> dict[str, int]:
+    """The numbers of the marks that stand for a picture in a prompt."""
+    marks = {"image": "<|image_pad|>", "vision_start": "<|vision_start|>"}
+    return {f"{name}_token_id": words.convert_tokens_to_ids(mark) for name, mark in marks.items()}
+
+
+def picture_reader(kind: str, words: Any, **sizes: Any) -> Any:
+    """The processor of Qwen's text encoders, which shows them pictures."""
+    transformers = importlib.import_module("transformers")
+    module = importlib.import_module("transformers.models.qwen2_vl.image_processing_pil_qwen2_vl")
+    pictures = module.Qwen2VLImageProcessorPil(**sizes)
+    return getattr(transformers, kind)(pictures, words, chat_template=words.chat_template)
+
+
+def qwen_image_21() -> Any:
+    """With an alpha channel, and an autoencoder that is 16 times smaller than its pictures."""
+    diffusers, words = importlib.import_module("diffusers"), qwen_tokenizer()
+    transformers = importlib.import_module("transformers")
+    text = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "vocab_size": len(words),
+        "rope_parameters": {"mrope_section": [2, 1, 1], "rope_type": "default", "rope_theta": 1e4},
+    }
+    vision = {
+        "depth": 1,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 16,
+        "num_position_embeddings": 16,
+        "deepstack_visual_indexes": [0],
+    }
+    whole = {"shortest_edge": 1024, "longest_edge": 2**24}  # pixels: none is made smaller
+    return diffusers.QwenImage21Pipeline(
+        transformer=diffusers.QwenImage21Transformer2DModel(
+            in_channels=4,
+            out_channels=4,
+            num_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            context_in_dim=16,
+            axes_dims_rope=(8, 4, 4),
+        ),
+        vae=diffusers.AutoencoderKLQwenImage21(
+            base_dim=4,
+            decoder_base_dim=4,
+            z_dim=4,
+            dim_mult=[1] * 5,
+            num_res_blocks=1,
+            latents_mean=[0.0] * 4,
+            latents_std=[1.0] * 4,
+        ),
+        text_encoder=transformers.Qwen3VLForConditionalGeneration(
+            transformers.Qwen3VLConfig(
+                text_config=text, vision_config=vision, **picture_tokens(words)
+            )
+        ),
+        processor=picture_reader("Qwen3VLProcessor", words, patch_size=16, size=whole),
+        scheduler=flow_scheduler(),
+        sample_sigmas=[1.0, 0.7, 0.4],
+    )
+
+
+def flux2() -> Any:
+    """FLUX.2 dev, whose class reads the layers 10, 20 and 30 of its text encoder."""
+    diffusers, words, small = importlib.import_module("diffusers"), qwen_tokenizer(), klein()
+    transformers = importlib.import_module("transformers")
+    layers = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1, "head_dim": 8}
+    text = {"num_hidden_layers": 30, "num_key_value_heads": 1, "vocab_size": len(words)}
+    vision = {"num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
+    return diffusers.Flux2Pipeline(
+        transformer=diffusers.Flux2Transformer2DModel.from_config(
+            small.transformer.config, guidance_embeds=True
+        ),
+        vae=small.vae,
+        text_encoder=transformers.Mistral3ForConditionalGeneration(
+            transformers.Mistral3Config(
+                text_config={"model_type": "mistral", **layers, **text},
+                vision_config={"model_type": "pixtral", **layers, **vision},
+            )
+        ),
+        tokenizer=transformers.PixtralProcessor(words, chat_template=words.chat_template),
+        scheduler=small.scheduler,
+    )
+
+
+def kolors(folder: Path) -> Any:
+    """Kolors, whose tokenizer is one of sentencepiece, trained here on the names of this module."""
+    diffusers = importlib.import_module("diffusers")
+    parts = importlib.import_module("diffusers.pipelines.kolors")
+    sentencepiece = importlib.import_module("sentencepiece")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(Path(__file__).read_text(encoding="utf-8").splitlines()),
+        model_prefix=str(folder / "tokenizer"),
+        vocab_size=200,
+        minloglevel=2,
+    )
+    words = parts.ChatGLMTokenizer(str(folder / "tokenizer.model"))
+    config = importlib.import_module("diffusers.pipelines.kolors.text_encoder").ChatGLMConfig(
+        num_layers=2,
+        padded_vocab_size=256,
+        hidden_size=32,
+        ffn_hidden_size=32,
+        kv_channels=8,
+        num_attention_heads=4,
+        multi_query_attention=True,
+        multi_query_group_num=2,
+        add_qkv_bias=True,
+        original_rope=True,
+        use_cache=True,
+    )
+    text_encoder = parts.ChatGLMModel(config, empty_init=False)
+    for tensor in text_encoder.parameters():  # of which its class leaves some as memory has them
+        importlib.import_module("torch").nn.init.normal_(tensor, std=0.1)
+    base = random_models.sdxl()
+    unet = diffusers.UNet2DConditionModel.from_config(
+        base.unet.config,
+        cross_attention_dim=32,
+        encoder_hid_dim=32,
+        encoder_hid_dim_type="text_proj",
+    )
+    return diffusers.KolorsPipeline(
+        unet=unet,
+        vae=base.vae,
+        text_encoder=text_encoder,
+        tokenizer=words,
+        scheduler=base.scheduler,
     )
 
 
@@ -266,6 +411,22 @@ def sprint() -> Any:
         ),
         tokenizer=words,
         scheduler=diffusers.SCMScheduler(),
+    )
+
+
+def sana() -> Any:
+    """SANA, with the parts of its Sprint but for what tells that the guidance."""
+    diffusers, pipe = importlib.import_module("diffusers"), sprint()
+    return diffusers.SanaPipeline(
+        transformer=diffusers.SanaTransformer2DModel.from_config(
+            pipe.transformer.config,
+            guidance_embeds=False,
+            num_layers=2,  # a ControlNet acts from the second on
+        ),
+        vae=pipe.vae,
+        text_encoder=pipe.text_encoder,
+        tokenizer=pipe.tokenizer,
+        scheduler=flow_scheduler(),
     )
 
 
@@ -342,6 +503,31 @@ def nets(folder: Path, wide: Any, sdxl: Any, flux: Any) -> None:
     stirred(net).save_pretrained(folder / "flux-control-depth")
 
 
+def transformer_nets(folder: Path, pipelines: Mapping[str, Any]) -> None:
+    """Write the same for transformers that are not FLUX's."""
+    diffusers = importlib.import_module("diffusers")
+    sd3 = pipelines["sd3"].transformer.config
+    net = diffusers.SD3ControlNetModel.from_config(sd3, num_layers=1, extra_conditioning_channels=0)
+    stirred(net).save_pretrained(folder / "sd3-control-canny")
+    net = diffusers.QwenImageControlNetModel.from_config(
+        pipelines["qwen-image"].transformer.config, extra_condition_channels=0
+    )
+    stirred(net).save_pretrained(folder / "qwen-image-union")
+    net = diffusers.ZImageControlNetModel(
+        control_layers_places=[0],
+        control_refiner_layers_places=[0],
+        control_in_dim=4,
+        dim=32,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+    )
+    stirred(net).save_pretrained(folder / "z-image-control-depth")
+    sana = pipelines["sana"].transformer.config
+    net = diffusers.SanaControlNetModel.from_config(sana, num_layers=1)
+    stirred(net).save_pretrained(folder / "sana-control-softedge")
+
+
 def ip_adapter(folder: Path, pipe: Any) -> None:
     """Write an IP-Adapter for a UNet, and the model that sees pictures for it."""
     torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
@@ -385,25 +571,37 @@ def stirred(net: Any) -> Any:
 def build(folder: Path) -> None:
     """Save all, as folders and files named after what they are."""
     importlib.import_module("torch").manual_seed(0)
+    do_without_torchvision((*TEXT, *VIDEO))
     wide, sdxl, flux = random_models.sd1(WIDE), random_models.sdxl(), random_models.flux()
+    qwen = qwen_image()
+    reader = picture_reader("Qwen2VLProcessor", qwen.tokenizer)
     pipelines = {
         "sd1": wide,
         "sdxl": sdxl,
         "refiner": random_models.refiner(sdxl),
         "flux": flux,
+        "flux2": flux2(),
         "pixart": random_models.pixart(),
         "sd3": sd3(),
         "z-image": z_image(),
-        "qwen-image": qwen_image(),
+        "qwen-image": qwen,
+        "qwen-edit": changed(qwen, "QwenImageEditPipeline", processor=reader),
+        "qwen-edit-plus": changed(qwen, "QwenImageEditPlusPipeline", processor=reader),
+        "qwen-image-2.1": qwen_image_21(),
         "chroma": chroma(),
         "klein": klein(),
         "kontext": changed(flux, "FluxKontextPipeline"),
         "fill": fill(),
         "lcm": lcm(),
+        "sana": sana(),
         "sprint": sprint(),
         "sd1-inpaint": of_nine_channels(random_models.sd1(), "StableDiffusionInpaintPipeline"),
         "sdxl-inpaint": of_nine_channels(sdxl, "StableDiffusionXLInpaintPipeline"),
     }
+    if importlib.util.find_spec("sentencepiece") is not None:
+        words = folder / "sentencepiece"
+        words.mkdir()
+        pipelines["kolors"] = kolors(words)
     for name, pipeline in pipelines.items():
         pipeline.save_pretrained(folder / name)
     more = folder / "additions"
@@ -417,6 +615,7 @@ def build(folder: Path) -> None:
     )
     lora(other, more / "too-wide.safetensors", "unet")
     nets(more, wide, sdxl, flux)
+    transformer_nets(more, pipelines)
     ip_adapter(more, wide)
 
 

@@ -30,6 +30,9 @@ NETS: Mapping[str, str] = {
     "ControlNetUnionModel": "sdxl",
     "FluxControlNetModel": "flux1",
     "SD3ControlNetModel": "sd3",
+    "QwenImageControlNetModel": "qwen-image",
+    "ZImageControlNetModel": "z-image",
+    "SanaControlNetModel": "sana",
 }
 """The class of a ControlNet -> its family; "" where the width of its text tells."""
 
@@ -51,6 +54,18 @@ UNION: Mapping[str, Mapping[str, int]] = {
 """The number by which a net for many kinds is told which it gets: xinsir's ControlNet++ Union and
 InstantX's FLUX.1-dev Union, after their cards."""
 
+UNTOLD: Mapping[str, frozenset[str]] = {
+    "QwenImageControlNetModel": frozenset({"canny", "softedge", "depth", "pose"}),
+    "ZImageControlNetModel": frozenset({"canny", "softedge", "depth", "pose", "mlsd"}),
+}
+"""The kinds of a net that is for many, as its name says, and sees by itself which it gets: those of
+InstantX for Qwen-Image and of alibaba-pai for Z-Image, after their cards."""
+
+ALONE = ("QwenImageControlNetModel", "SanaControlNetModel", "ZImageControlNetModel")
+"""Of which diffusers 0.42.1 takes one at a time."""
+
+_QWEN_21 = re.compile(r"qwen[-_ ]?image[-_ ]?2[-_.]1(?!\d)", re.IGNORECASE)
+_UNION_NAME = re.compile("union", re.IGNORECASE)
 _DOWN = re.compile(r"lora_(A|down)\.(default\.)?weight$|lokr_w1|hada_w1_a")
 
 
@@ -244,6 +259,8 @@ def _folder(path: Path, id: str) -> Addition | None:
     most = whole_number(config, "num_control_type") or modes
     told = frozenset(kind for kind, mode in UNION.get(net, {}).items() if mode < most)
     kinds = told if union else control_kinds(id)
+    if not kinds and _UNION_NAME.search(id):
+        kinds = UNTOLD.get(net, frozenset())
     if not files or not kinds:
         return None
     return Addition(
@@ -265,7 +282,10 @@ def _file(path: Path, id: str) -> Addition | None:
     if any(name.startswith("ip_adapter.") for name in tensors):
         return _ip_adapter(path, id, tensors)
     if any(_DOWN.search(name) for name in tensors):
-        family = base_family(_metadata(path, path.stat().st_mtime_ns)) or lora_family(tensors)
+        about = _metadata(path, path.stat().st_mtime_ns)
+        family = base_family(about) or lora_family(tensors)
+        if family == "qwen-image" and any(map(_QWEN_21.search, (path.stem, *about.values()))):
+            family = "qwen-image-2.1"  # another transformer, which trainers call alike
         return Addition(id=id, path=path, role="lora", family=family, bytes=add_up([path]).bytes)
     width = next(
         (

@@ -18,6 +18,7 @@ from ziggie_image_mcp.provider import (
     TaskCapability,
 )
 from ziggie_image_providers.diffusers.additions import (
+    ALONE,
     Addition,
     extras_bytes,
     ip_adapter_for,
@@ -89,7 +90,9 @@ def tasks(
     if family.inpaint:
         able["inpaint"] = replace(
             plain,
+            sizes=replace(sizes, exact=False) if not family.inpaint_exact else plain.sizes,
             options=plain.options | {"strength"},
+            max_references=family.inpaint_references or plain.max_references,
             mask="white",
             control=_control(family.inpaint_controls, name, additions),
         )
@@ -106,6 +109,8 @@ def _options(family: Family, *, guided: bool) -> set[Option]:
         options |= {"sampler", "scheduler"}
     if family.seamless:
         options.add("seamless")
+    if family.transparent:
+        options.add("transparent")
     return options
 
 
@@ -123,6 +128,6 @@ def _control(
         return None
     return ControlSupport(
         kinds=frozenset(kind for one in nets for kind in one),
-        max_count=MAX_NETS,
+        max_count=MAX_NETS if pipelines.keys() - ALONE else 1,
         nets=tuple({kind: net.id for kind, net in one.items()} for one in nets),
     )

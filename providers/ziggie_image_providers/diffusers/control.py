@@ -10,6 +10,12 @@ from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.loading import diffusers, held, read_beside
 from ziggie_image_providers.diffusers.sharing import share
 
+MULTI = {
+    "Flux": "FluxMultiControlNetModel",
+    "StableDiffusion3": "SD3MultiControlNetModel",
+}
+"""What the name of a pipeline class begins with -> the class that holds several nets for it."""
+
 
 class _Nets:
     """The ControlNets in memory, by file."""
@@ -66,11 +72,10 @@ def words(nets: tuple[wire.Net, ...], maps: tuple[Any, ...], parameters: Any) ->
 def _multi(name: str) -> Any:
     """The class that holds several nets for a pipeline class."""
     module = importlib.import_module("diffusers.models.controlnets")
-    if name.startswith("Flux"):
-        return module.FluxMultiControlNetModel
-    if "Union" in name:
-        return module.MultiControlNetUnionModel
-    return module.MultiControlNetModel
+    kind = next((kind for start, kind in MULTI.items() if name.startswith(start)), "")
+    if not kind:
+        kind = "MultiControlNetUnionModel" if "Union" in name else "MultiControlNetModel"
+    return getattr(module, kind)
 
 
 def _stamp(path: Path) -> int:

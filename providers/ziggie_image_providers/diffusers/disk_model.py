@@ -35,6 +35,8 @@ class DiskModel:
     native: int | None = None
     distilled: bool = False
     """Told by its configuration."""
+    steps: int | None = None
+    """Of the schedule that its configuration gives, where it gives one."""
     single_file: bool = False
     config_folder: Path | None = None
     trouble: Trouble | None = None

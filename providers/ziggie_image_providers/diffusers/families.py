@@ -33,6 +33,12 @@ class Family:
     references: int = 0
     """How many pictures its transformer looks at. The picture that is changed is the first of them:
     there is no strength then."""
+    inpaint_references: int = 0
+    """How many it looks at beside a picture and a mask."""
+    inpaint_exact: bool = True
+    """False where that class makes a megapixel of every size, of the same shape."""
+    transparent: bool = False
+    """Whether its pictures have an alpha channel of their own, those that it looks at too."""
     loras: bool = True
     """Whether diffusers loads LoRAs into it."""
     controls: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -173,7 +179,19 @@ _QWEN = Family(
     guidance_argument="true_cfg_scale",
     image_to_image="QwenImageImg2ImgPipeline",
     inpaint="QwenImageInpaintPipeline",
+    controls={"QwenImageControlNetModel": "QwenImageControlNetPipeline"},
     activation=0.65e9,
+)
+_QWEN_EDIT = replace(
+    _QWEN,
+    native=1024,
+    text=False,
+    image_to_image="QwenImageEditPipeline",
+    inpaint="QwenImageEditInpaintPipeline",
+    inpaint_exact=False,
+    references=1,
+    controls={},
+    activation=0.78e9,  # twice that of the picture alone, as for FLUX.1 Kontext
 )
 
 UNET_TEXT_WIDTHS: Mapping[int, str] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
@@ -222,6 +240,7 @@ PIPELINES: Mapping[str, Family] = {
         guidance=3.5,
         image_to_image="StableDiffusion3Img2ImgPipeline",
         inpaint="StableDiffusion3InpaintPipeline",
+        controls={"SD3ControlNetModel": "StableDiffusion3ControlNetPipeline"},
         activation=0.53e9,
         config_repo="stabilityai/stable-diffusion-3.5-large",
     ),
@@ -254,7 +273,8 @@ PIPELINES: Mapping[str, Family] = {
         steps=50,
         guidance=4.0,
         negative=False,
-        needs=("torchvision",),  # of PixtralProcessor, which reads its prompts
+        image_to_image="Flux2Pipeline",
+        references=6,  # "recommended max 6", docs.bfl.ai, guides/prompting_editing_overview
     ),
     "Flux2KleinPipeline": Family(
         name="flux2-klein",
@@ -265,6 +285,7 @@ PIPELINES: Mapping[str, Family] = {
         image_to_image="Flux2KleinPipeline",
         inpaint="Flux2KleinInpaintPipeline",
         references=4,
+        inpaint_references=1,  # which are made as large as the first
     ),
     "ZImagePipeline": Family(
         name="z-image",
@@ -273,10 +294,31 @@ PIPELINES: Mapping[str, Family] = {
         guidance=5.0,
         image_to_image="ZImageImg2ImgPipeline",
         inpaint="ZImageInpaintPipeline",
+        controls={"ZImageControlNetModel": "ZImageControlNetPipeline"},
         activation=0.51e9,
         config_repo="Tongyi-MAI/Z-Image-Turbo",
     ),
     "QwenImagePipeline": _QWEN,
+    "QwenImageEditPipeline": _QWEN_EDIT,
+    "QwenImageEditPlusPipeline": replace(
+        _QWEN_EDIT,
+        steps=40,
+        image_to_image="QwenImageEditPlusPipeline",
+        inpaint="",  # that of the class before reads prompts by another template
+        references=3,
+    ),
+    "QwenImage21Pipeline": Family(  # its numbers are those of github.com/QwenLM/Qwen-Image-2.1
+        name="qwen-image-2.1",
+        native=2048,
+        steps=40,
+        guidance=1.0,
+        guidance_argument="true_cfg_scale",
+        multiple_of=32,
+        negative=False,
+        image_to_image="QwenImage21Pipeline",
+        references=10,
+        transparent=True,
+    ),
     "PixArtSigmaPipeline": Family(
         name="pixart",
         loras=False,
@@ -301,11 +343,19 @@ PIPELINES: Mapping[str, Family] = {
         native=1024,
         steps=40,
         guidance=3.0,
-        image_to_image="ChromaImg2ImgPipeline",  # ChromaInpaintPipeline fails in diffusers 0.42.1
+        image_to_image="ChromaImg2ImgPipeline",
+        inpaint="ChromaInpaintPipeline",
         activation=0.49e9,
         config_repo="lodestones/Chroma1-HD",
     ),
-    "SanaPipeline": Family(name="sana", native=1024, steps=20, guidance=4.5, multiple_of=32),
+    "SanaPipeline": Family(
+        name="sana",
+        native=1024,
+        steps=20,
+        guidance=4.5,
+        multiple_of=32,
+        controls={"SanaControlNetModel": "SanaControlNetPipeline"},
+    ),
     "SanaSprintPipeline": Family(
         name="sana",
         native=1024,
@@ -323,8 +373,10 @@ PIPELINES: Mapping[str, Family] = {
         guidance=6.5,
         multiple_of=8,
         half_precision="float16",
+        image_to_image="KolorsImg2ImgPipeline",
         activation=0.33e9,
         vae_full_precision=True,
+        needs=("sentencepiece",),
     ),
     "Lumina2Pipeline": Family(name="lumina", native=1024, steps=30, guidance=4.0),
 }

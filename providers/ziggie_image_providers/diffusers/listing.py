@@ -149,8 +149,8 @@ def _fix(on_disk: DiskModel, missing: Sequence[str]) -> str:
     if lacking and not missing:
         names = " ".join(lacking)
         return (
-            f"{on_disk.pipeline} needs more than the extra [local] brings: install {names} from "
-            "where your torch is from, as a build for another device breaks both."
+            f"{on_disk.pipeline} needs more than the extra [local] brings. Run: "
+            f"python -m pip install {names}"
         )
     return packages_missing(missing) if missing else ""
 
@@ -202,6 +202,8 @@ def _defaults(
         return int(told[1]) if told and variant.distilled else variant.steps, variant.guidance
     if known is None:
         return None, None
+    if on_disk.steps is not None:
+        return on_disk.steps, known.guidance
     if on_disk.distilled:
         return DISTILLED_STEPS, 1.0 if known.name == "flux2-klein" else 0.0
     return known.steps, known.guidance

@@ -24,6 +24,7 @@ from ziggie_image_providers.diffusers.ladder import (
     parse,
 )
 from ziggie_image_providers.diffusers.light_imports import import_libraries
+from ziggie_image_providers.diffusers.model_folder import INDEX, components, read_json
 from ziggie_image_providers.diffusers.peak import (
     CONTEXT_BYTES,
     current_room,
@@ -31,6 +32,7 @@ from ziggie_image_providers.diffusers.peak import (
     restart_peak,
     total_memory,
 )
+from ziggie_image_providers.diffusers.processors import do_without_torchvision
 
 torch, diffusers, transformers = import_libraries()
 
@@ -241,6 +243,8 @@ def _stamp(request: wire.WorkerRequest) -> int:
 
 def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
     if not request.single_file:
+        index = read_json(Path(request.path) / INDEX)
+        do_without_torchvision(kind for _, kind in components(index))
         return diffusers.DiffusionPipeline.from_pretrained(
             request.path, dtype=dtype, variant=request.variant, local_files_only=True
         )

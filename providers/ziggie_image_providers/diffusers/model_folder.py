@@ -15,6 +15,7 @@ from ziggie_image_providers.diffusers.families import (
     Family,
     makes_pictures_from_text,
 )
+from ziggie_image_providers.diffusers.unoffered import REASONS
 from ziggie_image_providers.diffusers.weights import Damaged, Part, add_up, weight_files
 
 INDEX = "model_index.json"
@@ -56,6 +57,8 @@ def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> Disk
             f"is a {pipeline}, and makes" if pipeline else f"has no {INDEX} of diffusers: it makes"
         )
         text = f"{repo or path.name} {what} no pictures from a text alone."
+        if pipeline in REASONS:
+            text = f"{repo or path.name} is a {pipeline}, not offered: {REASONS[pipeline]}."
         return useless(path, id, text) if always else None
     known = PIPELINES.get(pipeline)
     parts: dict[str, Part] = {}
@@ -82,6 +85,7 @@ def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> Disk
         variant=variant,
         native=_native(path, known),
         distilled=is_distilled(path, index, pipeline),
+        steps=_scheduled_steps(index),
         trouble=_trouble(path, missing, damaged, repo),
     )
 
@@ -213,6 +217,12 @@ def _family(path: Path, index: Mapping[str, Any], known: Family | None) -> str |
     if known.name == "sd1" and read_json(path / "unet" / CONFIG).get("cross_attention_dim") == 1024:
         return "sd2"
     return known.name
+
+
+def _scheduled_steps(index: Mapping[str, Any]) -> int | None:
+    """How many noise levels Qwen-Image-2.1's author set down to be gone through, if any."""
+    sigmas: object = index.get("sample_sigmas")
+    return len(cast("list[object]", sigmas)) or None if isinstance(sigmas, list) else None
 
 
 def _native(path: Path, known: Family | None) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from PIL.Image import Resampling
 
-from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
+from ziggie_image_mcp.provider.pictures import decode, has_alpha, on_white, to_png
 from ziggie_image_providers.diffusers import (
     adapters,
     control,
@@ -77,7 +77,7 @@ def prepare(request: wire.WorkerRequest) -> tuple[str, ...]:
 
 
 def inputs(request: wire.WorkerRequest, payload: bytes) -> Inputs:
-    """The pictures in a request's payload; transparent parts are laid on white."""
+    """The pictures in a request's payload; transparent parts on white, where the class wants so."""
     lengths = (
         request.image_bytes,
         request.mask_bytes,
@@ -89,13 +89,18 @@ def inputs(request: wire.WorkerRequest, payload: bytes) -> Inputs:
         pictures.append(payload[:length])
         payload = payload[length:]
     image, mask, *others = pictures
-    colours = [on_white(decode(picture)) for picture in others]
+    shown = decode if request.transparent else _decode_on_white
+    colours = [shown(picture) for picture in others]
     return Inputs(
-        image=on_white(decode(image)) if image else None,
+        image=shown(image) if image else None,
         mask=decode(mask).convert("L") if mask else None,
         maps=tuple(colours[: len(request.nets)]),
         references=tuple(colours[len(request.nets) :]),
     )
+
+
+def _decode_on_white(data: bytes) -> Any:
+    return on_white(decode(data))
 
 
 def pictures(
@@ -279,10 +284,15 @@ def _peculiar(
 ) -> dict[str, Any]:
     """What single classes must be told to do what others do anyway."""
     more: dict[str, Any] = {}
+    if "image_reference" in parameters and inputs.references:  # FLUX.2 klein, beside a mask
+        more["image_reference"] = inputs.references[0]
     if "max_area" in parameters:  # FLUX.1 Kontext makes one megapixel of every size
         more["max_area"] = request.width * request.height
     if "_auto_resize" in parameters and inputs.image is not None:  # and of the picture it changes
         more["_auto_resize"] = False
+    levels = held.pipe.config.get("sample_sigmas") if held.pipe is not None else None
+    if levels and request.steps not in (None, len(levels)):  # Qwen-Image-2.1 would keep to these
+        more["sigmas"] = [1 - step / request.steps for step in range(request.steps)]
     if "intermediate_timesteps" in parameters and request.steps != 2:  # SANA Sprint, beyond its two
         more["intermediate_timesteps"] = None
     return more
@@ -385,4 +395,4 @@ def _watched(
 
 
 def _extrema(image: Any) -> list[tuple[int, int]]:
-    return list(image.convert("RGB").getextrema())
+    return list(image.convert("RGBA" if has_alpha(image) else "RGB").getextrema())

@@ -26,8 +26,15 @@ def share(name: str, key: str = "", **more: Any) -> Any:
         parts = {**settings, **held.pipe.components, **more}
         wanted = inspect.signature(kind.__init__).parameters
         pipe = kind(**{k: v for k, v in parts.items() if k in wanted})
+        _complete(pipe)
         pipe.set_progress_bar_config(disable=True)
         if parse(held.rung).offload == MODEL_OFFLOAD:  # each pipeline moves its parts by itself
             pipe.enable_model_cpu_offload(device=held.device)
         held.edits[known] = pipe
     return held.edits[known]
+
+
+def _complete(pipe: Any) -> None:
+    """Give a part the setting that a class asks it for and that it does not know."""
+    if type(pipe).__name__ == "ChromaInpaintPipeline":  # of diffusers 0.42.1, copied from FLUX's
+        pipe.transformer.register_to_config(guidance_embeds=False)

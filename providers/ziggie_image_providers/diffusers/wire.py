@@ -129,6 +129,8 @@ class WorkerRequest(_Message):
     """The class that does the task with the model's parts; empty: the model's own."""
     by_reference: bool = False
     """The picture to work from is the first of the references."""
+    transparent: bool = False
+    """Give the class its pictures with their alpha channel; else on white."""
     image_bytes: int = 0
     """The payload begins with that picture, PNG; none where there is no payload."""
     mask_bytes: int = 0

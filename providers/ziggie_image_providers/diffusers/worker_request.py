@@ -19,6 +19,7 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_mcp.provider.pictures import decode, is_transparent
 from ziggie_image_providers.diffusers import hires, refiner, samplers, torch_build, wire
 from ziggie_image_providers.diffusers.additions import (
+    ALONE,
     UNION,
     Addition,
     extras_bytes,
@@ -37,6 +38,13 @@ CHANGE, REPAINT = 0.75, 1.0
 
 MOST_FELT = 0.9
 """A strength above this leaves so little of the picture that no steps are added for it."""
+
+
+TRANSPARENT_WORDS = (
+    "This is an RGBA image with transparency.",
+    "The image has alpha channel and the background is transparent.",
+)
+"""Before and after a prompt."""
 
 
 def worker_request(
@@ -90,7 +98,8 @@ def worker_request(
     strength = None
     if request.image is not None:
         strength = request.strength or (CHANGE if request.mask is None else REPAINT)
-        if steps is not None and (known is None or not known.references):
+        by_strength = request.mask is not None or known is None or not known.references
+        if steps is not None and by_strength:
             steps = _steps_for(steps, strength, known)
     if known is not None and known.references and request.mask is None:
         strength = None
@@ -103,7 +112,9 @@ def worker_request(
     looking += refiner.weight_bytes(with_refiner) if with_refiner else 0
     extras = extras_bytes([*loras, *nets]) + looking
     first = None
-    if task == "text_to_image" and settings.hires == "auto":
+    again = _controls("image_to_image", known)
+    goes_over = all(net.net in again for net in nets)
+    if task == "text_to_image" and settings.hires == "auto" and goes_over:
         first = hires.first_size(known, native_side(on_disk), width, height)
     memory = memory_need(on_disk)
     rung = next((one for one in model.memory.rungs if one.name == model.rung), None)
@@ -125,7 +136,7 @@ def worker_request(
         extras_bytes=resident,
         picture_bytes=None if rung is None else int(rung.peaks[0].bytes_per_pixel * width * height),
         batch_size=settings.batch_size,
-        prompt=request.prompt,
+        prompt=_prompt(request, options),
         negative_prompt=negative,
         width=width,
         height=height,
@@ -139,6 +150,7 @@ def worker_request(
         strength=strength,
         run_as=_class_for(task, on_disk, nets),
         by_reference=known is not None and known.references > 0,
+        transparent=known is not None and known.transparent,
         image_bytes=len(request.image or b""),
         mask_bytes=len(request.mask or b""),
         reference_bytes=tuple(map(len, request.references)),
@@ -170,6 +182,14 @@ def _task(request: ProviderRequest) -> Task:
     if request.mask is not None:
         return "inpaint"
     return "text_to_image" if request.image is None else "image_to_image"
+
+
+def _prompt(request: ProviderRequest, options: frozenset[Option]) -> str:
+    """The prompt, in the words by which Qwen-Image-2.1 leaves its ground out, after its README."""
+    if not request.transparent or "transparent" not in options:
+        return request.prompt
+    before, after = TRANSPARENT_WORDS
+    return f"{before} {request.prompt.strip().rstrip('.')}. {after}"
 
 
 def _steps_for(steps: int, strength: float, known: Family | None) -> int:
@@ -223,8 +243,11 @@ def _nets(
     able = _controls(_task(request), on_disk.known)
     kinds = [control.kind for control in request.control]
     for nets in nets_by_kind(able, on_disk.family, additions):
-        if nets.keys() >= set(kinds):
-            return [nets[kind] for kind in kinds]
+        chosen = [nets[kind] for kind in kinds if kind in nets]
+        if len(chosen) < len(kinds):
+            continue
+        if len(chosen) == 1 or chosen[0].net not in ALONE:
+            return chosen
     text = (
         f"No ControlNets for {' and '.join(kinds)} together that guide {model.id} are in "
         "modelDirs: list_models shows what is there."
@@ -273,7 +296,8 @@ def payload(request: ProviderRequest) -> bytes:
 def differences(request: ProviderRequest, message: wire.WorkerRequest) -> list[str]:
     """What is done that was not asked for."""
     notes: list[str] = []
-    if request.image is not None and is_transparent(decode(request.image)):
+    on_white = request.image is not None and not message.transparent
+    if on_white and is_transparent(decode(request.image or b"")):
         notes.append(
             "the picture's transparent parts were laid on white: this model knows no transparency"
         )
