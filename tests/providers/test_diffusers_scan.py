@@ -524,40 +524,6 @@ def test_a_component_alone_names_the_folder_that_is_wanted(tmp_path: Path) -> No
     assert "(T5EncoderModel)" in described(models["t5"]).fix
 
 
-def gguf(path: Path, architecture: str) -> Path:
-    def text(value: str) -> bytes:
-        return struct.pack("<Q", len(value)) + value.encode()
-
-    numbers = text("a.list") + struct.pack("<IIQ", 9, 4, 2) + struct.pack("<II", 1, 2)
-    own = text("general.architecture") + struct.pack("<I", 8) + text(architecture)
-    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + numbers + own)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("architecture", "what"),
-    [("flux", "a flux1 transformer"), ("llama", "a GGUF file of no family")],
-)
-def test_a_gguf_file_is_listed_with_its_family_and_what_takes_it(
-    tmp_path: Path, architecture: str, what: str
-) -> None:
-    gguf(tmp_path / "x.gguf", architecture)
-
-    model = described(models_in(tmp_path)["x.gguf"])
-
-    assert model.state == "unusable"
-    assert what in model.fix
-    assert "ComfyUI-GGUF" in model.fix
-
-
-@pytest.mark.parametrize("length", [0, 3, 10, 30, 60, 90])
-def test_a_gguf_file_that_is_cut_off_is_damaged(tmp_path: Path, length: int) -> None:
-    whole = gguf(tmp_path / "x.gguf", "flux").read_bytes()
-    (tmp_path / "x.gguf").write_bytes(whole[:length])
-
-    assert "download it again" in described(models_in(tmp_path)["x.gguf"]).fix
-
-
 def test_a_pickle_is_listed_with_why_it_is_not_loaded(tmp_path: Path) -> None:
     (tmp_path / "old.ckpt").write_bytes(b"0")
 

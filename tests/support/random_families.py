@@ -6,12 +6,13 @@ python -m tests.support.random_families FOLDER
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support import random_models
+from tests.support import gguf_files, random_models
 
 WIDE = 768
 """What a UNet reads of a text in SD 1.5; LoRAs and ControlNets tell their family by it."""
@@ -411,6 +412,8 @@ def build(folder: Path) -> None:
     for seed, name in enumerate(("one", "two")):
         lora(wide.unet, more / f"{name}.safetensors", "unet", 3.0, seed)
     lora(flux.transformer, more / "for-flux.safetensors", "transformer", 3.0)
+    qwen = pipelines["qwen-image"].transformer
+    lora(qwen, more / "for-qwen.safetensors", "transformer", 3.0)
     lora(wide.unet, more / "elsewhere.safetensors", "another_part", 3.0)
     other = importlib.import_module("diffusers").UNet2DConditionModel.from_config(
         wide.unet.config, block_out_channels=(16, 32)
@@ -418,6 +421,8 @@ def build(folder: Path) -> None:
     lora(other, more / "too-wide.safetensors", "unet")
     nets(more, wide, sdxl, flux)
     ip_adapter(more, wide)
+    if importlib.util.find_spec("gguf") is not None:
+        gguf_files.build(folder / "gguf", pipelines["qwen-image"], pipelines["z-image"])
 
 
 if __name__ == "__main__":

@@ -240,6 +240,9 @@ def _stamp(request: wire.WorkerRequest) -> int:
 
 
 def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
+    if request.path.endswith(".gguf"):
+        read = importlib.import_module("ziggie_image_providers.diffusers.gguf_loading").read
+        return read(request, dtype)
     if not request.single_file:
         return diffusers.DiffusionPipeline.from_pretrained(
             request.path, dtype=dtype, variant=request.variant, local_files_only=True

@@ -40,7 +40,9 @@ _CONTROL_FAMILIES = {
 }
 
 
-def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> DiskModel | None:
+def folder(
+    path: Path, id: str, *, always: bool = False, repo: str = "", without: str = ""
+) -> DiskModel | None:
     """Look at one diffusers folder; None when it is none, or not for pictures from text.
 
     Args:
@@ -48,6 +50,7 @@ def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> Disk
         id: What to call it.
         always: Describe it also then, with the trouble.
         repo: The Hub's repository whose copy it is.
+        without: A component whose weights are not wanted of it.
     """
     index = read_json(path / INDEX)
     pipeline = str(index.get("_class_name", ""))
@@ -62,6 +65,8 @@ def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> Disk
     variant: str | None = None
     missing, damaged = _without_weights(path, index), ""
     for name in weighted_components(index):
+        if name == without:
+            continue
         files, its_variant = weight_files(path / name)
         variant = variant or its_variant
         try:
