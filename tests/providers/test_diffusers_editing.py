@@ -270,8 +270,18 @@ async def test_a_refiner_alone_works_over_pictures_only(provider: Diffusers) -> 
 
 
 async def test_inpainting_checkpoints_make_nothing_from_text(provider: Diffusers) -> None:
-    for id in ("sd1-inpaint", "sdxl-inpaint", "fill"):
+    for id in ("sd1-inpaint", "sdxl-inpaint", "fill", "nine.safetensors"):
         assert list((await model_named(provider, id)).tasks) == ["inpaint"]
+
+
+async def test_an_inpainting_checkpoint_in_one_file_repaints_as_its_folder_does(
+    provider: Diffusers,
+) -> None:
+    left = await picture(provider, "nine.safetensors", **masked(LEFT))
+    right = await picture(provider, "nine.safetensors", **masked(RIGHT))
+
+    assert left == await picture(provider, "sd1-inpaint", **masked(LEFT))
+    assert right != left
 
 
 async def test_loras_are_listed_with_the_family_that_their_tensors_tell(
@@ -449,7 +459,7 @@ async def test_only_models_of_convolutions_say_that_they_tile(provider: Diffuser
         if any("seamless" in options_of(model, task) for task in model.tasks)
     }
 
-    assert able == {"sd1", "sdxl", "trained", "sd1-inpaint", "sdxl-inpaint"}
+    assert able == {"sd1", "sdxl", "trained", "sd1-inpaint", "sdxl-inpaint", "nine.safetensors"}
 
 
 async def test_what_is_well_above_native_size_is_drawn_small_first_and_that_is_said(

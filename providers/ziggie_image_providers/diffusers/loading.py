@@ -247,8 +247,9 @@ def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
         return diffusers.DiffusionPipeline.from_pretrained(
             request.path, dtype=dtype, variant=request.variant, local_files_only=True
         )
+    wide = {"num_in_channels": 9} if "Inpaint" in request.pipeline else {}
     return getattr(diffusers, request.pipeline).from_single_file(
-        request.path, config=request.config_folder, torch_dtype=dtype, local_files_only=True
+        request.path, config=request.config_folder, torch_dtype=dtype, local_files_only=True, **wide
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ziggie_image_providers.diffusers.checkpoint_tensors import lacking
 from ziggie_image_providers.diffusers.disk_model import DiskModel, Trouble, useless
-from ziggie_image_providers.diffusers.families import PIPELINES
+from ziggie_image_providers.diffusers.families import CONFIG_REPOS, PIPELINES
 from ziggie_image_providers.diffusers.file_content import Content
 from ziggie_image_providers.diffusers.gguf_model import gguf_model
 from ziggie_image_providers.diffusers.hub_cache import CachedRepo, default_hub_cache, hub_repos
@@ -247,7 +247,9 @@ def _name_in_repo(repo: CachedRepo, path: Path) -> str:
 
 def _lends(donor: Path, checkpoint: Checkpoint) -> bool:
     index = read_json(donor / INDEX)
-    if index.get("_class_name") != checkpoint.pipeline:
+    if index.get("_class_name") not in checkpoint.lenders:
+        return False
+    if checkpoint.inpaints and _predicts_velocity(donor):
         return False
     layout = read_json(donor / checkpoint.denoiser / CONFIG)
     text_width = read_json(donor / "unet" / CONFIG).get("cross_attention_dim")
@@ -266,8 +268,15 @@ def _lends(donor: Path, checkpoint: Checkpoint) -> bool:
     )
 
 
+def _predicts_velocity(donor: Path) -> bool:
+    """Whether a scheduler is for models that no inpainting checkpoint of its family is of."""
+    config = read_json(donor / "scheduler" / "scheduler_config.json")
+    return config.get("prediction_type") == "v_prediction"
+
+
 def _what_to_fetch(checkpoint: Checkpoint) -> str:
-    repo = PIPELINES[checkpoint.pipeline].config_repo
+    own = (PIPELINES[name].config_repo for name in checkpoint.lenders)
+    repo = CONFIG_REPOS.get(checkpoint.family) or next(filter(None, own))
     if checkpoint.missing_parts:
         return (
             f"The file holds no {' and no '.join(checkpoint.missing_parts)}, which a complete "
