@@ -253,7 +253,12 @@ def test_a_cached_repo_that_is_not_complete_says_what_it_lacks(tmp_path: Path) -
     dangling = cached(tmp_path, "org/dangling") / "vae" / "model.safetensors"
     dangling.unlink()
     dangling.symlink_to(tmp_path / "blobs" / "not-there")
+    without_index = cached(tmp_path, "org/without-index") / "unet"
+    for number in (1, 2):
+        write(without_index / f"model-0000{number}-of-00002.safetensors", {"w": [5]})
+    (without_index / "model.safetensors").unlink()
     sharded = cached(tmp_path, "org/sharded") / "unet"
+    (sharded / "model.safetensors.index.json").write_text("{}", encoding="utf-8")
     write(sharded / "model-00001-of-00002.safetensors", {"w": [5]})
     (sharded / "model.safetensors").unlink()
 
@@ -265,7 +270,12 @@ def test_a_cached_repo_that_is_not_complete_says_what_it_lacks(tmp_path: Path) -
         **{
             f"org/{name}": f"org/{name} lacks complete weights for {part}: "
             f"ziggie-image-mcp models pull org/{name}."
-            for name, part in (("broken", "vae"), ("dangling", "vae"), ("sharded", "unet"))
+            for name, part in (
+                ("broken", "vae"),
+                ("dangling", "vae"),
+                ("sharded", "unet"),
+                ("without-index", "unet"),
+            )
         },
     }
     assert described(models["org/broken"]).state == "missing"
@@ -306,6 +316,7 @@ def test_another_revision_that_is_being_downloaded_takes_nothing_from_the_one_he
     ("file", "lack"),
     [
         ("tokenizer/vocab.json", "lacks the files of tokenizer"),
+        ("tokenizer/merges.txt", "lacks tokenizer/merges.txt"),
         ("scheduler/scheduler_config.json", "lacks scheduler/scheduler_config.json"),
         ("unet/config.json", "lacks unet/config.json"),
     ],
@@ -320,6 +331,35 @@ def test_what_the_index_names_and_is_not_there_is_told_before_a_run(
     assert model.state == "missing"
     assert lack in model.fix
     assert "download mine again" in model.fix
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["unet/config.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer.json"],
+)
+@pytest.mark.parametrize("content", ["", "{", '{"a": 1, "b', "<html></html>"])
+def test_settings_that_are_cut_off_are_told_before_a_run(
+    tmp_path: Path, file: str, content: str
+) -> None:
+    (pipeline(tmp_path / "mine") / file).write_text(content, encoding="utf-8")
+
+    model = described(models_in(tmp_path)["mine"])
+
+    assert model.state == "unusable"
+    assert f"{file} is cut off, or no JSON: download mine again" in model.fix
+
+
+def test_shards_with_their_index_are_whole(tmp_path: Path) -> None:
+    unet = pipeline(tmp_path / "mine") / "unet"
+    for number in (1, 2):
+        write(unet / f"model-0000{number}-of-00002.safetensors", {f"w{number}": [5]})
+    (unet / "model.safetensors").unlink()
+    (unet / "model.safetensors.index.json").write_text("{}", encoding="utf-8")
+
+    on_disk = models_in(tmp_path)["mine"]
+
+    assert on_disk.trouble is None
+    assert on_disk.parts["unet"].parameters == 10
 
 
 def test_a_cached_repo_is_taken_at_its_main_revision(tmp_path: Path) -> None:

@@ -134,7 +134,11 @@ def pipeline(
         encoding="utf-8",
     )
     settings = {f"{name}/config.json": "{}" for name in sizes}
-    settings |= {"tokenizer/vocab.json": '{"a": 0}', "scheduler/scheduler_config.json": "{}"}
+    settings |= {
+        "tokenizer/vocab.json": '{"a": 0}',
+        "tokenizer/merges.txt": "",
+        "scheduler/scheduler_config.json": "{}",
+    }
     for file, text in settings.items():
         (path / file).parent.mkdir(exist_ok=True)
         (path / file).write_text(text, encoding="utf-8")

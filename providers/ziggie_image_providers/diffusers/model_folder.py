@@ -20,6 +20,7 @@ from ziggie_image_providers.diffusers.weights import Damaged, Part, add_up, weig
 INDEX = "model_index.json"
 CONFIG = "config.json"
 
+_MERGES = "merges.txt"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json", *_TOKENIZERS)
 _NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -29,6 +30,10 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "Extractor": _PROCESSORS,
 }
 """Of a component whose class has this word and so has no weights: one of these files."""
+
+_SETTINGS = (CONFIG, "scheduler_config.json", "tokenizer.json", "vocab.json")
+_ENDS = 256
+"""Bytes at each end of a file."""
 
 _CONTROL_FAMILIES = {
     "FluxControlNetModel": "flux1",
@@ -63,7 +68,7 @@ def folder(
     known = PIPELINES.get(pipeline)
     parts: dict[str, Part] = {}
     variant: str | None = None
-    missing, damaged = _without_weights(path, index), ""
+    missing, damaged = _without_weights(path, index), _damaged_settings(path, index)
     for name in weighted_components(index):
         if name == without:
             continue
@@ -171,7 +176,38 @@ def _without_weights(path: Path, index: Mapping[str, Any]) -> list[str]:
         files = _needed(kind)
         if files and not any((path / name / file).is_file() for file in files):
             missing.append(f"{name}/{files[0]}" if len(files) == 1 else f"the files of {name}")
+        elif _wants_merges(path / name, kind):
+            missing.append(f"{name}/{_MERGES}")
     return missing
+
+
+def _wants_merges(folder: Path, kind: str) -> bool:
+    """Whether a tokenizer has words by themselves: CLIP's and Qwen's join them from pieces."""
+    if "Tokenizer" not in kind or not (folder / "vocab.json").is_file():
+        return False
+    others = [name for name in _TOKENIZERS if name != "vocab.json"]
+    return not any((folder / name).is_file() for name in (*others, _MERGES))
+
+
+def _damaged_settings(path: Path, index: Mapping[str, Any]) -> str:
+    """Name the first file of settings that is cut off; empty where none is."""
+    for name, _ in components(index):
+        for file in _SETTINGS:
+            if is_file(path / name / file) and not _is_object(path / name / file):
+                return f"{name}/{file} is cut off, or no JSON"
+    return ""
+
+
+def _is_object(path: Path) -> bool:
+    """Whether a file begins and ends as a JSON object does: tokenizers have many megabytes."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_ENDS)
+            file.seek(max(0, path.stat().st_size - _ENDS))
+            end = file.read()
+    except OSError:
+        return False
+    return start.lstrip().startswith(b"{") and end.rstrip().endswith(b"}")
 
 
 def _trouble(path: Path, missing: list[str], damaged: str, repo: str) -> Trouble | None:
