@@ -180,7 +180,8 @@ def gguf_model(path: Path, id: str, donors: Mapping[Path, str], base: str = "") 
         repo = architecture.repo(shapes, path.stem.lower())
         text = _which_base(what, id, [donors[one] for one in whole], base) or (
             f"{what}: a folder of diffusers lends it text encoders, VAE and settings, and none "
-            f"{_what_is_missing(fitting, donors)}: ziggie-image-mcp models pull {repo}"
+            f"{_what_is_missing(fitting, donors)}: ziggie-image-mcp models pull {repo} "
+            "--without transformer"
         )
         return useless(path, id, text, family=family, kind="missing")
     lent = whole[chosen]
