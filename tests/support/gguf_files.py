@@ -112,8 +112,10 @@ def flux_names(transformer: Any) -> dict[str, Any]:
                 named[f"{new}.{theirs}.{kind}"] = torch.cat(rows)
         for at in range(transformer.config.num_single_layers):
             block, new = f"single_transformer_blocks.{at}", f"single_blocks.{at}"
-            parts = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
-            rows = [tensors[f"{block}.{part}.{kind}"] for part in parts]
+            rows = [
+                tensors[f"{block}.{part}.{kind}"]
+                for part in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+            ]
             named[f"{new}.linear1.{kind}"] = torch.cat(rows)
             named[f"{new}.linear2.{kind}"] = tensors[f"{block}.proj_out.{kind}"]
             named[f"{new}.modulation.lin.{kind}"] = tensors[f"{block}.norm.linear.{kind}"]
