@@ -145,7 +145,8 @@ def test_only_what_is_loaded_is_pulled_checked_and_listed_at_once(
     done = run(config, env, "models", "pull", REPO, "--yes", "--json")
 
     assert done.returncode == 0, done.stderr
-    kept = {name for name in files if name.endswith((".json", ".safetensors"))} - {WEIGHTS}
+    endings = (".json", ".txt", ".safetensors")
+    kept = {name for name in files if name.endswith(endings)} - {WEIGHTS}
     assert pulled(cache) == {name: files[name] for name in kept}
     assert set(hub.sent) == kept
     answer = json.loads(done.stdout)
@@ -309,7 +310,7 @@ def test_a_disk_without_room_is_told_before_anything_large_comes(
         ("somebody/two", "[NOT_A_PIPELINE] somebody/two holds no model_index.json"),
         ("somebody/two", "One of them: ziggie-image-mcp models pull somebody/two/a.safetensors"),
         ("somebody/two/c.safetensors", "[NOT_A_PIPELINE] somebody/two has no file c.safetensors"),
-        ("somebody/two/old.ckpt", "[NOT_A_PIPELINE] old.ckpt is no .safetensors file"),
+        ("somebody/two/old.ckpt", "[NOT_A_PIPELINE] old.ckpt is no .safetensors or .gguf file"),
         ("somebody/pickles", "[NOT_A_PIPELINE] somebody/pickles has no whole safetensors weights"),
     ],
 )
@@ -396,6 +397,32 @@ def test_settings_alone_let_a_single_file_of_the_family_run(
     assert done.returncode == 0, done.stderr
     assert not [name for name in hub.sent if name.endswith(".safetensors")]
     assert (before, after) == ({"sd.safetensors": False}, {"sd.safetensors": True, REPO: False})
+
+
+@pytest.mark.soak
+def test_a_gguf_file_and_a_pipeline_without_its_transformer_make_a_model(
+    tmp_path: Path, hub: FakeHub, cache: Path, config: Path
+) -> None:
+    tensors = model_folders.flux_tensors()
+    file = model_folders.write_gguf(tmp_path / "flux1-dev-Q8_0.gguf", tensors, "flux")
+    hub.add("city/flux-gguf", {file.name: file.read_bytes(), "flux1-dev-Q2_K.gguf": b"0"})
+    folder = model_folders.flux(tmp_path / "made")
+    made = [path for path in folder.rglob("*") if path.is_file()]
+    hub.add(REPO, {path.relative_to(folder).as_posix(): path.read_bytes() for path in made})
+    env = environment(hub, cache)
+
+    alone = run(config, env, "models", "pull", f"city/flux-gguf/{file.name}", "--yes")
+    rest = run(config, env, "models", "pull", REPO, "--without", "transformer", "--yes")
+    row = {row["id"]: row for row in listed(config, env)}[f"city/flux-gguf/{file.name}"]
+    wrong = run(config, env, "models", "pull", REPO, "--without", "prior", "--yes")
+
+    assert "FLUX.1-dev --without transformer" in alone.stdout, alone.stderr
+    assert rest.returncode == 0, rest.stderr
+    assert "Its transformer was left out" in rest.stdout
+    assert "transformer/model.safetensors" not in pulled(cache)
+    assert {"transformer/config.json", "vae/model.safetensors"} <= set(pulled(cache))
+    assert (row["installed"], row["family"]) == (True, "flux1")
+    assert "has no component 'prior'" in wrong.stderr
 
 
 def test_nobody_to_ask_is_no_yes(hub: FakeHub, cache: Path, config: Path) -> None:

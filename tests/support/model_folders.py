@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,62 @@ def write(
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(raw)) + raw)
         file.truncate(8 + len(raw) + end - missing)
+    return path
+
+
+def write_gguf(
+    path: Path, tensors: Tensors, architecture: str = "", kind: int = 8, *, missing: int = 0
+) -> Path:
+    """Write a GGUF file whose numbers are a hole, all of one type: Q8_0, where none is named."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    numbers = text("a.list") + struct.pack("<IIQ", 9, 4, 2) + struct.pack("<II", 1, 2)
+    own = text("general.architecture") + struct.pack("<I", 8) + text(architecture)
+    raw, offset = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 2) + numbers + own, 0
+    for name, shape in tensors.items():
+        sides = struct.pack(f"<I{len(shape)}Q", len(shape), *reversed(shape))
+        raw += text(name) + sides + struct.pack("<IQ", kind, offset)
+        offset += -(-2 * math.prod(shape) // 32) * 32 + 32
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(raw)
+        file.truncate(-(-len(raw) // 32) * 32 + offset - missing)
+    return path
+
+
+def flux_tensors(*, guided: bool = True, width: int = 64, layers: int = 19) -> dict[str, list[int]]:
+    """Some of each layer of FLUX.1's transformer, by the names that it was published with."""
+    tensors = {
+        "img_in.weight": [3072, width],
+        "txt_in.weight": [64, 64],
+        "final_layer.linear.weight": [64, 64],
+    }
+    if guided:
+        tensors["guidance_in.in_layer.weight"] = [3072, 256]
+    for number in range(layers):
+        block = f"double_blocks.{number}"
+        for name in ("img_attn.qkv", "img_attn.proj", "img_mlp.0", "img_mlp.2", "img_mod.lin"):
+            tensors[f"{block}.{name}.weight"] = [64, 64]
+            tensors[f"{block}.{name.replace('img', 'txt')}.weight"] = [64, 64]
+    for number in range(38):
+        tensors |= {f"single_blocks.{number}.linear{which}.weight": [64, 64] for which in (1, 2)}
+    return tensors
+
+
+def flux(
+    path: Path, name: str = "FluxPipeline", *, whole: bool = True, layers: int = 19, **layout: Any
+) -> Path:
+    """Write a FLUX.1 folder, with its transformer's settings, and its weights where it is whole."""
+    parts = {"transformer": 9, "text_encoder": 7, "text_encoder_2": 8, "vae": 6}
+    pipeline(path, name, parts=parts, transformer=["diffusers", "FluxTransformer2DModel"])
+    config = {"num_layers": layers, "num_single_layers": 38, "in_channels": 64}
+    (path / "transformer" / "config.json").write_text(
+        json.dumps(config | {"guidance_embeds": True} | layout), encoding="utf-8"
+    )
+    if not whole:
+        (path / "transformer" / "model.safetensors").unlink()
     return path
 
 
@@ -77,7 +134,11 @@ def pipeline(
         encoding="utf-8",
     )
     settings = {f"{name}/config.json": "{}" for name in sizes}
-    settings |= {"tokenizer/vocab.json": '{"a": 0}', "scheduler/scheduler_config.json": "{}"}
+    settings |= {
+        "tokenizer/vocab.json": '{"a": 0}',
+        "tokenizer/merges.txt": "#version: 0.2\n",
+        "scheduler/scheduler_config.json": "{}",
+    }
     for file, text in settings.items():
         (path / file).parent.mkdir(exist_ok=True)
         (path / file).write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.support import random_models
+from tests.support import gguf_files, random_models
 from ziggie_image_providers.diffusers.processors import TEXT, VIDEO, do_without_torchvision
 
 WIDE = 768
@@ -595,7 +595,7 @@ def build(folder: Path) -> None:
         "lcm": lcm(),
         "sana": sana(),
         "sprint": sprint(),
-        "sd1-inpaint": of_nine_channels(random_models.sd1(), "StableDiffusionInpaintPipeline"),
+        "sd1-inpaint": of_nine_channels(wide, "StableDiffusionInpaintPipeline"),
         "sdxl-inpaint": of_nine_channels(sdxl, "StableDiffusionXLInpaintPipeline"),
     }
     if importlib.util.find_spec("sentencepiece") is not None:
@@ -604,11 +604,14 @@ def build(folder: Path) -> None:
         pipelines["kolors"] = kolors(words)
     for name, pipeline in pipelines.items():
         pipeline.save_pretrained(folder / name)
+    random_models.checkpoint(folder / "sd1-inpaint", folder / "nine.safetensors")
     more = folder / "additions"
     more.mkdir()
     for seed, name in enumerate(("one", "two")):
         lora(wide.unet, more / f"{name}.safetensors", "unet", 3.0, seed)
     lora(flux.transformer, more / "for-flux.safetensors", "transformer", 3.0)
+    qwen = pipelines["qwen-image"].transformer
+    lora(qwen, more / "for-qwen.safetensors", "transformer", 3.0)
     lora(wide.unet, more / "elsewhere.safetensors", "another_part", 3.0)
     other = importlib.import_module("diffusers").UNet2DConditionModel.from_config(
         wide.unet.config, block_out_channels=(16, 32)
@@ -617,6 +620,8 @@ def build(folder: Path) -> None:
     nets(more, wide, sdxl, flux)
     transformer_nets(more, pipelines)
     ip_adapter(more, wide)
+    if importlib.util.find_spec("gguf") is not None:
+        gguf_files.build(folder / "gguf", pipelines["qwen-image"], pipelines["z-image"])
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ def pull(
     name: Annotated[
         str,
         typer.Argument(
-            help="A name of `models recommend`, owner/repo[/file.safetensors][@revision], or a "
-            "version's id, a URL or an AIR of CivitAI."
+            help="A name of `models recommend`, owner/repo[/file][@revision], or a version's id, a "
+            "URL or an AIR of CivitAI."
         ),
     ],
     to: Annotated[
@@ -40,6 +40,12 @@ def pull(
     settings_only: Annotated[
         bool, typer.Option("--settings-only", help="No weights: what a single file lacks.")
     ] = False,
+    without: Annotated[
+        str,
+        typer.Option(
+            help="A component whose weights are left out: transformer, where a GGUF file has them."
+        ),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,6 +64,8 @@ def pull(
     if model_files.is_meant(name, to=to):
         if settings_only:
             fail(InvalidRequest("settings_only", True, "only pipelines of the Hub have settings"))
+        if without:
+            fail(InvalidRequest("without", without, "only pipelines of the Hub have components"))
         model_files.pull(ctx, name, to=to, folder=folder, kind=kind, yes=yes, as_json=as_json)
         return
     if folder is not None or kind:
@@ -68,7 +76,9 @@ def pull(
         hub = Hub(install=hub_install(current_setup(vendors=False)))
         repository = hub.repository(repo, revision or "main")
         tell_terms(repository)
-        plan = pulling.prepare(hub, repository, path=path, settings_only=settings_only)
+        plan = pulling.prepare(
+            hub, repository, path=path, settings_only=settings_only, without=without
+        )
         _tell_size(plan, hub)
         pulling.check_disk(plan, hub)
         if plan.missing and not yes and not typer.confirm("Download?", err=True):
@@ -81,7 +91,12 @@ def pull(
     except KeyboardInterrupt:
         err.print("Stopped. The same command goes on where it ended.")
         raise typer.Exit(ExitCode.STOPPED) from None
-    _tell_result(ctx, plan, place, path, settings_only=settings_only, as_json=as_json)
+    left_out = ""
+    if settings_only:
+        left_out = "Only its settings were asked for, which single files borrow."
+    elif without:
+        left_out = f"Its {without} was left out, which another file brings."
+    _tell_result(ctx, plan, place, path, left_out=left_out, as_json=as_json)
 
 
 def split(name: str) -> tuple[str, str]:
@@ -126,7 +141,7 @@ def _tell_result(
     folder: Path,
     path: str,
     *,
-    settings_only: bool,
+    left_out: str,
     as_json: bool,
 ) -> None:
     """Say where it is, and whether it would run now: asked of the provider, not assumed."""
@@ -141,8 +156,8 @@ def _tell_result(
     report = with_service(ctx, work)
     row = next((row for row in report.models if row.id in names), None)
     addition = next((one for one in report.additions if one.id in names), None)
-    if settings_only:
-        usable, reasons = False, ["Only its settings were asked for, which single files borrow."]
+    if left_out:
+        usable, reasons = False, [left_out]
     elif addition is not None:
         usable, reasons = True, []
     elif row is None:

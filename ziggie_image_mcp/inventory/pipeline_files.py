@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 INDEX = "model_index.json"
@@ -52,6 +52,16 @@ def settings_of(selection: Selection) -> Selection:
     """The same without weights: what a single file of its family lacks."""
     files = tuple(file for file in selection.files if _is_setting(file))
     return Selection(files=files, variant=None)
+
+
+def without_weights(selection: Selection, component: str) -> Selection:
+    """The same without the weights of one component, which another file brings."""
+    files = tuple(
+        file
+        for file in selection.files
+        if not file.path.startswith(f"{component}/") or _is_setting(file)
+    )
+    return replace(selection, files=files)
 
 
 def component(files: Sequence[RepoFile]) -> Selection:

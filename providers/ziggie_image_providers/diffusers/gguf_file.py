@@ -5,61 +5,173 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 
 
 from __future__ import annotations
 
+import math
 import struct
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from ziggie_image_providers.diffusers.weights import Damaged
+from ziggie_image_providers.diffusers.weights import Damaged, Part, Tensors
 
 MAGIC = b"GGUF"
 MOST_PAIRS = 10_000
+MOST_TENSORS = 100_000
 MOST_TEXT = 2**20
+MOST_SIDES = 8
 ARCHITECTURE = "general.architecture"
+ALIGNMENT = "general.alignment"
 
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """Bytes of a value, by the number of its type."""
-_TEXT, _LIST = 8, 9
+_U32, _TEXT, _LIST = 4, 8, 9
 
-_FAMILIES = {
-    "sd1": "sd1",
-    "sdxl": "sdxl",
-    "sd3": "sd3",
-    "flux": "flux1",
-    "lumina2": "lumina",
-    "qwen_image": "qwen-image",
-    "hidream": "hidream",
+
+class _Format(NamedTuple):
+    """How numbers are packed: so many of them in a block, of so many bytes."""
+
+    name: str
+    numbers: int
+    bytes: int
+
+
+_FORMATS = {
+    0: _Format("F32", 1, 4),
+    1: _Format("F16", 1, 2),
+    2: _Format("Q4_0", 32, 18),
+    3: _Format("Q4_1", 32, 20),
+    6: _Format("Q5_0", 32, 22),
+    7: _Format("Q5_1", 32, 24),
+    8: _Format("Q8_0", 32, 34),
+    9: _Format("Q8_1", 32, 40),
+    10: _Format("Q2_K", 256, 84),
+    11: _Format("Q3_K", 256, 110),
+    12: _Format("Q4_K", 256, 144),
+    13: _Format("Q5_K", 256, 176),
+    14: _Format("Q6_K", 256, 210),
+    15: _Format("Q8_K", 256, 292),
+    16: _Format("IQ2_XXS", 256, 66),
+    17: _Format("IQ2_XS", 256, 74),
+    18: _Format("IQ3_XXS", 256, 98),
+    19: _Format("IQ1_S", 256, 50),
+    20: _Format("IQ4_NL", 32, 18),
+    21: _Format("IQ3_S", 256, 110),
+    22: _Format("IQ2_S", 256, 82),
+    23: _Format("IQ4_XS", 256, 136),
+    24: _Format("I8", 1, 1),
+    25: _Format("I16", 1, 2),
+    26: _Format("I32", 1, 4),
+    27: _Format("I64", 1, 8),
+    28: _Format("F64", 1, 8),
+    29: _Format("IQ1_M", 256, 56),
+    30: _Format("BF16", 1, 2),
+    34: _Format("TQ1_0", 256, 54),
+    35: _Format("TQ2_0", 256, 66),
+    39: _Format("MXFP4", 32, 17),
+    40: _Format("NVFP4", 64, 36),
+    41: _Format("Q1_0", 128, 18),
 }
-"""As city96's converter for ComfyUI writes the architecture."""
+"""By the number of a tensor's type: GGML_QUANT_SIZES of the gguf package 0.19.0."""
+
+_BY_NAME = {one.name: one for one in _FORMATS.values()}
+
+_FLOATS = ("F32", "F16", "BF16")
+_QUANTISED = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL")
+_K_QUANTISED = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS")
+
+READ = frozenset((*_FLOATS, *_QUANTISED, *_K_QUANTISED))
+"""What diffusers 0.42.1 turns back into numbers (quantizers/gguf/utils.py)."""
+
+_PLAIN = ("F32", "F16")
+"""What it loads as numbers of the format that it computes with, and not as they are."""
 
 
-def family(path: Path) -> str | None:
-    """The family of a transformer in GGUF; None where it is of none that makes pictures.
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a file begins with."""
+
+    architecture: str
+    """As its converter calls it; empty where it says none."""
+    tensors: Tensors
+    """Format and shape by name, the shape as torch has it."""
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Formats of its tensors that diffusers does not read."""
+        return tuple(sorted({form for form, _ in self.tensors.values()} - READ))
+
+
+def read(path: Path) -> Header:
+    """Read the header of a GGUF file.
 
     Raises:
         Damaged: It is no GGUF file, or cut off.
         OSError: It cannot be read.
     """
     stat = path.stat()
-    return _FAMILIES.get(_architecture(path, stat.st_size, stat.st_mtime_ns))
+    return _read(path, stat.st_size, stat.st_mtime_ns)
+
+
+def part(tensors: Tensors) -> Part:
+    """Add up what tensors take in memory: what is quantised stays as it is in the file."""
+    sizes = {name: _held(form, shape) for name, (form, shape) in tensors.items()}
+    return Part(
+        parameters=sum(math.prod(shape) for _, shape in tensors.values()),
+        bytes=sum(sizes.values()),
+        largest=max(sizes.values(), default=0),
+    )
+
+
+def _held(form: str, shape: tuple[int, ...]) -> int:
+    return 2 * math.prod(shape) if form in _PLAIN else _size(_BY_NAME[form], shape)
+
+
+def _size(form: _Format, shape: tuple[int, ...]) -> int:
+    return -(-math.prod(shape) // form.numbers) * form.bytes
 
 
 @lru_cache(maxsize=1024)
-def _architecture(path: Path, size: int, mtime_ns: int) -> str:
-    del size, mtime_ns  # only keys of the cache
+def _read(path: Path, size: int, mtime_ns: int) -> Header:
+    del mtime_ns  # only a key of the cache
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
             raise Damaged(f"{path.name} is no GGUF file")
-        version, _, pairs = _unpack(file, "<IQQ")
-        if version not in (2, 3) or pairs > MOST_PAIRS:
+        version, count, pairs = _unpack(file, "<IQQ")
+        if version not in (2, 3) or pairs > MOST_PAIRS or count > MOST_TENSORS:
             raise Damaged(f"{path.name} is of a GGUF version that is not known ({version})")
+        architecture, alignment = "", 32
         for _ in range(pairs):
             key = _text(file)
             (kind,) = _unpack(file, "<I")
             if key == ARCHITECTURE and kind == _TEXT:
-                return _text(file)
-            _skip(file, kind)
-    return ""
+                architecture = _text(file)
+            elif key == ALIGNMENT and kind == _U32:
+                (alignment,) = _unpack(file, "<I")
+            else:
+                _skip(file, kind)
+        tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
+        end = 0
+        for _ in range(count):
+            name, form, shape, offset = _tensor(file)
+            tensors[name] = form.name, shape
+            end = max(end, offset + _size(form, shape))
+        start = -(-file.tell() // max(1, alignment)) * max(1, alignment)
+    if start + end > size and count:
+        raise Damaged(f"{path.name} is shorter than its header says")
+    return Header(architecture=architecture, tensors=tensors)
+
+
+def _tensor(file: BinaryIO) -> tuple[str, _Format, tuple[int, ...], int]:
+    """Name, format, shape, and where it begins."""
+    name = _text(file)
+    (sides,) = _unpack(file, "<I")
+    if sides > MOST_SIDES:
+        raise Damaged(f"its header has a tensor of {sides} dimensions")
+    shape = _unpack(file, f"<{sides}Q")
+    kind, offset = _unpack(file, "<IQ")
+    if kind not in _FORMATS:
+        raise Damaged(f"its header has a tensor of an unknown type ({kind})")
+    return name, _FORMATS[kind], shape[::-1], offset
 
 
 def _skip(file: BinaryIO, kind: int) -> None:

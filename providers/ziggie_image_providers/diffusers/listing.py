@@ -20,11 +20,12 @@ from ziggie_image_providers.diffusers.faults import EXTRA
 from ziggie_image_providers.diffusers.ladder import Quantization
 from ziggie_image_providers.diffusers.licences import LICENSES
 from ziggie_image_providers.diffusers.measured import NOTHING_KNOWN, KnownMemory, model_memory
-from ziggie_image_providers.diffusers.scan import DiskModel
+from ziggie_image_providers.diffusers.scan import GGUF, DiskModel
 from ziggie_image_providers.diffusers.weights import Need, need
 
 NAMELESS_NATIVE = 1024
 DISTILLED_STEPS = 4
+GGUF_PACKAGE = "gguf"
 
 
 def memory_need(on_disk: DiskModel) -> Need | None:
@@ -91,7 +92,7 @@ def describe(
         aliases=tuple(dict.fromkeys(a for a in (name, str(on_disk.path)) if a != on_disk.id)),
         license=license,
         commercial_use=commercial,
-        state=_state(on_disk, (*missing, *_lacking(known)), loaded=loaded),
+        state=_state(on_disk, (*missing, *_lacking(on_disk)), loaded=loaded),
         fix=_fix(on_disk, missing),
         memory=replace(
             model_memory(memory_need(on_disk), frugal, quantization, known_memory),
@@ -145,7 +146,9 @@ def _prompt_tokens(known: Family | None, *, distilled: bool) -> int | None:
 def _fix(on_disk: DiskModel, missing: Sequence[str]) -> str:
     if on_disk.trouble:
         return on_disk.trouble.text
-    lacking = _lacking(on_disk.known)
+    lacking = _lacking(on_disk)
+    if lacking == (GGUF_PACKAGE,) and not missing:
+        return f"{on_disk.path.name} is read by the package gguf: pip install gguf"
     if lacking and not missing:
         names = " ".join(lacking)
         return (
@@ -155,9 +158,10 @@ def _fix(on_disk: DiskModel, missing: Sequence[str]) -> str:
     return packages_missing(missing) if missing else ""
 
 
-def _lacking(known: Family | None) -> tuple[str, ...]:
-    """The packages that only this class needs, and that are not here."""
-    needs = known.needs if known is not None else ()
+def _lacking(on_disk: DiskModel) -> tuple[str, ...]:
+    """The packages that only such models need, and that are not here."""
+    needs = on_disk.known.needs if on_disk.known is not None else ()
+    needs += (GGUF_PACKAGE,) if on_disk.path.suffix == GGUF else ()
     return tuple(name for name in needs if importlib.util.find_spec(name) is None)
 
 

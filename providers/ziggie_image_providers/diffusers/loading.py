@@ -242,14 +242,18 @@ def _stamp(request: wire.WorkerRequest) -> int:
 
 
 def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
+    if request.path.endswith(".gguf"):
+        read = importlib.import_module("ziggie_image_providers.diffusers.gguf_loading").read
+        return read(request, dtype)
     if not request.single_file:
         index = read_json(Path(request.path) / INDEX)
         do_without_torchvision(kind for _, kind in components(index))
         return diffusers.DiffusionPipeline.from_pretrained(
             request.path, dtype=dtype, variant=request.variant, local_files_only=True
         )
+    wide = {"num_in_channels": 9} if "Inpaint" in request.pipeline else {}
     return getattr(diffusers, request.pipeline).from_single_file(
-        request.path, config=request.config_folder, torch_dtype=dtype, local_files_only=True
+        request.path, config=request.config_folder, torch_dtype=dtype, local_files_only=True, **wide
     )
 
 

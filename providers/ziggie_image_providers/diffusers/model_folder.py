@@ -21,6 +21,7 @@ from ziggie_image_providers.diffusers.weights import Damaged, Part, add_up, weig
 INDEX = "model_index.json"
 CONFIG = "config.json"
 
+_MERGES = "merges.txt"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json", *_TOKENIZERS)
 _NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -30,6 +31,10 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "Extractor": _PROCESSORS,
 }
 """Of a component whose class has this word and so has no weights: one of these files."""
+
+_SETTINGS = (CONFIG, "scheduler_config.json", "tokenizer.json", "vocab.json")
+_ENDS = 256
+"""Bytes at each end of a file."""
 
 _CONTROL_FAMILIES = {
     "FluxControlNetModel": "flux1",
@@ -41,7 +46,9 @@ _CONTROL_FAMILIES = {
 }
 
 
-def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> DiskModel | None:
+def folder(
+    path: Path, id: str, *, always: bool = False, repo: str = "", without: str = ""
+) -> DiskModel | None:
     """Look at one diffusers folder; None when it is none, or not for pictures from text.
 
     Args:
@@ -49,6 +56,7 @@ def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> Disk
         id: What to call it.
         always: Describe it also then, with the trouble.
         repo: The Hub's repository whose copy it is.
+        without: A component whose weights are not wanted of it.
     """
     index = read_json(path / INDEX)
     pipeline = str(index.get("_class_name", ""))
@@ -63,8 +71,10 @@ def folder(path: Path, id: str, *, always: bool = False, repo: str = "") -> Disk
     known = PIPELINES.get(pipeline)
     parts: dict[str, Part] = {}
     variant: str | None = None
-    missing, damaged = _without_weights(path, index), ""
+    missing, damaged = _without_weights(path, index), _damaged_settings(path, index)
     for name in weighted_components(index):
+        if name == without:
+            continue
         files, its_variant = weight_files(path / name)
         variant = variant or its_variant
         try:
@@ -170,7 +180,38 @@ def _without_weights(path: Path, index: Mapping[str, Any]) -> list[str]:
         files = _needed(kind)
         if files and not any((path / name / file).is_file() for file in files):
             missing.append(f"{name}/{files[0]}" if len(files) == 1 else f"the files of {name}")
+        elif _wants_merges(path / name, kind):
+            missing.append(f"{name}/{_MERGES}")
     return missing
+
+
+def _wants_merges(folder: Path, kind: str) -> bool:
+    """Whether a tokenizer has words by themselves: CLIP's and Qwen's join them from pieces."""
+    if "Tokenizer" not in kind or not (folder / "vocab.json").is_file():
+        return False
+    others = [name for name in _TOKENIZERS if name != "vocab.json"]
+    return not any((folder / name).is_file() for name in (*others, _MERGES))
+
+
+def _damaged_settings(path: Path, index: Mapping[str, Any]) -> str:
+    """Name the first file of settings that is cut off; empty where none is."""
+    for name, _ in components(index):
+        for file in _SETTINGS:
+            if is_file(path / name / file) and not _is_object(path / name / file):
+                return f"{name}/{file} is cut off, or no JSON"
+    return ""
+
+
+def _is_object(path: Path) -> bool:
+    """Whether a file begins and ends as a JSON object does: tokenizers have many megabytes."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_ENDS)
+            file.seek(max(0, path.stat().st_size - _ENDS))
+            end = file.read()
+    except OSError:
+        return False
+    return start.lstrip().startswith(b"{") and end.rstrip().endswith(b"}")
 
 
 def _trouble(path: Path, missing: list[str], damaged: str, repo: str) -> Trouble | None:

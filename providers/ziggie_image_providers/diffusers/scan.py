@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ziggie_image_providers.diffusers import gguf_file
 from ziggie_image_providers.diffusers.checkpoint_tensors import lacking
 from ziggie_image_providers.diffusers.disk_model import DiskModel, Trouble, useless
-from ziggie_image_providers.diffusers.families import PIPELINES
+from ziggie_image_providers.diffusers.families import CONFIG_REPOS, PIPELINES
 from ziggie_image_providers.diffusers.file_content import Content
+from ziggie_image_providers.diffusers.gguf_model import gguf_model
 from ziggie_image_providers.diffusers.hub_cache import CachedRepo, default_hub_cache, hub_repos
 from ziggie_image_providers.diffusers.model_folder import (
     CONFIG,
@@ -30,17 +30,30 @@ __all__ = ["DiskModel", "Trouble", "default_hub_cache", "find", "folder", "locat
 
 DEPTH = 4
 WEIGHTS = ".safetensors"
-FILES = (WEIGHTS, ".ckpt", ".gguf")
+GGUF = ".gguf"
+FILES = (WEIGHTS, ".ckpt", GGUF)
 """Endings of the files that are looked at."""
 
 Found = dict[str, DiskModel]
+Donors = Mapping[Path, str]
+"""Diffusers folders that may lend a single file what it lacks, with their ids."""
+
+NO_BASES: Mapping[str, str] = {}
 
 
-def find(model_dirs: Sequence[Path], hub_cache: Path | None) -> Found:
+def find(
+    model_dirs: Sequence[Path], hub_cache: Path | None, bases: Mapping[str, str] = NO_BASES
+) -> Found:
     """List by id what lies there: models, what is laid over them, and what cannot be used, told.
 
     What lies there under two paths is listed once, by the first. An id taken twice goes to the
     first too; the second is its full path.
+
+    Args:
+        model_dirs: Folders to look in.
+        hub_cache: The Hub's cache; None where it is not looked at.
+        bases: By the id of a GGUF file the id of the folder that lends it what it lacks, where
+            several could.
     """
     models: Found = {}
     seen: set[Hashable] = set()
@@ -52,41 +65,46 @@ def find(model_dirs: Sequence[Path], hub_cache: Path | None) -> Found:
     for repo in repos:
         if (model := _from_repo(repo)) is not None:
             _add(models, seen, model)
-    donors = [path for _, path in local if path.is_dir()] + _donors(repos)
+    donors = {**_local_donors(local), **_donors(repos)}
     for base, path in local:
         if path.is_file():
-            _add(models, seen, single(path, _name(path, base.expanduser()), donors))
+            _add(models, seen, single(path, _name(path, base.expanduser()), donors, bases))
     for repo in repos:
         for path in _files(repo):
-            model = single(path, _name_in_repo(repo, path), donors)
+            model = single(path, _name_in_repo(repo, path), donors, bases)
             if model.trouble is None or model.trouble.kind == "missing":
                 _add(models, seen, model)  # what else the cache holds is other programs' business
     return models
 
 
-def scan(base: Path, hub_cache: Path | None) -> Found:
+def scan(base: Path, hub_cache: Path | None, bases: Mapping[str, str] = NO_BASES) -> Found:
     """List what lies in one folder; the Hub cache lends to single files, and is not listed."""
     base = base.expanduser()
     repos = list(hub_repos(hub_cache)) if hub_cache is not None else []
     models = find([base], None)
-    donors = [path for path in walk(base) if path.is_dir()] + _donors(repos)
+    donors = {**_local_donors([(base, path) for path in walk(base)]), **_donors(repos)}
     return {
-        id: single(model.path, id, donors) if model.single_file else model
+        id: single(model.path, id, donors, bases) if model.single_file else model
         for id, model in models.items()
     }
 
 
-def locate(name: str, model_dirs: Sequence[Path], hub_cache: Path | None) -> DiskModel | None:
+def locate(
+    name: str,
+    model_dirs: Sequence[Path],
+    hub_cache: Path | None,
+    bases: Mapping[str, str] = NO_BASES,
+) -> DiskModel | None:
     """Find one model by its id, or by the absolute path of a folder or file."""
     path = Path(name).expanduser()
     if not path.is_absolute():
-        return _by_place(name, model_dirs) or find(model_dirs, hub_cache).get(name)
+        return _by_place(name, model_dirs) or find(model_dirs, hub_cache, bases).get(name)
     if path.is_dir():
         return component(path, name) or folder(path, name, always=True)
     if path.is_file():
-        donors = [one for base in model_dirs for one in walk(base.expanduser()) if one.is_dir()]
-        donors += _donors(hub_repos(hub_cache)) if hub_cache is not None else []
-        return single(path, name, donors)
+        local = [(base, one) for base in model_dirs for one in walk(base.expanduser())]
+        repos = hub_repos(hub_cache) if hub_cache is not None else ()
+        return single(path, name, {**_local_donors(local), **_donors(repos)}, bases)
     return None
 
 
@@ -134,13 +152,14 @@ def _walk(base: Path, depth: int, seen: dict[Hashable, int]) -> Iterator[Path]:
             yield entry
 
 
-def single(path: Path, id: str, donors: Iterable[Path]) -> DiskModel:
+def single(path: Path, id: str, donors: Donors, bases: Mapping[str, str] = NO_BASES) -> DiskModel:
     """Look at one file with weights.
 
     Args:
         path: The file.
         id: What to call it.
         donors: Diffusers folders that may lend settings, tokenizers and missing parts.
+        bases: As for `find`; a path's file name will do.
     """
     if path.suffix == ".ckpt":
         text = (
@@ -149,8 +168,8 @@ def single(path: Path, id: str, donors: Iterable[Path]) -> DiskModel:
         )
         return useless(path, id, text)
     try:
-        if path.suffix == ".gguf":
-            return _gguf(path, id)
+        if path.suffix == GGUF:
+            return gguf_model(path, id, donors, bases.get(id) or bases.get(path.name, ""))
         checkpoint = inspect(path)
     except (Damaged, OSError) as e:
         return useless(path, id, f"The file cannot be read ({e}): download it again.")
@@ -193,13 +212,6 @@ def _beside(path: Path, id: str, content: Content) -> DiskModel:
     )
 
 
-def _gguf(path: Path, id: str) -> DiskModel:
-    family = gguf_file.family(path)
-    what = f"a {family} transformer in GGUF" if family else "a GGUF file of no family known here"
-    text = f"{path.name} is {what}: this engine reads safetensors only; ComfyUI-GGUF takes it."
-    return useless(path, id, text, family=family)
-
-
 def _from_folder(path: Path, id: str) -> DiskModel | None:
     if (path / INDEX).is_file():
         return folder(path, id, always=True)
@@ -223,8 +235,13 @@ def _from_repo(repo: CachedRepo) -> DiskModel | None:
     return model
 
 
-def _donors(repos: Iterable[CachedRepo]) -> list[Path]:
-    return [repo.snapshot for repo in repos if repo.snapshot is not None and repo.is_pipeline]
+def _local_donors(local: Iterable[tuple[Path, Path]]) -> Donors:
+    """The folders among what lies in the user's folders."""
+    return {path: _name(path, base.expanduser()) for base, path in local if path.is_dir()}
+
+
+def _donors(repos: Iterable[CachedRepo]) -> Donors:
+    return {r.snapshot: r.name for r in repos if r.snapshot is not None and r.is_pipeline}
 
 
 def _files(repo: CachedRepo) -> list[Path]:
@@ -232,7 +249,8 @@ def _files(repo: CachedRepo) -> list[Path]:
     snapshot = repo.snapshot
     if snapshot is None or repo.is_half or repo.is_pipeline or (snapshot / CONFIG).is_file():
         return []
-    files = [*snapshot.glob(f"*{WEIGHTS}"), *snapshot.glob(f"*/*{WEIGHTS}")]
+    endings = (WEIGHTS, GGUF)
+    files = [path for end in endings for way in ("*", "*/*") for path in snapshot.glob(way + end)]
     return [path for path in sorted(files) if path.is_file()]
 
 
@@ -242,7 +260,9 @@ def _name_in_repo(repo: CachedRepo, path: Path) -> str:
 
 def _lends(donor: Path, checkpoint: Checkpoint) -> bool:
     index = read_json(donor / INDEX)
-    if index.get("_class_name") != checkpoint.pipeline:
+    if index.get("_class_name") not in checkpoint.lenders:
+        return False
+    if checkpoint.inpaints and _predicts_velocity(donor):
         return False
     layout = read_json(donor / checkpoint.denoiser / CONFIG)
     text_width = read_json(donor / "unet" / CONFIG).get("cross_attention_dim")
@@ -261,8 +281,15 @@ def _lends(donor: Path, checkpoint: Checkpoint) -> bool:
     )
 
 
+def _predicts_velocity(donor: Path) -> bool:
+    """Whether a scheduler is for models that no inpainting checkpoint of its family is of."""
+    config = read_json(donor / "scheduler" / "scheduler_config.json")
+    return config.get("prediction_type") == "v_prediction"
+
+
 def _what_to_fetch(checkpoint: Checkpoint) -> str:
-    repo = PIPELINES[checkpoint.pipeline].config_repo
+    own = (PIPELINES[name].config_repo for name in checkpoint.lenders)
+    repo = CONFIG_REPOS.get(checkpoint.family) or next(filter(None, own))
     if checkpoint.missing_parts:
         return (
             f"The file holds no {' and no '.join(checkpoint.missing_parts)}, which a complete "

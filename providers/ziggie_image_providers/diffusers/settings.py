@@ -29,6 +29,9 @@ class Settings(ProviderSettings):
     on a processor one after another."""
     hires: Literal["auto", "never"] = "auto"
     """`auto`: what is well above a model's native size is drawn small first, and over then."""
+    gguf_bases: dict[str, str] = Field(default_factory=dict[str, str])
+    """By the id of a GGUF file the id of the diffusers folder that lends it text encoders, VAE and
+    settings; needed where several of its architecture are here."""
     refiner: str = ""
     """The id of a refiner that draws the last fifth of what SDXL makes from a text; empty: none."""
     idle_seconds: float = Field(default=300, ge=0)

@@ -6,12 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ziggie_image_providers.diffusers.families import UNET_TEXT_WIDTHS
 from ziggie_image_providers.diffusers.file_content import Content, Shapes, content
 from ziggie_image_providers.diffusers.weights import Part, part, shapes
 
 _PREFIX = "model.diffusion_model."
 _TEXT = ("cond_stage_model.", "conditioner.embedders.", "text_encoders.")
 _VAE = ("first_stage_model.", "vae.")
+
+_PLAIN_CHANNELS, _INPAINT_CHANNELS = 4, 9
+"""Of a UNet's input: latents alone, or with those of the masked picture and the mask."""
+_INPAINTS = {
+    "StableDiffusionPipeline": "StableDiffusionInpaintPipeline",
+    "StableDiffusionXLPipeline": "StableDiffusionXLInpaintPipeline",
+}
+"""The class that runs a UNet of nine channels, by that of its family."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +37,16 @@ class Checkpoint:
     """Components that it does not hold and a diffusers folder must lend."""
     tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     """Shapes of its denoiser by name, without the prefix of the denoiser."""
+
+    @property
+    def lenders(self) -> tuple[str, ...]:
+        """The classes whose folders have the same settings and parts but the denoiser."""
+        return (self.pipeline, *(own for own, other in _INPAINTS.items() if other == self.pipeline))
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether it wants a picture and a mask."""
+        return self.pipeline in _INPAINTS.values()
 
     @property
     def denoiser(self) -> str:
@@ -92,16 +111,14 @@ def _kind(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
 
 def _unet(names: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
     first = names.get("input_blocks.0.0.weight")
-    if first is None or len(first) != 4 or first[1] != 4:
+    if first is None or len(first) != 4 or first[1] not in (_PLAIN_CHANNELS, _INPAINT_CHANNELS):
         return None
     widths = _widths(names)
-    if widths == {2048}:
-        return "StableDiffusionXLPipeline", "sdxl"
-    if widths == {1024}:
-        return "StableDiffusionPipeline", "sd2"
-    if widths == {768}:
-        return "StableDiffusionPipeline", "sd1"
-    return None  # 1280 is the SDXL refiner
+    family = UNET_TEXT_WIDTHS.get(next(iter(widths))) if len(widths) == 1 else None
+    if family is None:
+        return None  # 1280 is the SDXL refiner
+    pipeline = "StableDiffusionXLPipeline" if family == "sdxl" else "StableDiffusionPipeline"
+    return pipeline if first[1] == _PLAIN_CHANNELS else _INPAINTS[pipeline], family
 
 
 def _widths(names: Mapping[str, tuple[int, ...]]) -> set[int]:

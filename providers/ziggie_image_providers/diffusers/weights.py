@@ -132,7 +132,7 @@ def weight_files(folder: Path) -> tuple[tuple[Path, ...], str | None]:
     """Pick the weight files of one component, and the variant they belong to.
 
     The plain files win over those of a variant as `model.fp16.safetensors`, and safetensors over
-    pickles. No files, or an incomplete set of shards, gives an empty tuple.
+    pickles. No files, or an incomplete set of shards, or none of their index, gives an empty tuple.
     """
     files = [file for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
     for variant in (None, "fp16", "bf16"):
@@ -144,6 +144,8 @@ def weight_files(folder: Path) -> tuple[tuple[Path, ...], str | None]:
             if shards:
                 count = _SHARD.search(shards[0].name)
                 if count is None or len(shards) != int(count[1]):
+                    continue
+                if not any(f"{ending}.index." in file.name for file in files):
                     continue
                 chosen = shards
             if chosen:

@@ -1,0 +1,261 @@
+"""What is told of transformers in GGUF before one is used, and which folder lends the rest."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.model_folders import (
+    Tensors,
+    cached,
+    flux,
+    flux_tensors,
+    pipeline,
+    write_gguf,
+)
+from ziggie_image_mcp.provider import Model, ModelMissing, ProviderContext, ProviderRequest, Run
+from ziggie_image_providers.diffusers import Diffusers
+from ziggie_image_providers.diffusers.gguf_file import read
+from ziggie_image_providers.diffusers.listing import describe
+from ziggie_image_providers.diffusers.scan import find, locate, scan
+from ziggie_image_providers.diffusers.settings import Settings
+from ziggie_image_providers.diffusers.weights import Damaged
+
+DEV, SCHNELL = flux_tensors(), flux_tensors(guided=False)
+
+
+@pytest.fixture(autouse=True)
+def _package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package gguf is here, whatever is installed."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: object() if name == "gguf" else find_spec(name),  # pyright: ignore
+    )
+
+
+def listed(folder: Path, id: str, hub: Path | None = None, **bases: str) -> Model:
+    on_disk = find([folder], hub, {f"{name}.gguf": base for name, base in bases.items()})[id]
+    return describe(on_disk, provider="diffusers", missing=(), frugal=True, loaded=False)
+
+
+def test_the_only_folder_of_its_architecture_lends_what_a_file_lacks(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "a.gguf", DEV, "flux")
+    flux(tmp_path / "dev", whole=False)
+    flux(tmp_path / "short", layers=8)
+    pipeline(tmp_path / "sd")
+
+    on_disk = find([tmp_path], None)["a.gguf"]
+    model = listed(tmp_path, "a.gguf")
+
+    assert (on_disk.config_folder, on_disk.pipeline) == (tmp_path / "dev", "FluxPipeline")
+    assert (model.state, model.family, model.distilled) == ("ready", "flux1", False)
+    assert set(model.tasks) == {"text_to_image", "image_to_image", "inpaint"}
+    assert locate(str(tmp_path / "a.gguf"), [tmp_path], None) is not None
+    assert scan(tmp_path, None)["a.gguf"].config_folder == tmp_path / "dev"
+
+
+def test_schnell_and_dev_are_told_apart_by_the_guidance(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "one.gguf", DEV)
+    write_gguf(tmp_path / "two.gguf", SCHNELL)
+    write_gguf(tmp_path / "three.gguf", {f"model.diffusion_model.{k}": v for k, v in DEV.items()})
+    flux(tmp_path / "d")
+    flux(tmp_path / "s", guidance_embeds=False)
+    flux(tmp_path / "f", "FluxFillPipeline", in_channels=384)
+    write_gguf(tmp_path / "fill.gguf", flux_tensors(width=384))
+
+    models = find([tmp_path], None)
+
+    assert {id: m.config_folder and m.config_folder.name for id, m in models.items()} == {
+        **dict.fromkeys(("d", "s", "f")),
+        "one.gguf": "d",
+        "two.gguf": "s",
+        "three.gguf": "d",
+        "fill.gguf": "f",
+    }
+    assert listed(tmp_path, "two.gguf").defaults.steps == 4
+    assert list(listed(tmp_path, "fill.gguf").tasks) == ["inpaint"]
+
+
+def test_of_several_folders_the_one_that_the_file_is_named_after_or_that_is_set(
+    tmp_path: Path,
+) -> None:
+    hub = tmp_path / "hub"
+    for repo, name in (
+        ("FLUX.1-dev", "FluxPipeline"),
+        ("FLUX.1-Kontext-dev", "FluxKontextPipeline"),
+    ):
+        flux(cached(hub, f"black-forest-labs/{repo}"), name)
+    models = tmp_path / "models"
+    flux(models / "mine")
+    for name in ("flux1-dev-Q4_0", "flux1-kontext-dev-Q8_0", "other"):
+        write_gguf(models / f"{name}.gguf", DEV)
+
+    by_name = find([models], hub)
+    undecided = listed(models, "other.gguf", hub)
+    chosen = listed(models, "other.gguf", hub, other="mine")
+    wrong = listed(models, "other.gguf", hub, other="black-forest-labs/FLUX.1-Kontext-dev")
+
+    assert by_name["flux1-dev-Q4_0.gguf"].pipeline == "FluxPipeline"
+    assert by_name["flux1-kontext-dev-Q8_0.gguf"].pipeline == "FluxKontextPipeline"
+    assert undecided.state == "missing"
+    assert "mine and black-forest-labs/FLUX.1-dev could lend it" in undecided.fix
+    assert 'set providers.diffusers.ggufBases {"other.gguf": "mine"}' in undecided.fix
+    assert chosen.state == "ready"
+    assert "does not fit it; what fits: mine or black-forest-labs/FLUX.1-dev" in wrong.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors", "command"),
+    [
+        ("x", DEV, "models pull black-forest-labs/FLUX.1-dev"),
+        ("x", SCHNELL, "models pull black-forest-labs/FLUX.1-schnell"),
+        ("x", flux_tensors(width=384), "models pull black-forest-labs/FLUX.1-Fill-dev"),
+        ("flux1-Kontext", DEV, "models pull black-forest-labs/FLUX.1-Kontext-dev"),
+        ("x", {**DEV, "distilled_guidance_layer.in_proj.weight": [1, 1]}, "lodestones/Chroma1-HD"),
+        (
+            "x",
+            {"double_stream_modulation_img.lin.weight": [1, 1], "img_in.weight": [3072, 128]},
+            "black-forest-labs/FLUX.2-klein-4B",
+        ),
+        ("x", {"double_stream_blocks.0.block.w": [1, 1]}, "HiDream-ai/HiDream-I1-Fast"),
+        (
+            "x",
+            {"noise_refiner.0.attention.out.weight": [1], "cap_embedder.1.weight": [2304, 64]},
+            "Alpha-VLLM/Lumina-Image-2.0",
+        ),
+    ],
+)
+def test_where_no_folder_lends_it_the_command_that_gets_one_is_told(
+    tmp_path: Path, name: str, tensors: Tensors, command: str
+) -> None:
+    write_gguf(tmp_path / f"{name}.gguf", tensors)
+    pipeline(tmp_path / "sd")
+
+    model = listed(tmp_path, f"{name}.gguf")
+
+    assert (model.state, model.tasks) == ("missing", {})
+    assert "none of its architecture is here" in model.fix
+    assert f"{command} --without transformer" in model.fix
+
+
+def test_a_folder_that_fits_and_is_not_whole_is_named_with_what_it_lacks(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "x.gguf", DEV)
+    (flux(tmp_path / "dev") / "tokenizer" / "vocab.json").unlink()
+
+    assert "none is whole (dev: dev lacks the files of tokenizer" in listed(tmp_path, "x.gguf").fix
+
+
+@pytest.mark.parametrize(
+    ("tensors", "kind", "told"),
+    [
+        (DEV, 16, "with IQ2_XXS, which diffusers does not read: take one of Q2_K to Q8_0"),
+        ({"input_blocks.0.0.weight": [320, 4, 3, 3]}, 1, "is a UNet in GGUF"),
+        ({"blk.0.attn_q.weight": [64, 64]}, 8, "of no family (llama) that this engine takes"),
+        ({k: v for k, v in DEV.items() if k != "img_in.weight"}, 8, "missing: img_in.weight"),
+    ],
+)
+def test_what_cannot_be_used_says_why(
+    tmp_path: Path, tensors: Tensors, kind: int, told: str
+) -> None:
+    write_gguf(tmp_path / "x.gguf", tensors, "llama", kind)
+    flux(tmp_path / "dev")
+
+    model = listed(tmp_path, "x.gguf")
+
+    assert model.state == "unusable"
+    assert told in model.fix
+
+
+def test_without_the_package_the_command_that_gets_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_gguf(tmp_path / "x.gguf", DEV)
+    flux(tmp_path / "dev")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # pyright: ignore
+
+    model = listed(tmp_path, "x.gguf")
+
+    assert model.state == "missing"
+    assert "pip install gguf" in model.fix
+
+
+def test_a_file_in_the_hubs_cache_is_listed_where_it_is_of_this_engine(tmp_path: Path) -> None:
+    flux(cached(tmp_path, "org/dev"))
+    for repo, tensors in (("flux", DEV), ("llama", {"blk.0.attn_q.weight": [64, 64]})):
+        write_gguf(tmp_path / f"models--org--{repo}" / "snapshots" / "a" / "q.gguf", tensors)
+
+    assert set(find([], tmp_path)) == {"org/dev", "org/flux/q.gguf"}
+
+
+def test_what_is_packed_is_counted_as_it_lies_in_the_file(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "x.gguf", DEV)
+    flux(tmp_path / "dev")
+
+    parts = find([tmp_path], None)["x.gguf"].parts
+
+    numbers = sum(a * b for a, b in DEV.values())
+    assert parts["transformer"].bytes == numbers // 32 * 34
+    assert parts["text_encoder_2"].bytes == 16
+    assert len(read(path).tensors) == len(DEV)
+
+
+def test_of_what_is_packed_no_rung_packs_it_anew(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "x.gguf", DEV)
+    flux(tmp_path / "dev")
+
+    on_disk = find([tmp_path], None)["x.gguf"]
+    model = describe(
+        on_disk,
+        provider="diffusers",
+        missing=(),
+        frugal=True,
+        loaded=False,
+        quantization="auto",
+    )
+
+    assert [rung.name for rung in model.memory.rungs] == [
+        "full",
+        "model offload",
+        "group offload",
+        "group offload, tiled VAE",
+    ]
+
+
+@pytest.mark.parametrize("length", [0, 3, 10, 30, 60, 90, 20_000])
+def test_a_file_that_is_cut_off_is_damaged(tmp_path: Path, length: int) -> None:
+    whole = write_gguf(tmp_path / "x.gguf", DEV).read_bytes()
+    (tmp_path / "x.gguf").write_bytes(whole[:length])
+
+    with pytest.raises(Damaged):
+        read(tmp_path / "x.gguf")
+    assert "download it again" in listed(tmp_path, "x.gguf").fix
+
+
+async def test_one_that_lacks_a_folder_is_refused_before_a_worker_starts(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "x.gguf", DEV)
+    provider = Diffusers(
+        "diffusers",
+        Settings.model_validate({"modelDirs": [str(tmp_path)], "useHubCache": False}),
+        ProviderContext(data_dir=tmp_path / "data"),
+    )
+
+    async def progress(share: float, text: str) -> None:
+        raise AssertionError(text)
+
+    with pytest.raises(ModelMissing, match="models pull black-forest-labs"):
+        await provider.submit(
+            ProviderRequest(prompt="x", width=64, height=64),
+            listed(tmp_path, "x.gguf"),
+            Run(key="k", progress=progress),
+        )
+
+
+def test_the_setting_is_read_as_it_is_documented() -> None:
+    settings = Settings.model_validate(json.loads('{"ggufBases": {"a.gguf": "b"}}'))
+
+    assert settings.gguf_bases == {"a.gguf": "b"}
