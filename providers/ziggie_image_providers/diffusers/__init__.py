@@ -25,8 +25,8 @@ from ziggie_image_mcp.provider import (
     Submission,
 )
 from ziggie_image_mcp.provider.delivery import InProcess
+from ziggie_image_providers.diffusers import attention, wire
 from ziggie_image_providers.diffusers import settings as section
-from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.additions import Addition, as_model, find_additions
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.ladder import notes
@@ -135,6 +135,10 @@ class Diffusers(InProcess):
             raise kind(self.name, on_disk.trouble.text)
         if on_disk.role != "model":
             raise ModelUnusable(self.name, f"{on_disk.id} is laid over a model, and is none.")
+        backend = self._settings.attention
+        if backend != "auto" and (lacking := attention.why_not_installed(backend)):
+            key = f"providers.{self.name}.attention"
+            raise DependencyMissing(self.name, f"{key} is {backend!r}, and {lacking}; or set auto.")
         memory = (await asyncio.to_thread(self._known_memory, [on_disk]))[on_disk.path]
         additions = await self._additions()
         known = self._describe(on_disk, memory, additions)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ziggie_image_mcp.provider.settings import Folder, ProviderSettings
+from ziggie_image_providers.diffusers.attention import AttentionBackend
 from ziggie_image_providers.diffusers.capabilities import MAX_IMAGES
 
 
@@ -24,6 +25,9 @@ class Settings(ProviderSettings):
     quantization: Literal["auto", "prefer", "never"] = "auto"
     """Weights in fewer bits, where a model fits a GPU in no other way; `prefer` takes that before
     the weights wait in main memory layer by layer, which is slower."""
+    attention: AttentionBackend = "auto"
+    """Which kernels a transformer's attention runs by, as diffusers names them; `auto`: torch's
+    own choice."""
     batch_size: int | None = Field(default=None, ge=1, le=MAX_IMAGES)
     """How many pictures of a request are made at once; unset: as many as the card has room for, and
     on a processor one after another."""

@@ -144,6 +144,8 @@ class WorkerRequest(_Message):
     """The class of the second pass."""
     refiner: Refiner | None = None
     """Goes on where the model stops."""
+    attention: str = ""
+    """The backend of the denoiser's attention, as diffusers names it; empty: torch's own."""
 
 
 class Cancel(_Message):

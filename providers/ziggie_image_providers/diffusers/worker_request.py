@@ -163,6 +163,7 @@ def worker_request(
         first=first,
         second_as=_class_for("image_to_image", on_disk, nets) if first else "",
         refiner=refiner.in_worker_words(with_refiner) if with_refiner else None,
+        attention="" if settings.attention == "auto" else settings.attention,
     )
 
 
