@@ -56,6 +56,15 @@ def test_help_names_the_commands(config: Path) -> None:
     assert all(name in done.stdout for name in ("list", "recommend", "pull"))
 
 
+def test_a_model_of_an_engine_with_one_way_is_not_measured(config: Path) -> None:
+    done = run("models", "measure", "tiny", config=config)
+    half = run("models", "measure", "tiny", "--width", "64", config=config)
+
+    assert done.returncode != 0
+    assert "it runs by builtin, which has one way" in done.stderr
+    assert "give both, or none" in half.stderr
+
+
 def test_what_is_recommended_has_size_pace_reason_and_the_command(config: Path) -> None:
     data = json.loads(run("models", "recommend", "--json", config=config).stdout)
     text = run("models", "recommend", config=config).stdout

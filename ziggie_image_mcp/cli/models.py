@@ -1,4 +1,4 @@
-"""The commands of models: list, scan, recommend; pull and remove stand in their own modules."""
+"""The commands of models: list, scan, recommend; others stand in modules of their own."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ziggie_image_mcp.cli.console import (
     run,
     with_service,
 )
+from ziggie_image_mcp.cli.model_measure import measure
 from ziggie_image_mcp.cli.model_pull import pull, why_not
 from ziggie_image_mcp.cli.model_remove import remove
 from ziggie_image_mcp.errors import InvalidRequest, duration
@@ -61,6 +62,7 @@ def _first_word(args: list[str]) -> int | None:
 
 models_app = typer.Typer(cls=ListsByDefault, help="List the models, get more, remove some.")
 models_app.command()(pull)
+models_app.command()(measure)
 models_app.command()(remove)
 
 

@@ -16,9 +16,11 @@ from ziggie_image_mcp.provider.nouns import (
     Generation,
     Model,
     Probe,
+    Progress,
     ProviderRequest,
     Resolution,
     Run,
+    SpeedMeasurement,
     Submission,
 )
 from ziggie_image_mcp.provider.pricing import Estimate
@@ -210,6 +212,30 @@ class StartsAhead(Protocol):
 
     async def stand_down(self) -> None:
         """End what was started ahead and is not used."""
+        ...
+
+
+@runtime_checkable
+class MeasuresSpeed(Protocol):
+    """A provider that can run a model by several ways, and keeps which of them pay. Optional.
+
+    `models measure NAME` asks it.
+    """
+
+    async def measure(
+        self, request: ProviderRequest, model: Model, pictures: int, progress: Progress
+    ) -> Sequence[SpeedMeasurement]:
+        """Make pictures by each way, the usual one first, and remember what came of it.
+
+        Args:
+            request: For one picture, as `submit` gets it.
+            model: By what.
+            pictures: How many are timed after the first of each way.
+            progress: Is told which way runs.
+
+        Raises:
+            ProviderError: The usual way failed, or nothing can be remembered.
+        """
         ...
 
 

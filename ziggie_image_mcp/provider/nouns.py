@@ -104,6 +104,26 @@ class ProviderRequest:
     """The pictures of `reference_ids` as PNG: only where a provider gets them."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpeedMeasurement:
+    """How fast a model ran by one way, measured on this machine; the usual way is the first."""
+
+    name: str
+    """In a few words, as `compiled`."""
+    seconds: Annotated[float, Field(ge=0)] | None = None
+    """Of a picture after the first: the median. None where it did not run."""
+    first_seconds: float | None = None
+    """Of the first picture, without loading the model."""
+    difference: Annotated[float, Field(ge=0)] | None = None
+    """Mean over pixels and colours of how far its picture is from the usual one, of 255."""
+    pays: bool = False
+    """Whether it is enough faster to be taken where the engine may choose."""
+    pays_from: Count | None = None
+    """From how many pictures in one process on it has saved time, the slower first one included."""
+    why_not: str = ""
+    """Why it did not run, and what helps."""
+
+
 ANY_DEVICE = ("", "auto", "gpu")
 """`Model.device` where the decision may choose among this machine's devices."""
 

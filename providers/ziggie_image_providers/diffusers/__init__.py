@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -18,15 +18,18 @@ from ziggie_image_mcp.provider import (
     ModelMissing,
     ModelUnusable,
     Probe,
+    Progress,
     ProviderContext,
     ProviderInfo,
     ProviderRequest,
+    ProviderUnavailable,
     Run,
+    SpeedMeasurement,
     Submission,
 )
 from ziggie_image_mcp.provider.delivery import InProcess
+from ziggie_image_providers.diffusers import attention, compiling, wire
 from ziggie_image_providers.diffusers import settings as section
-from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.additions import Addition, as_model, find_additions
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.ladder import notes
@@ -43,6 +46,8 @@ from ziggie_image_providers.diffusers.measured import (
     measured_of,
     stamp,
 )
+from ziggie_image_providers.diffusers.measured_speed import MeasuredSpeed, best
+from ziggie_image_providers.diffusers.measuring import measure
 from ziggie_image_providers.diffusers.refiner import find_refiner, refines
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate, scan
 from ziggie_image_providers.diffusers.worker_request import (
@@ -83,6 +88,7 @@ class Diffusers(InProcess):
         self._settings = settings
         self._context = context
         self._measured = MeasuredMemory(context.data_dir / name / "memory.sqlite3")
+        self._speed = MeasuredSpeed(context.data_dir / name / "speed.sqlite3")
         self._last_model = ""
         self._devices: dict[str, Device] = {}
         """A worker for each device, by the name that was asked for."""
@@ -135,6 +141,10 @@ class Diffusers(InProcess):
             raise kind(self.name, on_disk.trouble.text)
         if on_disk.role != "model":
             raise ModelUnusable(self.name, f"{on_disk.id} is laid over a model, and is none.")
+        backend = self._settings.attention
+        if backend != "auto" and (lacking := attention.why_not_installed(backend)):
+            key = f"providers.{self.name}.attention"
+            raise DependencyMissing(self.name, f"{key} is {backend!r}, and {lacking}; or set auto.")
         memory = (await asyncio.to_thread(self._known_memory, [on_disk]))[on_disk.path]
         additions = await self._additions()
         known = self._describe(on_disk, memory, additions)
@@ -152,11 +162,44 @@ class Diffusers(InProcess):
         )
         if not message.rung and any(m.rung == "" and is_recent(m, memory.now) for m in memory[0]):
             message = message.model_copy(update={"must_offload": True})
+        message = await asyncio.to_thread(self._accelerated, message)
         self._last_model = on_disk.id
         device = self._device(message.device)
         generation = await device.run(message, run.progress, payload(request))
         said = (*differences(request, message), *refiner_notes(refiner, on_disk, message))
         return replace(generation, notes=(*said, *notes(message.rung), *generation.notes))
+
+    async def measure(
+        self, request: ProviderRequest, model: Model, pictures: int, progress: Progress
+    ) -> Sequence[SpeedMeasurement]:
+        """Run a model as usual, by each attention that is installed, and compiled.
+
+        Raises:
+            ProviderError: The usual way failed, or what came of it cannot be kept.
+        """
+        on_disk = await asyncio.to_thread(locate, model.id, self._folders(), self._hub_cache())
+        if on_disk is None:
+            raise ModelMissing(self.name, f"There is no model {model.id!r} any more.")
+
+        def build(ways: Mapping[str, str]) -> Diffusers:
+            more = {"step_cache": "off", "idle_seconds": 3600.0}
+            return Diffusers(
+                self.name, self._settings.model_copy(update={**more, **ways}), self._context
+            )
+
+        rows, speeds = await measure(build, request, model, pictures=pictures, progress=progress)
+        try:
+            await asyncio.to_thread(
+                self._speed.keep, str(on_disk.path), stamp(on_disk.path), speeds
+            )
+        except OSError as e:
+            raise ProviderUnavailable(self.name, f"What was measured cannot be kept: {e}") from e
+        return rows
+
+    def device_in_use(self) -> str:
+        """Where the model in memory is, as torch names it; empty where none is."""
+        places = [device.in_use.device for device in self._running() if device.in_use]
+        return places[0] if places else ""
 
     async def start_ahead(self, model: str | None) -> None:
         """Start a worker for a model that is here, while it is decided which is taken."""
@@ -240,6 +283,25 @@ class Diffusers(InProcess):
             await asyncio.to_thread(
                 lambda: self._measured.keep(request.path, stamp(path), measured)
             )
+
+    def _accelerated(self, message: wire.WorkerRequest) -> wire.WorkerRequest:
+        """The same by the fastest way that was measured to pay, where the settings leave it."""
+        may = {"attention": self._settings.attention == "auto"}
+        may["compile"] = self._settings.compile == "auto"
+        if not any(may.values()):
+            return message
+        path = Path(message.path)
+        speeds = [
+            one
+            for one in self._speed.read(message.path, stamp(path))
+            if not (one.attention and attention.why_not_installed(one.attention))
+            if not (one.compile and compiling.why_not_on(one.device))
+        ]
+        one = best(speeds, message.device, **may)
+        if one is None:
+            return message
+        ways = {"compile": one.compile, "attention": one.attention or message.attention}
+        return message.model_copy(update=ways)
 
     def _known_memory(self, models: Iterable[DiskModel]) -> dict[Path, KnownMemory]:
         """What is known of each model by its path."""

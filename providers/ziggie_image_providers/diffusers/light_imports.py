@@ -63,14 +63,20 @@ def import_libraries() -> tuple[Any, Any, Any]:
     return torch, diffusers, transformers
 
 
+def import_compiler() -> Any:
+    """Torch's compiler in place of its stand-in."""
+    if isinstance(sys.modules.get(COMPILER), _StandIn):
+        return _import_itself(COMPILER)
+    return importlib.import_module(COMPILER)
+
+
 def import_quantiser(name: str) -> Any:
     """A library that holds weights in fewer bits, with what it needs of the compiler.
 
     Raises:
         ImportError: It is not installed.
     """
-    if isinstance(sys.modules.get(COMPILER), _StandIn):
-        _import_itself(COMPILER)
+    import_compiler()
     library = name.partition(".")[0]
     if not sys.modules.get(library, True):
         del sys.modules[library]

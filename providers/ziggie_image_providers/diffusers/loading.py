@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ziggie_image_providers.diffusers import cpu_share, wire
+from ziggie_image_providers.diffusers import acceleration, cpu_share, wire
 from ziggie_image_providers.diffusers.batches import MARGIN, at_once
 from ziggie_image_providers.diffusers.faults import Problem, first_line
 from ziggie_image_providers.diffusers.ladder import (
@@ -85,6 +85,7 @@ def load(request: wire.WorkerRequest) -> None:
     """Bring the request's model into memory, in place of the one before."""
     device = choose_device(request.device)
     dtype = choose_dtype(request, device)
+    acceleration.check(request, device, dtype)
     if device == "cpu":
         cpu_share.be_nice()
         threads = cpu_share.thread_count(request.weight_bytes, os.environ)

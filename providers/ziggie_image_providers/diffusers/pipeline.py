@@ -12,6 +12,7 @@ from PIL.Image import Resampling
 
 from ziggie_image_mcp.provider.pictures import decode, has_alpha, on_white, to_png
 from ziggie_image_providers.diffusers import (
+    acceleration,
     adapters,
     control,
     hires,
@@ -73,7 +74,7 @@ def prepare(request: wire.WorkerRequest) -> tuple[str, ...]:
     if request.refiner is None:
         refiner_pipeline.forget()
     ip_adapter.lay(request.ip_adapter)
-    return adapters.lay(request.loras)
+    return (*adapters.lay(request.loras), *acceleration.notes(held.pipe, request, held.rung))
 
 
 def inputs(request: wire.WorkerRequest, payload: bytes) -> Inputs:
@@ -207,6 +208,7 @@ def _call(pipe: Any, words: Mapping[str, Any], request: wire.WorkerRequest, on_s
         seamless.circular(pipe, request.seamless),
         remembered(pipe, adapters.state(request.loras)),
         _watched(pipe, parameters(pipe), request.steps, on_step) as extra,
+        acceleration.accelerated(pipe, request, held.rung),
         warnings.catch_warnings(),
     ):
         # What is no number becomes a black picture with nothing but this warning.

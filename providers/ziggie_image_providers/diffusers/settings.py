@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from ziggie_image_mcp.provider.settings import Folder, ProviderSettings
+from ziggie_image_providers.diffusers.attention import AttentionBackend
 from ziggie_image_providers.diffusers.capabilities import MAX_IMAGES
+from ziggie_image_providers.diffusers.step_cache import StepCache
 
 
 class Settings(ProviderSettings):
@@ -24,6 +26,15 @@ class Settings(ProviderSettings):
     quantization: Literal["auto", "prefer", "never"] = "auto"
     """Weights in fewer bits, where a model fits a GPU in no other way; `prefer` takes that before
     the weights wait in main memory layer by layer, which is slower."""
+    attention: AttentionBackend = "auto"
+    """Which kernels a transformer's attention runs by, as diffusers names them; `auto`: torch's
+    own choice, unless `models measure` found another to pay for the model on this machine."""
+    compile: Literal["off", "auto", "on"] = "off"
+    """`on`: the blocks of a model that repeat are compiled at its first picture, which takes
+    minutes then; pictures differ slightly. `auto`: where `models measure` found that it pays."""
+    step_cache: StepCache = "off"
+    """Skip what changes little from step to step, for FLUX.1, FLUX.2 klein and Qwen-Image: faster,
+    and pictures differ."""
     batch_size: int | None = Field(default=None, ge=1, le=MAX_IMAGES)
     """How many pictures of a request are made at once; unset: as many as the card has room for, and
     on a processor one after another."""

@@ -146,6 +146,14 @@ class WorkerRequest(_Message):
     """The class of the second pass."""
     refiner: Refiner | None = None
     """Goes on where the model stops."""
+    attention: str = ""
+    """The backend of the denoiser's attention, as diffusers names it; empty: torch's own."""
+    step_cache: str = ""
+    """One of `step_cache.CONFIGS`; empty: every step is computed."""
+    compile: bool = False
+    """Compile the blocks of the denoiser that repeat."""
+    compile_cache: str = ""
+    """The folder that keeps what was compiled; empty: torch's own."""
 
 
 class Cancel(_Message):

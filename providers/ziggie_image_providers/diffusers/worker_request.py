@@ -36,6 +36,9 @@ from ziggie_image_providers.diffusers.settings import Settings
 CHANGE, REPAINT = 0.75, 1.0
 """The strength where none is asked for: enough to change, and under a mask all of it."""
 
+COMPILED = "compiled"
+"""Below the provider's own folder: what torch keeps of compiled models."""
+
 MOST_FELT = 0.9
 """A strength above this leaves so little of the picture that no steps are added for it."""
 
@@ -175,6 +178,10 @@ def worker_request(
         first=first,
         second_as=_class_for("image_to_image", on_disk, nets) if first else "",
         refiner=refiner.in_worker_words(with_refiner) if with_refiner else None,
+        attention="" if settings.attention == "auto" else settings.attention,
+        step_cache="" if settings.step_cache == "off" else settings.step_cache,
+        compile=settings.compile == "on",
+        compile_cache=str(context.data_dir / model.provider / COMPILED),
     )
 
 

@@ -1,0 +1,198 @@
+"""Run a model by each way that might be faster, and compare it with the usual one."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from PIL import Image, ImageChops, ImageStat
+
+from ziggie_image_mcp.provider import (
+    Generation,
+    ImageError,
+    Model,
+    Progress,
+    ProviderRequest,
+    Run,
+    SpeedMeasurement,
+    Submission,
+)
+from ziggie_image_providers.diffusers import attention, compiling
+from ziggie_image_providers.diffusers.measured_speed import Speed, pays, pays_from
+
+USUAL = "as usual"
+
+TRIED = (
+    *("flash", "_flash_3", "sage", "xformers"),
+    *("_native_cudnn", "_native_flash", "_native_efficient"),
+)
+"""The attention that may be faster than torch's own choice."""
+
+
+class Way(NamedTuple):
+    """How a model is run, as the settings say it."""
+
+    name: str
+    attention: str = attention.NATIVE
+    compile: bool = False
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What of a provider's section makes it so."""
+        return {"attention": self.attention, "compile": "on" if self.compile else "off"}
+
+    def why_not_used(self, notes: Sequence[str]) -> str:
+        """What the engine says of it; empty where its pictures were made so."""
+        for wanted, note in (
+            (self.attention != attention.NATIVE, attention.note(self.attention)),
+            (self.compile, compiling.NOTE),
+        ):
+            if wanted and note not in notes:
+                return next((one for one in notes if " was not " in one), "it was not used")
+        return ""
+
+
+WAYS = (
+    Way(USUAL),
+    *(Way(f"attention by {name}", attention=name) for name in TRIED),
+    Way("compiled", compile=True),
+)
+
+
+def lacking(way: Way, device: str) -> str:
+    """What keeps a way from running on a device, found without trying; empty where nothing does."""
+    if way.compile:
+        return compiling.why_not_on(device)
+    return attention.why_not_installed(way.attention) or attention.why_not_on(
+        way.attention, device, half=True
+    )
+
+
+class Engine(Protocol):
+    """A provider with a worker of its own."""
+
+    async def submit(self, request: ProviderRequest, model: Model, run: Run) -> Submission:
+        """Make a picture."""
+        ...
+
+    def device_in_use(self) -> str:
+        """Where the model in memory is, as torch names it; empty where none is."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the worker."""
+        ...
+
+
+class Timed(NamedTuple):
+    """What one way came to, and its last picture."""
+
+    speed: Speed
+    picture: bytes
+
+
+async def measure(
+    build: Callable[[Mapping[str, str]], Engine],
+    request: ProviderRequest,
+    model: Model,
+    *,
+    pictures: int,
+    progress: Progress,
+    clock: Callable[[], float] = time.perf_counter,
+    look: Callable[[Way, str], str] = lacking,
+) -> tuple[list[SpeedMeasurement], list[Speed]]:
+    """Make pictures by each way, in a worker of its own, one way after another.
+
+    Args:
+        build: Makes the engine with these settings in place of its own.
+        request: For one picture.
+        model: By what.
+        pictures: How many are timed after the first, of which the median counts.
+        progress: Is told which way runs.
+        clock: Seconds.
+        look: Says what a way lacks on a device.
+
+    Returns:
+        A row for each way, and what was measured of those that ran.
+
+    Raises:
+        ProviderError: The usual way failed.
+    """
+    usual: Timed | None = None
+    rows, speeds = list[SpeedMeasurement](), list[Speed]()
+    for at, way in enumerate(WAYS):
+        await progress(at / len(WAYS), way.name)
+        why_not = "" if usual is None else look(way, usual.speed.device)
+        if why_not:
+            rows.append(SpeedMeasurement(name=way.name, why_not=why_not))
+            continue
+        engine = build(way.settings)
+        try:
+            timed = await _timed(engine, request, model, way, pictures, clock)
+        except ImageError as e:
+            if usual is None:
+                raise
+            rows.append(SpeedMeasurement(name=way.name, why_not=str(e)))
+            continue
+        finally:
+            await engine.aclose()
+        if isinstance(timed, str):
+            rows.append(SpeedMeasurement(name=way.name, why_not=timed))
+            continue
+        usual = usual or timed
+        speed = replace(timed.speed, difference=difference(usual.picture, timed.picture))
+        speeds.append(speed)
+        rows.append(
+            SpeedMeasurement(
+                name=way.name,
+                seconds=speed.seconds,
+                first_seconds=speed.first_seconds,
+                difference=speed.difference,
+                pays=pays(speed, usual.speed),
+                pays_from=pays_from(speed, usual.speed),
+            )
+        )
+    return rows, speeds
+
+
+async def _timed(
+    engine: Engine,
+    request: ProviderRequest,
+    model: Model,
+    way: Way,
+    pictures: int,
+    clock: Callable[[], float],
+) -> Timed | str:
+    """The first picture and those after it; or why they were not made in this way."""
+    seconds, picture = list[float](), b""
+    for _ in range(1 + pictures):
+        began = clock()
+        result = await engine.submit(request, model, Run(key="measure", progress=_silence))
+        assert isinstance(result, Generation)
+        seconds.append(clock() - began - (result.load_seconds or 0.0))
+        if why := way.why_not_used(result.notes):
+            return why
+        picture = result.images[0].data
+    speed = Speed(
+        device=engine.device_in_use(),
+        attention="" if way.attention == attention.NATIVE else way.attention,
+        compile=way.compile,
+        seconds=statistics.median(seconds[1:]),
+        first_seconds=seconds[0],
+    )
+    return Timed(speed, picture)
+
+
+def difference(one: bytes, other: bytes) -> float:
+    """How far two pictures are from one another: the mean over pixels and colours, of 255."""
+    with Image.open(io.BytesIO(one)) as a, Image.open(io.BytesIO(other)) as b:
+        apart = ImageChops.difference(a.convert("RGB"), b.convert("RGB"))
+    return sum(ImageStat.Stat(apart).mean) / 3
+
+
+async def _silence(share: float, text: str) -> None:
+    """Take progress and do nothing."""
