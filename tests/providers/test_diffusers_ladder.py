@@ -101,7 +101,7 @@ def test_only_what_changes_pictures_is_said() -> None:
 def test_a_rung_whose_library_is_missing_says_which() -> None:
     fixes = {rung.name: rung.fix for rung in ladder("auto", libraries="bitsandbytes")}
 
-    assert fixes["8 bit"] == "pip install torchao"
+    assert fixes["8 bit"].endswith("pip install torchao")
     assert fixes["4 bit"] == fixes["fp8"] == fixes["full"] == ""
 
 

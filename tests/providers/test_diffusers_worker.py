@@ -284,6 +284,10 @@ def test_a_worker_request_says_everything() -> None:
         "first": None,
         "second_as": "",
         "refiner": None,
+        "attention": "",
+        "compile": False,
+        "compile_cache": "/data/diffusers/compiled",
+        "step_cache": "",
     }
 
 

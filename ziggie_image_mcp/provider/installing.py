@@ -63,15 +63,15 @@ def install_command(
         environment: Where to; this one by default.
     """
     there = environment or current_environment()
-    what = f'"{requirement}"' if "[" in requirement else requirement
+    what = f'"{requirement}"' if {*"[<>"} & {*requirement} else requirement
     if there.kind == "uvx":  # what is added there is lost: install it for good
         own = what if requirement.startswith(f"{PACKAGE}[") else f"--with {what} {PACKAGE}"
-        return " ".join(filter(None, ["uv tool install", index and f"--index {index}", own]))
+        return f"uv tool install --index {index} {own}" if index else f"uv tool install {own}"
     starts = {
         "pip": f'"{there.python}" -m pip install',
         "uv": f'uv pip install -p "{there.python}"',
         "pipx": f"pipx runpip {PACKAGE} install",
     }
     anew = "--reinstall" if there.kind == "uv" else "--force-reinstall"
-    parts = [starts[there.kind], again and anew, what, index and f"--index-url {index}"]
-    return " ".join(part for part in parts if part)
+    options = [anew if again else "", what, f"--index-url {index}" if index else ""]
+    return " ".join(part for part in (starts[there.kind], *options) if part)

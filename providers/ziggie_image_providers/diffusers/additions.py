@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 from ziggie_image_mcp.provider import FREE, Memory, Model
 from ziggie_image_mcp.provider.addition_kinds import base_family, control_kinds
 from ziggie_image_mcp.provider.additions import find_addition
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_providers.diffusers.families import UNET_TEXT_WIDTHS
 from ziggie_image_providers.diffusers.faults import EXTRA
 from ziggie_image_providers.diffusers.file_content import lora_family
@@ -198,7 +199,7 @@ def as_model(addition: Addition, provider: str) -> Model:
         title=f"control: {kinds}" if kinds else "",
         aliases=tuple(a for a in (name, str(addition.path)) if a != addition.id),
         state="missing" if missing else "ready",
-        fix=f"Not installed here: peft. Run: {EXTRA}" if missing else "",
+        fix=f"Not installed here: peft. Run: {install_command(EXTRA)}" if missing else "",
         memory=Memory(vram_bytes=addition.bytes, ram_bytes=addition.bytes),
     )
 

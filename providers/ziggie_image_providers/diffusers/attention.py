@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
+from ziggie_image_mcp.provider.installing import install_command
+
 AttentionBackend = Literal[
     "auto",
     "native",
@@ -37,7 +39,8 @@ class Backend(NamedTuple):
     """Imported by diffusers; empty: torch alone has it."""
     distribution: str = ""
     minimum: str = ""
-    install: str = ""
+    build: str = ""
+    """How to get it where no index has it."""
     cuda: bool = True
     """Whether it runs on NVIDIA's cards only."""
     half: bool = True
@@ -50,12 +53,12 @@ BACKENDS: Mapping[str, Backend] = {
     "_native_efficient": Backend(half=False),
     "_native_flash": Backend(),
     "_native_cudnn": Backend(),
-    "flash": Backend("flash_attn", "flash-attn", "2.6.3", "pip install flash-attn"),
+    "flash": Backend("flash_attn", "flash-attn", "2.6.3"),
     "_flash_3": Backend(
-        "flash_attn_3", install="build FlashAttention 3 from github.com/Dao-AILab/flash-attention"
+        "flash_attn_3", build="build FlashAttention 3 from github.com/Dao-AILab/flash-attention"
     ),
-    "sage": Backend("sageattention", "sageattention", "2.1.1", "pip install sageattention"),
-    "xformers": Backend("xformers", "xformers", "0.0.29", "pip install xformers", half=False),
+    "sage": Backend("sageattention", "sageattention", "2.1.1"),
+    "xformers": Backend("xformers", "xformers", "0.0.29", half=False),
 }
 
 
@@ -71,11 +74,11 @@ def why_not_installed(name: str, version: Callable[[Backend], str | None] | None
         return ""
     here = (version or installed_version)(backend)
     if here is None:
-        return f"{backend.distribution or backend.package} is not installed: {backend.install}"
+        install = backend.build or install_command(backend.distribution)
+        return f"{backend.distribution or backend.package} is not installed: {install}"
     if _numbers(here) < _numbers(backend.minimum):
-        return (
-            f"{backend.distribution} {here} is older than {backend.minimum}: {backend.install} -U"
-        )
+        install = install_command(f"{backend.distribution}>={backend.minimum}")
+        return f"{backend.distribution} {here} is older than {backend.minimum}: {install}"
     return ""
 
 

@@ -15,6 +15,7 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.ladder import FULL, MODEL_OFFLOAD
 
@@ -53,7 +54,7 @@ def why_not_on(
         return "nobody has tried it on mps"
     if kind != "cpu" and not (is_installed or _is_installed)("triton"):
         name = "triton-windows" if sys.platform == "win32" else "triton"
-        return f"Triton is not installed: pip install {name}"
+        return f"Triton is not installed: {install_command(name)}"
     compiler = os.environ.get("CXX") or COMPILERS.get(sys.platform, "g++")
     install = INSTALL.get(sys.platform, "apt install g++, or what it is called here")
     if find_program(compiler.split()[0]) is None:

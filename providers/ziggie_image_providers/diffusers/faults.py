@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_providers.diffusers.wire import Failed, Fault
 
-EXTRA = 'pip install "ziggie-image-mcp[local]"'
+EXTRA = "ziggie-image-mcp[local]"
 
 LONGEST = 240
 """Characters of somebody else's message."""
@@ -73,7 +74,7 @@ def _name(error: BaseException, stage: Literal["load", "run"]) -> tuple[Fault, s
     if is_out_of_memory(error):
         return "out_of_memory", "Use a smaller model or size."
     if isinstance(error, ImportError):
-        return "dependency_missing", f"Run: {EXTRA}"
+        return "dependency_missing", f"Run: {install_command(EXTRA)}"
     if isinstance(error, RuntimeWarning) and "invalid value" in text:
         return "invalid_output", "The model computed what is no number; its weights may be damaged."
     if stage == "run":

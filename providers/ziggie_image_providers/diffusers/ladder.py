@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 from ziggie_image_mcp.provider import Peak, Rung, peak_bytes
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_providers.diffusers.weights import Need, Part
 
 FULL, MODEL_OFFLOAD, GROUP_OFFLOAD = "full", "model offload", "group offload"
@@ -176,7 +177,7 @@ def _rung(need: Need, way: Way, installed: Callable[[str], bool]) -> Rung:
         ram_bytes=parked if way.offload else 0,
         slowdown=slowdown,
         exact=not (way.precision or way.tiled),
-        fix=f"pip install {library}" if library and not installed(library) else "",
+        fix=install_command(library) if library and not installed(library) else "",
         by_layer=way.offload == GROUP_OFFLOAD,
     )
 

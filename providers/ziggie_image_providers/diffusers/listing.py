@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ziggie_image_mcp.provider import FREE, Defaults, FreeSize, Held, Model, State
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_providers.diffusers.additions import Addition
 from ziggie_image_providers.diffusers.capabilities import tasks
 from ziggie_image_providers.diffusers.families import (
@@ -148,13 +149,10 @@ def _fix(on_disk: DiskModel, missing: Sequence[str]) -> str:
         return on_disk.trouble.text
     lacking = _lacking(on_disk)
     if lacking == (GGUF_PACKAGE,) and not missing:
-        return f"{on_disk.path.name} is read by the package gguf: pip install gguf"
+        return f"{on_disk.path.name} is read by the package gguf: {install_command('gguf')}"
     if lacking and not missing:
-        names = " ".join(lacking)
-        return (
-            f"{on_disk.pipeline} needs more than the extra [local] brings. Run: "
-            f"python -m pip install {names}"
-        )
+        install = install_command(" ".join(lacking))
+        return f"{on_disk.pipeline} needs more than the extra [local] brings. Run: {install}"
     return packages_missing(missing) if missing else ""
 
 
@@ -167,7 +165,7 @@ def _lacking(on_disk: DiskModel) -> tuple[str, ...]:
 
 def packages_missing(missing: Sequence[str]) -> str:
     """Say which packages are missing, and how to get them."""
-    return f"Not installed here: {', '.join(missing)}. Run: {EXTRA}"
+    return f"Not installed here: {', '.join(missing)}. Run: {install_command(EXTRA)}"
 
 
 def native_side(on_disk: DiskModel) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_providers.diffusers.faults import Problem
 from ziggie_image_providers.diffusers.ladder import FP8, INT8, LIBRARY, is_quantised
 from ziggie_image_providers.diffusers.light_imports import import_libraries, import_quantiser
@@ -84,5 +85,6 @@ def _library(precision: str, module: str) -> Any:
         return import_quantiser(module)
     except ImportError as e:
         library = LIBRARY[precision]
-        text = f"{library} holds weights in {precision}, and cannot be used: pip install {library}"
+        install = install_command(library)
+        text = f"{library} holds weights in {precision}, and cannot be used: {install}"
         raise Problem("dependency_missing", text) from e

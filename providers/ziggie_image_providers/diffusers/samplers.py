@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ziggie_image_mcp.provider import sampler_names
+from ziggie_image_mcp.provider.installing import install_command
 
 Settings = Mapping[str, bool | str]
 
@@ -119,7 +120,8 @@ def _check(sampler: str | None, scheduler: str | None) -> None:
     needed += [SCHEDULERS[scheduler].needs] if scheduler else []
     for package in filter(None, needed):
         if importlib.util.find_spec(package) is None:
-            raise ValueError(f"{sampler or scheduler} needs a package: pip install {package}")
+            install = install_command(package)
+            raise ValueError(f"{sampler or scheduler} needs a package: {install}")
     if not sampler or not scheduler or scheduler == "normal":
         return
     able = SAMPLERS[sampler]
