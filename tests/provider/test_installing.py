@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ziggie_image_mcp.provider.installing import (
+    CURRENT_ENVIRONMENT,
     EnvironmentKind,
     PythonEnvironment,
-    current_environment,
     environment_kind,
     install_command,
 )
@@ -35,7 +35,7 @@ LOCAL = "ziggie-image-mcp[local]"
             "pipx runpip ziggie-image-mcp install torchao",
             f'pipx runpip ziggie-image-mcp install "{LOCAL}"',
         ),
-        ("uvx", "uv tool install --with torchao ziggie-image-mcp", f'uv tool install "{LOCAL}"'),
+        ("uvx", f'uv tool install --with torchao "{LOCAL}"', f'uv tool install "{LOCAL}"'),
     ],
 )
 def test_the_command_is_that_of_the_environment(
@@ -56,13 +56,22 @@ def test_the_command_is_that_of_the_environment(
             "pipx",
             "pipx runpip ziggie-image-mcp install --force-reinstall torch --index-url https://i/",
         ),
-        ("uvx", "uv tool install --index https://i/ --with torch ziggie-image-mcp"),
+        ("uvx", f'uv tool install --index https://i/ --with torch "{LOCAL}"'),
     ],
 )
 def test_another_index_is_named_as_each_tool_wants_it(kind: EnvironmentKind, expected: str) -> None:
     there = PythonEnvironment(kind=kind, python="/e/bin/python")
 
     assert install_command("torch", index="https://i/", again=True, environment=there) == expected
+
+
+def test_several_packages_come_by_one_command() -> None:
+    by_pip = PythonEnvironment(kind="pip", python="/e/bin/python")
+    by_uvx = PythonEnvironment(kind="uvx", python="/e/bin/python")
+
+    assert install_command("a", "b>=2", environment=by_pip).endswith(' -m pip install a "b>=2"')
+    both = install_command("a", "b>=2", environment=by_uvx)
+    assert both == f'uv tool install --with a --with "b>=2" "{LOCAL}"'
 
 
 def test_environments_are_told_apart_by_their_files(tmp_path: Path) -> None:
@@ -74,4 +83,4 @@ def test_environments_are_told_apart_by_their_files(tmp_path: Path) -> None:
     assert environment_kind(by_uvx, has_pip=False) == "uvx"
     assert environment_kind(tmp_path, has_pip=False) == "uv"
     assert environment_kind(tmp_path, has_pip=True) == "pip"
-    assert current_environment().kind == "pip"
+    assert CURRENT_ENVIRONMENT.kind == "pip"

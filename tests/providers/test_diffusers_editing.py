@@ -702,7 +702,7 @@ async def test_the_weights_in_gguf_are_those_that_draw(provider: Diffusers) -> N
         await picture(provider, other, **masked(RIGHT)),
     ]
 
-    assert mean > 3
+    assert mean > 0.5  # more than rounding
     assert len(set(drawn)) == 4
     assert {size_of(png) for png in drawn} == {(64, 64)}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,7 +100,8 @@ def test_of_several_folders_the_one_that_the_file_is_named_after_or_that_is_set(
     by_name = find([models], hub)
     undecided = listed(models, "other.gguf", hub)
     chosen = listed(models, "other.gguf", hub, other="mine")
-    wrong = listed(models, "other.gguf", hub, other="black-forest-labs/FLUX.1-Kontext-dev")
+    wrong = listed(models, "other.gguf", hub, other="gone")
+    called_otherwise = {"other.gguf": "black-forest-labs/FLUX.1-Kontext-dev"}
 
     assert by_name["flux1-dev-Q4_0.gguf"].pipeline == "FluxPipeline"
     assert by_name["flux1-kontext-dev-Q8_0.gguf"].pipeline == "FluxKontextPipeline"
@@ -106,12 +109,38 @@ def test_of_several_folders_the_one_that_the_file_is_named_after_or_that_is_set(
     assert "mine and black-forest-labs/FLUX.1-dev could lend it" in undecided.fix
     assert 'set providers.diffusers.ggufBases {"other.gguf": "mine"}' in undecided.fix
     assert chosen.state == "ready"
-    assert "does not fit it; what fits: mine or black-forest-labs/FLUX.1-dev" in wrong.fix
+    by_setting = find([models], hub, called_otherwise)["other.gguf"]
+    assert (by_setting.pipeline, by_setting.trouble) == ("FluxKontextPipeline", None)
+    assert "gone, which ggufBases names, does not fit it; what fits: mine or black-" in wrong.fix
+
+
+QWEN = {
+    f"{name}.weight": [64, 64]
+    for name in (
+        *("img_in", "txt_in", "proj_out"),
+        *("transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn.to_v"),
+        *("transformer_blocks.0.attn.add_q_proj", "transformer_blocks.0.img_mod.1"),
+        "transformer_blocks.0.img_mlp.net.2",
+    )
+}
+SD3 = {
+    f"{name}.weight": [64, 64]
+    for name in (
+        *("x_embedder.proj", "context_embedder", "final_layer.linear"),
+        *("joint_blocks.0.x_block.attn.qkv", "joint_blocks.0.x_block.attn.proj"),
+        *("joint_blocks.0.x_block.mlp.fc1", "joint_blocks.0.x_block.mlp.fc2"),
+        "joint_blocks.0.context_block.attn.qkv",
+    )
+}
 
 
 @pytest.mark.parametrize(
     ("name", "tensors", "command"),
     [
+        ("Qwen-Image-Edit-2509-Q8_0", QWEN, "models pull Qwen/Qwen-Image-Edit-2509"),
+        ("QwenImageEdit", QWEN, "models pull Qwen/Qwen-Image-Edit"),
+        ("qwen-image-special-edition", QWEN, "models pull Qwen/Qwen-Image"),
+        ("x", SD3, "models pull stabilityai/stable-diffusion-3-medium-diffusers"),
         ("x", DEV, "models pull black-forest-labs/FLUX.1-dev"),
         ("x", SCHNELL, "models pull black-forest-labs/FLUX.1-schnell"),
         ("x", flux_tensors(width=384), "models pull black-forest-labs/FLUX.1-Fill-dev"),
@@ -141,6 +170,45 @@ def test_where_no_folder_lends_it_the_command_that_gets_one_is_told(
     assert (model.state, model.tasks) == ("missing", {})
     assert "none of its architecture is here" in model.fix
     assert f"{command} --without transformer" in model.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors"), [("Qwen_Image_Layered", QWEN), ("canny", flux_tensors(width=128))]
+)
+def test_of_a_kind_that_the_engine_does_not_run_no_folder_is_named(
+    tmp_path: Path, name: str, tensors: Tensors
+) -> None:
+    write_gguf(tmp_path / f"{name}.gguf", tensors)
+
+    model = listed(tmp_path, f"{name}.gguf")
+
+    assert (model.state, model.tasks) == ("unusable", {})
+    assert "of a kind that this engine does not run" in model.fix
+
+
+def test_the_name_tells_which_of_the_folders_for_editing_lends(tmp_path: Path) -> None:
+    layers = {"num_layers": 1}
+    for name, kind in (
+        ("image", "QwenImagePipeline"),
+        ("edit", "QwenImageEditPipeline"),
+        ("plus", "QwenImageEditPlusPipeline"),
+    ):
+        made = pipeline(
+            tmp_path / name,
+            kind,
+            parts={"transformer": 9, "text_encoder": 7, "vae": 6},
+            transformer=["diffusers", "QwenImageTransformer2DModel"],
+        )
+        (made / "transformer" / "config.json").write_text(json.dumps(layers), "utf-8")
+    names = ("qwen-image", "qwen-image-edit", "Qwen-Image-Edit-2511", "special-edition", "credit")
+    for name in names:
+        write_gguf(tmp_path / f"{name}.gguf", QWEN)
+
+    found = find([tmp_path], None)
+
+    lent = [found[f"{name}.gguf"].config_folder for name in names]
+    wanted = ("image", "edit", "plus", "image", "image")
+    assert lent == [tmp_path / name for name in wanted]
 
 
 def test_a_folder_that_fits_and_is_not_whole_is_named_with_what_it_lacks(tmp_path: Path) -> None:
@@ -259,3 +327,62 @@ def test_the_setting_is_read_as_it_is_documented() -> None:
     settings = Settings.model_validate(json.loads('{"ggufBases": {"a.gguf": "b"}}'))
 
     assert settings.gguf_bases == {"a.gguf": "b"}
+
+
+def number(*values: int) -> bytes:
+    return struct.pack(f"<{len(values)}Q", *values)
+
+
+def listed_in(*kinds: int, count: int) -> bytes:
+    """A pair whose value is a list: the types one after another, and how many of the last."""
+    inner = b"".join(struct.pack("<IQ", kind, 1) for kind in kinds[:-1])
+    return number(1) + b"k" + struct.pack("<I", 9) + inner + struct.pack("<IQ", kinds[-1], count)
+
+
+def scalar(name: str) -> bytes:
+    return number(len(name)) + name.encode() + struct.pack("<IIQ", 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        struct.pack("<IQQ", 3, 0, 1) + listed_in(10, count=2**62),
+        struct.pack("<IQQ", 3, 0, 1) + listed_in(*[9] * 3000, count=1),
+        struct.pack("<IQQ", 3, 2, 0)
+        + scalar("noise_refiner.0.attention.out.weight")
+        + scalar("cap_embedder.1.weight")
+        + bytes(200),
+        struct.pack("<IQQ", 3, 2, 0)
+        + scalar("double_stream_modulation_img.lin.weight")
+        + scalar("img_in.weight")
+        + bytes(200),
+    ],
+    ids=["huge list", "lists in lists", "no sides", "no sides of flux2"],
+)
+def test_an_odd_file_is_listed_with_why_and_takes_no_other_away(
+    content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "odd.gguf").write_bytes(b"GGUF" + content)
+    pipeline(tmp_path / "sd")
+
+    found = find([tmp_path], None)
+
+    assert found["sd"].trouble is None
+    assert found["odd.gguf"].trouble is not None
+    assert listed(tmp_path, "odd.gguf").fix
+
+
+def test_what_nobody_thought_of_takes_no_other_model_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(sys.modules[find.__module__], "inspect", fail)
+    pipeline(tmp_path / "sd")
+    (tmp_path / "odd.safetensors").write_bytes(b"")
+
+    found = find([tmp_path], None)
+
+    assert found["sd"].trouble is None
+    assert "(ZeroDivisionError: by zero)" in listed(tmp_path, "odd.safetensors").fix

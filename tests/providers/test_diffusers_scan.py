@@ -830,3 +830,49 @@ def test_a_half_downloaded_file_is_listed_with_what_is_wrong(data: bytes, tmp_pa
 
     assert model.state == "unusable"
     assert "download it again" in model.fix
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a":{"dtype":"F16","shape":[1e999],"data_offsets":[0,0]}}',
+        b'{"a":{"dtype":"F16","shape":[1],"data_offsets":[0,1e999]}}',
+    ],
+)
+def test_numbers_beyond_all_bounds_make_a_file_unreadable(header: bytes, tmp_path: Path) -> None:
+    (tmp_path / "odd.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+
+    assert "unreadable header" in described(models_in(tmp_path)["odd.safetensors"]).fix
+
+
+@pytest.mark.parametrize(
+    ("file", "setting", "value"),
+    [
+        ("unet/config.json", "sample_size", 10**200),
+        ("unet/config.json", "sample_size", -64),
+        ("vae/config.json", "block_out_channels", [1] * 2000),
+    ],
+)
+def test_a_size_beyond_all_bounds_is_none(
+    file: str, setting: str, value: object, tmp_path: Path
+) -> None:
+    pipeline(tmp_path / "odd")
+    config = tmp_path / "odd" / file
+    told = json.loads(config.read_text("utf-8")) if config.exists() else {}
+    config.write_text(json.dumps(told | {setting: value}), "utf-8")
+
+    model = described(models_in(tmp_path)["odd"])
+
+    assert model.memory.vram_bytes is None or model.memory.vram_bytes < 10**13
+
+
+@pytest.mark.parametrize("reference", [b"", b"..", b"\xff\xfe\0", b"gone"])
+def test_a_damaged_reference_of_the_cache_leads_to_the_newest_snapshot(
+    reference: bytes, tmp_path: Path
+) -> None:
+    snapshot = cached(tmp_path, "org/sd")
+    pipeline(snapshot)
+    (tmp_path / "models--org--sd" / "refs").mkdir(exist_ok=True)
+    (tmp_path / "models--org--sd" / "refs" / "main").write_bytes(reference)
+
+    assert find((), tmp_path)["org/sd"].path == snapshot

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ziggie_image_mcp.errors import InvalidRequest, duration, suggestion
@@ -18,8 +18,8 @@ from ziggie_image_mcp.inventory.licences import condition_of
 from ziggie_image_mcp.inventory.model_facts import data_beside, plain
 from ziggie_image_mcp.inventory.types import Gpu, Hardware
 from ziggie_image_mcp.provider.installing import (
+    CURRENT_ENVIRONMENT,
     PythonEnvironment,
-    current_environment,
     install_command,
 )
 
@@ -69,7 +69,7 @@ class Unsuitable:
 class Setup:
     """What there is on a machine beside its hardware."""
 
-    environment: PythonEnvironment = field(default_factory=current_environment)
+    environment: PythonEnvironment = CURRENT_ENVIRONMENT
     packages: bool = False
     """torch, diffusers and transformers are installed."""
     vendors: bool = True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,14 +25,6 @@ class PythonEnvironment:
     """The path of its interpreter."""
 
 
-@functools.cache
-def current_environment() -> PythonEnvironment:
-    """The one that this process runs in."""
-    has_pip = importlib.util.find_spec("pip") is not None
-    kind = environment_kind(Path(sys.prefix), has_pip)
-    return PythonEnvironment(kind=kind, python=sys.executable)
-
-
 def environment_kind(prefix: Path, has_pip: bool) -> EnvironmentKind:
     """Tell by what pipx 1.18 and uv 0.13 leave in an environment.
 
@@ -47,31 +39,43 @@ def environment_kind(prefix: Path, has_pip: bool) -> EnvironmentKind:
     return "pip" if has_pip else "uv"
 
 
+CURRENT_ENVIRONMENT = PythonEnvironment(
+    kind=environment_kind(Path(sys.prefix), importlib.util.find_spec("pip") is not None),
+    python=sys.executable,
+)
+"""The one that this process runs in."""
+
+
 def install_command(
-    requirement: str,
-    *,
+    *requirements: str,
     index: str = "",
     again: bool = False,
-    environment: PythonEnvironment | None = None,
+    environment: PythonEnvironment = CURRENT_ENVIRONMENT,
 ) -> str:
-    """The command that brings a package, or an extra of ours.
+    """The command that brings packages, or an extra of ours.
 
     Args:
-        requirement: As ziggie-image-mcp[local] or torchao.
+        requirements: As ziggie-image-mcp[local] or torchao.
         index: The URL of the index to take it from; empty for the usual one.
         again: Replace what is there of it.
         environment: Where to; this one by default.
     """
-    there = environment or current_environment()
-    what = f'"{requirement}"' if {*"[<>"} & {*requirement} else requirement
-    if there.kind == "uvx":  # what is added there is lost: install it for good
-        own = what if requirement.startswith(f"{PACKAGE}[") else f"--with {what} {PACKAGE}"
+    quoted = [f'"{one}"' if {*"[<>"} & {*one} else one for one in requirements]
+    what = " ".join(quoted)
+    if environment.kind == "uvx":  # what is added there is lost: install it for good
+        own = what if what.startswith(f'"{PACKAGE}[') else _tool(quoted)
         return f"uv tool install --index {index} {own}" if index else f"uv tool install {own}"
     starts = {
-        "pip": f'"{there.python}" -m pip install',
-        "uv": f'uv pip install -p "{there.python}"',
+        "pip": f'"{environment.python}" -m pip install',
+        "uv": f'uv pip install -p "{environment.python}"',
         "pipx": f"pipx runpip {PACKAGE} install",
     }
-    anew = "--reinstall" if there.kind == "uv" else "--force-reinstall"
+    anew = "--reinstall" if environment.kind == "uv" else "--force-reinstall"
     options = [anew if again else "", what, f"--index-url {index}" if index else ""]
-    return " ".join(part for part in (starts[there.kind], *options) if part)
+    return " ".join(part for part in (starts[environment.kind], *options) if part)
+
+
+def _tool(requirements: Sequence[str]) -> str:
+    """This package and others, as uv tool install takes them; what the extra has stays."""
+    more = " ".join(f"--with {one}" for one in requirements)
+    return f'{more} "{PACKAGE}[local]"'

@@ -141,4 +141,4 @@ def _missing() -> str:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if not missing:
         return ""
-    return f"Not installed here: {', '.join(missing)}. Run: {install_command(' '.join(missing))}"
+    return f"Not installed here: {', '.join(missing)}. Run: {install_command(*missing)}"

@@ -6,6 +6,7 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 
 from __future__ import annotations
 
 import math
+import os
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,8 @@ MOST_PAIRS = 10_000
 MOST_TENSORS = 100_000
 MOST_TEXT = 2**20
 MOST_SIDES = 8
+MOST_DEPTH = 4
+"""Of lists in lists."""
 ARCHITECTURE = "general.architecture"
 ALIGNMENT = "general.alignment"
 
@@ -174,20 +177,28 @@ def _tensor(file: BinaryIO) -> tuple[str, _Format, tuple[int, ...], int]:
     return name, _FORMATS[kind], shape[::-1], offset
 
 
-def _skip(file: BinaryIO, kind: int) -> None:
+def _skip(file: BinaryIO, kind: int, depth: int = 0) -> None:
+    if depth > MOST_DEPTH:
+        raise Damaged("its header has lists in lists without an end")
     if kind == _TEXT:
         _text(file)
     elif kind == _LIST:
         inner, count = _unpack(file, "<IQ")
         if inner in _SIZES:
-            file.seek(_SIZES[inner] * count, 1)
+            _pass(file, _SIZES[inner] * count)
         else:
             for _ in range(count):
-                _skip(file, inner)
+                _skip(file, inner, depth + 1)
     elif kind in _SIZES:
-        file.seek(_SIZES[kind], 1)
+        _pass(file, _SIZES[kind])
     else:
         raise Damaged(f"its header has a value of an unknown kind ({kind})")
+
+
+def _pass(file: BinaryIO, count: int) -> None:
+    if count > os.fstat(file.fileno()).st_size - file.tell():
+        raise Damaged("it is cut off within its header")
+    file.seek(count, os.SEEK_CUR)
 
 
 def _text(file: BinaryIO) -> str:

@@ -30,8 +30,12 @@ TRANSFORMER = "transformer"
 Shapes = Mapping[str, tuple[int, ...]]
 
 _PREFIX = "model.diffusion_model."
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+"""Of a file's name, as of qwen-image-edit_2509 and QwenImageEdit."""
 _EDITING = ("kontext", "edit")
 """Words in a file's name of models that have the tensors of another class's, and do other work."""
+_PLUS = ("2509", "2511", "plus")
+"""Words in the name of a Qwen-Image-Edit that looks at several pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,32 +49,62 @@ class _Architecture:
     """The class of diffusers."""
     blocks: Mapping[str, str]
     """How its blocks begin, and the setting that counts them."""
-    repo: Callable[[Shapes, str], str]
-    """Whose folder lends the rest, by its tensors and its file's name."""
+    repo: Callable[[Shapes, frozenset[str]], str]
+    """Whose folder lends the rest, by its tensors and the words of its file's name; empty where
+    the engine runs no such folder."""
 
 
-def _flux(shapes: Shapes, name: str) -> str:
+def _flux(shapes: Shapes, words: frozenset[str]) -> str:
     kind = "dev" if "guidance_in.in_layer.weight" in shapes else "schnell"
-    if shapes.get("img_in.weight", (0, 64))[-1:] != (64,):
-        kind = "Fill-dev"
-    return f"black-forest-labs/FLUX.1-{'Kontext-dev' if 'kontext' in name else kind}"
+    if "kontext" in words:
+        kind = "Kontext-dev"
+    channels = _side(shapes, "img_in.weight", -1, 64)
+    if channels != _FLUX_CHANNELS:  # with 128 it is Canny-dev or Depth-dev
+        kind = "Fill-dev" if channels == _FILL_CHANNELS else ""
+    return f"black-forest-labs/FLUX.1-{kind}" if kind else ""
 
 
-def _flux2(shapes: Shapes, name: str) -> str:
-    del name
-    width = shapes.get("img_in.weight", (6144,))[0]
+def _flux2(shapes: Shapes, words: frozenset[str]) -> str:
+    del words
+    width = _side(shapes, "img_in.weight", 0, 6144)
     kind = {3072: "klein-4B", 4096: "klein-9B"}.get(width, "dev")
     return f"black-forest-labs/FLUX.2-{kind}"
 
 
-def _sd3(shapes: Shapes, name: str) -> str:
-    del name
-    large = "joint_blocks.24.x_block.attn.qkv.weight" in shapes
-    return f"stabilityai/stable-diffusion-3.5-{'large' if large else 'medium'}"
+def _sd3(shapes: Shapes, words: frozenset[str]) -> str:
+    del words
+    if "joint_blocks.24.x_block.attn.qkv.weight" in shapes:
+        return "stabilityai/stable-diffusion-3.5-large"
+    if any(_DUAL in name for name in shapes):
+        return "stabilityai/stable-diffusion-3.5-medium"
+    return "stabilityai/stable-diffusion-3-medium-diffusers"
 
 
-def _always(repo: str) -> Callable[[Shapes, str], str]:
-    return lambda shapes, name: repo
+def _qwen(shapes: Shapes, words: frozenset[str]) -> str:
+    if _LAYERED in shapes or "layered" in words:
+        return ""
+    if "edit" not in words:
+        return "Qwen/Qwen-Image"
+    version = next((f"-{word}" for word in ("2511", "2509") if word in words), "")
+    return f"Qwen/Qwen-Image-Edit{version}"
+
+
+def _always(repo: str) -> Callable[[Shapes, frozenset[str]], str]:
+    return lambda shapes, words: repo
+
+
+def _side(shapes: Shapes, name: str, at: int, usual: int) -> int:
+    """One side of a tensor; the usual one where it is not there, or has none."""
+    shape = shapes.get(name) or (usual,)
+    return shape[at]
+
+
+_FLUX_CHANNELS, _FILL_CHANNELS = 64, 384
+"""Of a patch of the picture: of FLUX.1, and with those of the mask and what is under it."""
+_DUAL = ".x_block.attn2."
+"""In SD 3.5 medium, and not in SD 3 medium."""
+_LAYERED = "time_text_embed.addition_t_embedding.weight"
+"""Of Qwen-Image-Layered."""
 
 
 _FLUX_BLOCKS = {"double_blocks": "num_layers", "single_blocks": "num_single_layers"}
@@ -116,7 +150,7 @@ _ARCHITECTURES = (
         sign=r"^transformer_blocks\.0\.img_mod\.1\.weight$",
         transformer="QwenImageTransformer2DModel",
         blocks={"transformer_blocks": "num_layers"},
-        repo=_always("Qwen/Qwen-Image"),
+        repo=_qwen,
     ),
     _Architecture(
         family="z-image",
@@ -173,11 +207,16 @@ def gguf_model(path: Path, id: str, donors: Mapping[Path, str], base: str = "") 
     if problem:
         text = f"{path.name} is no whole {family} transformer ({problem}): download it again."
         return useless(path, id, text, family=family)
-    fitting = [one for one in donors if _fits(one, architecture, shapes, path.stem)]
+    words = _words(path.stem)
+    repo = architecture.repo(shapes, words)
+    fitting = [one for one in donors if _fits(one, architecture, shapes)]
+    if not base:  # what is set is taken whatever the file is called
+        fitting = [one for one in fitting if _does_the_same(one, words)]
     whole = {one: lent for one in fitting if (lent := _lent(one)).trouble is None}
     chosen = _choose(whole, donors, path.stem, base)
+    if chosen is None and not (repo or base):
+        return useless(path, id, f"{what}, of a kind that this engine does not run.", family=family)
     if chosen is None:
-        repo = architecture.repo(shapes, path.stem.lower())
         text = _which_base(what, id, [donors[one] for one in whole], base) or (
             f"{what}: a folder of diffusers lends it text encoders, VAE and settings, and none "
             f"{_what_is_missing(fitting, donors)}: ziggie-image-mcp models pull {repo} "
@@ -198,7 +237,7 @@ def gguf_model(path: Path, id: str, donors: Mapping[Path, str], base: str = "") 
 def _architecture(shapes: Shapes) -> _Architecture | None:
     for one in _ARCHITECTURES:
         if any(re.search(one.sign, name) for name in shapes):
-            width = shapes.get("cap_embedder.1.weight", (0,))[0]
+            width = _side(shapes, "cap_embedder.1.weight", 0, 0)
             if one.family != "z-image" or width != _LUMINA_WIDTH:
                 return one
     return None
@@ -211,14 +250,26 @@ def _why_not(header: gguf_file.Header, shapes: Shapes) -> str:
     return f"is a GGUF file of no family{told} that this engine takes."
 
 
-def _fits(donor: Path, architecture: _Architecture, shapes: Shapes, stem: str) -> bool:
+def _words(stem: str) -> frozenset[str]:
+    """The words of a file's name, in small letters; qwenimageedit is three."""
+    found = {word.lower() for word in _WORDS.findall(stem)}
+    return frozenset(found | ({"edit"} if any(w.endswith("imageedit") for w in found) else set()))
+
+
+def _does_the_same(donor: Path, words: frozenset[str]) -> bool:
+    """Whether a folder's pipeline does what the name of a file says."""
+    pipeline = str(read_json(donor / INDEX).get("_class_name", "")).lower()
+    if any((word in words) != (word in pipeline) for word in _EDITING):
+        return False
+    return "edit" not in words or any(one in words for one in _PLUS) == ("plus" in pipeline)
+
+
+def _fits(donor: Path, architecture: _Architecture, shapes: Shapes) -> bool:
     """Whether a folder's transformer is built as the file's is."""
     index = read_json(donor / INDEX)
     pipeline = str(index.get("_class_name", ""))
     classes = dict(components(index))
     if pipeline not in PIPELINES or classes.get(TRANSFORMER) != architecture.transformer:
-        return False
-    if any((word in stem.lower()) != (word in pipeline.lower()) for word in _EDITING):
         return False
     layout = read_json(donor / TRANSFORMER / CONFIG)
     for beginning, setting in architecture.blocks.items():
@@ -237,12 +288,12 @@ def _agrees(shapes: Shapes, layout: Mapping[str, Any]) -> bool:
     """Whether tensors that only some models of a family have go with the settings."""
     if "double_blocks.0.img_mod.lin.weight" in shapes:  # FLUX.1
         guided = "guidance_in.in_layer.weight" in shapes
-        channels = shapes.get("img_in.weight", (0,))[-1]
+        channels = _side(shapes, "img_in.weight", -1, 0)
         return (layout.get("guidance_embeds"), layout.get("in_channels")) == (guided, channels)
     if "joint_blocks.0.x_block.attn.qkv.weight" in shapes:  # SD 3, whose 3.5 medium has more
-        dual = any(".x_block.attn2." in name for name in shapes)
+        dual = any(_DUAL in name for name in shapes)
         return bool(layout.get("dual_attention_layers")) == dual
-    return True
+    return bool(layout.get("use_additional_t_cond")) == (_LAYERED in shapes)
 
 
 def _lent(donor: Path) -> DiskModel:

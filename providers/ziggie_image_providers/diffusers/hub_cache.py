@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 COMPONENTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
 """Folders by which a repository is known as a pipeline whose model_index.json is not here yet."""
+
+REVISION = re.compile(r"[\w.-]*\w")
+"""A commit, as the name of a folder."""
 
 PULLING = ".ziggie.incomplete"
 """The ending of what `models pull` is downloading, or was."""
@@ -65,8 +69,9 @@ def hub_repos(cache: Path) -> Iterator[CachedRepo]:
 def _snapshot(repo: Path) -> Path | None:
     main = repo / "refs" / "main"
     if main.is_file():
-        snapshot = repo / "snapshots" / main.read_text(encoding="utf-8").strip()
-        if snapshot.is_dir():
+        revision = main.read_text(encoding="utf-8", errors="replace").strip()
+        snapshot = repo / "snapshots" / revision
+        if REVISION.fullmatch(revision) and snapshot.is_dir():
             return snapshot
     snapshots = [path for path in (repo / "snapshots").glob("*") if path.is_dir()]
     return max(snapshots, key=lambda path: path.stat().st_mtime_ns, default=None)

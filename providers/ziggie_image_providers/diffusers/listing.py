@@ -151,7 +151,7 @@ def _fix(on_disk: DiskModel, missing: Sequence[str]) -> str:
     if lacking == (GGUF_PACKAGE,) and not missing:
         return f"{on_disk.path.name} is read by the package gguf: {install_command('gguf')}"
     if lacking and not missing:
-        install = install_command(" ".join(lacking))
+        install = install_command(*lacking)
         return f"{on_disk.pipeline} needs more than the extra [local] brings. Run: {install}"
     return packages_missing(missing) if missing else ""
 

@@ -266,6 +266,10 @@ def _scheduled_steps(index: Mapping[str, Any]) -> int | None:
     return len(cast("list[object]", sigmas)) or None if isinstance(sigmas, list) else None
 
 
+MOST_SIDE = 2**15
+"""Pixels of a side that a model could be made for; what says more is damaged."""
+
+
 def _native(path: Path, known: Family | None) -> int | None:
     """Compute the size that a UNet was made for; other denoisers do not say it plainly."""
     if known is None or known.name not in ("sd1", "sdxl", REFINER):
@@ -274,4 +278,7 @@ def _native(path: Path, known: Family | None) -> int | None:
     channels: Any = read_json(path / "vae" / CONFIG).get("block_out_channels")
     if not isinstance(latent, int) or not isinstance(channels, list):
         return None
-    return latent * int(2 ** (len(cast("list[object]", channels)) - 1))
+    halvings = len(cast("list[object]", channels)) - 1
+    if not (0 < latent <= MOST_SIDE and 0 <= halvings < MOST_SIDE.bit_length()):
+        return None
+    return min(MOST_SIDE, latent * 2**halvings)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ziggie_image_providers.diffusers.checkpoint_tensors import lacking
@@ -61,10 +62,10 @@ def find(
     local = [(base, path) for base in model_dirs for path in walk(base.expanduser())]
     for base, path in local:
         if path.is_dir():
-            _add(models, seen, _from_folder(path, _name(path, base.expanduser())))
+            id = _name(path, base.expanduser())
+            _add(models, seen, _looked_at(path, id, partial(_from_folder, path, id)))
     for repo in repos:
-        if (model := _from_repo(repo)) is not None:
-            _add(models, seen, model)
+        _add(models, seen, _looked_at(repo.folder, repo.name, partial(_from_repo, repo)))
     donors = {**_local_donors(local), **_donors(repos)}
     for base, path in local:
         if path.is_file():
@@ -108,6 +109,19 @@ def locate(
     return None
 
 
+def _looked_at(path: Path, id: str, look: Callable[[], DiskModel | None]) -> DiskModel | None:
+    """What lies there. Whatever a damaged or hostile file raises, it takes no other model away."""
+    try:
+        return look()
+    except Exception as e:
+        return _not_understood(path, id, e)
+
+
+def _not_understood(path: Path, id: str, error: Exception) -> DiskModel:
+    what = f"{type(error).__name__}: {str(error)[:100]}"
+    return useless(path, id, f"{path.name} cannot be understood ({what}): download it again.")
+
+
 def _by_place(name: str, model_dirs: Sequence[Path]) -> DiskModel | None:
     """The folder of this id where it lies as the id says, without a look at all others."""
     parts = name.split("/")
@@ -117,7 +131,7 @@ def _by_place(name: str, model_dirs: Sequence[Path]) -> DiskModel | None:
         path = base.expanduser().joinpath(*parts)
         above = list(path.parents)[: len(parts)]
         if is_file(path / INDEX) and not any(is_file(one / INDEX) for one in above):
-            return folder(path, name, always=True)
+            return _looked_at(path, name, partial(folder, path, name, always=True))
     return None
 
 
@@ -173,6 +187,8 @@ def single(path: Path, id: str, donors: Donors, bases: Mapping[str, str] = NO_BA
         checkpoint = inspect(path)
     except (Damaged, OSError) as e:
         return useless(path, id, f"The file cannot be read ({e}): download it again.")
+    except Exception as e:
+        return _not_understood(path, id, e)
     if checkpoint is None:
         return useless(path, id, f"{path.name} holds no model that this engine knows.")
     if isinstance(checkpoint, Content):

@@ -34,6 +34,10 @@ _WHOLE_NUMBERS = {"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "U32": 4, "I3
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")
 
 
+ABSURD = (RecursionError, OverflowError)
+"""What JSON raises that nests without an end, or has numbers beyond all bounds."""
+
+
 class Damaged(Exception):
     """Raised when a file is no whole safetensors file."""
 
@@ -104,7 +108,7 @@ def _shapes(path: Path, size: int, mtime_ns: int) -> Tensors:
             for name, entry in header.items()
         }
         end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, *ABSURD) as e:
         raise Damaged(f"{path.name} has an unreadable header") from e
     if 8 + length + end > size:
         raise Damaged(f"{path.name} is shorter than its header says")
