@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.diffusers_calls import plain
 from tests.support.model_folders import pipeline, write
 from ziggie_image_mcp.provider import (
     Control,
@@ -19,9 +20,12 @@ from ziggie_image_mcp.provider import (
     FreeSize,
     Lora,
     Model,
+    ModelMissing,
     ProviderContext,
     ProviderRequest,
+    RequestRejected,
     Run,
+    Task,
     TaskCapability,
 )
 from ziggie_image_providers.diffusers import PACKAGES, Diffusers, hires, wire
@@ -233,6 +237,38 @@ def test_the_bytes_of_all_that_is_laid_over_a_model_are_added_to_its_need(tmp_pa
     assert laid.vram_bytes == bare.vram_bytes + 2 * each + 2000
     assert [Path(file.path).name for file in laid.loras] == ["one.safetensors", "two.safetensors"]
     assert (laid.run_as, laid.nets[0].image_bytes) == ("StableDiffusionControlNetPipeline", 3)
+
+
+@pytest.mark.parametrize("task", ["image_to_image", "inpaint"])
+def test_a_net_that_only_guides_pictures_from_a_text_says_so_to_an_edit(
+    tmp_path: Path, task: Task
+) -> None:
+    net(tmp_path / "qwen-canny", "QwenImageControlNetModel")
+    on_disk = folder(pipeline(tmp_path / "model", "QwenImagePipeline"), "model")
+    assert on_disk is not None
+
+    def ask(kind: str) -> None:
+        worker_request(
+            ProviderRequest(
+                task=task,
+                prompt="a fox",
+                width=512,
+                height=512,
+                image=plain("red"),
+                mask=plain("white", "L") if task == "inpaint" else None,
+                control=(Control(kind=kind, image_id="i", image=b"map"),),
+            ),
+            describe(on_disk, provider="d", missing=(), frugal=True, loaded=False),
+            on_disk,
+            settings=Settings(),
+            context=ProviderContext(data_dir=tmp_path),
+            additions=find_additions([tmp_path], None),
+        )
+
+    with pytest.raises(RequestRejected, match=r"qwen-canny can guide model only where .* text"):
+        ask("canny")
+    with pytest.raises(ModelMissing, match="No ControlNets for depth"):
+        ask("depth")
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,8 @@ TRIED = [
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = build_models("tests.support.random_families", tmp_path_factory.mktemp("families"))
+    folder = tmp_path_factory.mktemp("families") / "not" / "there"
+    build_models("tests.support.random_families", folder)
     shutil.copytree(Path(builtin.__file__).parent, folder / "trained")
     return folder
 
@@ -249,6 +250,27 @@ async def test_klein_looks_at_a_reference_beside_a_mask(provider: Diffusers) -> 
     blue = await picture(provider, "klein", **masked(LEFT), **references("blue"))
 
     assert len({bare, red, blue}) == 3
+
+
+@pytest.mark.parametrize(
+    ("id", "size", "changes"),
+    [
+        ("klein", (32, 40), {}),
+        ("klein", (1, 1), masked(LEFT)),
+        ("flux2", (32, 40), {}),
+        ("kontext", (300, 10), {}),
+    ],
+)
+async def test_a_reference_that_is_too_small_for_its_class_is_enlarged_and_that_is_said(
+    provider: Diffusers, id: str, size: tuple[int, int], changes: dict[str, Any]
+) -> None:
+    small = {"references": (plain("red", size=size),), "reference_ids": ("img_1",)}
+
+    seen = await generation(provider, id, **changes, **small)
+
+    assert size_of(seen.images[0].data) == (64, 64)
+    (note,) = seen.notes
+    assert f"reference 1 (img_1) was enlarged from {size[0]}x{size[1]} to " in note
 
 
 @pytest.mark.soak
@@ -531,7 +553,7 @@ async def test_a_map_guides_what_is_made_from_a_text(
     assert size_of(white) == (64, 64)
     assert len({bare, white, grey, weak}) == 4
     assert await picture(provider, id) == bare
-    with pytest.raises(ModelMissing, match=kind):
+    with pytest.raises(RequestRejected, match="only where it makes a picture from a text"):
         await picture(provider, id, control=(guided(kind),), **edited())
 
 

@@ -570,6 +570,7 @@ def stirred(net: Any) -> Any:
 
 def build(folder: Path) -> None:
     """Save all, as folders and files named after what they are."""
+    folder.mkdir(parents=True, exist_ok=True)
     importlib.import_module("torch").manual_seed(0)
     do_without_torchvision((*TEXT, *VIDEO))
     wide, sdxl, flux = random_models.sd1(WIDE), random_models.sdxl(), random_models.flux()

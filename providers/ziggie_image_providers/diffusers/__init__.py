@@ -48,6 +48,7 @@ from ziggie_image_providers.diffusers.measured import (
 )
 from ziggie_image_providers.diffusers.measured_speed import MeasuredSpeed, best
 from ziggie_image_providers.diffusers.measuring import measure
+from ziggie_image_providers.diffusers.reference_limits import fit_pictures
 from ziggie_image_providers.diffusers.refiner import find_refiner, refines
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate, scan
 from ziggie_image_providers.diffusers.worker_request import (
@@ -145,6 +146,7 @@ class Diffusers(InProcess):
         if backend != "auto" and (lacking := attention.why_not_installed(backend)):
             key = f"providers.{self.name}.attention"
             raise DependencyMissing(self.name, f"{key} is {backend!r}, and {lacking}; or set auto.")
+        request, enlarged = await asyncio.to_thread(fit_pictures, request, model, on_disk.known)
         memory = (await asyncio.to_thread(self._known_memory, [on_disk]))[on_disk.path]
         additions = await self._additions()
         known = self._describe(on_disk, memory, additions)
@@ -166,7 +168,8 @@ class Diffusers(InProcess):
         self._last_model = on_disk.id
         device = self._device(message.device)
         generation = await device.run(message, run.progress, payload(request))
-        said = (*differences(request, message), *refiner_notes(refiner, on_disk, message))
+        said = await asyncio.to_thread(differences, request, message)
+        said = [*enlarged, *said, *refiner_notes(refiner, on_disk, message)]
         return replace(generation, notes=(*said, *notes(message.rung), *generation.notes))
 
     async def measure(

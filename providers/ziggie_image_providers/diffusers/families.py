@@ -35,6 +35,11 @@ class Family:
     there is no strength then."""
     inpaint_references: int = 0
     """How many it looks at beside a picture and a mask."""
+    reference_side: int = 1
+    """The shortest side, px, of what it looks at without a mask; what is smaller is enlarged."""
+    reference_aspect: int = 100
+    """How many times as long as wide that may be. The Qwen readers take less than 200, measured
+    after sides are rounded."""
     inpaint_exact: bool = True
     """False where that class makes a megapixel of every size, of the same shape."""
     transparent: bool = False
@@ -255,6 +260,7 @@ PIPELINES: Mapping[str, Family] = {
         image_to_image="FluxKontextPipeline",
         inpaint="FluxKontextInpaintPipeline",
         references=1,
+        reference_side=16,  # sides are rounded down to multiples of it
         controls={},
         image_to_image_controls={},
         inpaint_controls={},
@@ -279,6 +285,8 @@ PIPELINES: Mapping[str, Family] = {
         negative=False,
         image_to_image="Flux2Pipeline",
         references=6,  # "recommended max 6", docs.bfl.ai, guides/prompting_editing_overview
+        reference_side=64,  # this and the next by Flux2ImageProcessor.check_image_input
+        reference_aspect=8,
     ),
     "Flux2KleinPipeline": Family(
         name="flux2-klein",
@@ -289,6 +297,8 @@ PIPELINES: Mapping[str, Family] = {
         image_to_image="Flux2KleinPipeline",
         inpaint="Flux2KleinInpaintPipeline",
         references=4,
+        reference_side=64,
+        reference_aspect=8,
         inpaint_references=1,  # which are made as large as the first
     ),
     "ZImagePipeline": Family(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ziggie_image_mcp.provider import (
     Model,
@@ -247,19 +247,41 @@ def _nets(
     """A ControlNet for each map, all of one class, as the pipelines want them."""
     if not request.control:
         return []
-    able = _controls(_task(request), on_disk.known)
+    known, task = on_disk.known, _task(request)
     kinds = [control.kind for control in request.control]
-    for nets in nets_by_kind(able, on_disk.family, additions):
-        chosen = [nets[kind] for kind in kinds if kind in nets]
-        if len(chosen) < len(kinds):
-            continue
-        if len(chosen) == 1 or chosen[0].net not in ALONE:
-            return chosen
+    nets = _together(kinds, _controls(task, known), on_disk.family, additions)
+    if nets:
+        return nets
+    by_text = known is not None and known.text and task != "text_to_image"
+    if by_text and (
+        nets := _together(kinds, _controls("text_to_image", known), on_disk.family, additions)
+    ):
+        raise RequestRejected(
+            model.provider,
+            f"{' and '.join(net.id for net in nets)} can guide {model.id} only where it makes a "
+            "picture from a text: leave out the picture to change, or the control.",
+        )
     text = (
         f"No ControlNets for {' and '.join(kinds)} together that guide {model.id} are in "
         "modelDirs: list_models shows what is there."
     )
     raise ModelMissing(model.provider, text)
+
+
+def _together(
+    kinds: Sequence[str],
+    pipelines: Mapping[str, str],
+    family: str | None,
+    additions: Sequence[Addition],
+) -> list[Addition]:
+    """A ControlNet of one class for each kind; none where they are not here."""
+    for nets in nets_by_kind(pipelines, family, additions):
+        chosen = [nets[kind] for kind in kinds if kind in nets]
+        if len(chosen) < len(kinds):
+            continue
+        if len(chosen) == 1 or chosen[0].net not in ALONE:
+            return chosen
+    return []
 
 
 def _ip_adapter(
@@ -303,16 +325,27 @@ def payload(request: ProviderRequest) -> bytes:
 def differences(request: ProviderRequest, message: wire.WorkerRequest) -> list[str]:
     """What is done that was not asked for."""
     notes: list[str] = []
-    on_white = request.image is not None and not message.transparent
-    if on_white and is_transparent(decode(request.image or b"")):
-        notes.append(
-            "the picture's transparent parts were laid on white: this model knows no transparency"
-        )
+    if not message.transparent:
+        notes += _laid_on_white(request)
     if request.steps is not None and message.steps not in (None, request.steps):
         less = f"{request.steps} are too few for a strength of {message.strength:g}"
         notes.append(f"made with {message.steps} steps: {less}")
     if message.first is not None:
         notes.append(hires.note(message.first))
+    return notes
+
+
+def _laid_on_white(request: ProviderRequest) -> list[str]:
+    """What was transparent, a sentence each; of maps only the lines matter."""
+    why = "were laid on white: this model knows no transparency"
+    notes: list[str] = []
+    if request.image is not None and is_transparent(decode(request.image)):
+        notes.append(f"the picture's transparent parts {why}")
+    references = enumerate(request.references, 1)
+    numbers = [f"{number}" for number, png in references if is_transparent(decode(png))]
+    if numbers:
+        plural = "s" if len(numbers) > 1 else ""
+        notes.append(f"the transparent parts of reference{plural} {', '.join(numbers)} {why}")
     return notes
 
 
