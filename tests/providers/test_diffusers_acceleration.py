@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.diffusers_calls import build_models, generation, picture, worker_for
-from ziggie_image_mcp.provider import DependencyMissing, ProviderUnavailable
-from ziggie_image_providers.diffusers import attention, compiling, wire
+from ziggie_image_mcp.provider import DependencyMissing, EngineCrashed, ProviderUnavailable
+from ziggie_image_providers.diffusers import acceleration, attention, compiling, wire
+from ziggie_image_providers.diffusers.faults import Problem
 from ziggie_image_providers.diffusers.measured import stamp
 from ziggie_image_providers.diffusers.measured_speed import MeasuredSpeed, Speed
 
@@ -116,6 +117,140 @@ async def test_what_was_measured_to_pay_is_taken_where_the_settings_leave_it(zoo
 
     assert followed.notes == (attention.note("_native_math"),)
     assert (unmeasured.notes, kept.notes) == ((), ())
+
+
+async def test_a_picture_is_made_without_what_auto_chose_where_that_does_not_fit_the_device(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(one: Speed, *, half: bool) -> str:
+        return ""
+
+    monkeypatch.setattr("ziggie_image_providers.diffusers.why_not_again", nothing)
+    usual = Speed(device="cpu", seconds=4.0, first_seconds=4.0)
+    other = Speed(device="cpu", attention="_native_cudnn", seconds=3.0, first_seconds=3.0)
+    file = zoo / "data" / "diffusers" / "speed.sqlite3"
+    MeasuredSpeed(file).keep(str(zoo / "flux"), stamp(zoo / "flux"), [usual, other])
+    try:
+        async with worker_for(zoo, device="cpu") as provider:
+            result = await generation(provider, "flux")
+    finally:
+        file.unlink()
+
+    assert result.notes == (
+        "attention by _native_cudnn, which auto chose, was not used: "
+        "it runs on NVIDIA cards only, and the device is cpu",
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a compiler that always fails")
+async def test_a_compiler_that_fails_loses_no_picture_where_auto_chose_it(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Speed(device="cpu", seconds=4.0, first_seconds=4.0)
+    compiled = Speed(device="cpu", compile=True, seconds=3.0, first_seconds=5.0)
+    file = zoo / "data" / "diffusers" / "speed.sqlite3"
+    MeasuredSpeed(file).keep(str(zoo / "flux"), stamp(zoo / "flux"), [usual, compiled])
+    monkeypatch.setenv("CXX", "false")
+    try:
+        async with worker_for(zoo, device="cpu", compile="auto") as left:
+            before = await generation(left, "flux")
+            result = await generation(left, "flux")
+            again = await generation(left, "flux")
+        async with worker_for(zoo, device="cpu", compile="on") as named:
+            with pytest.raises(EngineCrashed, match=r"could not be compiled.*set compile to off"):
+                await generation(named, "flux")
+    finally:
+        file.unlink()
+
+    assert before.notes == (), "one picture does not make up for the first"
+    assert before.images[0].data == result.images[0].data == again.images[0].data
+    assert result.notes == again.notes
+    assert result.notes[0].startswith("compile, which auto chose, was not used: it failed (")
+
+
+class Part:
+    """A denoiser of one block, as torch's `Module.compile` leaves it."""
+
+    def __init__(self) -> None:
+        self._compiled_call_impl = "compiled"
+        setattr(self, acceleration.COMPILED, True)
+
+    def modules(self) -> list[Part]:
+        return [self]
+
+
+async def test_after_a_failed_compilation_the_blocks_are_as_they_were() -> None:
+    part = Part()
+
+    acceleration.uncompile(part)
+    acceleration.uncompile(part)
+
+    assert vars(part) == {acceleration.COMPILED: False}
+
+
+REQUEST = wire.WorkerRequest.model_validate(
+    {"path": "m", "pipeline": "FluxPipeline", "prompt": "a fox", "negative_prompt": None}
+    | {"width": 64, "height": 64, "num_images": 1, "seed": 7, "steps": 2, "guidance": None}
+)
+
+
+class Maker:
+    """Makes pictures, and fails with what it is given while a request has attention."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.attention: list[str] = []
+
+    def __call__(self, request: wire.WorkerRequest) -> list[bytes]:
+        self.attention.append(request.attention)
+        if request.attention:
+            raise self.error
+        return [b"picture"]
+
+
+MASK = ValueError("`attn_mask` is not supported for sage attention.")
+BLANK = Problem("invalid_output", "The picture is of one colour.")
+
+
+@pytest.mark.parametrize("error", [MASK, BLANK, RuntimeError("sage is not usable")])
+async def test_what_auto_chose_is_left_out_once_it_has_failed(error: Exception) -> None:
+    request = REQUEST.model_copy(update={"attention": "sage", "by_auto": ("attention",)})
+    make, unfit = Maker(error), dict[str, str]()
+
+    assert acceleration.attempt(make, request, unfit) == [b"picture"]
+    assert acceleration.attempt(make, request, unfit) == [b"picture"]
+    assert make.attention == ["sage", "", ""]
+    assert unfit == {"sage": f"it failed ({error})"}
+
+
+@pytest.mark.parametrize(
+    ("error", "by_auto", "attempts"),
+    [
+        (MASK, (), 1),
+        (Problem("refused", "The safety checker refused it."), ("attention",), 1),
+    ],
+)
+async def test_what_the_settings_name_and_what_the_request_is_to_blame_for_is_not_tried_again(
+    error: Exception, by_auto: tuple[str, ...], attempts: int
+) -> None:
+    request = REQUEST.model_copy(update={"attention": "sage", "by_auto": by_auto})
+    make, unfit = Maker(error), dict[str, str]()
+
+    with pytest.raises(type(error)):
+        acceleration.attempt(make, request, unfit)
+    assert (len(make.attention), unfit) == (attempts, {})
+
+
+async def test_what_fails_without_auto_too_is_not_held_against_it() -> None:
+    def fail(request: wire.WorkerRequest) -> list[bytes]:
+        raise ValueError(request.attention or "by itself")
+
+    request = REQUEST.model_copy(update={"attention": "sage", "by_auto": ("attention",)})
+    unfit: dict[str, str] = {}
+
+    with pytest.raises(ValueError, match="by itself"):
+        acceleration.attempt(fail, request, unfit)
+    assert unfit == {}
 
 
 PIP = f'"{sys.executable}" -m pip install'

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,30 @@ def test_a_way_pays_where_it_saves_time_and_from_the_picture_that_has_made_up_fo
 def test_the_fastest_way_that_is_allowed_is_taken_on_the_device_that_was_measured(
     device: str, may: dict[str, bool], expected: Speed | None
 ) -> None:
-    assert best([USUAL, SAGE, COMPILED], device, **may) == expected
+    assert best([USUAL, SAGE, COMPILED], device, **may, pictures=1000) == expected
+
+
+@pytest.mark.parametrize(
+    ("attention", "pictures", "expected"),
+    [
+        (False, 1, None),
+        (False, 60, None),
+        (False, 61, COMPILED),
+        (True, 61, SAGE),  # which costs nothing at the first picture
+        (True, 182, SAGE),
+        (True, 183, COMPILED),
+    ],
+)
+def test_compiled_is_taken_from_as_many_pictures_as_make_up_for_the_first(
+    attention: bool, pictures: int, expected: Speed | None
+) -> None:
+    speeds = [USUAL, SAGE, COMPILED]
+
+    assert best(speeds, "cuda", attention=attention, compile=True, pictures=pictures) == expected
 
 
 def test_nothing_is_taken_without_the_usual_way_to_compare_with() -> None:
-    assert best([SAGE, COMPILED], "cuda:0", attention=True, compile=True) is None
+    assert best([SAGE, COMPILED], "cuda:0", attention=True, compile=True, pictures=999) is None
 
 
 def test_what_was_measured_is_kept_for_this_very_file_and_these_libraries(tmp_path: Path) -> None:
@@ -144,16 +164,21 @@ def look(way: measuring.Way, device: str) -> str:
 
 async def test_each_way_runs_in_a_worker_of_its_own_and_is_compared_with_the_usual_one() -> None:
     clock, closed, told = Clock(), list[str](), list[str]()
+    kept: list[list[Speed]] = []
 
     async def progress(share: float, way: str) -> None:
         told.append(way)
 
-    rows, speeds = await measuring.measure(
+    async def keep(speeds: Sequence[Speed]) -> None:
+        kept.append(list(speeds))
+
+    rows = await measuring.measure(
         lambda settings: Engine(clock, settings, closed),
         REQUEST,
         MODEL,
         pictures=3,
         progress=progress,
+        keep=keep,
         clock=clock,
         look=look,
     )
@@ -167,7 +192,10 @@ async def test_each_way_runs_in_a_worker_of_its_own_and_is_compared_with_the_usu
     assert by_name["attention by flash"].why_not == "attention by flash was not used: a UNet"
     assert "out of memory" in by_name["attention by sage"].why_not
     assert by_name["attention by xformers"].why_not == "xformers is not installed"
-    assert [(one.attention, one.compile) for one in speeds if one.compile] == [("", True)]
+    assert [[(one.attention, one.compile) for one in speeds] for speeds in kept] == [
+        [("", False)],
+        [("", False), ("", True)],
+    ]
     assert "sage" in closed, "its worker was left behind"
 
 
@@ -179,6 +207,9 @@ async def test_where_the_usual_way_fails_nothing_is_measured() -> None:
     async def silence(share: float, way: str) -> None:
         """Take progress and do nothing."""
 
+    async def keep(speeds: Sequence[Speed]) -> None:
+        raise AssertionError("nothing was measured")
+
     clock, closed = Clock(), list[str]()
     with pytest.raises(OutOfMemory):
         await measuring.measure(
@@ -187,6 +218,7 @@ async def test_where_the_usual_way_fails_nothing_is_measured() -> None:
             MODEL,
             pictures=1,
             progress=silence,
+            keep=keep,
         )
 
     assert closed == ["native"]
@@ -196,6 +228,7 @@ async def test_where_the_usual_way_fails_nothing_is_measured() -> None:
     ("way", "device", "why"),
     [
         (measuring.Way("x", attention="_native_cudnn"), "cpu", "NVIDIA cards only"),
+        (measuring.Way("x", attention="sage"), "cpu", "NVIDIA cards only"),
         (measuring.Way("x", attention="_native_cudnn"), "cuda:0", ""),
         (measuring.Way("x", compile=True), "mps", "nobody has tried it on mps"),
     ],
@@ -204,6 +237,25 @@ def test_what_a_way_lacks_is_found_without_trying(
     way: measuring.Way, device: str, why: str
 ) -> None:
     answer = measuring.lacking(way, device)
+
+    assert why in answer
+    assert bool(why) == bool(answer)
+
+
+@pytest.mark.parametrize(
+    ("one", "half", "why"),
+    [
+        (Speed(device="cpu", seconds=1.0, first_seconds=1.0), False, ""),
+        (SAGE, False, "it takes half precision only"),
+        (replace(SAGE, attention="_native_cudnn", device="cpu"), True, "NVIDIA cards only"),
+        (replace(SAGE, attention="_native_cudnn"), True, ""),
+        (replace(COMPILED, device="mps"), True, "nobody has tried it on mps"),
+    ],
+)
+def test_what_was_measured_is_looked_at_again_before_it_is_taken(
+    one: Speed, half: bool, why: str
+) -> None:
+    answer = measuring.why_not_again(one, half=half)
 
     assert why in answer
     assert bool(why) == bool(answer)

@@ -287,6 +287,7 @@ def test_a_worker_request_says_everything() -> None:
         "attention": "",
         "compile": False,
         "compile_cache": "/data/diffusers/compiled",
+        "by_auto": [],
         "step_cache": "",
     }
 

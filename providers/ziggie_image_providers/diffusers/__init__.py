@@ -28,7 +28,7 @@ from ziggie_image_mcp.provider import (
     Submission,
 )
 from ziggie_image_mcp.provider.delivery import InProcess
-from ziggie_image_providers.diffusers import attention, compiling, wire
+from ziggie_image_providers.diffusers import attention, wire
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.additions import Addition, as_model, find_additions
 from ziggie_image_providers.diffusers.device import Device
@@ -46,8 +46,8 @@ from ziggie_image_providers.diffusers.measured import (
     measured_of,
     stamp,
 )
-from ziggie_image_providers.diffusers.measured_speed import MeasuredSpeed, best
-from ziggie_image_providers.diffusers.measuring import measure
+from ziggie_image_providers.diffusers.measured_speed import MeasuredSpeed, Speed, best
+from ziggie_image_providers.diffusers.measuring import measure, why_not_again
 from ziggie_image_providers.diffusers.reference_limits import fit_pictures
 from ziggie_image_providers.diffusers.refiner import find_refiner, refines
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate, scan
@@ -164,7 +164,9 @@ class Diffusers(InProcess):
         )
         if not message.rung and any(m.rung == "" and is_recent(m, memory.now) for m in memory[0]):
             message = message.model_copy(update={"must_offload": True})
-        message = await asyncio.to_thread(self._accelerated, message)
+        made = max((one.made(message.path) for one in self._running()), default=0)
+        pictures = made + message.num_images
+        message = await asyncio.to_thread(self._accelerated, message, pictures)
         self._last_model = on_disk.id
         device = self._device(message.device)
         generation = await device.run(message, run.progress, payload(request))
@@ -190,14 +192,16 @@ class Diffusers(InProcess):
                 self.name, self._settings.model_copy(update={**more, **ways}), self._context
             )
 
-        rows, speeds = await measure(build, request, model, pictures=pictures, progress=progress)
-        try:
-            await asyncio.to_thread(
-                self._speed.keep, str(on_disk.path), stamp(on_disk.path), speeds
-            )
-        except OSError as e:
-            raise ProviderUnavailable(self.name, f"What was measured cannot be kept: {e}") from e
-        return rows
+        path = on_disk.path
+
+        async def keep(speeds: Sequence[Speed]) -> None:
+            try:
+                await asyncio.to_thread(self._speed.keep, str(path), stamp(path), speeds)
+            except OSError as e:
+                text = f"What was measured cannot be kept: {e}"
+                raise ProviderUnavailable(self.name, text) from e
+
+        return await measure(build, request, model, pictures=pictures, progress=progress, keep=keep)
 
     def device_in_use(self) -> str:
         """Where the model in memory is, as torch names it; empty where none is."""
@@ -287,24 +291,28 @@ class Diffusers(InProcess):
                 lambda: self._measured.keep(request.path, stamp(path), measured)
             )
 
-    def _accelerated(self, message: wire.WorkerRequest) -> wire.WorkerRequest:
-        """The same by the fastest way that was measured to pay, where the settings leave it."""
+    def _accelerated(self, message: wire.WorkerRequest, pictures: int) -> wire.WorkerRequest:
+        """The same by the fastest way that was measured to pay, where the settings leave it.
+
+        Args:
+            message: For the worker.
+            pictures: Of this model in this worker, with those that are asked for.
+        """
         may = {"attention": self._settings.attention == "auto"}
         may["compile"] = self._settings.compile == "auto"
         if not any(may.values()):
             return message
-        path = Path(message.path)
         speeds = [
             one
-            for one in self._speed.read(message.path, stamp(path))
-            if not (one.attention and attention.why_not_installed(one.attention))
-            if not (one.compile and compiling.why_not_on(one.device))
+            for one in self._speed.read(message.path, stamp(Path(message.path)))
+            if not why_not_again(one, half=message.dtype != "float32")
         ]
-        one = best(speeds, message.device, **may)
+        one = best(speeds, message.device, **may, pictures=pictures)
         if one is None:
             return message
-        ways = {"compile": one.compile, "attention": one.attention or message.attention}
-        return message.model_copy(update=ways)
+        chosen = {"attention": one.attention, "compile": one.compile}
+        chosen = {key: value for key, value in chosen.items() if value}
+        return message.model_copy(update={**chosen, "by_auto": tuple(chosen)})
 
     def _known_memory(self, models: Iterable[DiskModel]) -> dict[Path, KnownMemory]:
         """What is known of each model by its path."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ziggie_image_providers.diffusers import attention, compiling, step_cache, wire
-from ziggie_image_providers.diffusers.faults import Problem, first_line
+from ziggie_image_providers.diffusers.faults import Problem, first_line, is_out_of_memory
 from ziggie_image_providers.diffusers.light_imports import import_compiler
 
 COMPILER_ERRORS = ("torch._dynamo", "torch._inductor", "triton")
@@ -26,19 +26,74 @@ RECOMPILE_LIMIT = 64
 they are without a word."""
 
 
-def check(request: wire.WorkerRequest, device: str, dtype: Any) -> None:
+COMPILE = "compile"
+"""Stands for compiling where attention is named by its backend."""
+
+
+def check(request: wire.WorkerRequest, device: str, dtype: Any) -> dict[str, str]:
     """See before a model is read whether what is asked for works here.
 
+    Returns:
+        Why not, of what `auto` chose: by the name of a backend, or COMPILE.
+
     Raises:
-        Problem: It does not; the message says what helps.
+        Problem: What the settings name does not; the message says what helps.
     """
+    unfit: dict[str, str] = {}
     if request.attention:
         why = attention.why_not_on(request.attention, device, dtype.itemsize == 2)
-        if why:
+        if why and "attention" in request.by_auto:
+            unfit[request.attention] = why
+        elif why:
             text = f"Attention by {request.attention} is set, and {why}."
             raise Problem("device_missing", f"{text} Set attention to auto or native.")
     if request.compile and (why := compiling.why_not_on(device)):
-        raise Problem("dependency_missing", f"compile is on, and {why}; or set compile to off.")
+        if "compile" not in request.by_auto:
+            raise Problem("dependency_missing", f"compile is on, and {why}; or set compile to off.")
+        unfit[COMPILE] = why
+    return unfit
+
+
+def attempt(
+    make: Callable[[wire.WorkerRequest], Sequence[bytes]],
+    request: wire.WorkerRequest,
+    unfit: dict[str, str],
+) -> Sequence[bytes]:
+    """Make pictures, and where that fails with what `auto` chose, anew without it.
+
+    Args:
+        make: Makes the pictures of a request.
+        request: What is asked for.
+        unfit: As `check` gives it for this model; what fails here is added.
+    """
+    usable = _without(request, unfit)
+    used = _chosen(usable)
+    if not used:
+        return make(usable)
+    try:
+        return make(usable)
+    except Exception as e:
+        if isinstance(e, Problem) and e.fault != "invalid_output":
+            raise
+        why = first_line(e)
+    failing = dict.fromkeys(used, f"it failed ({why})")
+    pictures = make(_without(usable, failing))  # what fails without it too, failed by itself
+    unfit |= failing
+    return pictures
+
+
+def _chosen(request: wire.WorkerRequest) -> list[str]:
+    """What `auto` chose of a request, as `check` names it."""
+    names = {"attention": request.attention, "compile": COMPILE if request.compile else ""}
+    return [names[one] for one in request.by_auto if names[one]]
+
+
+def _without(request: wire.WorkerRequest, unfit: Mapping[str, str]) -> wire.WorkerRequest:
+    """The same without what `auto` chose and does not work."""
+    changes: dict[str, object] = {}
+    for name in unfit.keys() & set(_chosen(request)):
+        changes |= {"compile": False} if name == COMPILE else {"attention": ""}
+    return request.model_copy(update=changes)
 
 
 @contextmanager
@@ -46,25 +101,33 @@ def accelerated(pipe: Any, request: wire.WorkerRequest, rung: str) -> Generator[
     """Make what is called in here faster, by what the request asks for and the model bears.
 
     Raises:
-        Problem: A package that it needs is broken.
+        Problem: What the settings name does not work; what `auto` chose raises what it may.
     """
     part = denoiser(pipe)
     with ExitStack() as stack:
         if request.attention and dispatches(part):
-            stack.enter_context(_attention_by(request.attention))
+            named = "attention" not in request.by_auto
+            stack.enter_context(_attention_by(request.attention, named))
         if step_cache.works(request.step_cache, type(pipe).__name__):
             stack.enter_context(_cached_by(request.step_cache, part))
         if request.compile and not _why_not_compiled(part, request, type(pipe).__name__, rung):
-            stack.enter_context(_compiled(part, request.compile_cache))
+            stack.enter_context(_compiled(part, request))
         elif getattr(part, COMPILED, False):
             compiler: Any = importlib.import_module("torch.compiler")
             stack.enter_context(compiler.set_stance("force_eager"))
         yield
 
 
-def notes(pipe: Any, request: wire.WorkerRequest, rung: str) -> tuple[str, ...]:
+def notes(
+    pipe: Any, request: wire.WorkerRequest, rung: str, unfit: Mapping[str, str]
+) -> tuple[str, ...]:
     """Say what changed the pictures, and what was not done that is set; a sentence each."""
     part, sentences = denoiser(pipe), list[str]()
+    for name in _chosen(request):
+        if name in unfit:
+            what = "compile" if name == COMPILE else f"attention by {name}"
+            sentences.append(f"{what}, which auto chose, was not used: {unfit[name]}")
+    request = _without(request, unfit)
     kind, pipeline = type(part).__name__, request.run_as or type(pipe).__name__
     if request.attention in ("", attention.NATIVE):
         pass
@@ -105,17 +168,20 @@ def _why_not_compiled(part: Any, request: wire.WorkerRequest, pipeline: str, run
 
 
 @contextmanager
-def _attention_by(name: str) -> Generator[None]:
+def _attention_by(name: str, named: bool) -> Generator[None]:
+    """Attention by a backend; what it lacks is explained where the settings name it."""
     dispatch: Any = importlib.import_module("diffusers.models.attention_dispatch")
     try:
         backend = dispatch.attention_backend(dispatch.AttentionBackendName(name))
         backend.__enter__()
     except RuntimeError as e:  # installed, and it cannot be imported
+        if not named:
+            raise
         raise Problem("dependency_missing", f"{e} Or set attention to auto.") from e
     try:
         yield
     except ValueError as e:
-        if "attn_mask" not in str(e):
+        if "attn_mask" not in str(e) or not named:
             raise
         text = f"Attention by {name} takes no mask, and this model needs one"
         raise Problem("rejected", f"{text}: set attention to auto or native.") from e
@@ -135,19 +201,38 @@ def _cached_by(name: str, part: Any) -> Generator[None]:
 
 
 @contextmanager
-def _compiled(part: Any, cache: str) -> Generator[None]:
+def _compiled(part: Any, request: wire.WorkerRequest) -> Generator[None]:
     """Compile its blocks where that was not done; the first call with them takes minutes."""
-    if not getattr(part, COMPILED, False):
-        if cache:
-            os.environ.setdefault(compiling.CACHE_VARIABLE, cache)
-        compiler = import_compiler()
-        compiler.config.recompile_limit = RECOMPILE_LIMIT
-        part.compile_repeated_blocks()
-        setattr(part, COMPILED, True)
     try:
+        if not getattr(part, COMPILED, False):
+            if request.compile_cache:
+                os.environ.setdefault(compiling.CACHE_VARIABLE, request.compile_cache)
+            compiler = import_compiler()
+            compiler.config.recompile_limit = RECOMPILE_LIMIT
+            setattr(part, COMPILED, True)
+            part.compile_repeated_blocks()
         yield
     except Exception as e:
-        if not type(e).__module__.startswith(COMPILER_ERRORS):
+        if not _is_of_compiler(e):
+            raise
+        uncompile(part)
+        if "compile" in request.by_auto or is_out_of_memory(e):
             raise
         text = f"The model could not be compiled ({first_line(e)}): set compile to off."
         raise Problem("crashed", text) from e
+
+
+def _is_of_compiler(error: BaseException | None) -> bool:
+    """Whether the compiler raised it, or what it was raised from."""
+    while error is not None:
+        if type(error).__module__.startswith(COMPILER_ERRORS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def uncompile(part: Any) -> None:
+    """Let its blocks run as they are, by undoing what `torch.nn.Module.compile` set."""
+    for module in part.modules():
+        module.__dict__.pop("_compiled_call_impl", None)
+    setattr(part, COMPILED, False)

@@ -103,6 +103,7 @@ class Device:
         self._rest: asyncio.Task[None] | None = None
         self._loaded: str | None = None
         self._in_use: wire.InUse | None = None
+        self._made = 0
         self._unused = False
         """The worker was started ahead of a request, and none has come."""
 
@@ -120,6 +121,10 @@ class Device:
     def rung(self) -> str:
         """How the model in memory is held; empty where no worker lives."""
         return "" if self.in_use is None else self.in_use.rung
+
+    def made(self, model: str) -> int:
+        """How many pictures were asked for by the model of this path since it was loaded."""
+        return self._made if self.loaded == model else 0
 
     @property
     def is_running(self) -> bool:
@@ -227,7 +232,7 @@ class Device:
         limit, load_seconds = self._load_seconds, 0.0
         cold = self.loaded != request.path
         if cold:
-            self._loaded = None
+            self._loaded, self._made = None, 0
             await progress(0.0, "loading the model")
         await child.send(request, payload)
         while True:
@@ -236,6 +241,7 @@ class Device:
             match frame.message:
                 case wire.Loaded(in_use=in_use):
                     self._loaded, self._in_use = request.path, in_use
+                    self._made += request.num_images
                     load_seconds = time.monotonic() - began if cold else 0.0
                     if self._total_seconds is not None:
                         working.deadline = anyio.current_time() + self._total_seconds

@@ -61,11 +61,13 @@ class Held:
         """The same parts in the pipelines that work from pictures."""
         self.embeddings: dict[str, Any] = {}
         """What its text encoders made of prompts, the last used at the end."""
+        self.unfit: dict[str, str] = {}
+        """Why what `auto` chose to make it faster does not work; as `acceleration.check` has it."""
 
     def drop(self) -> None:
         """Free the memory."""
         self.key = self.pipe = self.scheduler = None
-        self.edits, self.embeddings = {}, {}
+        self.edits, self.embeddings, self.unfit = {}, {}, {}
         free_memory()
 
 
@@ -85,7 +87,7 @@ def load(request: wire.WorkerRequest) -> None:
     """Bring the request's model into memory, in place of the one before."""
     device = choose_device(request.device)
     dtype = choose_dtype(request, device)
-    acceleration.check(request, device, dtype)
+    unfit = acceleration.check(request, device, dtype)
     if device == "cpu":
         cpu_share.be_nice()
         threads = cpu_share.thread_count(request.weight_bytes, os.environ)
@@ -97,6 +99,7 @@ def load(request: wire.WorkerRequest) -> None:
         held.drop()
         _hold(request, device, dtype)
         held.key = key
+    held.unfit |= unfit
     restart_peak(held.device)
 
 

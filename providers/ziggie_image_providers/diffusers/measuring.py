@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -67,9 +67,23 @@ def lacking(way: Way, device: str) -> str:
     """What keeps a way from running on a device, found without trying; empty where nothing does."""
     if way.compile:
         return compiling.why_not_on(device)
-    return attention.why_not_installed(way.attention) or attention.why_not_on(
-        way.attention, device, half=True
-    )
+    return _why_no_attention(way.attention, device, half=True)
+
+
+def why_not_again(one: Speed, *, half: bool) -> str:
+    """What keeps a way that was measured from running now; empty where nothing does.
+
+    Args:
+        one: What was measured.
+        half: The model computes in half precision.
+    """
+    if one.compile and (why := compiling.why_not_on(one.device)):
+        return why
+    return _why_no_attention(one.attention, one.device, half) if one.attention else ""
+
+
+def _why_no_attention(name: str, device: str, half: bool) -> str:
+    return attention.why_not_on(name, device, half) or attention.why_not_installed(name)
 
 
 class Engine(Protocol):
@@ -102,9 +116,10 @@ async def measure(
     *,
     pictures: int,
     progress: Progress,
+    keep: Callable[[Sequence[Speed]], Awaitable[None]],
     clock: Callable[[], float] = time.perf_counter,
     look: Callable[[Way, str], str] = lacking,
-) -> tuple[list[SpeedMeasurement], list[Speed]]:
+) -> list[SpeedMeasurement]:
     """Make pictures by each way, in a worker of its own, one way after another.
 
     Args:
@@ -113,11 +128,12 @@ async def measure(
         model: By what.
         pictures: How many are timed after the first, of which the median counts.
         progress: Is told which way runs.
+        keep: Keeps all that was measured so far, after each way: who stops loses only the last.
         clock: Seconds.
         look: Says what a way lacks on a device.
 
     Returns:
-        A row for each way, and what was measured of those that ran.
+        A row for each way.
 
     Raises:
         ProviderError: The usual way failed.
@@ -146,6 +162,7 @@ async def measure(
         usual = usual or timed
         speed = replace(timed.speed, difference=difference(usual.picture, timed.picture))
         speeds.append(speed)
+        await keep(speeds)
         rows.append(
             SpeedMeasurement(
                 name=way.name,
@@ -156,7 +173,7 @@ async def measure(
                 pays_from=pays_from(speed, usual.speed),
             )
         )
-    return rows, speeds
+    return rows
 
 
 async def _timed(

@@ -74,7 +74,7 @@ def prepare(request: wire.WorkerRequest) -> tuple[str, ...]:
     if request.refiner is None:
         refiner_pipeline.forget()
     ip_adapter.lay(request.ip_adapter)
-    return (*adapters.lay(request.loras), *acceleration.notes(held.pipe, request, held.rung))
+    return adapters.lay(request.loras)
 
 
 def inputs(request: wire.WorkerRequest, payload: bytes) -> Inputs:

@@ -154,6 +154,8 @@ class WorkerRequest(_Message):
     """Compile the blocks of the denoiser that repeat."""
     compile_cache: str = ""
     """The folder that keeps what was compiled; empty: torch's own."""
+    by_auto: tuple[Literal["attention", "compile"], ...] = ()
+    """Which of these `auto` chose: where one does not work the pictures are made without it."""
 
 
 class Cancel(_Message):

@@ -93,6 +93,7 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
     """Run one request and tell how it went."""
     try:
         from ziggie_image_providers.diffusers import (  # imports torch and diffusers: seconds
+            acceleration,
             loading,
             pipeline,
         )
@@ -121,12 +122,18 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
                 line.check()
                 tell(step, steps)
 
-            return pipeline.pictures(request, numbers, on_step, inputs)
+            return acceleration.attempt(
+                lambda usable: pipeline.pictures(usable, numbers, on_step, inputs),
+                request,
+                loading.held.unfit,
+            )
 
         most = loading.most_at_once(request)
         for number, png in batches(request.num_images, most, make, loading.free_memory):
             line.check()
             line.send(wire.Picture(seed=pipeline.seed(request, number)), png)
+        held = loading.held
+        notes += acceleration.notes(held.pipe, request, held.rung, held.unfit)
     except (Exception, Stopped) as e:
         line.send(_failed(e, "run", loading.room))
         return
