@@ -304,6 +304,16 @@ def test_a_file_that_is_cut_off_is_damaged(tmp_path: Path, length: int) -> None:
     assert "download it again" in listed(tmp_path, "x.gguf").fix
 
 
+def test_a_file_of_another_version_is_not_to_be_downloaded_again(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"GGUF" + struct.pack("<III", 1, 0, 0))
+
+    model = listed(tmp_path, "x.gguf")
+
+    assert model.state == "unusable"
+    assert "GGUF version 1, and only 2 and 3 are read: take another file" in model.fix
+    assert "download" not in model.fix
+
+
 async def test_one_that_lacks_a_folder_is_refused_before_a_worker_starts(tmp_path: Path) -> None:
     write_gguf(tmp_path / "x.gguf", DEV)
     provider = Diffusers(

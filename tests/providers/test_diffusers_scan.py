@@ -13,11 +13,14 @@ from pydantic import ValidationError
 from tests.support.model_folders import PARTS, Tensors, cached, pipeline, sd1_tensors, write
 from ziggie_image_mcp.provider import Defaults, FreeSize, Model, ProviderContext, options_of
 from ziggie_image_providers.diffusers import Diffusers
+from ziggie_image_providers.diffusers.folder_settings import PARSED
 from ziggie_image_providers.diffusers.listing import describe, describe_addition
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, folder, locate
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.single_file import Checkpoint, inspect
 from ziggie_image_providers.diffusers.weights import Damaged, Part
+
+SHARDS = json.dumps({"weight_map": {"w1": "model-00001-of-00002.safetensors"}})
 
 
 def options(model: Model) -> frozenset[str]:
@@ -265,7 +268,7 @@ def test_a_cached_repo_that_is_not_complete_says_what_it_lacks(tmp_path: Path) -
         write(without_index / f"model-0000{number}-of-00002.safetensors", {"w": [5]})
     (without_index / "model.safetensors").unlink()
     sharded = cached(tmp_path, "org/sharded") / "unet"
-    (sharded / "model.safetensors.index.json").write_text("{}", encoding="utf-8")
+    (sharded / "model.safetensors.index.json").write_text(SHARDS, encoding="utf-8")
     write(sharded / "model-00001-of-00002.safetensors", {"w": [5]})
     (sharded / "model.safetensors").unlink()
 
@@ -324,6 +327,7 @@ def test_another_revision_that_is_being_downloaded_takes_nothing_from_the_one_he
     [
         ("tokenizer/vocab.json", "lacks the files of tokenizer"),
         ("tokenizer/merges.txt", "lacks tokenizer/merges.txt"),
+        ("tokenizer/tokenizer_config.json", "lacks tokenizer/tokenizer_config.json"),
         ("scheduler/scheduler_config.json", "lacks scheduler/scheduler_config.json"),
         ("unet/config.json", "lacks unet/config.json"),
     ],
@@ -342,9 +346,18 @@ def test_what_the_index_names_and_is_not_there_is_told_before_a_run(
 
 @pytest.mark.parametrize(
     "file",
-    ["unet/config.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer.json"],
+    [
+        "unet/config.json",
+        "scheduler/scheduler_config.json",
+        "tokenizer/tokenizer.json",
+        "tokenizer/tokenizer_config.json",
+        "tokenizer/preprocessor_config.json",
+        "tokenizer/processor_config.json",
+    ],
 )
-@pytest.mark.parametrize("content", ["", "{", '{"a": 1, "b', "<html></html>"])
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"a": 1, "b', '{"a": {"b": 1}', "[]", "<html></html>"]
+)
 def test_settings_that_are_cut_off_are_told_before_a_run(
     tmp_path: Path, file: str, content: str
 ) -> None:
@@ -361,12 +374,146 @@ def test_shards_with_their_index_are_whole(tmp_path: Path) -> None:
     for number in (1, 2):
         write(unet / f"model-0000{number}-of-00002.safetensors", {f"w{number}": [5]})
     (unet / "model.safetensors").unlink()
-    (unet / "model.safetensors.index.json").write_text("{}", encoding="utf-8")
+    (unet / "model.safetensors.index.json").write_text(SHARDS, encoding="utf-8")
 
     on_disk = models_in(tmp_path)["mine"]
 
     assert on_disk.trouble is None
     assert on_disk.parts["unet"].parameters == 10
+
+
+@pytest.mark.parametrize("content", ["", "{}", SHARDS[:-20], SHARDS[:-1]])
+def test_shards_whose_index_is_damaged_are_as_missing_ones(tmp_path: Path, content: str) -> None:
+    unet = pipeline(tmp_path / "mine") / "unet"
+    for number in (1, 2):
+        write(unet / f"model-0000{number}-of-00002.safetensors", {f"w{number}": [5]})
+    (unet / "model.safetensors").unlink()
+    (unet / "model.safetensors.index.json").write_text(content, encoding="utf-8")
+
+    model = described(models_in(tmp_path)["mine"])
+
+    assert model.state == "missing"
+    assert "mine lacks complete weights for unet (unet/model.safetensors.index.json " in model.fix
+    assert "download mine again" in model.fix
+
+
+QWEN_EDIT = {
+    "preprocessor_config.json": "{}",
+    "tokenizer.json": "{}",
+    "tokenizer_config.json": "{}",
+    "video_preprocessor_config.json": "{}",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "lack"),
+    [
+        ({}, ""),
+        ({"preprocessor_config.json": None}, "processor/preprocessor_config.json"),
+        (
+            {"preprocessor_config.json": None, "processor_config.json": "{}"},
+            "processor/preprocessor_config.json",
+        ),
+        (
+            {"preprocessor_config.json": None, "processor_config.json": '{"image_processor": {}}'},
+            "",
+        ),
+        ({"tokenizer.json": None}, "the files of processor"),
+        ({"tokenizer.json": None, "vocab.json": '{"a": 0}'}, "processor/merges.txt"),
+        ({"tokenizer_config.json": None}, "processor/tokenizer_config.json"),
+    ],
+)
+def test_a_processor_that_is_not_whole_is_told_before_a_run(
+    tmp_path: Path, change: dict[str, str | None], lack: str
+) -> None:
+    path = pipeline(
+        tmp_path / "mine",
+        "QwenImageEditPipeline",
+        parts={"transformer": 10, "text_encoder": 10, "vae": 10},
+        processor=["transformers", "Qwen2VLProcessor"],
+    )
+    (path / "processor").mkdir()
+    for name, text in (QWEN_EDIT | change).items():
+        if text is not None:
+            (path / "processor" / name).write_text(text, encoding="utf-8")
+
+    trouble = models_in(tmp_path)["mine"].trouble
+
+    assert (trouble.text if trouble else "") == (
+        f"mine lacks {lack}: download mine again." if lack else ""
+    )
+
+
+def test_only_some_tokenizers_need_their_settings(tmp_path: Path) -> None:
+    for name, kind in (("clip", "CLIPTokenizer"), ("t5", "T5Tokenizer")):
+        path = pipeline(tmp_path / name, tokenizer=["transformers", kind])
+        (path / "tokenizer" / "tokenizer_config.json").unlink()
+
+    models = models_in(tmp_path)
+
+    assert "clip lacks tokenizer/tokenizer_config.json: " in described(models["clip"]).fix
+    assert described(models["t5"]).state == "ready"
+
+
+def test_a_processor_of_words_alone_needs_no_pictures(tmp_path: Path) -> None:
+    pipeline(tmp_path / "flux2", tokenizer=["transformers", "PixtralProcessor"])
+
+    assert models_in(tmp_path)["flux2"].trouble is None
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("tokenizer/tokenizer.model", "is empty"),
+        ("tokenizer/spiece.model", "is empty"),
+        ("tokenizer/merges.txt", "is empty"),
+        ("tokenizer/vocab.json", "is cut off, or no JSON"),
+    ],
+)
+def test_a_tokenizer_with_an_empty_file_is_told_before_a_run(
+    tmp_path: Path, file: str, told: str
+) -> None:
+    (pipeline(tmp_path / "mine") / file).write_bytes(b"")
+
+    model = described(models_in(tmp_path)["mine"])
+
+    assert model.state == "unusable"
+    assert f"{file} {told}: download mine again" in model.fix
+
+
+def test_a_large_tokenizer_is_looked_at_from_both_ends(tmp_path: Path) -> None:
+    large = '{"a": "' + "b" * PARSED + '"}'
+    for name, text in (("whole", large), ("cut", large[:-1])):
+        path = pipeline(tmp_path / name) / "tokenizer" / "tokenizer.json"
+        path.write_text(text, encoding="utf-8")
+
+    models = models_in(tmp_path)
+
+    assert models["whole"].trouble is None
+    assert "tokenizer/tokenizer.json is cut off" in described(models["cut"]).fix
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"_class_name": "StableDiffusionPipel'])
+def test_an_index_that_is_cut_off_is_damaged_and_not_absent(tmp_path: Path, content: str) -> None:
+    (pipeline(tmp_path / "dir" / "mine") / "model_index.json").write_text(content, "utf-8")
+    (cached(tmp_path / "hub", "org/repo") / "model_index.json").write_text(content, "utf-8")
+
+    models = models_in(tmp_path / "dir", tmp_path / "hub")
+
+    told = "model_index.json is cut off, or no JSON"
+    assert described(models["mine"]).fix.endswith(f"mine: {told}: download mine again.")
+    assert described(models["org/repo"]).fix.endswith(
+        f"org/repo: {told}: ziggie-image-mcp models pull org/repo."
+    )
+
+
+def test_an_index_without_its_denoiser_is_told(tmp_path: Path) -> None:
+    pipeline(tmp_path / "mine", unet=[None, None])
+
+    model = described(models_in(tmp_path)["mine"])
+
+    assert model.state == "missing"
+    assert "mine lacks a unet or transformer in model_index.json: download mine" in model.fix
 
 
 def test_a_cached_repo_is_taken_at_its_main_revision(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def pipeline(
     settings |= {
         "tokenizer/vocab.json": '{"a": 0}',
         "tokenizer/merges.txt": "#version: 0.2\n",
+        "tokenizer/tokenizer_config.json": '{"model_max_length": 77}',
         "scheduler/scheduler_config.json": "{}",
     }
     for file, text in settings.items():

@@ -16,6 +16,8 @@ from typing import BinaryIO, NamedTuple
 from ziggie_image_providers.diffusers.weights import Damaged, Part, Tensors
 
 MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+"""Those that the package gguf reads too."""
 MOST_PAIRS = 10_000
 MOST_TENSORS = 100_000
 MOST_TEXT = 2**20
@@ -28,6 +30,10 @@ ALIGNMENT = "general.alignment"
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """Bytes of a value, by the number of its type."""
 _U32, _TEXT, _LIST = 4, 8, 9
+
+
+class OtherVersion(Exception):
+    """Raised when a GGUF file is of a version that nothing here reads."""
 
 
 class _Format(NamedTuple):
@@ -109,6 +115,7 @@ def read(path: Path) -> Header:
 
     Raises:
         Damaged: It is no GGUF file, or cut off.
+        OtherVersion: It is whole as far as one can tell, and another download would be the same.
         OSError: It cannot be read.
     """
     stat = path.stat()
@@ -139,9 +146,12 @@ def _read(path: Path, size: int, mtime_ns: int) -> Header:
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
             raise Damaged(f"{path.name} is no GGUF file")
-        version, count, pairs = _unpack(file, "<IQQ")
-        if version not in (2, 3) or pairs > MOST_PAIRS or count > MOST_TENSORS:
-            raise Damaged(f"{path.name} is of a GGUF version that is not known ({version})")
+        (version,) = _unpack(file, "<I")
+        if version not in VERSIONS:
+            raise OtherVersion(f"{path.name} is of GGUF version {version}")
+        count, pairs = _unpack(file, "<QQ")
+        if pairs > MOST_PAIRS or count > MOST_TENSORS:
+            raise Damaged(f"its header tells of {count} tensors and {pairs} values")
         architecture, alignment = "", 32
         for _ in range(pairs):
             key = _text(file)

@@ -189,7 +189,11 @@ def gguf_model(path: Path, id: str, donors: Mapping[Path, str], base: str = "") 
         Damaged: It is no GGUF file, or cut off.
         OSError: It cannot be read.
     """
-    header = gguf_file.read(path)
+    try:
+        header = gguf_file.read(path)
+    except gguf_file.OtherVersion as e:
+        text = f"{e}, and only 2 and 3 are read: take another file of this model, or convert it."
+        return useless(path, id, text)
     shapes = {name.removeprefix(_PREFIX): shape for name, (_, shape) in header.tensors.items()}
     architecture = _architecture(shapes)
     if architecture is None:

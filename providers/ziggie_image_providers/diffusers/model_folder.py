@@ -15,26 +15,20 @@ from ziggie_image_providers.diffusers.families import (
     Family,
     makes_pictures_from_text,
 )
+from ziggie_image_providers.diffusers.folder_settings import (
+    damaged_index,
+    damaged_settings,
+    has_weights,
+    is_whole,
+    missing_settings,
+)
 from ziggie_image_providers.diffusers.unoffered import REASONS
 from ziggie_image_providers.diffusers.weights import Damaged, Part, add_up, weight_files
 
 INDEX = "model_index.json"
 CONFIG = "config.json"
 
-_MERGES = "merges.txt"
-_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
-_PROCESSORS = ("preprocessor_config.json", "processor_config.json", *_TOKENIZERS)
-_NEEDED: Mapping[str, tuple[str, ...]] = {
-    "Tokenizer": _TOKENIZERS,
-    "Scheduler": ("scheduler_config.json",),
-    "Processor": _PROCESSORS,
-    "Extractor": _PROCESSORS,
-}
-"""Of a component whose class has this word and so has no weights: one of these files."""
-
-_SETTINGS = (CONFIG, "scheduler_config.json", "tokenizer.json", "vocab.json")
-_ENDS = 256
-"""Bytes at each end of a file."""
+_DENOISERS = ("unet", "transformer")
 
 _CONTROL_FAMILIES = {
     "FluxControlNetModel": "flux1",
@@ -58,6 +52,9 @@ def folder(
         repo: The Hub's repository whose copy it is.
         without: A component whose weights are not wanted of it.
     """
+    if always and is_file(path / INDEX) and not is_whole(path / INDEX):
+        again = _again(repo, path)
+        return useless(path, id, f"{repo or path.name}: {INDEX} is cut off, or no JSON: {again}.")
     index = read_json(path / INDEX)
     pipeline = str(index.get("_class_name", ""))
     if not makes_pictures_from_text(pipeline):
@@ -71,7 +68,10 @@ def folder(
     known = PIPELINES.get(pipeline)
     parts: dict[str, Part] = {}
     variant: str | None = None
-    missing, damaged = _without_weights(path, index), _damaged_settings(path, index)
+    missing = missing_settings(path, components(index))
+    damaged = damaged_settings(path, components(index))
+    if known is not None and not {*_DENOISERS} & dict(components(index)).keys():
+        missing.append(f"a {' or '.join(_DENOISERS)} in {INDEX}")
     for name in weighted_components(index):
         if name == without:
             continue
@@ -83,7 +83,8 @@ def folder(
             damaged = damaged or f"The weights of {name} cannot be read ({e})"
             continue
         if not files:
-            missing.append(f"complete weights for {name}")
+            why = damaged_index(path / name)
+            missing.append(f"complete weights for {name}" + (f" ({name}/{why})" if why else ""))
         elif not (path / name / CONFIG).is_file():
             missing.append(f"{name}/{CONFIG}")
     return DiskModel(
@@ -118,7 +119,7 @@ def component(path: Path, id: str) -> DiskModel | None:
 
 def weighted_components(index: Mapping[str, Any]) -> list[str]:
     """Name the components of a model_index.json that have weights."""
-    return [name for name, kind in components(index) if not _needed(kind)]
+    return [name for name, kind in components(index) if has_weights(kind)]
 
 
 def components(index: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -169,59 +170,17 @@ def whole_number(config: Mapping[str, Any], key: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _needed(kind: str) -> tuple[str, ...]:
-    return next((files for word, files in _NEEDED.items() if word in kind), ())
-
-
-def _without_weights(path: Path, index: Mapping[str, Any]) -> list[str]:
-    """The tokenizers, schedulers and processors that the index names and that are not here."""
-    missing: list[str] = []
-    for name, kind in components(index):
-        files = _needed(kind)
-        if files and not any((path / name / file).is_file() for file in files):
-            missing.append(f"{name}/{files[0]}" if len(files) == 1 else f"the files of {name}")
-        elif _wants_merges(path / name, kind):
-            missing.append(f"{name}/{_MERGES}")
-    return missing
-
-
-def _wants_merges(folder: Path, kind: str) -> bool:
-    """Whether a tokenizer has words by themselves: CLIP's and Qwen's join them from pieces."""
-    if "Tokenizer" not in kind or not (folder / "vocab.json").is_file():
-        return False
-    others = [name for name in _TOKENIZERS if name != "vocab.json"]
-    return not any((folder / name).is_file() for name in (*others, _MERGES))
-
-
-def _damaged_settings(path: Path, index: Mapping[str, Any]) -> str:
-    """Name the first file of settings that is cut off; empty where none is."""
-    for name, _ in components(index):
-        for file in _SETTINGS:
-            if is_file(path / name / file) and not _is_object(path / name / file):
-                return f"{name}/{file} is cut off, or no JSON"
-    return ""
-
-
-def _is_object(path: Path) -> bool:
-    """Whether a file begins and ends as a JSON object does: tokenizers have many megabytes."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(_ENDS)
-            file.seek(max(0, path.stat().st_size - _ENDS))
-            end = file.read()
-    except OSError:
-        return False
-    return start.lstrip().startswith(b"{") and end.rstrip().endswith(b"}")
-
-
 def _trouble(path: Path, missing: list[str], damaged: str, repo: str) -> Trouble | None:
-    name = repo or path.name
-    again = f"ziggie-image-mcp models pull {repo}" if repo else f"download {name} again"
+    name, again = repo or path.name, _again(repo, path)
     if damaged:
         return Trouble(kind="unusable", text=f"{damaged}: {again}.")
     if missing:
         return Trouble(kind="missing", text=f"{name} lacks {', '.join(missing)}: {again}.")
     return None
+
+
+def _again(repo: str, path: Path) -> str:
+    return f"ziggie-image-mcp models pull {repo}" if repo else f"download {path.name} again"
 
 
 def _control(path: Path, id: str, kind: str, config: Mapping[str, Any]) -> DiskModel:
@@ -281,4 +240,4 @@ def _native(path: Path, known: Family | None) -> int | None:
     halvings = len(cast("list[object]", channels)) - 1
     if not (0 < latent <= MOST_SIDE and 0 <= halvings < MOST_SIDE.bit_length()):
         return None
-    return min(MOST_SIDE, latent * 2**halvings)
+    return min(MOST_SIDE, latent << halvings)

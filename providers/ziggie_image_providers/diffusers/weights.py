@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ziggie_image_providers.diffusers.families import Family
+from ziggie_image_providers.diffusers.folder_settings import is_whole
 
 HEADER_LIMIT = 100 * 1024 * 1024
 DECODE_BYTES_PER_PIXEL = 1536
@@ -136,7 +137,8 @@ def weight_files(folder: Path) -> tuple[tuple[Path, ...], str | None]:
     """Pick the weight files of one component, and the variant they belong to.
 
     The plain files win over those of a variant as `model.fp16.safetensors`, and safetensors over
-    pickles. No files, or an incomplete set of shards, or none of their index, gives an empty tuple.
+    pickles. No files, or an incomplete set of shards, or no whole index of them, gives an empty
+    tuple.
     """
     files = [file for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
     for variant in (None, "fp16", "bf16"):
@@ -149,7 +151,8 @@ def weight_files(folder: Path) -> tuple[tuple[Path, ...], str | None]:
                 count = _SHARD.search(shards[0].name)
                 if count is None or len(shards) != int(count[1]):
                     continue
-                if not any(f"{ending}.index." in file.name for file in files):
+                indexes = [file for file in files if f"{ending}.index." in file.name]
+                if not any(is_whole(file) for file in indexes if _variant(file) == variant):
                     continue
                 chosen = shards
             if chosen:
