@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PIL.Image import Resampling
-
 from ziggie_image_mcp.provider import Model, ProviderRequest, RequestRejected
 from ziggie_image_mcp.provider.pictures import decode, to_png
 from ziggie_image_providers.diffusers.families import Family
@@ -47,6 +45,8 @@ def fit_pictures(
             f"{name} was enlarged from {picture.width}x{picture.height} to {width}x{height}: "
             f"this model looks at no side below {least} px"
         )
+        from PIL.Image import Resampling  # 0.1 s, for few requests
+
         return to_png(picture.resize((width, height), Resampling.LANCZOS))
 
     image = request.image

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 from ziggie_image_providers.diffusers import wire
 
 STEP_SECONDS = 0.01
 _held: list[str] = []
 """How the models were to be held, the latest last."""
+
+held = SimpleNamespace(pipe=None, rung="", unfit={})
 
 
 def load(request: wire.WorkerRequest) -> None:
