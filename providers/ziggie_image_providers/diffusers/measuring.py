@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from PIL import Image, ImageChops, ImageStat
-
 from ziggie_image_mcp.provider import (
     Generation,
     ImageError,
@@ -206,6 +204,8 @@ async def _timed(
 
 def difference(one: bytes, other: bytes) -> float:
     """How far two pictures are from one another: the mean over pixels and colours, of 255."""
+    from PIL import Image, ImageChops, ImageStat  # imported at start, it would delay every server
+
     with Image.open(io.BytesIO(one)) as a, Image.open(io.BytesIO(other)) as b:
         apart = ImageChops.difference(a.convert("RGB"), b.convert("RGB"))
     return sum(ImageStat.Stat(apart).mean) / 3
