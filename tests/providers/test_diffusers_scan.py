@@ -1005,7 +1005,7 @@ def test_a_size_beyond_all_bounds_is_none(
 ) -> None:
     pipeline(tmp_path / "odd")
     config = tmp_path / "odd" / file
-    told = json.loads(config.read_text("utf-8")) if config.exists() else {}
+    told: dict[str, object] = json.loads(config.read_text("utf-8")) if config.exists() else {}
     config.write_text(json.dumps(told | {setting: value}), "utf-8")
 
     model = described(models_in(tmp_path)["odd"])
