@@ -6,10 +6,13 @@ import base64
 import io
 import threading
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 from PIL import Image, PngImagePlugin
 
 from ziggie_image_providers.diffusers import wire
+
+held = SimpleNamespace(pipe=None, rung="", unfit={})
 
 
 def load(request: wire.WorkerRequest) -> None:
