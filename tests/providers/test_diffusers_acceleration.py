@@ -194,7 +194,7 @@ REQUEST = wire.WorkerRequest.model_validate(
 )
 
 
-class Maker:
+class FailingAttention:
     """Makes pictures, and fails with what it is given while a request has attention."""
 
     def __init__(self, error: Exception) -> None:
@@ -215,7 +215,7 @@ BLANK = Problem("invalid_output", "The picture is of one colour.")
 @pytest.mark.parametrize("error", [MASK, BLANK, RuntimeError("sage is not usable")])
 async def test_what_auto_chose_is_left_out_once_it_has_failed(error: Exception) -> None:
     request = REQUEST.model_copy(update={"attention": "sage", "by_auto": ("attention",)})
-    make, unfit = Maker(error), dict[str, str]()
+    make, unfit = FailingAttention(error), dict[str, str]()
 
     assert acceleration.attempt(make, request, unfit) == [b"picture"]
     assert acceleration.attempt(make, request, unfit) == [b"picture"]
@@ -234,7 +234,7 @@ async def test_what_the_settings_name_and_what_the_request_is_to_blame_for_is_no
     error: Exception, by_auto: tuple[str, ...], attempts: int
 ) -> None:
     request = REQUEST.model_copy(update={"attention": "sage", "by_auto": by_auto})
-    make, unfit = Maker(error), dict[str, str]()
+    make, unfit = FailingAttention(error), dict[str, str]()
 
     with pytest.raises(type(error)):
         acceleration.attempt(make, request, unfit)

@@ -182,7 +182,7 @@ class Diffusers(InProcess):
         Raises:
             ProviderError: The usual way failed, or what came of it cannot be kept.
         """
-        on_disk = await asyncio.to_thread(locate, model.id, self._folders(), self._hub_cache())
+        on_disk = await asyncio.to_thread(locate, model.id, *self._places())
         if on_disk is None:
             raise ModelMissing(self.name, f"There is no model {model.id!r} any more.")
 

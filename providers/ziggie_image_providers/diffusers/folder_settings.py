@@ -54,10 +54,10 @@ def damaged_settings(path: Path, components: Components) -> str:
     """Name the first file of settings or of a tokenizer that is damaged; empty where none is."""
     for name, _ in components:
         for file in _SETTINGS:
-            if _is_file(path / name / file) and not is_whole(path / name / file):
+            if is_file(path / name / file) and not is_whole(path / name / file):
                 return f"{name}/{file} is cut off, or no JSON"
         for file in _NO_JSON:
-            if _is_file(path / name / file) and not _size(path / name / file):
+            if is_file(path / name / file) and not _size(path / name / file):
                 return f"{name}/{file} is empty"
     return ""
 
@@ -67,6 +67,14 @@ def damaged_index(folder: Path) -> str:
     files = sorted(folder.glob("*.index*.json"))
     damaged = [file.name for file in files if not is_whole(file)]
     return f"{damaged[0]} is cut off, or no JSON" if damaged else ""
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there that we may look at; Python 3.11 raises where a folder is closed."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def is_whole(path: Path) -> bool:
@@ -127,12 +135,12 @@ def _missing(folder: Path, kind: str) -> list[str]:
 
 
 def _lacking(folder: Path, file: str) -> str:
-    return "" if _is_file(folder / file) else f"{folder.name}/{file}"
+    return "" if is_file(folder / file) else f"{folder.name}/{file}"
 
 
 def _lacking_words(folder: Path) -> str:
     """CLIP's and Qwen's tokenizers join words from pieces, by a file beside those."""
-    files = [file for file in _TOKENIZERS if _is_file(folder / file)]
+    files = [file for file in _TOKENIZERS if is_file(folder / file)]
     if not files:
         return f"the files of {folder.name}"
     return _lacking(folder, _MERGES) if files == [_VOCABULARY] else ""
@@ -140,21 +148,14 @@ def _lacking_words(folder: Path) -> str:
 
 def _lacking_pictures(folder: Path) -> str:
     """How pictures are prepared stands in a file of its own, or in that of the processor."""
-    if _is_file(folder / _PICTURES):
+    if is_file(folder / _PICTURES):
         return ""
     processor = folder / _PROCESSOR
-    if not _is_file(processor):
+    if not is_file(processor):
         return f"{folder.name}/{_PICTURES}"
     if not is_whole(processor) or "image_processor" in (_object(processor) or {}):
         return ""  # a damaged one is told by itself
     return f"{folder.name}/{_PICTURES}"
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def _size(path: Path) -> int:

@@ -19,6 +19,7 @@ from ziggie_image_providers.diffusers.folder_settings import (
     damaged_index,
     damaged_settings,
     has_weights,
+    is_file,
     is_whole,
     missing_settings,
 )
@@ -146,14 +147,6 @@ def read_json(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}  # as good as absent: what was to be read from it stays unknown
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def is_file(path: Path) -> bool:
-    """Whether a file is there that we may look at; Python 3.11 raises where a folder is closed."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def is_folder(path: Path) -> bool:

@@ -11,6 +11,7 @@ from ziggie_image_providers.diffusers.checkpoint_tensors import lacking
 from ziggie_image_providers.diffusers.disk_model import DiskModel, Trouble, useless
 from ziggie_image_providers.diffusers.families import CONFIG_REPOS, PIPELINES
 from ziggie_image_providers.diffusers.file_content import Content
+from ziggie_image_providers.diffusers.folder_settings import is_file
 from ziggie_image_providers.diffusers.gguf_model import gguf_model
 from ziggie_image_providers.diffusers.hub_cache import CachedRepo, default_hub_cache, hub_repos
 from ziggie_image_providers.diffusers.model_folder import (
@@ -19,7 +20,6 @@ from ziggie_image_providers.diffusers.model_folder import (
     component,
     folder,
     is_distilled,
-    is_file,
     is_folder,
     read_json,
     weighted_components,
