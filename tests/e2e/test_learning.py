@@ -146,6 +146,7 @@ class Engine(FakeProvider):
 
     tells = True
     load_seconds = 0.001
+    compile_seconds = 0.0
     loaded = False
     before_answer: Callable[[], Awaitable[object]] | None = None
 
@@ -160,6 +161,7 @@ class Engine(FakeProvider):
         generation = await super().submit(request, model, run)
         assert isinstance(generation, Generation)
         took, self.loaded = 0.0 if self.loaded else self.load_seconds, True
+        generation = replace(generation, compile_seconds=self.compile_seconds)
         return replace(generation, load_seconds=took) if self.tells else generation
 
 
@@ -229,6 +231,27 @@ async def test_a_run_teaches_what_it_was(tmp_path: Path, tells: bool) -> None:
     assert seen == [(1, 1, 0), (1, 1, 1), (1, 1, 2)]
     # Only the provider knows that its engine went to sleep in the meantime.
     assert await samples(made) == ((2, 2, 2) if tells else (1, 1, 3))
+
+
+async def test_what_was_compiled_teaches_loading_and_never_what_a_picture_takes(
+    tmp_path: Path,
+) -> None:
+    engine = Engine()
+    made = service(tmp_path, engine)
+
+    engine.compile_seconds = 1000.0  # more than the call: all of it but the load
+    await made.generate(ASK)
+    await made.generate(ASK)  # a new size, compiled while the model is in memory
+    after_compiling = await made.history.snapshot()
+    engine.compile_seconds = 0.0
+    await made.generate(ASK)
+    learnt = await made.history.snapshot()
+
+    (load,) = [x for x in after_compiling.loads.values() if x.bucket == LOAD]
+    assert load.seconds > engine.load_seconds
+    assert load.samples == 1
+    assert not after_compiling.latencies
+    assert [x.samples for x in learnt.latencies.values()] == [1]
 
 
 async def test_a_model_that_unloads_between_plan_and_call_is_a_cold_run(tmp_path: Path) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from ziggie_image_mcp import __version__
 from ziggie_image_mcp.provider import EngineCrashed, OutOfMemory, ProviderError
-from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers import process, wire
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.oom_kills import count_oom_kills
 from ziggie_image_providers.diffusers.process import WORKER
@@ -55,6 +56,17 @@ def test_the_narrowest_counter_that_there_is_counts(
     assert count_oom_kills(tmp_path / "proc", tmp_path / "cgroup") == count
 
 
+def build(oom_kills: Callable[[], int | None] = lambda: 0) -> Device:
+    return Device(
+        "diffusers",
+        idle_seconds=60,
+        load_seconds=60,
+        step_seconds=60,
+        total_seconds=None,
+        oom_kills=oom_kills,
+    )
+
+
 @needs_signals
 @pytest.mark.parametrize(
     ("counts", "error", "sentence"),
@@ -74,14 +86,7 @@ async def test_only_a_kill_that_linux_counted_is_called_out_of_memory(
     monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
     counter: Iterator[int | None] = iter(counts)
     others = set(psutil.Process().children())
-    device = Device(
-        "diffusers",
-        idle_seconds=60,
-        load_seconds=60,
-        step_seconds=60,
-        total_seconds=None,
-        oom_kills=lambda: next(counter),
-    )
+    device = build(lambda: next(counter))
 
     async def kill_it(share: float, text: str) -> None:
         if "step 1 " in text:
@@ -94,6 +99,27 @@ async def test_only_a_kill_that_linux_counted_is_called_out_of_memory(
     await device.aclose()
 
     assert type(caught.value) is error
+
+
+async def test_a_worker_of_another_version_says_so_and_harms_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    device = build()
+
+    words = f"It is of ziggie-image-mcp {__version__}, and this server of 0.0.1: start the server"
+    with monkeypatch.context() as upgraded:
+        upgraded.setattr(process, "__version__", "0.0.1")
+        with pytest.raises(EngineCrashed, match=words):
+            await device.run(ENDLESS, silence)
+    again = await device.run(ENDLESS.model_copy(update={"steps": 1}), silence)
+    await device.aclose()
+
+    assert len(again.images) == 1
+
+
+async def silence(share: float, text: str) -> None:
+    """Take progress and do nothing."""
 
 
 ENDLESS = wire.WorkerRequest(

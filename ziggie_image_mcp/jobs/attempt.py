@@ -71,6 +71,8 @@ class Timing(NamedTuple):
     seconds: float
     load_seconds: float | None
     """How much of it loaded the model, as far as the provider tells."""
+    compile_seconds: float
+    """How much more of it compiled the model."""
 
 
 async def as_before() -> None:
@@ -329,7 +331,11 @@ class Attempt:
         )
         self._tools.checkpoint("saved")
         if began is not None:
-            self._timing = Timing(time.monotonic() - began - emulating, generation.load_seconds)
+            self._timing = Timing(
+                time.monotonic() - began - emulating,
+                generation.load_seconds,
+                generation.compile_seconds,
+            )
         return stored_and_notes
 
     async def _call_again(self, request: ProviderRequest, model: Model, name: str) -> Generation:
@@ -458,10 +464,17 @@ class Attempt:
         return await self._tools.history.may_try(model.provider, model.id, datetime.now(UTC))
 
     async def _learn(self, images: list[StoredImage]) -> None:
-        """Keep what this success teaches: of loading and of making, apart."""
+        """Keep what this success teaches: of loading and of making, apart.
+
+        What was compiled is lost with the model: runs that load it wait for both.
+        """
         model, request, timing = self._route.model, self._route.request, self._timing
-        load = 0.0 if timing is None else self._load_seconds(timing)
-        each = None if timing is None else (timing.seconds - load) / len(images)
+        load, each = 0.0, None
+        if timing is not None:
+            load = self._load_seconds(timing)
+            compiling = min(timing.compile_seconds, timing.seconds - load)
+            each = (timing.seconds - load - compiling) / len(images)
+            load += compiling if load else 0.0
         if each is not None and is_local(model):
             each /= extra_work(request)
         self._tools.last_models[model.provider] = model.id

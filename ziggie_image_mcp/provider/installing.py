@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal
 
@@ -39,8 +39,17 @@ def environment_kind(prefix: Path, has_pip: bool) -> EnvironmentKind:
     return "pip" if has_pip else "uv"
 
 
+def _has_pip() -> bool:
+    """Whether this environment has pip.
+
+    Not by `importlib.util.find_spec`: below Python 3.12 setuptools takes a look for pip as a run of
+    pip, and can no longer be imported itself; torch's compiler needs it.
+    """
+    return PathFinder.find_spec("pip") is not None
+
+
 CURRENT_ENVIRONMENT = PythonEnvironment(
-    kind=environment_kind(Path(sys.prefix), importlib.util.find_spec("pip") is not None),
+    kind=environment_kind(Path(sys.prefix), _has_pip()),
     python=sys.executable,
 )
 """The one that this process runs in."""

@@ -334,6 +334,9 @@ class Generation:
     load_seconds: Annotated[float, Field(ge=0)] | None = None
     """How much of the time went into starting the engine and loading the model: 0 where it was in
     memory, None where the provider does not tell."""
+    compile_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """How much more of it compiled the model, which later pictures of this size need not wait
+    for."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -250,7 +250,7 @@ class Device:
                     await progress(share(request, at), words(request, at))
                 case wire.Picture(seed=seed):
                     images.append(GeneratedImage(data=frame.payload, seed=seed))
-                case wire.Done(in_use=in_use, notes=notes):
+                case wire.Done(in_use=in_use, notes=notes, compile_seconds=compile_seconds):
                     self._in_use = in_use
                     await self._learn(request, in_use, None)
                     await progress(1.0, "done")
@@ -259,6 +259,7 @@ class Device:
                         notes=(*notes, *changed_rung(request.rung, in_use.rung)),
                         cost=NO_COST,
                         load_seconds=load_seconds,
+                        compile_seconds=compile_seconds,
                     )
                 case wire.Failed(fault=fault, message=message, room_bytes=room):
                     if fault == "out_of_memory":
@@ -276,6 +277,8 @@ class Device:
         )
 
     def _crash(self, end: Ended, kills_before: int | None) -> ProviderError:
+        if end.unreadable:
+            return EngineCrashed(self._name, f"The worker was stopped. {end.unreadable}")
         words = f": {end.last_words}" if end.last_words else "."
         if end.returncode == -9:
             return self._killed(end.manner, words, kills_before)

@@ -12,6 +12,7 @@ import functools
 import importlib
 import importlib.util
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -21,6 +22,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar, cast
 
 COMPILER = "torch._dynamo"
+TIMES = f"{COMPILER}.utils"
+"""Of the compiler: how long it took."""
 UNUSED = ("torchao", "bitsandbytes", "boto3", "onnxruntime")
 """What the libraries import where it is installed, the first two with the compiler: a rung that
 quantises imports its library by itself."""
@@ -34,6 +37,9 @@ TRANSFORMERS = "diffusers.models.transformers"
 
 READER = "transformers.utils.import_utils"
 """Of transformers 5. It reads every file of transformers.models, to know what each has."""
+
+_import_seconds = list[float]()
+"""Of the compiler."""
 
 F = TypeVar("F")
 
@@ -65,9 +71,20 @@ def import_libraries() -> tuple[Any, Any, Any]:
 
 def import_compiler() -> Any:
     """Torch's compiler in place of its stand-in."""
+    began = time.perf_counter()
     if isinstance(sys.modules.get(COMPILER), _StandIn):
-        return _import_itself(COMPILER)
-    return importlib.import_module(COMPILER)
+        compiler = _import_itself(COMPILER)
+    else:
+        compiler = importlib.import_module(COMPILER)
+    _import_seconds.append(time.perf_counter() - began)
+    return compiler
+
+
+def compile_seconds() -> float:
+    """What compiling has taken in this process so far, with the imports of the compiler."""
+    times: Any = sys.modules.get(TIMES)
+    spent = 0.0 if times is None else times.calculate_time_spent()["total_wall_time"]
+    return sum(_import_seconds) + spent
 
 
 def import_quantiser(name: str) -> Any:

@@ -106,13 +106,22 @@ def _decode_on_white(data: bytes) -> Any:
 
 def pictures(
     request: wire.WorkerRequest, numbers: Sequence[int], on_step: OnStep, inputs: Inputs
-) -> list[bytes]:
+) -> Sequence[bytes]:
     """Make the pictures of these numbers at once, as PNG.
 
     Raises:
         Problem: One is blank, or a safety filter took it.
     """
     held.batch = max(held.batch, len(numbers))
+    return acceleration.attempt(
+        lambda usable: _in_one_way(usable, numbers, on_step, inputs), request, held.unfit
+    )
+
+
+def _in_one_way(
+    request: wire.WorkerRequest, numbers: Sequence[int], on_step: OnStep, inputs: Inputs
+) -> list[bytes]:
+    """Make pictures as the request says, with nothing left out where it fails."""
     if request.first is None:
         return [to_png(image) for image in _run(request, numbers, on_step, inputs)]
     return [to_png(_in_two_passes(request, number, on_step, inputs)) for number in numbers]
@@ -216,7 +225,12 @@ def _call(pipe: Any, words: Mapping[str, Any], request: wire.WorkerRequest, on_s
         return pipe(**words, **extra)
 
 
-def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
+def notes(request: wire.WorkerRequest) -> tuple[str, ...]:
+    """Say what was not read of a request, and what was done otherwise; a sentence each."""
+    return _unread_words(request) + acceleration.notes(held.pipe, request, held.rung, held.unfit)
+
+
+def _unread_words(request: wire.WorkerRequest) -> tuple[str, ...]:
     """Say what no text encoder reads of the prompts, a sentence each.
 
     Exact where a pipeline gives the prompt to its encoders as it is. One that wraps it in words of

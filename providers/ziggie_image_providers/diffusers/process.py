@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from ziggie_image_mcp import __version__
 from ziggie_image_mcp.provider.systems import own_group
 from ziggie_image_providers.diffusers import cpu_share, wire
 
@@ -26,10 +27,12 @@ TAIL = 8192
 class Ended(Exception):
     """Raised when the worker is gone."""
 
-    def __init__(self, returncode: int, last_words: str) -> None:
+    def __init__(self, returncode: int, last_words: str, unreadable: str = "") -> None:
         super().__init__(f"ended with {returncode}")
         self.returncode = returncode
         self.last_words = last_words
+        self.unreadable = unreadable
+        """Why its answers could not be read, and it was killed for that; empty where they could."""
 
     @property
     def manner(self) -> str:
@@ -66,6 +69,7 @@ class Child:
         self._requests = requests
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._tail = b""
+        self._unreadable = ""
         self._readers = (
             asyncio.create_task(self._read(answers)),
             asyncio.create_task(self._drain(errors)),
@@ -118,7 +122,8 @@ class Child:
             self.busy = False
             await self.stop(LEAVE)
             last = [line for line in self._tail.decode(errors="replace").splitlines() if line]
-            raise Ended(self._process.returncode or 0, last[-1].strip()[:300] if last else "")
+            words = last[-1].strip()[:300] if last else ""
+            raise Ended(self._process.returncode or 0, words, self._unreadable)
         if isinstance(frame.message, wire.Done | wire.Failed):
             self.busy = False
         return frame
@@ -166,7 +171,15 @@ class Child:
 
     async def _read(self, answers: asyncio.StreamReader) -> None:
         try:
-            await answers.readuntil(wire.HELLO)
+            await answers.readuntil(wire.GREETING)
+            version = (await answers.readline()).strip()
+            if version != __version__.encode():
+                theirs = version.decode(errors="replace")
+                self._unreadable = (
+                    f"It is of ziggie-image-mcp {theirs}, and this server of {__version__}: "
+                    "start the server anew."
+                )
+                raise ValueError(theirs)
             while True:
                 lengths = await answers.readexactly(wire.LENGTHS.size)
                 header, payload = wire.check_lengths(lengths)
@@ -175,7 +188,8 @@ class Child:
         except (asyncio.IncompleteReadError, OSError):
             pass  # the worker is gone, and `receive` says so
         except (asyncio.LimitOverrunError, ValueError):
-            self.kill()  # these are none of our words
+            self._unreadable = self._unreadable or "Its answer is none that is known here."
+            self.kill()
         finally:
             self.alive = False
             self._frames.put_nowait(None)

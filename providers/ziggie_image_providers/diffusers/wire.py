@@ -1,8 +1,8 @@
 """What the provider and its worker say to each other, framed for a pipe.
 
 A frame is the length of its header (4 bytes), the length of its payload (8 bytes), the header
-(JSON) and the payload (a picture, or nothing). The worker begins with HELLO: what came before it
-was printed by somebody else.
+(JSON) and the payload (a picture, or nothing). The worker begins with HELLO, in which its version
+stands: what came before it was printed by somebody else.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from ziggie_image_mcp import __version__
 from ziggie_image_mcp.provider.pictures import MAX_BYTES
 
-HELLO = b"\0ziggie-diffusers-4\n"
+GREETING = b"\0ziggie-diffusers "
+HELLO = GREETING + __version__.encode() + b"\n"
 LENGTHS = struct.Struct(">IQ")
 MAX_HEADER = 2**20
 
@@ -216,6 +218,8 @@ class Done(_Message):
     in_use: InUse
     notes: tuple[str, ...] = ()
     """What the caller should know, a sentence each."""
+    compile_seconds: float = 0.0
+    """How much of its time compiling took."""
 
 
 class Failed(_Message):

@@ -17,6 +17,7 @@ from typing import BinaryIO, Literal
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.batches import batches
 from ziggie_image_providers.diffusers.faults import Stopped, failed
+from ziggie_image_providers.diffusers.light_imports import compile_seconds
 
 STEP_SECONDS = 0.1
 """Of steps that follow each other quicker, not each is told: nobody could read it."""
@@ -92,12 +93,8 @@ def take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
 def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
     """Run one request and tell how it went."""
     try:
-        from ziggie_image_providers.diffusers import (  # imports torch and diffusers: seconds
-            acceleration,
-            loading,
-            pipeline,
-        )
-
+        # These import torch and diffusers: seconds.
+        from ziggie_image_providers.diffusers import loading, pipeline
     except (Exception, Stopped) as e:
         line.send(failed(e, "load"))
         return
@@ -108,9 +105,10 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
         line.send(_failed(e, "load", loading.room))
         return
     line.send(wire.Loaded(in_use=loading.in_use()))
+    compiled_before = compile_seconds()
     try:
         inputs = pipeline.inputs(request, payload)
-        notes = pipeline.prepare(request) + pipeline.unread(request)
+        notes = pipeline.prepare(request)
 
         def make(numbers: Sequence[int]) -> Sequence[bytes]:
             @not_too_often
@@ -122,22 +120,18 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
                 line.check()
                 tell(step, steps)
 
-            return acceleration.attempt(
-                lambda usable: pipeline.pictures(usable, numbers, on_step, inputs),
-                request,
-                loading.held.unfit,
-            )
+            return pipeline.pictures(request, numbers, on_step, inputs)
 
         most = loading.most_at_once(request)
         for number, png in batches(request.num_images, most, make, loading.free_memory):
             line.check()
             line.send(wire.Picture(seed=pipeline.seed(request, number)), png)
-        held = loading.held
-        notes += acceleration.notes(held.pipe, request, held.rung, held.unfit)
+        notes += pipeline.notes(request)
     except (Exception, Stopped) as e:
         line.send(_failed(e, "run", loading.room))
         return
-    line.send(wire.Done(in_use=loading.in_use(), notes=notes))
+    compiled = compile_seconds() - compiled_before
+    line.send(wire.Done(in_use=loading.in_use(), notes=notes, compile_seconds=compiled))
 
 
 def _failed(

@@ -6,13 +6,10 @@ import base64
 import io
 import threading
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 
 from PIL import Image, PngImagePlugin
 
 from ziggie_image_providers.diffusers import wire
-
-held = SimpleNamespace(pipe=None, rung="", unfit={})
 
 
 def load(request: wire.WorkerRequest) -> None:
@@ -47,8 +44,8 @@ def prepare(request: wire.WorkerRequest) -> tuple[str, ...]:
     return ()
 
 
-def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
-    """Read every prompt to its end."""
+def notes(request: wire.WorkerRequest) -> tuple[str, ...]:
+    """Read every prompt to its end, and do all that is asked."""
     return ()
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 
 from ziggie_image_providers.diffusers import wire
 
 STEP_SECONDS = 0.01
 _held: list[str] = []
 """How the models were to be held, the latest last."""
-
-held = SimpleNamespace(pipe=None, rung="", unfit={})
 
 
 def load(request: wire.WorkerRequest) -> None:
@@ -51,8 +48,8 @@ def prepare(request: wire.WorkerRequest) -> tuple[str, ...]:
     return ()
 
 
-def unread(request: wire.WorkerRequest) -> tuple[str, ...]:
-    """Read every prompt to its end."""
+def notes(request: wire.WorkerRequest) -> tuple[str, ...]:
+    """Read every prompt to its end, and do all that is asked."""
     return ()
 
 
