@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ MEMORY = 300
 """MB above what a picture that arrives takes."""
 
 Script = Callable[[Seen], Reply]
+Fault = Reply | Callable[[], Reply]
+"""What takes long to make is made when it is sent."""
 
 
 def is_picture(seen: Seen) -> bool:
@@ -51,13 +54,14 @@ def polled(seen: Seen) -> Reply:
     return Reply(body=picture(256, 256)) if is_picture(seen) else drawn(seen)
 
 
-def at(applies: Callable[[Seen], bool], fault: Reply, other: Script) -> Script:
+def at(applies: Callable[[Seen], bool], what: Fault, other: Script) -> Script:
     """A vendor that does this where it applies, by default with the body that would be right."""
 
     def script(seen: Seen) -> Reply:
         right = other(seen)
         if not applies(seen):
             return right
+        fault = what() if callable(what) else what
         return fault if fault.body is not None else replace(fault, body=right.body)
 
     return script
@@ -74,11 +78,18 @@ UNPAID = Reply(status=402, body=refused("insufficient_credits"))
 STORM = Reply(status=503, body=refused("service_unavailable"))
 
 
+@cache
 def bomb(start: bytes) -> Reply:
     return Reply(body=packed(start), headers={"content-encoding": "gzip, gzip"})
 
 
-PACKED = bomb(b'{"data": [{"b64_json": "')
+PACKED = partial(bomb, b'{"data": [{"b64_json": "')
+
+
+@cache
+def large() -> bytes:
+    return huge_png(8900)
+
 
 MODERATED = Reply(status=400, body=refused("moderation_blocked"))
 
@@ -96,7 +107,7 @@ VENDORS: Mapping[str, Mapping[str, Script]] = {
         "nothing": at(is_submit, Reply(body={"created": 1, "data": []}), inline),
         "private": at(is_submit, PRIVATE, inline),
         "bomb": at(is_submit, PACKED, inline),
-        "large": at(is_submit, Reply(body=image(huge_png(8900))), inline),
+        "large": at(is_submit, lambda: Reply(body=image(large())), inline),
     },
     "linked": {
         "good": linked,
@@ -110,8 +121,8 @@ VENDORS: Mapping[str, Mapping[str, Script]] = {
         "page": at(is_picture, PAGE, linked),
         "nothing": at(is_submit, Reply(body={"created": 1, "data": [{}]}), linked),
         "private": at(is_picture, PRIVATE, linked),
-        "bomb": at(is_picture, bomb(b"\x89PNG\r\n\x1a\n"), linked),
-        "large": at(is_picture, Reply(body=huge_png(8900)), linked),
+        "bomb": at(is_picture, partial(bomb, b"\x89PNG\r\n\x1a\n"), linked),
+        "large": at(is_picture, lambda: Reply(body=large()), linked),
     },
     "polled": {
         "good": polled,
@@ -126,7 +137,7 @@ VENDORS: Mapping[str, Mapping[str, Script]] = {
         "nothing": at(is_result, Reply(body={"status": "Ready", "result": {}}), polled),
         "private": at(is_picture, PRIVATE, polled),
         "bomb": at(is_result, PACKED, polled),
-        "large": at(is_picture, Reply(body=huge_png(8900)), polled),
+        "large": at(is_picture, lambda: Reply(body=large()), polled),
     },
 }
 

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,22 @@ def bomb(start: bytes, encoding: str = "gzip, gzip", status: int = 200) -> Reply
     return Reply(status=status, body=packed(start), headers={"content-encoding": encoding})
 
 
-ANSWERS = {
-    "good": Reply(body=pictures(picture(1024, 1024))),
-    "gzip": bomb(b'{"data": [{"b64_json": "'),
-    "gzip-in-an-error": bomb(b'{"error": {"message": "', status=400),
-    "base64": Reply(body=pictures(b"\x89PNG\r\n\x1a\n" + bytes(150 * 2**20))),
-    "many-values": Reply(body=b'{"data": [' + b"[]," * 4_000_000 + b"1]}"),
-    "depth": Reply(body=b"[" * 900_000),
-    "many-pixels": Reply(body=pictures(huge_png(8900))),
-    "many-addresses": Reply(body={"data": [{"url": f"/a/{i}.png"} for i in range(2000)]}),
-    "picture-gzip": Reply(body={"data": [{"url": "/packed.png"}]}),
-}
+@cache
+def answers() -> dict[str, Reply]:
+    """By case; made when a test asks for them: they take seconds and 200 MB."""
+    return {
+        "good": Reply(body=pictures(picture(1024, 1024))),
+        "gzip": bomb(b'{"data": [{"b64_json": "'),
+        "gzip-in-an-error": bomb(b'{"error": {"message": "', status=400),
+        "base64": Reply(body=pictures(b"\x89PNG\r\n\x1a\n" + bytes(150 * 2**20))),
+        "many-values": Reply(body=b'{"data": [' + b"[]," * 4_000_000 + b"1]}"),
+        "depth": Reply(body=b"[" * 900_000),
+        "many-pixels": Reply(body=pictures(huge_png(8900))),
+        "many-addresses": Reply(body={"data": [{"url": f"/a/{i}.png"} for i in range(2000)]}),
+        "picture-gzip": Reply(body={"data": [{"url": "/packed.png"}]}),
+    }
+
+
 TELLING = {
     "gzip": "sent more than 13 MB",
     "gzip-in-an-error": "400",
@@ -87,7 +93,7 @@ def hostile(seen: Seen) -> Reply:
         return bomb(b"\x89PNG\r\n\x1a\n")
     if seen.path.endswith("/models"):
         return bomb(b'{"data": ["') if case == "listing-gzip" else Reply(body={"data": []})
-    return ANSWERS[case]
+    return answers()[case]
 
 
 def test_no_answer_takes_more_memory_than_what_was_asked_for_needs(tmp_path: Path) -> None:
