@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, cast
 
 import anyio
@@ -76,7 +76,7 @@ from ziggie_image_mcp.server.progress import ProgressStream
 from ziggie_image_mcp.server.prompts import add_prompts
 from ziggie_image_mcp.server.request_log import answer_mistakes, log_request
 from ziggie_image_mcp.server.spending import Answered, NotAsked, Spend, caller_of, question
-from ziggie_image_mcp.server.strict_tool import strict
+from ziggie_image_mcp.server.strict_tool import StrictTool, strict
 from ziggie_image_mcp.storage.artifact_store import PREVIEW_SIDE
 from ziggie_image_mcp.storage.picture_ids import named_id
 
@@ -402,10 +402,6 @@ def make_server(
     a prompt leave the user's machines: then the tools that make pictures say that they work with
     an open world.
     """
-    # What is not said is the protocol's default: may change things, may destroy, an open world.
-    looking = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-    making = ToolAnnotations(destructive_hint=False)
-    stopping = ToolAnnotations(idempotent_hint=True, open_world_hint=False)
     notices = Notices()
     link_key = hmac.digest(state_keys[0], b"download links", "sha256") if state_keys else None
     downloads = Downloads(opener, link_key)
@@ -432,22 +428,32 @@ def make_server(
         ],
         extensions=[result_apps()],
         reaches_out=reaches_out,
-        tools=[
-            strict(generate_image, making),
-            strict(edit_image, making),
-            strict(process_image, making),
-            strict(list_models, looking),
-            strict(check_hardware, looking),
-            strict(view_image, looking),
-            strict(get_job, looking),
-            strict(cancel_job, stopping),
-        ],
+        tools=_tools(),
     )
 
     show_pictures(server, opener, downloads)
     add_prompts(server)
     add_completions(server, opener)
     return server
+
+
+@cache
+def _tools() -> Sequence[StrictTool]:
+    """The same for each server of a process: their schemas take a tenth of a second."""
+    # What is not said is the protocol's default: may change things, may destroy, an open world.
+    looking = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    making = ToolAnnotations(destructive_hint=False)
+    stopping = ToolAnnotations(idempotent_hint=True, open_world_hint=False)
+    return [
+        strict(generate_image, making),
+        strict(edit_image, making),
+        strict(process_image, making),
+        strict(list_models, looking),
+        strict(check_hardware, looking),
+        strict(view_image, looking),
+        strict(get_job, looking),
+        strict(cancel_job, stopping),
+    ]
 
 
 def _lifespan(opener: Open, notices: Notices) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Sequence
 from datetime import date
+from functools import cache
 from typing import Any, ClassVar, cast
 
 import anyio
@@ -44,6 +45,7 @@ OPTIONS: frozenset[Option] = frozenset(("negative_prompt", "seed", "steps", "gui
 TASKS: tuple[Task, ...] = ("text_to_image",)
 
 
+@cache
 def picture(width: int = 64, height: int = 64, colour: str = "teal") -> bytes:
     """A plain PNG."""
     from PIL import Image
