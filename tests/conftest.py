@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import factory, fork_server, migrated
+from tests.support import ci_sample, factory, fork_server, migrated
 from tests.support.specs import NO_SPECS, has_specs
 
 TOGETHER = {
@@ -64,8 +64,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return type("Sharing", (by_scope,), {"_split_scope": scope})(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that at the end no worker of xdist waits for another."""
+    if os.environ.get(ci_sample.VARIABLE):
+        left = ci_sample.left_to_full(item.nodeid for item in items)
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left])
+        items[:] = [item for item in items if item.nodeid not in left]
     items.sort(key=lambda item: item.path.stem not in LONG)
     if not has_specs():
         for item in items:
@@ -74,7 +78,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests held requests and answers to vendors' published specs."""
+    """Say what was sampled, and how many tests held words to vendors' published specs."""
+    if os.environ.get(ci_sample.VARIABLE):
+        modules = len(ci_sample.ONE_IN)
+        terminalreporter.write_line(f"of {modules} long modules a sample ran; all: .ci/run full")
     reports = [
         (result, report)
         for result in ("passed", "failed", "skipped")

@@ -94,4 +94,4 @@ def can_be_looked_up(hold: PaidHold) -> bool:
 
 @needs_fork
 def test_kills_pay_nothing_twice_and_throw_nothing_away(tmp_path: Path, peer: Peer) -> None:
-    kill_and_count(peer, tmp_path, kills=9, seed=1, timeout=TIME)
+    kill_and_count(peer, tmp_path, kills=6, seed=1, timeout=TIME)

@@ -1,0 +1,123 @@
+"""Which tests `.ci/run` leaves to `.ci/run full`: of modules that take long, all but a few."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from zlib import crc32
+
+VARIABLE = "ZIGGIE_TEST_SAMPLE"
+"""`.ci/run` sets it."""
+
+ONE_IN = {
+    **dict.fromkeys(
+        (
+            "test_broken_state",
+            "test_crash_windows",
+            "test_diffusers",
+            "test_diffusers_conformance",
+            "test_diffusers_editing",
+            "test_fallback",
+            "test_leaving",
+            "test_ledger",
+            "test_tiny_model",
+            "test_without_posix",
+            "test_ziggie_clients",
+        ),
+        8,
+    ),
+    **dict.fromkeys(
+        (
+            "test_a1111_conformance",
+            "test_asset_contracts",
+            "test_builtin",
+            "test_builtin_upscaler",
+            "test_comfy_cloud_conformance",
+            "test_comfy_router",
+            "test_comfyui_conformance",
+            "test_conformance",
+            "test_edit",
+            "test_export",
+            "test_file_recipes",
+            "test_fooocus_conformance",
+            "test_gemini",
+            "test_imports",
+            "test_invokeai_conformance",
+            "test_json_page",
+            "test_kills",
+            "test_local_engines",
+            "test_nothing_is_dropped",
+            "test_paid",
+            "test_plugins",
+            "test_process",
+            "test_stdio",
+            "test_swarmui_conformance",
+            "test_tools",
+        ),
+        4,
+    ),
+    **dict.fromkeys(
+        (
+            "test_bfl",
+            "test_builtin_privacy",
+            "test_cluster",
+            "test_console",
+            "test_decisions",
+            "test_detection",
+            "test_finish",
+            "test_gallery",
+            "test_keying",
+            "test_money",
+            "test_openai_answers",
+            "test_openai_local",
+            "test_openrouter",
+            "test_outages",
+            "test_pictures",
+            "test_pixel_grid",
+            "test_plan_agrees",
+            "test_pull",
+            "test_result_app",
+            "test_seamless",
+            "test_service",
+            "test_shell",
+            "test_styles",
+            "test_transparent",
+            "test_vendor_faults",
+            "test_xai",
+        ),
+        3,
+    ),
+}
+"""By module, of how many tests one is run: where they take 15 s of a processor together, or more.
+They take four fifths of the time of all."""
+
+
+def left_to_full(nodeids: Iterable[str]) -> set[str]:
+    """Which of these tests a sample leaves out; the same of the same tests, every time.
+
+    A function is left out whole only where there are not tests enough for each; by chance, so that
+    of one that many modules have, as a check of conformance, some run it.
+    """
+    modules: dict[str, list[str]] = defaultdict(list)
+    for nodeid in nodeids:
+        modules[nodeid.partition("::")[0]].append(nodeid)
+    left = set[str]()
+    for module, tests in modules.items():
+        most = math.ceil(len(tests) / ONE_IN.get(PurePosixPath(module).stem, 1))
+        left.update(_by_chance(tests)[most:])
+    return left
+
+
+def _by_chance(nodeids: list[str]) -> list[str]:
+    """Shuffle tests, of each function one before any other's second."""
+    functions: dict[str, list[str]] = defaultdict(list)
+    for nodeid in sorted(nodeids, key=_number):
+        functions[nodeid.partition("[")[0]].append(nodeid)
+    turns = {one: turn for tests in functions.values() for turn, one in enumerate(tests)}
+    return sorted(nodeids, key=lambda one: (turns[one], _number(one)))
+
+
+def _number(nodeid: str) -> int:
+    return crc32(nodeid.encode())
