@@ -16,6 +16,9 @@ from ziggie_image_providers.diffusers.faults import Problem
 from ziggie_image_providers.diffusers.measured import stamp
 from ziggie_image_providers.diffusers.measured_speed import MeasuredSpeed, Speed
 
+STAND_IN = Path(__file__).parents[1] / "support" / "stand_in"
+"""On the path, it lets the worker have an engine that needs no torch."""
+
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(
@@ -140,6 +143,36 @@ async def test_a_picture_is_made_without_what_auto_chose_where_that_does_not_fit
         "attention by _native_cudnn, which auto chose, was not used: "
         "it runs on NVIDIA cards only, and the device is cpu",
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process is ended by a signal")
+async def test_a_worker_that_crashes_by_what_auto_chose_loses_no_picture(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(one: Speed, *, half: bool) -> str:
+        return ""
+
+    monkeypatch.setattr("ziggie_image_providers.diffusers.why_not_again", nothing)
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    monkeypatch.setenv("STAND_IN_CRASH", "1")
+    usual = Speed(device="cpu", seconds=4.0, first_seconds=4.0)
+    compiled = Speed(device="cpu", compile=True, seconds=3.0, first_seconds=3.0)
+    file = zoo / "data" / "diffusers" / "speed.sqlite3"
+    MeasuredSpeed(file).keep(str(zoo / "flux"), stamp(zoo / "flux"), [usual, compiled])
+    try:
+        async with worker_for(zoo, device="cpu", compile="auto") as left:
+            results = [await generation(left, "flux") for _ in range(2)]
+        async with worker_for(zoo, device="cpu", compile="on") as named:
+            with pytest.raises(EngineCrashed, match="was ended by SIGABRT"):
+                await generation(named, "flux")
+    finally:
+        file.unlink()
+
+    assert [len(one.images) for one in results] == [1, 1]
+    for one in results:
+        assert one.notes[-1].startswith(
+            "compile, which auto chose, was not used: The worker was ended by SIGABRT"
+        )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a compiler that always fails")

@@ -19,10 +19,10 @@ from ziggie_image_mcp.provider import (
     RequestRejected,
     Run,
 )
-from ziggie_image_providers.diffusers import PACKAGES, Diffusers
+from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.additions import Addition
 from ziggie_image_providers.diffusers.families import PIPELINES
-from ziggie_image_providers.diffusers.listing import describe
+from ziggie_image_providers.diffusers.listing import describe, missing_packages
 from ziggie_image_providers.diffusers.reference_limits import fit_pictures
 from ziggie_image_providers.diffusers.scan import folder
 from ziggie_image_providers.diffusers.settings import Settings
@@ -213,7 +213,7 @@ def test_transparent_references_are_laid_on_white_and_that_is_said_unless_alpha_
 
 
 @pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in PACKAGES),
+    bool(missing_packages()),
     reason='needs pip install "ziggie-image-mcp[local]"',
 )
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from ziggie_image_mcp.provider import (
     ProviderRequest,
     Run,
 )
-from ziggie_image_providers.diffusers import PACKAGES, Diffusers, refiner
-from ziggie_image_providers.diffusers.listing import describe
+from ziggie_image_providers.diffusers import Diffusers, refiner
+from ziggie_image_providers.diffusers.listing import describe, missing_packages
 from ziggie_image_providers.diffusers.scan import DiskModel, folder
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.worker_request import refiner_notes, worker_request
@@ -119,7 +118,7 @@ def test_a_folder_of_its_class_is_a_refiner_by_its_aesthetics_score(tmp_path: Pa
 
 
 @pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in PACKAGES),
+    bool(missing_packages()),
     reason='needs pip install "ziggie-image-mcp[local]"',
 )
 @pytest.mark.parametrize(

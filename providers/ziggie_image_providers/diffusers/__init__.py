@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +12,8 @@ from typing import ClassVar
 from ziggie_image_mcp.provider import (
     MODELS_FOLDER,
     DependencyMissing,
+    EngineCrashed,
+    Generation,
     Held,
     Model,
     ModelMissing,
@@ -37,6 +38,7 @@ from ziggie_image_providers.diffusers.listing import (
     describe,
     describe_addition,
     is_called,
+    missing_packages,
     packages_missing,
 )
 from ziggie_image_providers.diffusers.measured import (
@@ -68,8 +70,6 @@ READ_BYTES_PER_SECOND = 500e6
 AHEAD = ""
 """Stands for the device of a worker that was started before one was chosen."""
 
-PACKAGES = ("torch", "diffusers", "transformers")
-
 
 class Diffusers(InProcess):
     """Models of the diffusers library, on this machine's GPU or CPU."""
@@ -91,6 +91,8 @@ class Diffusers(InProcess):
         self._measured = MeasuredMemory(context.data_dir / name / "memory.sqlite3")
         self._speed = MeasuredSpeed(context.data_dir / name / "speed.sqlite3")
         self._last_model = ""
+        self._crashes: dict[str, str] = {}
+        """With which models a worker crashed by what `auto` chose: what is said of it."""
         self._devices: dict[str, Device] = {}
         """A worker for each device, by the name that was asked for."""
 
@@ -168,11 +170,28 @@ class Diffusers(InProcess):
         pictures = made + message.num_images
         message = await asyncio.to_thread(self._accelerated, message, pictures)
         self._last_model = on_disk.id
-        device = self._device(message.device)
-        generation = await device.run(message, run.progress, payload(request))
+        generation = await self._run(message, run.progress, payload(request))
         said = await asyncio.to_thread(differences, request, message)
         said = [*enlarged, *said, *refiner_notes(refiner, on_disk, message)]
+        said += filter(None, [self._crashes.get(message.path)])
         return replace(generation, notes=(*said, *notes(message.rung), *generation.notes))
+
+    async def _run(
+        self, message: wire.WorkerRequest, progress: Progress, payload: bytes
+    ) -> Generation:
+        """Run a request, and where the worker crashes by what `auto` chose, anew without it."""
+        device = self._device(message.device)
+        try:
+            return await device.run(message, progress, payload)
+        except EngineCrashed as e:
+            if not message.by_auto:
+                raise
+            why = e
+        chosen = message.chosen_by_auto()
+        generation = await device.run(message.without(chosen), progress, payload)
+        ways = " and ".join(map(wire.in_words, chosen))
+        self._crashes[message.path] = f"{ways}, which auto chose, was not used: {why}"
+        return generation
 
     async def measure(
         self, request: ProviderRequest, model: Model, pictures: int, progress: Progress
@@ -300,7 +319,7 @@ class Diffusers(InProcess):
         """
         may = {"attention": self._settings.attention == "auto"}
         may["compile"] = self._settings.compile == "auto"
-        if not any(may.values()):
+        if not any(may.values()) or message.path in self._crashes:
             return message
         speeds = [
             one
@@ -374,8 +393,3 @@ class Diffusers(InProcess):
 
     def _hub_cache(self) -> Path | None:
         return default_hub_cache() if self._settings.use_hub_cache else None
-
-
-def missing_packages() -> tuple[str, ...]:
-    """Name the packages that the worker would not find, without importing any."""
-    return tuple(name for name in PACKAGES if importlib.util.find_spec(name) is None)

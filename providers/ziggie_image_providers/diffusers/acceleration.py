@@ -26,15 +26,11 @@ RECOMPILE_LIMIT = 64
 they are without a word."""
 
 
-COMPILE = "compile"
-"""Stands for compiling where attention is named by its backend."""
-
-
 def check(request: wire.WorkerRequest, device: str, dtype: Any) -> dict[str, str]:
     """See before a model is read whether what is asked for works here.
 
     Returns:
-        Why not, of what `auto` chose: by the name of a backend, or COMPILE.
+        Why not, of what `auto` chose: by the name of a backend, or `wire.COMPILE`.
 
     Raises:
         Problem: What the settings name does not; the message says what helps.
@@ -50,7 +46,7 @@ def check(request: wire.WorkerRequest, device: str, dtype: Any) -> dict[str, str
     if request.compile and (why := compiling.why_not_on(device)):
         if "compile" not in request.by_auto:
             raise Problem("dependency_missing", f"compile is on, and {why}; or set compile to off.")
-        unfit[COMPILE] = why
+        unfit[wire.COMPILE] = why
     return unfit
 
 
@@ -66,8 +62,8 @@ def attempt(
         request: What is asked for.
         unfit: As `check` gives it for this model; what fails here is added.
     """
-    usable = _without(request, unfit)
-    used = _chosen(usable)
+    usable = request.without(unfit)
+    used = usable.chosen_by_auto()
     if not used:
         return make(usable)
     try:
@@ -77,23 +73,9 @@ def attempt(
             raise
         why = first_line(e)
     failing = dict.fromkeys(used, f"it failed ({why})")
-    pictures = make(_without(usable, failing))  # what fails without it too, failed by itself
+    pictures = make(usable.without(failing))  # what fails without it too, failed by itself
     unfit |= failing
     return pictures
-
-
-def _chosen(request: wire.WorkerRequest) -> list[str]:
-    """What `auto` chose of a request, as `check` names it."""
-    names = {"attention": request.attention, "compile": COMPILE if request.compile else ""}
-    return [names[one] for one in request.by_auto if names[one]]
-
-
-def _without(request: wire.WorkerRequest, unfit: Mapping[str, str]) -> wire.WorkerRequest:
-    """The same without what `auto` chose and does not work."""
-    changes: dict[str, object] = {}
-    for name in unfit.keys() & set(_chosen(request)):
-        changes |= {"compile": False} if name == COMPILE else {"attention": ""}
-    return request.model_copy(update=changes)
 
 
 @contextmanager
@@ -123,11 +105,11 @@ def notes(
 ) -> tuple[str, ...]:
     """Say what changed the pictures, and what was not done that is set; a sentence each."""
     part, sentences = denoiser(pipe), list[str]()
-    for name in _chosen(request):
+    for name in request.chosen_by_auto():
         if name in unfit:
-            what = "compile" if name == COMPILE else f"attention by {name}"
+            what = wire.in_words(name)
             sentences.append(f"{what}, which auto chose, was not used: {unfit[name]}")
-    request = _without(request, unfit)
+    request = request.without(unfit)
     kind, pipeline = type(part).__name__, request.run_as or type(pipe).__name__
     if request.attention in ("", attention.NATIVE):
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ziggie_image_mcp.provider import FREE, Defaults, FreeSize, Held, Model, State
@@ -27,6 +27,7 @@ from ziggie_image_providers.diffusers.weights import Need, need
 NAMELESS_NATIVE = 1024
 DISTILLED_STEPS = 4
 GGUF_PACKAGE = "gguf"
+PACKAGES = ("torch", "diffusers", "transformers")
 
 
 def memory_need(on_disk: DiskModel) -> Need | None:
@@ -160,7 +161,16 @@ def _lacking(on_disk: DiskModel) -> tuple[str, ...]:
     """The packages that only such models need, and that are not here."""
     needs = on_disk.known.needs if on_disk.known is not None else ()
     needs += (GGUF_PACKAGE,) if on_disk.path.suffix == GGUF else ()
-    return tuple(name for name in needs if importlib.util.find_spec(name) is None)
+    return _absent(needs)
+
+
+def _absent(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if importlib.util.find_spec(name) is None)
+
+
+def missing_packages() -> tuple[str, ...]:
+    """Name the packages that the worker would not find, without importing any."""
+    return _absent(PACKAGES)
 
 
 def packages_missing(missing: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ stands: what came before it was printed by somebody else.
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -17,6 +18,9 @@ from ziggie_image_mcp.provider.pictures import MAX_BYTES
 
 GREETING = b"\0ziggie-diffusers "
 HELLO = GREETING + __version__.encode() + b"\n"
+COMPILE = "compile"
+"""Stands for compiling where attention is named by its backend."""
+
 LENGTHS = struct.Struct(">IQ")
 MAX_HEADER = 2**20
 
@@ -159,6 +163,18 @@ class WorkerRequest(_Message):
     by_auto: tuple[Literal["attention", "compile"], ...] = ()
     """Which of these `auto` chose: where one does not work the pictures are made without it."""
 
+    def chosen_by_auto(self) -> list[str]:
+        """What `auto` chose: attention by the name of its backend, and COMPILE."""
+        names = {"attention": self.attention, "compile": COMPILE if self.compile else ""}
+        return [names[one] for one in self.by_auto if names[one]]
+
+    def without(self, names: Collection[str]) -> WorkerRequest:
+        """The same without what `auto` chose of these."""
+        changes: dict[str, object] = {}
+        for name in {*names} & {*self.chosen_by_auto()}:
+            changes |= {"compile": False} if name == COMPILE else {"attention": ""}
+        return self.model_copy(update=changes)
+
 
 class Cancel(_Message):
     """Stop the request that runs now."""
@@ -236,6 +252,11 @@ Message = Annotated[
     WorkerRequest | Cancel | Loaded | Step | Picture | Done | Failed, Field(discriminator="kind")
 ]
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+
+
+def in_words(chosen: str) -> str:
+    """What `auto` chose, as `WorkerRequest.chosen_by_auto` names it, for a person."""
+    return chosen if chosen == COMPILE else f"attention by {chosen}"
 
 
 def encode(message: Message, payload: bytes = b"") -> bytes:
