@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import sys
@@ -28,7 +27,7 @@ from ziggie_image_mcp.provider import (
     Task,
     TaskCapability,
 )
-from ziggie_image_providers.diffusers import PACKAGES, Diffusers, hires, wire
+from ziggie_image_providers.diffusers import Diffusers, hires, wire
 from ziggie_image_providers.diffusers.additions import (
     Addition,
     as_models,
@@ -37,7 +36,7 @@ from ziggie_image_providers.diffusers.additions import (
     net_for,
 )
 from ziggie_image_providers.diffusers.families import HIDREAM_SIZES, PIPELINES
-from ziggie_image_providers.diffusers.listing import describe
+from ziggie_image_providers.diffusers.listing import describe, missing_packages
 from ziggie_image_providers.diffusers.scan import DiskModel, folder
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.worker_request import worker_request
@@ -360,7 +359,7 @@ def test_a_name_tells_how_a_model_is_run(
 
 
 @pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in PACKAGES),
+    bool(missing_packages()),
     reason='needs pip install "ziggie-image-mcp[local]"',
 )
 async def test_a_package_that_one_class_needs_is_named_before_anything_is_loaded(
