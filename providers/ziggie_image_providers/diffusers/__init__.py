@@ -28,7 +28,7 @@ from ziggie_image_mcp.provider import (
     Submission,
 )
 from ziggie_image_mcp.provider.delivery import InProcess
-from ziggie_image_providers.diffusers import attention, wire
+from ziggie_image_providers.diffusers import attention, cascade, wire
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.additions import Addition, as_model, find_additions
 from ziggie_image_providers.diffusers.device import Device
@@ -172,6 +172,7 @@ class Diffusers(InProcess):
         generation = await device.run(message, run.progress, payload(request))
         said = await asyncio.to_thread(differences, request, message)
         said = [*enlarged, *said, *refiner_notes(refiner, on_disk, message)]
+        said += cascade.notes(on_disk, message)
         return replace(generation, notes=(*said, *notes(message.rung), *generation.notes))
 
     async def measure(
