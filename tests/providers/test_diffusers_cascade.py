@@ -245,7 +245,7 @@ async def test_a_later_stage_asked_for_by_name_gives_its_reason_before_anything_
     (model,) = await provider.list_models()
     request = ProviderRequest(prompt="a fox", width=256, height=256)
 
-    with pytest.raises(ModelUnusable, match="second stage of DeepFloyd IF"):
+    with pytest.raises(ModelUnusable, match="the second stage of DeepFloyd IF"):
         await provider.submit(request, model, Run(key="k", progress=silence))
 
     assert not (await provider.probe()).loaded_model

@@ -195,6 +195,8 @@ def _tell_result(
         out.print(f"It is listed as the {what} {addition.id}{family}.", markup=False)
     elif usable:
         out.print(f'ziggie-image-mcp generate "a red fox" --model {repository.name}', markup=False)
+        if row is not None and row.how_to_install:  # a model in stages, of which some are missing
+            out.print(row.how_to_install, markup=False)
     else:
         out.print(f"It would not run now: {' '.join(filter(None, reasons))}", markup=False)
 

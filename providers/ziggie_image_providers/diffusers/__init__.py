@@ -287,9 +287,9 @@ class Diffusers(InProcess):
         """Keep what a request took in memory, for the decisions to come."""
         measured = measured_of(request, in_use, room, time.time())
         if measured is not None:
-            path = Path(request.path)
+            path, stages = Path(request.path), [Path(one.path) for one in request.stages]
             await asyncio.to_thread(
-                lambda: self._measured.keep(request.path, stamp(path), measured)
+                lambda: self._measured.keep(request.path, stamp(path, *stages), measured)
             )
 
     def _accelerated(self, message: wire.WorkerRequest, pictures: int) -> wire.WorkerRequest:
@@ -318,9 +318,13 @@ class Diffusers(InProcess):
     def _known_memory(self, models: Iterable[DiskModel]) -> dict[Path, KnownMemory]:
         """What is known of each model by its path."""
         everything, now = self._measured.read_all(), time.time()
+
+        def own_stamp(one: DiskModel) -> str:
+            return stamp(one.path, *(stage.path for stage in one.later))
+
         return {
             one.path: KnownMemory(
-                everything.get((str(one.path), stamp(one.path)), ()) if everything else (), now
+                everything.get((str(one.path), own_stamp(one)), ()) if everything else (), now
             )
             for one in models
         }

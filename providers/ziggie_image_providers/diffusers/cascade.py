@@ -142,9 +142,8 @@ def _alone(stage: DiskModel, others: list[DiskModel]) -> str:
     number = LATER_STAGES.index(stage.pipeline)
     firsts = [one for one in others if one.pipeline == FIRST_STAGE and one.trouble is None]
     users = [one.id for one in firsts if stage in _later(one, others)]
-    what = (
-        f"{stage.id} is the {NAMES[number]} of DeepFloyd IF: it enlarges, and draws nothing alone"
-    )
+    what = f"{stage.id} is a {stage.pipeline}, the {NAMES[number]} of DeepFloyd IF"
+    what += ", and draws nothing alone"
     if users:
         return f"{what}; ask for {' or '.join(users)}, which uses it."
     if firsts:

@@ -19,6 +19,7 @@ from ziggie_image_providers.diffusers.families import (
     Variant,
 )
 from ziggie_image_providers.diffusers.faults import EXTRA
+from ziggie_image_providers.diffusers.folder_settings import needs_sentencepiece
 from ziggie_image_providers.diffusers.ladder import Quantization
 from ziggie_image_providers.diffusers.licences import LICENSES
 from ziggie_image_providers.diffusers.measured import NOTHING_KNOWN, KnownMemory, model_memory
@@ -163,6 +164,7 @@ def _lacking(on_disk: DiskModel) -> tuple[str, ...]:
     """The packages that only such models need, and that are not here."""
     needs = on_disk.known.needs if on_disk.known is not None else ()
     needs += (GGUF_PACKAGE,) if on_disk.path.suffix == GGUF else ()
+    needs += ("sentencepiece",) if needs_sentencepiece(on_disk.path) else ()
     return tuple(name for name in needs if importlib.util.find_spec(name) is None)
 
 

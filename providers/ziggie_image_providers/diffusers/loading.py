@@ -16,7 +16,8 @@ from typing import Any
 from ziggie_image_providers.diffusers import acceleration, cpu_share, wire
 from ziggie_image_providers.diffusers.batches import MARGIN, at_once
 from ziggie_image_providers.diffusers.families import FIRST_STAGE
-from ziggie_image_providers.diffusers.faults import Problem, first_line
+from ziggie_image_providers.diffusers.faults import Problem, first_line, is_out_of_memory
+from ziggie_image_providers.diffusers.if_safety_checker import complete_checker
 from ziggie_image_providers.diffusers.ladder import (
     FULL,
     GROUP_OFFLOAD,
@@ -142,9 +143,13 @@ def pipeline_beside(read: Callable[[], Any], what: str, fix: str) -> Any:
     Raises:
         Problem: It cannot be read.
     """
-    pipe = _read_or_say(read, what, fix)
-    _place(pipe)
-    return pipe
+
+    def placed() -> Any:
+        pipe = read()
+        _place(pipe)
+        return pipe
+
+    return _read_or_say(placed, what, fix)
 
 
 def read_beside(read: Callable[[], Any], what: str, fix: str) -> Any:
@@ -174,7 +179,7 @@ def _read_or_say(read: Callable[[], Any], what: str, fix: str) -> Any:
     except (MemoryError, ImportError):
         raise
     except Exception as e:  # diffusers, safetensors and the file system have errors of their own
-        if type(e).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(e):
             raise
         raise Problem("model_unusable", f"{what} ({first_line(e)}). {fix}") from e
 
@@ -277,6 +282,8 @@ def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
     if not request.single_file:
         index = read_json(Path(request.path) / INDEX)
         do_without_torchvision(kind for _, kind in components(index))
+        if "IFSafetyChecker" in dict(components(index)).values():
+            complete_checker()
         return diffusers.DiffusionPipeline.from_pretrained(
             request.path, dtype=dtype, variant=request.variant, local_files_only=True
         )
