@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ziggie_image_mcp.provider import (
     options_of,
 )
 from ziggie_image_providers.diffusers import PACKAGES, Diffusers, cascade, wire
+from ziggie_image_providers.diffusers.folder_settings import needs_sentencepiece
 from ziggie_image_providers.diffusers.listing import describe
 from ziggie_image_providers.diffusers.scan import DiskModel, find, locate, scan
 from ziggie_image_providers.diffusers.settings import Settings
@@ -249,6 +251,49 @@ async def test_a_later_stage_asked_for_by_name_gives_its_reason_before_anything_
         await provider.submit(request, model, Run(key="k", progress=silence))
 
     assert not (await provider.probe()).loaded_model
+
+
+@pytest.mark.parametrize(
+    ("files", "needed"),
+    [(("spiece.model",), True), (("spiece.model", "tokenizer.json"), False), ((), False)],
+)
+def test_a_tokenizer_that_only_sentencepiece_reads_is_told(
+    tmp_path: Path, files: tuple[str, ...], needed: bool
+) -> None:
+    folder = first(tmp_path)
+    for name in files:
+        (folder / "tokenizer" / name).write_text("{}", encoding="utf-8")
+
+    assert needs_sentencepiece(folder) == needed
+
+
+def published_lists() -> dict[str, int]:
+    """How long the lists of noise levels of diffusers are, which is not imported."""
+    spec = importlib.util.find_spec("diffusers")
+    assert spec is not None
+    assert spec.origin is not None
+    file = Path(spec.origin).parent / "pipelines" / "deepfloyd_if" / "timesteps.py"
+    lists = re.findall(r"(\w+)_timesteps = \[(.*?)\]", file.read_text("utf-8"), re.S)
+    return {name: levels.count(",") for name, levels in lists}
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("diffusers") is None,
+    reason='needs pip install "ziggie-image-mcp[local]"',
+)
+def test_the_noise_levels_that_were_published_for_a_number_of_steps_are_taken() -> None:
+    lists = published_lists()
+
+    chosen = {
+        (steps, number): name
+        for number in (1, 2)
+        for steps in range(1, 201)
+        if (name := cascade.noise_levels(steps, number))
+    }
+
+    assert {steps for steps, _ in chosen} == {27, 50, 100, 185}
+    assert all(lists[name] == steps for (steps, _), name in chosen.items())
+    assert (chosen[27, 1], chosen[27, 2], chosen[100, 1]) == ("fast27", "smart27", "smart100")
 
 
 def said(model: DiskModel) -> str:

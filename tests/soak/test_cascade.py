@@ -175,8 +175,19 @@ async def test_stages_are_as_large_as_what_is_here(zoo: Path, tmp_path: Path) ->
 
 @pytest.mark.timeout(300)
 async def test_what_the_models_own_checker_sees_is_refused(zoo: Path, tmp_path: Path) -> None:
-    build_models("tests.support.checked_cascade", tmp_path)
+    build_models("tests.support.cascades", tmp_path)
     async with worker_for(tmp_path) as provider:
         assert await picture(provider, "lenient", width=32, height=32)
         with pytest.raises(ContentRefused, match="own safety checker refused"):
             await picture(provider, "prude", width=32, height=32)
+
+
+@pytest.mark.timeout(300)
+async def test_three_stages_draw_from_the_files_that_a_pull_brings(tmp_path: Path) -> None:
+    build_models("tests.support.cascades", tmp_path)
+    async with worker_for(tmp_path / "pulled") as provider:
+        drawn = await generation(provider, "if-1", **ASKED)
+
+    assert find([tmp_path / "pulled"], None)["if-1"].variant == "fp16"
+    assert Image.open(io.BytesIO(drawn.images[0].data)).size == (256, 256)
+    assert drawn.notes[0].startswith("drawn in stages")

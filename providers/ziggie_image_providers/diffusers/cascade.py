@@ -28,6 +28,13 @@ PULLS = (
 )
 """What gets each of the later stages."""
 
+PUBLISHED = (50, 100, 185)
+"""How many noise levels the lists smart... of `diffusers.pipelines.deepfloyd_if` have."""
+
+FEW = 27
+FEWEST = {1: "fast27", 2: "smart27"}
+"""The list of so many by the stage: the documentation of diffusers gives fast27 to the first."""
+
 NAMES = ("second stage", "third stage")
 
 WATERMARK = "watermarker"
@@ -95,6 +102,18 @@ def in_worker_words(model: DiskModel, steps: int | None) -> tuple[wire.Stage, ..
         )
         for stage in model.later
     )
+
+
+def noise_levels(steps: int, number: int) -> str:
+    """Which list of the model's authors has so many noise levels; empty where none has.
+
+    Args:
+        steps: How many.
+        number: Of the stage of IF, 1 or 2.
+    """
+    if steps == FEW:
+        return FEWEST[number]
+    return f"smart{steps}" if steps in PUBLISHED else ""
 
 
 def notes(model: DiskModel, message: wire.WorkerRequest) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers.cascade import noise_levels
 from ziggie_image_providers.diffusers.disk_model import ENLARGED
 from ziggie_image_providers.diffusers.families import LATER_STAGES
 from ziggie_image_providers.diffusers.faults import Problem
@@ -27,10 +28,6 @@ from ziggie_image_providers.diffusers.weights import TILED_ABOVE
 NOISE = {LATER_STAGES[0]: 250, LATER_STAGES[1]: 100}
 """How much each later stage lays over the picture before it draws: the class's own, and what the
 documentation of diffusers gives for the upscaler behind IF."""
-
-TIMESTEPS = ("fast27", "smart27", "smart50", "smart100", "smart185")
-"""Those of `diffusers.pipelines.deepfloyd_if` for the stages of IF; of two of a length the first is
-for the first stage."""
 
 OnStep = Callable[[int, int], None]
 Call = Callable[[Any, Mapping[str, Any], wire.WorkerRequest, OnStep], Any]
@@ -117,12 +114,10 @@ def _words(
 
 def _levels(steps: int, number: int) -> dict[str, Any]:
     """The noise levels that the model's authors published for so many steps, else even ones."""
-    published = [name for name in TIMESTEPS if name.endswith(f"t{steps}")]
-    if not published:
-        return {"num_inference_steps": steps}
-    name = published[0 if number == 1 else -1]
+    name = noise_levels(steps, number)
     lists = diffusers.pipelines.deepfloyd_if
-    return {"num_inference_steps": steps, "timesteps": getattr(lists, f"{name}_timesteps")}
+    published = {"timesteps": getattr(lists, f"{name}_timesteps")} if name else {}
+    return {"num_inference_steps": steps, **published}
 
 
 def _pipeline(stage: wire.Stage, request: wire.WorkerRequest) -> Any:

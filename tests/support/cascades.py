@@ -1,11 +1,12 @@
-"""Build first stages of DeepFloyd IF with a checker that refuses all or nothing; imports torch.
+"""Build DeepFloyd IF with a checker that refuses all or nothing, and as it is pulled: with torch.
 
-python -m tests.support.checked_cascade FOLDER
+python -m tests.support.cascades FOLDER
 """
 
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,12 @@ def checker(bias: float) -> Any:
 
 
 def build(folder: Path) -> None:
-    """Save one of each."""
-    importlib.import_module("torch").manual_seed(0)
+    """Save first stages by what their checkers do, and below `pulled` all three in half precision.
+
+    Of the second the text encoder has no weights, as `models pull` leaves them out.
+    """
+    torch = importlib.import_module("torch")
+    torch.manual_seed(0)
     eyes = importlib.import_module("transformers.models.clip.image_processing_pil_clip")
     seen = eyes.CLIPImageProcessorPil(
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
@@ -43,6 +48,15 @@ def build(folder: Path) -> None:
     for name, bias in (("prude", 1.0), ("lenient", -1.0)):
         parts = {"safety_checker": checker(bias), "feature_extractor": seen}
         changed(deepfloyd()["if-1"], "IFPipeline", **parts).save_pretrained(folder / name)
+    stages = deepfloyd()
+    parts = {"safety_checker": checker(-1.0), "feature_extractor": seen}
+    for name in ("if-1", "if-2"):
+        stages[name] = changed(stages[name], type(stages[name]).__name__, **parts)
+    for name, pipe in stages.items():
+        pipe.to(torch.float16).save_pretrained(folder / "pulled" / name, variant="fp16")
+    for weights in (folder / "pulled" / "if-2" / "text_encoder").glob("*.safetensors"):
+        weights.unlink()
+    shutil.rmtree(folder / "pulled" / "if-2" / "safety_checker")
 
 
 if __name__ == "__main__":
