@@ -23,6 +23,7 @@ from ziggie_image_mcp.provider import (
 )
 from ziggie_image_providers.diffusers import PACKAGES, Diffusers, cascade, wire
 from ziggie_image_providers.diffusers.folder_settings import needs_sentencepiece
+from ziggie_image_providers.diffusers.ladder import RUNTIME_GPU
 from ziggie_image_providers.diffusers.listing import describe
 from ziggie_image_providers.diffusers.scan import DiskModel, find, locate, scan
 from ziggie_image_providers.diffusers.settings import Settings
@@ -98,7 +99,10 @@ def test_three_stages_are_one_model_of_1024_px_that_needs_the_weights_of_all(
     assert options_of(model, "text_to_image") >= {"seed", "steps", "negative_prompt"}
     assert list(model.tasks) == ["text_to_image"]
     weights = 2 * (4000 + 9000 + 300 + 10 + 1000 + 500 + 200 + 100)
-    assert model.memory.rungs[1].ram_bytes == weights
+    full, offload = model.memory.rungs[:2]
+    assert full.peaks[0].bytes == weights + RUNTIME_GPU
+    assert offload.peaks[0].bytes == 2 * 9000 + RUNTIME_GPU  # of the largest part alone
+    assert offload.ram_bytes == weights
     assert request_of(joined).weight_bytes == weights
 
 

@@ -116,18 +116,18 @@ async def test_a_picture_is_the_same_however_the_stages_are_held(zoo: Path) -> N
         names = ["cpu", *(rung.name for rung in one.memory.rungs[1:] if not rung.fix)]
         for rung in names:
             placed = replace(one, device="cpu", rung=rung)
-            answer = await provider.submit(request, placed, Run(key="k", progress=silence))
-            assert isinstance(answer, Generation)
-            drawn[rung] = answer
+            made = await provider.submit(request, placed, Run(key="k", progress=silence))
+            assert isinstance(made, Generation)
+            drawn[rung] = made
 
     whole = drawn["cpu"].images[0].data
-    apart = {rung: difference(whole, one.images[0].data) for rung, one in drawn.items()}
+    apart = {rung: difference(whole, made.images[0].data) for rung, made in drawn.items()}
     assert {"model offload", "group offload", "fp8, model offload"} <= apart.keys()
     assert apart["model offload"] < 0.1
     assert apart["group offload"] < 0.1
     assert max(apart.values()) < 40
-    for rung, one in drawn.items():
-        assert set(notes(rung)) <= set(one.notes)
+    for rung, answer in drawn.items():
+        assert set(notes(rung)) <= set(answer.notes)
 
 
 @contextmanager

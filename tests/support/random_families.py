@@ -450,8 +450,8 @@ def deepfloyd() -> dict[str, Any]:
         "addition_embed_type": "text",
         "addition_embed_type_num_heads": 2,
     }
-    noise = {"beta_schedule": "squaredcos_cap_v2", "variance_type": "learned_range"}
-    noise |= {"thresholding": True, "sample_max_value": 1.5}
+    noise: dict[str, Any] = {"beta_schedule": "squaredcos_cap_v2", "thresholding": True}
+    noise |= {"variance_type": "learned_range", "sample_max_value": 1.5}
     watermark = parts.IFWatermarker()
     watermark.watermark_image += 255
     first = diffusers.IFPipeline(

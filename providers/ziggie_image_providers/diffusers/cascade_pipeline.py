@@ -58,22 +58,26 @@ def draw(request: wire.WorkerRequest, seed: int, on_step: OnStep, call: Call) ->
             first,
             {**words, **text, "generator": noise, "output_type": "pt"},
             request,
-            lambda at, _: on_step(min(at, steps[0]), total),
+            _told_after(0, steps[0], total, on_step),
         ).images
         # What makes a denoiser faster is of the first stage: the notes tell of that alone.
         plain = request.model_copy(update={"compile": False, "step_cache": "", "attention": ""})
         for number, stage in enumerate(request.stages, 1):
-            done, most = sum(steps[:number]), steps[number]
             scale //= ENLARGED
             image = call(
                 _pipeline(stage, request),
                 _words(stage, request, image, text, scale) | {"generator": noise},
-                plain.model_copy(update={"steps": most}),
-                lambda at, _, done=done, most=most: on_step(done + min(at, most), total),
+                plain.model_copy(update={"steps": steps[number]}),
+                _told_after(sum(steps[:number]), steps[number], total, on_step),
             ).images
         if not request.stages or request.stages[-1].pipeline != LATER_STAGES[1]:
             image = _from_zero_to_one(image)
         return _checked(image, text["prompt_embeds"].dtype)
+
+
+def _told_after(done: int, own: int, total: int, on_step: OnStep) -> OnStep:
+    """Tells of a stage's steps as of those of all, after what the stages before have done."""
+    return lambda at, _: on_step(done + min(at, own), total)
 
 
 def _read_text(request: wire.WorkerRequest) -> dict[str, Any]:
@@ -126,6 +130,7 @@ def _pipeline(stage: wire.Stage, request: wire.WorkerRequest) -> Any:
     at, pipe = held.stages.get(stage.path, (0, None))
     if at != written:
         held.stages.pop(stage.path, None)
+        held.embeddings.clear()  # its encoder may be another now
         del pipe
         free_memory()
         pipe = pipeline_beside(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,7 @@ class DiskModel:
     def multiple_of(self) -> int:
         """Of what a side must be a multiple, pixels."""
         step = self.known.multiple_of if self.known else ANY_MULTIPLE
-        return step * ENLARGED ** len(self.later)
+        return step * math.prod(ENLARGED for _ in self.later)
 
 
 def useless(

@@ -215,8 +215,8 @@ def most_at_once(request: wire.WorkerRequest) -> int:
     """How many of a request's pictures to make at once."""
     pictures = request.image_bytes or request.reference_bytes
     passes = request.first or request.nets or request.ip_adapter or request.refiner
-    passes = passes or request.pipeline == FIRST_STAGE
-    if pictures or passes or "num_images_per_prompt" not in parameters(held.pipe):
+    in_stages = request.pipeline == FIRST_STAGE
+    if pictures or passes or in_stages or "num_images_per_prompt" not in parameters(held.pipe):
         return 1
     return at_once(request, room(), total_memory(held.device))
 
