@@ -191,3 +191,23 @@ async def test_three_stages_draw_from_the_files_that_a_pull_brings(tmp_path: Pat
     assert find([tmp_path / "pulled"], None)["if-1"].variant == "fp16"
     assert Image.open(io.BytesIO(drawn.images[0].data)).size == (256, 256)
     assert drawn.notes[0].startswith("drawn in stages")
+
+
+@pytest.mark.timeout(300)
+def test_the_listing_tells_which_stages_are_missing_and_what_gets_them(
+    zoo: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "if-1").symlink_to(zoo / "if-1")
+    config = tmp_path / "config.json"
+    config.write_text('{"providers": {"diffusers": {"useHubCache": false}}}', encoding="utf-8")
+    command = [sys.executable, "-m", "ziggie_image_mcp", "models", "scan", str(tmp_path / "dir")]
+
+    done = subprocess.run(
+        [*command, "--json", "--config", str(config)], check=True, capture_output=True, text=True
+    )
+
+    (row,) = json.loads(done.stdout)["models"]
+    assert row["usable"]
+    assert row["native_size"] == "16x16"
+    assert row["how_to_install"].startswith("if-1 draws 16 px without its second stage and third")

@@ -81,7 +81,7 @@ def note(model: DiskModel) -> str:
     what = " and ".join(NAMES[number] for number in lacking)
     commands = " && ".join(PULLS[number] for number in lacking)
     side = model.native or SIDE
-    return f"{model.id} draws {side} px, for its {what} is not here: {commands}"
+    return f"{model.id} draws {side} px without its {what}: {commands}"
 
 
 def in_worker_words(model: DiskModel, steps: int | None) -> tuple[wire.Stage, ...]:
