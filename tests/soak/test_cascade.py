@@ -78,6 +78,11 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_models("tests.support.random_families", folder)
 
 
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_models("tests.support.cascades", tmp_path_factory.mktemp("checked"))
+
+
 def difference(one: bytes, other: bytes) -> float:
     """Mean difference of two pictures, of 255."""
     first, second = (Image.open(io.BytesIO(png)).convert("RGB") for png in (one, other))
@@ -174,21 +179,19 @@ async def test_stages_are_as_large_as_what_is_here(zoo: Path, tmp_path: Path) ->
 
 
 @pytest.mark.timeout(300)
-async def test_what_the_models_own_checker_sees_is_refused(zoo: Path, tmp_path: Path) -> None:
-    build_models("tests.support.cascades", tmp_path)
-    async with worker_for(tmp_path) as provider:
+async def test_what_the_models_own_checker_sees_is_refused(checked: Path) -> None:
+    async with worker_for(checked / "alone") as provider:
         assert await picture(provider, "lenient", width=32, height=32)
         with pytest.raises(ContentRefused, match="own safety checker refused"):
             await picture(provider, "prude", width=32, height=32)
 
 
 @pytest.mark.timeout(300)
-async def test_three_stages_draw_from_the_files_that_a_pull_brings(tmp_path: Path) -> None:
-    build_models("tests.support.cascades", tmp_path)
-    async with worker_for(tmp_path / "pulled") as provider:
+async def test_three_stages_draw_from_the_files_that_a_pull_brings(checked: Path) -> None:
+    async with worker_for(checked / "pulled") as provider:
         drawn = await generation(provider, "if-1", **ASKED)
 
-    assert find([tmp_path / "pulled"], None)["if-1"].variant == "fp16"
+    assert find([checked / "pulled"], None)["if-1"].variant == "fp16"
     assert Image.open(io.BytesIO(drawn.images[0].data)).size == (256, 256)
     assert drawn.notes[0].startswith("drawn in stages")
 

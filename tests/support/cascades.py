@@ -35,7 +35,7 @@ def checker(bias: float) -> Any:
 
 
 def build(folder: Path) -> None:
-    """Save first stages by what their checkers do, and below `pulled` all three in half precision.
+    """Save first stages by what their checkers do, and below `pulled` all three as float16.
 
     Of the second the text encoder has no weights, as `models pull` leaves them out.
     """
@@ -47,7 +47,7 @@ def build(folder: Path) -> None:
     )
     for name, bias in (("prude", 1.0), ("lenient", -1.0)):
         parts = {"safety_checker": checker(bias), "feature_extractor": seen}
-        changed(deepfloyd()["if-1"], "IFPipeline", **parts).save_pretrained(folder / name)
+        changed(deepfloyd()["if-1"], "IFPipeline", **parts).save_pretrained(folder / "alone" / name)
     stages = deepfloyd()
     parts = {"safety_checker": checker(-1.0), "feature_extractor": seen}
     for name in ("if-1", "if-2"):
