@@ -318,13 +318,9 @@ class Diffusers(InProcess):
     def _known_memory(self, models: Iterable[DiskModel]) -> dict[Path, KnownMemory]:
         """What is known of each model by its path."""
         everything, now = self._measured.read_all(), time.time()
-
-        def own_stamp(one: DiskModel) -> str:
-            return stamp(one.path, *(stage.path for stage in one.later))
-
         return {
             one.path: KnownMemory(
-                everything.get((str(one.path), own_stamp(one)), ()) if everything else (), now
+                everything.get((str(one.path), stamp(*one.folders)), ()) if everything else (), now
             )
             for one in models
         }

@@ -22,6 +22,7 @@ from ziggie_image_providers.diffusers.loading import (
 )
 from ziggie_image_providers.diffusers.model_folder import INDEX
 from ziggie_image_providers.diffusers.prompt_embeddings import remembered
+from ziggie_image_providers.diffusers.steps import OnStep
 from ziggie_image_providers.diffusers.vae_memory import tile_vae
 from ziggie_image_providers.diffusers.weights import TILED_ABOVE
 
@@ -29,7 +30,6 @@ NOISE = {LATER_STAGES[0]: 250, LATER_STAGES[1]: 100}
 """How much each later stage lays over the picture before it draws: the class's own, and what the
 documentation of diffusers gives for the upscaler behind IF."""
 
-OnStep = Callable[[int, int], None]
 Call = Callable[[Any, Mapping[str, Any], wire.WorkerRequest, OnStep], Any]
 """Calls a pipeline with its words, and tells of each step."""
 

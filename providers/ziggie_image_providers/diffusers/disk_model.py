@@ -56,6 +56,11 @@ class DiskModel:
         return PIPELINES.get(self.pipeline)
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where it lies, and its later stages."""
+        return (self.path, *(stage.path for stage in self.later))
+
+    @property
     def all_parts(self) -> Mapping[str, Part]:
         """Its components and those of its later stages, whose names tell their number."""
         parts = dict(self.parts)

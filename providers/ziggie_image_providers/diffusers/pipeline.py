@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from PIL.Image import Resampling
@@ -36,11 +34,9 @@ from ziggie_image_providers.diffusers.loading import (
 )
 from ziggie_image_providers.diffusers.prompt_embeddings import remembered
 from ziggie_image_providers.diffusers.samplers import SAMPLERS, settings_of
+from ziggie_image_providers.diffusers.steps import OnStep, watched
 from ziggie_image_providers.diffusers.vae_memory import slice_vae, tile_vae
 from ziggie_image_providers.diffusers.weights import TILED_ABOVE
-
-OnStep = Callable[[int, int], None]
-"""Called after every step with its number and the number of steps; raises to end it."""
 
 QUOTED = 80
 """Characters of what was not read."""
@@ -217,7 +213,7 @@ def _call(pipe: Any, words: Mapping[str, Any], request: wire.WorkerRequest, on_s
     with (
         seamless.circular(pipe, request.seamless),
         remembered(pipe, adapters.state(request.loras)),
-        _watched(pipe, parameters(pipe), request.steps, on_step) as extra,
+        watched(pipe, parameters(pipe), request.steps, on_step) as extra,
         acceleration.accelerated(pipe, request, held.rung),
         warnings.catch_warnings(),
     ):
@@ -362,36 +358,6 @@ def _swap_scheduler(pipe: Any, sampler: str | None, scheduler: str | None) -> No
         )
     settings = {name: value for name, value in settings.items() if name not in unknown}
     pipe.scheduler = kind.from_config(held.scheduler.config, **settings)
-
-
-@contextmanager
-def _watched(
-    pipe: Any, parameters: Mapping[str, inspect.Parameter], steps: int | None, on_step: OnStep
-) -> Generator[dict[str, Any]]:
-    """Hear of every step: by the pipeline's callback, else by its scheduler."""
-    if "callback_on_step_end" in parameters:
-
-        def callback(pipe: Any, at: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
-            on_step(at + 1, int(getattr(pipe, "_num_timesteps", None) or steps or at + 1))
-            return values
-
-        yield {"callback_on_step_end": callback}
-        return
-    step, done = pipe.scheduler.step, 0
-
-    @wraps(step)  # pipelines look whether it takes a generator, and else draw noise of no seed
-    def counted(*values: Any, **named: Any) -> Any:
-        nonlocal done
-        result = step(*values, **named)
-        done += 1
-        on_step(done, max(done, steps or 0))
-        return result
-
-    pipe.scheduler.step = counted
-    try:
-        yield {}
-    finally:
-        del pipe.scheduler.step
 
 
 def _extrema(image: Any) -> list[tuple[int, int]]:
