@@ -261,7 +261,19 @@ def test_a_licence_wish_of_any_adds_what_is_not_for_commercial_use() -> None:
     more = {row.name for row in suitable(machine(64, nvidia(48)), BARE, "any")}
     fewer = {row.name for row in suitable(machine(64, nvidia(48)), BARE, "commercial")}
 
-    assert more - fewer == {"flux1-dev", "flux2-klein-9b", "sdxl-turbo"}
+    assert more - fewer == {"deepfloyd-if", "flux1-dev", "flux2-klein-9b", "sdxl-turbo"}
+
+
+def test_a_model_in_stages_is_got_by_a_command_for_each() -> None:
+    rows = suitable(machine(64, nvidia(48)), BARE, "any")
+
+    commands = next(row.commands for row in rows if row.name == "deepfloyd-if")
+
+    assert [line.removeprefix("ziggie-image-mcp models pull ") for line in commands[-3:]] == [
+        "deepfloyd-if",
+        "DeepFloyd/IF-II-L-v1.0 --without text_encoder",
+        "stabilityai/stable-diffusion-x4-upscaler",
+    ]
 
 
 @pytest.mark.parametrize(

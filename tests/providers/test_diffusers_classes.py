@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(
 
 FAMILIES = re.compile(
     "(StableDiffusion(XL|3)?|LatentConsistencyModel|Flux(2(Klein)?)?|ZImage|QwenImage(21)?"
-    "|PixArt(Alpha|Sigma)|HiDreamImage|Chroma|Sana(Sprint)?|Kolors|Lumina2?)(?=[A-Z])"
+    "|IF(?=I)|PixArt(Alpha|Sigma)|HiDreamImage|Chroma|Sana(Sprint)?|Kolors|Lumina2?)(?=[A-Z])"
 )
 EDITS = re.compile(
     "Img2Img|Inpaint|Edit|Kontext|Fill|Control|Layered|Omni|KV|Redux|Pix2Pix|Adapter"

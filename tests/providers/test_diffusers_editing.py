@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import io
 import json
 import math
+import re
 import shutil
 import struct
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
@@ -163,7 +166,7 @@ def inexact(model: Model) -> list[tuple[int, int]]:
 
 @contextmanager
 def replaced_weights(folder: Path) -> Generator[None]:
-    """Another refiner under the same name."""
+    """Another refiner, or another stage, under the same name."""
     index, file = folder / "model_index.json", folder / "unet/diffusion_pytorch_model.safetensors"
     before = file.read_bytes()
     numpy = importlib.import_module("safetensors.numpy")
@@ -393,6 +396,67 @@ async def test_a_refiner_alone_works_over_pictures_only(provider: Diffusers) -> 
     model = await model_named(provider, "refiner")
 
     assert (model.family, list(model.tasks)) == ("sdxl-refiner", ["image_to_image"])
+
+
+async def test_three_stages_draw_one_picture_and_a_seed_is_that_of_all(
+    zoo: Path, provider: Diffusers
+) -> None:
+    asked: dict[str, Any] = {"width": 256, "height": 128, "steps": 4}
+    shares: list[float] = []
+
+    async def told(share: float, text: str) -> None:
+        if text.startswith("step"):
+            shares.append(share)
+            assert text.endswith(" of 9")
+
+    drawn = await generation(provider, "if-1", **asked, progress=told)
+    again = await picture(provider, "if-1", **asked)
+    others = [
+        await picture(provider, "if-1", **asked | {name: value})
+        for name, value in (("seed", 8), ("prompt", "a blue fox"), ("negative_prompt", "dark"))
+    ]
+    alike: list[bytes] = []
+    for stage in ("if-2", "if-3"):
+        with replaced_weights(zoo / stage):
+            alike.append(await picture(provider, "if-1", **asked))
+
+    stages = "16x8 in 4 steps, 64x32 in 2 steps, 256x128 in 3 steps"
+    assert size_of(drawn.images[0].data) == (256, 128)
+    assert drawn.notes == (
+        f"drawn in stages, each from the one before: {stages}",
+        "the model lays a watermark over the lower right corner",
+    )
+    assert drawn.images[0].data == again
+    assert len({again, *others, *alike}) == 6
+    assert await picture(provider, "if-1", **asked) == again
+    assert shares == sorted(shares)
+    with opened(again) as image:
+        assert image.convert("RGB").getpixel((256 - 8, 128 - 8)) == (255, 255, 255)
+
+
+async def test_a_cancel_ends_the_second_stage_and_the_next_picture_is_as_before(
+    provider: Diffusers,
+) -> None:
+    asked: dict[str, Any] = {"width": 256, "height": 128}
+    before = await picture(provider, "if-1", **asked)
+    second = asyncio.Event()
+
+    async def told(share: float, text: str) -> None:
+        step = re.search(r"step (\d+) of 225$", text)
+        if step is not None and 100 < int(step[1]) < 140:
+            second.set()
+
+    task = asyncio.create_task(
+        generation(provider, "if-1", **asked, steps=100, progress=told, num_images=16)
+    )
+    await second.wait()
+    clock = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert time.monotonic() - clock < 2
+    assert await picture(provider, "if-1", **asked) == before
 
 
 async def test_inpainting_checkpoints_make_nothing_from_text(provider: Diffusers) -> None:
@@ -848,6 +912,8 @@ async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(
         edit = await call("edit_image", image=id, model="klein")
         large = {"model": "qwen-image-2.1", "width": 512, "height": 512}
         cut_out = await call("generate_image", transparent=True, **large)
+        large = {"model": "if-1", "width": 256, "height": 128}
+        staged = (await call("generate_image", **large))["images"][0]
         square = {"model": "gguf/zed-F16.gguf", "width": 256, "height": 256}
         packed = (await call("generate_image", **square))["images"][0]
         wrong = await client.call_tool(
@@ -862,6 +928,8 @@ async def test_through_the_mcp_client_loras_and_maps_are_used_and_told(
     assert len({pixels(first), pixels(guided_by), pixels(edit)}) == 3
     with Image.open(cut_out["images"][0]["path"]) as image:
         assert image.mode == "RGBA"
+    with Image.open(staged["path"]) as image:
+        assert image.size == (256, 128)
     with Image.open(packed["path"]) as image:
         assert image.size == (256, 256)
     assert wrong.is_error

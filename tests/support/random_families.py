@@ -430,6 +430,86 @@ def sana() -> Any:
     )
 
 
+def deepfloyd() -> dict[str, Any]:
+    """The three stages of DeepFloyd IF, whose first draws 16 px; without its checker."""
+    diffusers, words = importlib.import_module("diffusers"), random_models.t5_tokenizer()
+    parts = importlib.import_module("diffusers.pipelines.deepfloyd_if")
+    clip = random_models.clip_tokenizer()
+    shape = {
+        "out_channels": 6,
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "cross_attention_dim": 16,
+        "encoder_hid_dim": 32,
+        "attention_head_dim": 4,
+        "norm_num_groups": 4,
+        "down_block_types": ("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
+        "up_block_types": ("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        "resnet_time_scale_shift": "scale_shift",
+        "addition_embed_type": "text",
+        "addition_embed_type_num_heads": 2,
+    }
+    noise: dict[str, Any] = {"beta_schedule": "squaredcos_cap_v2", "thresholding": True}
+    noise |= {"variance_type": "learned_range", "sample_max_value": 1.5}
+    watermark = parts.IFWatermarker()
+    watermark.watermark_image += 255
+    first = diffusers.IFPipeline(
+        tokenizer=words,
+        text_encoder=random_models.t5_encoder(words),
+        unet=diffusers.UNet2DConditionModel(sample_size=16, in_channels=3, **shape),
+        scheduler=diffusers.DDPMScheduler(**noise),
+        safety_checker=None,
+        feature_extractor=None,
+        watermarker=watermark,
+        requires_safety_checker=False,
+    )
+    second = changed(
+        first,
+        "IFSuperResolutionPipeline",
+        unet=diffusers.UNet2DConditionModel(
+            sample_size=64,
+            in_channels=6,
+            class_embed_type="timestep",
+            time_cond_proj_dim=None,
+            **shape,
+        ),
+        image_noising_scheduler=diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        requires_safety_checker=False,
+    )
+    third = diffusers.StableDiffusionUpscalePipeline(
+        vae=diffusers.AutoencoderKL(
+            block_out_channels=(8, 8, 16),
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            latent_channels=4,
+            norm_num_groups=4,
+            sample_size=64,
+            scaling_factor=0.08333,
+        ),
+        text_encoder=random_models.clip_text_model(clip),
+        tokenizer=clip,
+        unet=diffusers.UNet2DConditionModel(
+            sample_size=64,
+            in_channels=7,
+            out_channels=4,
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=32,
+            attention_head_dim=4,
+            norm_num_groups=4,
+            num_class_embeds=1000,
+        ),
+        low_res_scheduler=diffusers.DDPMScheduler(),
+        scheduler=diffusers.DDIMScheduler(
+            beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
+        ),
+    )
+    return {"if-1": first, "if-2": second, "if-3": third}
+
+
 def changed(pipe: Any, name: str, **parts: Any) -> Any:
     """A pipeline of another class with the parts of one."""
     kind = getattr(importlib.import_module("diffusers"), name)
@@ -603,6 +683,7 @@ def build(folder: Path) -> None:
         words = folder / "sentencepiece"
         words.mkdir()
         pipelines["kolors"] = kolors(words)
+    pipelines |= deepfloyd()
     for name, pipeline in pipelines.items():
         pipeline.save_pretrained(folder / name)
     random_models.checkpoint(folder / "sd1-inpaint", folder / "nine.safetensors")

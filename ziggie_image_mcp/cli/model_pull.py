@@ -195,11 +195,15 @@ def _tell_result(
         out.print(f"It is listed as the {what} {addition.id}{family}.", markup=False)
     elif usable:
         out.print(f'ziggie-image-mcp generate "a red fox" --model {repository.name}', markup=False)
+        for sentence in reasons:
+            out.print(sentence, markup=False)
     else:
         out.print(f"It would not run now: {' '.join(filter(None, reasons))}", markup=False)
 
 
 def why_not(row: reports.ModelRow) -> list[str]:
-    """Why it would not run, and what helps."""
+    """Why it would not run, or not do all that it could, and what helps."""
+    if row.usable:  # a model in stages, of which some are missing
+        return [row.how_to_install] if row.how_to_install else []
     told = any(row.how_to_install in sentence for sentence in row.why_not)
     return row.why_not if told or not row.why_not else [*row.why_not, row.how_to_install]

@@ -294,7 +294,13 @@ def _recommendation(model: dict[str, Any], machine: Hardware, setup: Setup) -> R
         seconds=_seconds(model, gpu, on_gpu=on_gpu),
         pace=_pace(model, gpu, on_gpu=on_gpu),
         why=_why(model, gpu, machine),
-        commands=(*_install(machine, gpu, setup), f"ziggie-image-mcp models pull {model['id']}"),
+        commands=(
+            *_install(machine, gpu, setup),
+            *(
+                f"ziggie-image-mcp models pull {one}"
+                for one in (model["id"], *model.get("more", ()))
+            ),
+        ),
     )
 
 

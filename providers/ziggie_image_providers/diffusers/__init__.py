@@ -29,7 +29,7 @@ from ziggie_image_mcp.provider import (
     Submission,
 )
 from ziggie_image_mcp.provider.delivery import InProcess
-from ziggie_image_providers.diffusers import attention, wire
+from ziggie_image_providers.diffusers import attention, cascade, wire
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.additions import Addition, as_model, find_additions
 from ziggie_image_providers.diffusers.device import Device
@@ -173,6 +173,7 @@ class Diffusers(InProcess):
         generation = await self._run(message, run.progress, payload(request))
         said = await asyncio.to_thread(differences, request, message)
         said = [*enlarged, *said, *refiner_notes(refiner, on_disk, message)]
+        said += cascade.notes(on_disk, message)
         said += filter(None, [self._crashes.get(message.path)])
         return replace(generation, notes=(*said, *notes(message.rung), *generation.notes))
 
@@ -305,9 +306,9 @@ class Diffusers(InProcess):
         """Keep what a request took in memory, for the decisions to come."""
         measured = measured_of(request, in_use, room, time.time())
         if measured is not None:
-            path = Path(request.path)
+            path, stages = Path(request.path), [Path(one.path) for one in request.stages]
             await asyncio.to_thread(
-                lambda: self._measured.keep(request.path, stamp(path), measured)
+                lambda: self._measured.keep(request.path, stamp(path, *stages), measured)
             )
 
     def _accelerated(self, message: wire.WorkerRequest, pictures: int) -> wire.WorkerRequest:
@@ -338,7 +339,7 @@ class Diffusers(InProcess):
         everything, now = self._measured.read_all(), time.time()
         return {
             one.path: KnownMemory(
-                everything.get((str(one.path), stamp(one.path)), ()) if everything else (), now
+                everything.get((str(one.path), stamp(*one.folders)), ()) if everything else (), now
             )
             for one in models
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,12 @@ from typing import Literal
 from ziggie_image_mcp.provider import Role
 from ziggie_image_providers.diffusers.families import PIPELINES, Family
 from ziggie_image_providers.diffusers.weights import Part
+
+ANY_MULTIPLE = 16
+"""Of what the sides of a class that is not known are multiples, pixels."""
+
+ENLARGED = 4
+"""How many times as long each later stage of a cascade makes the sides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +46,36 @@ class DiskModel:
     """Of the schedule that its configuration gives, where it gives one."""
     single_file: bool = False
     config_folder: Path | None = None
+    later: tuple[DiskModel, ...] = ()
+    """The stages that enlarge what it draws, in their order: of a cascade."""
     trouble: Trouble | None = None
 
     @property
     def known(self) -> Family | None:
         """The facts of its class."""
         return PIPELINES.get(self.pipeline)
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where it lies, and its later stages."""
+        return (self.path, *(stage.path for stage in self.later))
+
+    @property
+    def all_parts(self) -> Mapping[str, Part]:
+        """Its components and those of its later stages, whose names tell their number."""
+        parts = dict(self.parts)
+        for number, stage in enumerate(self.later, 2):
+            parts |= {
+                name if name == "vae" else f"{name}_{number}": one
+                for name, one in stage.parts.items()
+            }
+        return parts
+
+    @property
+    def multiple_of(self) -> int:
+        """Of what a side must be a multiple, pixels."""
+        step = self.known.multiple_of if self.known else ANY_MULTIPLE
+        return step * math.prod(ENLARGED for _ in self.later)
 
 
 def useless(

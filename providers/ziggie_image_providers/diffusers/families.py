@@ -199,6 +199,13 @@ _QWEN_EDIT = replace(
     activation=0.78e9,  # twice that of the picture alone, as for FLUX.1 Kontext
 )
 
+FIRST_STAGE = "IFPipeline"
+LATER_STAGES = ("IFSuperResolutionPipeline", "StableDiffusionUpscalePipeline")
+"""The classes of the cascade of DeepFloyd IF, in their order."""
+
+T5_OF_IF = 77
+"""Tokens that IFPipeline reads, of which one is the end; its tokenizer says more."""
+
 UNET_TEXT_WIDTHS: Mapping[int, str] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
 """Of the text that a UNet's attention reads -> its family."""
 
@@ -393,6 +400,23 @@ PIPELINES: Mapping[str, Family] = {
         needs=("sentencepiece",),
     ),
     "Lumina2Pipeline": Family(name="lumina", native=1024, steps=30, guidance=4.0),
+    FIRST_STAGE: Family(  # all three stages at once; sides and steps are those of the first
+        name="deepfloyd",
+        prompt_tokens=T5_OF_IF - 1,
+        native=1024,
+        steps=100,
+        guidance=7.0,
+        multiple_of=8,
+        half_precision="float16",
+        loras=False,
+        vae_full_precision=True,
+    ),
+    LATER_STAGES[0]: Family(
+        name="deepfloyd-ii", native=256, steps=50, guidance=4.0, text=False, loras=False
+    ),
+    LATER_STAGES[1]: Family(
+        name="sd-x4-upscaler", native=1024, steps=75, guidance=9.0, text=False, loras=False
+    ),
 }
 
 VARIANTS: tuple[Variant, ...] = (
@@ -449,7 +473,7 @@ VARIANTS: tuple[Variant, ...] = (
 
 _OTHER_PURPOSE = re.compile(
     "Img2Img|Inpaint|Upscal|SuperResolution|Control|Edit|Video|Audio|Fill|Kontext|Redux|Depth"
-    "|Pix2Pix|Variation|Adapter|PAG|Prior|Decoder|Refiner|Layered|IFPipeline|Animate|Wan|LTX"
+    "|Pix2Pix|Variation|Adapter|PAG|Prior|Decoder|Refiner|Layered|Animate|Wan|LTX"
     "|Hunyuan|CogVideo|Mochi|Allegro"
 )
 

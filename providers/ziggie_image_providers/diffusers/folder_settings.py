@@ -62,6 +62,12 @@ def damaged_settings(path: Path, components: Components) -> str:
     return ""
 
 
+def needs_sentencepiece(path: Path) -> bool:
+    """Whether a tokenizer of a folder is one of T5 in the form that only that package reads."""
+    words = (folder / "spiece.model" for folder in path.glob("tokenizer*"))
+    return any(is_file(one) and not is_file(one.with_name("tokenizer.json")) for one in words)
+
+
 def damaged_index(folder: Path) -> str:
     """Name an index of shards that is damaged; empty where none is."""
     files = sorted(folder.glob("*.index*.json"))

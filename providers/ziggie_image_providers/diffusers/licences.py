@@ -32,6 +32,12 @@ LICENSES: Mapping[str, tuple[str, bool]] = {
     "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers": ("NVIDIA NSCL v2-custom", False),
     "lodestones/Chroma1-HD": ("Apache-2.0", True),
     "Kwai-Kolors/Kolors-diffusers": ("Kolors-3B license", False),
+    "DeepFloyd/IF-I-XL-v1.0": ("DeepFloyd IF License", False),
+    "DeepFloyd/IF-I-L-v1.0": ("DeepFloyd IF License", False),
+    "DeepFloyd/IF-I-M-v1.0": ("DeepFloyd IF License", False),
+    "DeepFloyd/IF-II-L-v1.0": ("DeepFloyd IF License", False),
+    "DeepFloyd/IF-II-M-v1.0": ("DeepFloyd IF License", False),
+    "stabilityai/stable-diffusion-x4-upscaler": ("CreativeML OpenRAIL++-M", True),
     "Alpha-VLLM/Lumina-Image-2.0": ("Apache-2.0", True),
 }
 """Licence and whether it allows commercial use, by Hub id; collected, not legal advice."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ziggie_image_mcp.provider import FREE, Defaults, FreeSize, Held, Model, State
 from ziggie_image_mcp.provider.installing import install_command
+from ziggie_image_providers.diffusers import cascade
 from ziggie_image_providers.diffusers.additions import Addition
 from ziggie_image_providers.diffusers.capabilities import tasks
 from ziggie_image_providers.diffusers.families import (
@@ -18,6 +19,7 @@ from ziggie_image_providers.diffusers.families import (
     Variant,
 )
 from ziggie_image_providers.diffusers.faults import EXTRA
+from ziggie_image_providers.diffusers.folder_settings import needs_sentencepiece
 from ziggie_image_providers.diffusers.ladder import Quantization
 from ziggie_image_providers.diffusers.licences import LICENSES
 from ziggie_image_providers.diffusers.measured import NOTHING_KNOWN, KnownMemory, model_memory
@@ -32,7 +34,7 @@ PACKAGES = ("torch", "diffusers", "transformers")
 
 def memory_need(on_disk: DiskModel) -> Need | None:
     """What a model's memory depends on; None where its weights are not known."""
-    return need(on_disk.parts, on_disk.known, native_side(on_disk))
+    return need(on_disk.all_parts, on_disk.known, native_side(on_disk))
 
 
 def describe(
@@ -72,7 +74,7 @@ def describe(
         native_height=native,
         min_side=min(native, max(64, native // 4)),
         max_side=native * 2,
-        multiple_of=known.multiple_of if known else 16,
+        multiple_of=on_disk.multiple_of,
     )
     return Model(
         id=on_disk.id,
@@ -102,6 +104,8 @@ def describe(
         ),
         defaults=Defaults(steps=steps, guidance_scale=guidance),
         distilled=distilled,
+        quality=cascade.quality(on_disk),
+        note=cascade.note(on_disk),
     )
 
 
@@ -154,13 +158,14 @@ def _fix(on_disk: DiskModel, missing: Sequence[str]) -> str:
     if lacking and not missing:
         install = install_command(*lacking)
         return f"{on_disk.pipeline} needs more than the extra [local] brings. Run: {install}"
-    return packages_missing(missing) if missing else ""
+    return packages_missing(missing) if missing else cascade.note(on_disk)
 
 
 def _lacking(on_disk: DiskModel) -> tuple[str, ...]:
     """The packages that only such models need, and that are not here."""
     needs = on_disk.known.needs if on_disk.known is not None else ()
     needs += (GGUF_PACKAGE,) if on_disk.path.suffix == GGUF else ()
+    needs += ("sentencepiece",) if needs_sentencepiece(on_disk.path) else ()
     return _absent(needs)
 
 

@@ -15,7 +15,9 @@ from typing import Any
 
 from ziggie_image_providers.diffusers import acceleration, cpu_share, wire
 from ziggie_image_providers.diffusers.batches import MARGIN, at_once
-from ziggie_image_providers.diffusers.faults import Problem, first_line
+from ziggie_image_providers.diffusers.families import FIRST_STAGE
+from ziggie_image_providers.diffusers.faults import Problem, first_line, is_out_of_memory
+from ziggie_image_providers.diffusers.if_safety_checker import complete_checker
 from ziggie_image_providers.diffusers.ladder import (
     FULL,
     GROUP_OFFLOAD,
@@ -59,6 +61,9 @@ class Held:
         """How many pictures were made at once at most, since the last request came."""
         self.edits: dict[str, Any] = {}
         """The same parts in the pipelines that work from pictures."""
+        self.stages: dict[str, tuple[int, Any]] = {}
+        """Of the later stages of a cascade by their folders: when that was written, and the
+        pipeline."""
         self.embeddings: dict[str, Any] = {}
         """What its text encoders made of prompts, the last used at the end."""
         self.unfit: dict[str, str] = {}
@@ -67,7 +72,7 @@ class Held:
     def drop(self) -> None:
         """Free the memory."""
         self.key = self.pipe = self.scheduler = None
-        self.edits, self.embeddings, self.unfit = {}, {}, {}
+        self.edits, self.embeddings, self.unfit, self.stages = {}, {}, {}, {}
         free_memory()
 
 
@@ -109,22 +114,42 @@ def _hold(request: wire.WorkerRequest, device: str, dtype: Any) -> None:
     held.device = device
     held.rung = _choose_rung(request, device)
     held.dtype = dtype
+    held.tiled = parse(held.rung).tiled
+    _place(pipe)
+    held.pipe, held.scheduler = pipe, getattr(pipe, "scheduler", None)
+
+
+def _place(pipe: Any) -> None:
+    """Hold a pipeline that lies in main memory by the rung."""
     way = parse(held.rung)
     if way.precision:
         importlib.import_module("ziggie_image_providers.diffusers.quantise").quantise(
-            pipe, way.precision, dtype
+            pipe, way.precision, held.dtype
         )
-    held.tiled = way.tiled
     if way.tiled:
         _make_tiles_small(getattr(pipe, "vae", None))
     if way.offload == MODEL_OFFLOAD:
-        pipe.enable_model_cpu_offload(device=device)
+        pipe.enable_model_cpu_offload(device=held.device)
     elif way.offload == GROUP_OFFLOAD:  # layers remember where they belong, in every pipeline
-        pipe.enable_group_offload(torch.device(device), offload_type="leaf_level")
+        pipe.enable_group_offload(torch.device(held.device), offload_type="leaf_level")
     else:
-        pipe.to(device)
+        pipe.to(held.device)
     pipe.set_progress_bar_config(disable=True)
-    held.pipe, held.scheduler = pipe, getattr(pipe, "scheduler", None)
+
+
+def pipeline_beside(read: Callable[[], Any], what: str, fix: str) -> Any:
+    """A pipeline that goes on with what the model drew, held as the model is; see `read_beside`.
+
+    Raises:
+        Problem: It cannot be read.
+    """
+
+    def placed() -> Any:
+        pipe = read()
+        _place(pipe)
+        return pipe
+
+    return _read_or_say(placed, what, fix)
 
 
 def read_beside(read: Callable[[], Any], what: str, fix: str) -> Any:
@@ -138,14 +163,7 @@ def read_beside(read: Callable[[], Any], what: str, fix: str) -> Any:
     Raises:
         Problem: It cannot be read.
     """
-    try:
-        part = read()
-    except (MemoryError, ImportError):
-        raise
-    except Exception as e:  # diffusers, safetensors and the file system have errors of their own
-        if type(e).__name__ == "OutOfMemoryError":
-            raise
-        raise Problem("model_unusable", f"{what} ({first_line(e)}). {fix}") from e
+    part = _read_or_say(read, what, fix)
     part.eval()
     offload = parse(held.rung).offload
     if offload == GROUP_OFFLOAD:
@@ -153,6 +171,17 @@ def read_beside(read: Callable[[], Any], what: str, fix: str) -> Any:
     elif offload != MODEL_OFFLOAD:
         part.to(held.device)
     return part
+
+
+def _read_or_say(read: Callable[[], Any], what: str, fix: str) -> Any:
+    try:
+        return read()
+    except (MemoryError, ImportError):
+        raise
+    except Exception as e:  # diffusers, safetensors and the file system have errors of their own
+        if is_out_of_memory(e):
+            raise
+        raise Problem("model_unusable", f"{what} ({first_line(e)}). {fix}") from e
 
 
 def in_use() -> wire.InUse:
@@ -186,7 +215,8 @@ def most_at_once(request: wire.WorkerRequest) -> int:
     """How many of a request's pictures to make at once."""
     pictures = request.image_bytes or request.reference_bytes
     passes = request.first or request.nets or request.ip_adapter or request.refiner
-    if pictures or passes or "num_images_per_prompt" not in parameters(held.pipe):
+    in_stages = request.pipeline == FIRST_STAGE
+    if pictures or passes or in_stages or "num_images_per_prompt" not in parameters(held.pipe):
         return 1
     return at_once(request, room(), total_memory(held.device))
 
@@ -252,6 +282,8 @@ def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
     if not request.single_file:
         index = read_json(Path(request.path) / INDEX)
         do_without_torchvision(kind for _, kind in components(index))
+        if "IFSafetyChecker" in dict(components(index)).values():
+            complete_checker()
         return diffusers.DiffusionPipeline.from_pretrained(
             request.path, dtype=dtype, variant=request.variant, local_files_only=True
         )

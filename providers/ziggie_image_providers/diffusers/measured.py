@@ -283,14 +283,20 @@ def _ratio(need: Need, one: Measured) -> float:
     return max(0.0, min(ratios))  # the first stage that comes to it
 
 
-def stamp(path: Path) -> str:
-    """What a measurement holds for: this very file, these libraries, this driver."""
-    file = path / "model_index.json" if path.is_dir() else path
+def stamp(path: Path, *stages: Path) -> str:
+    """What a measurement holds for: this very file, these libraries, this driver.
+
+    Args:
+        path: The model.
+        stages: The folders of the later stages of a cascade.
+    """
+    files = [path / "model_index.json" if path.is_dir() else path]
+    files += [stage / "model_index.json" for stage in stages]
     try:
-        stat = file.stat()
+        stats = [file.stat() for file in files]
     except OSError:
         return ""
-    return f"{stat.st_mtime_ns}/{stat.st_size}/{_software()}"
+    return "/".join([*(f"{s.st_mtime_ns}/{s.st_size}" for s in stats), _software()])
 
 
 @functools.cache

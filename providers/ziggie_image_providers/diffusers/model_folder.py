@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from ziggie_image_providers.diffusers.disk_model import DiskModel, Trouble, useless
 from ziggie_image_providers.diffusers.families import (
+    FIRST_STAGE,
+    LATER_STAGES,
     PIPELINES,
     REFINER,
     UNET_TEXT_WIDTHS,
@@ -30,6 +32,9 @@ INDEX = "model_index.json"
 CONFIG = "config.json"
 
 _DENOISERS = ("unet", "transformer")
+
+_OF_LATER_STAGE = ("unet", "scheduler", "image_noising_scheduler")
+"""What is loaded of the second stage of DeepFloyd IF."""
 
 _CONTROL_FAMILIES = {
     "FluxControlNetModel": "flux1",
@@ -66,6 +71,8 @@ def folder(
         if pipeline in REASONS:
             text = f"{repo or path.name} is a {pipeline}, not offered: {REASONS[pipeline]}."
         return useless(path, id, text) if always else None
+    if pipeline == LATER_STAGES[0]:  # which is given the text and checked by the first stage
+        index = {name: value for name, value in index.items() if name in _OF_LATER_STAGE}
     known = PIPELINES.get(pipeline)
     parts: dict[str, Part] = {}
     variant: str | None = None
@@ -224,9 +231,11 @@ MOST_SIDE = 2**15
 
 def _native(path: Path, known: Family | None) -> int | None:
     """Compute the size that a UNet was made for; other denoisers do not say it plainly."""
+    latent: Any = read_json(path / "unet" / CONFIG).get("sample_size")
+    if known is PIPELINES[FIRST_STAGE] and isinstance(latent, int) and 0 < latent <= MOST_SIDE:
+        return latent
     if known is None or known.name not in ("sd1", "sdxl", REFINER):
         return None
-    latent: Any = read_json(path / "unet" / CONFIG).get("sample_size")
     channels: Any = read_json(path / "vae" / CONFIG).get("block_out_channels")
     if not isinstance(latent, int) or not isinstance(channels, list):
         return None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from PIL.Image import Resampling
@@ -14,6 +13,7 @@ from ziggie_image_mcp.provider.pictures import decode, has_alpha, on_white, to_p
 from ziggie_image_providers.diffusers import (
     acceleration,
     adapters,
+    cascade_pipeline,
     control,
     hires,
     ip_adapter,
@@ -23,6 +23,7 @@ from ziggie_image_providers.diffusers import (
     sharing,
     wire,
 )
+from ziggie_image_providers.diffusers.families import FIRST_STAGE, T5_OF_IF
 from ziggie_image_providers.diffusers.faults import Problem
 from ziggie_image_providers.diffusers.loading import (
     diffusers,
@@ -33,10 +34,9 @@ from ziggie_image_providers.diffusers.loading import (
 )
 from ziggie_image_providers.diffusers.prompt_embeddings import remembered
 from ziggie_image_providers.diffusers.samplers import SAMPLERS, settings_of
+from ziggie_image_providers.diffusers.steps import OnStep, watched
+from ziggie_image_providers.diffusers.vae_memory import slice_vae, tile_vae
 from ziggie_image_providers.diffusers.weights import TILED_ABOVE
-
-OnStep = Callable[[int, int], None]
-"""Called after every step with its number and the number of steps; raises to end it."""
 
 QUOTED = 80
 """Characters of what was not read."""
@@ -160,12 +160,15 @@ def _in_two_passes(
 def _run(
     request: wire.WorkerRequest, numbers: Sequence[int], on_step: OnStep, inputs: Inputs
 ) -> list[Any]:
-    """One pass of a pipeline, with its refiner where there is one."""
+    """One pass of a pipeline, with its refiner where there is one, or with all of its stages."""
+    if request.pipeline == FIRST_STAGE:
+        drawn = cascade_pipeline.draw(request, seed(request, numbers[0]), on_step, _call)
+        return _not_blank(drawn)
     pipe = _pipe(request)
     _swap_scheduler(pipe, request.sampler, request.scheduler)
     large = request.width * request.height > TILED_ABOVE
-    _tile(pipe, (held.tiled or large) and not request.seamless)
-    _slice(pipe, len(numbers) > 1)
+    tile_vae(pipe, (held.tiled or large) and not request.seamless)
+    slice_vae(pipe, len(numbers) > 1)
     words = arguments(request, numbers, parameters(pipe), inputs)
     if request.refiner is None:
         output = _call(pipe, words, request, on_step)
@@ -173,7 +176,10 @@ def _run(
         output = _call_with_refiner(pipe, request.refiner, words, request, on_step)
     if any(getattr(output, "nsfw_content_detected", None) or ()):
         raise Problem("refused", "The model's own safety checker refused the picture.")
-    images = list(output.images)
+    return _not_blank(list(output.images))
+
+
+def _not_blank(images: list[Any]) -> list[Any]:
     if any(all(low == high for low, high in _extrema(image)) for image in images):
         raise Problem(
             "invalid_output", "The picture is of one colour: the model's weights may be damaged."
@@ -216,7 +222,7 @@ def _call(pipe: Any, words: Mapping[str, Any], request: wire.WorkerRequest, on_s
     with (
         seamless.circular(pipe, request.seamless),
         remembered(pipe, adapters.state(request.loras)),
-        _watched(pipe, parameters(pipe), request.steps, on_step) as extra,
+        watched(pipe, parameters(pipe), request.steps, on_step) as extra,
         acceleration.accelerated(pipe, request, held.rung),
         warnings.catch_warnings(),
     ):
@@ -330,7 +336,7 @@ def _readers(pipe: Any) -> list[tuple[Any, int]]:
         tokenizing = isinstance(part, transformers.PreTrainedTokenizerBase)
         if not name.startswith("tokenizer") or encoder is None or not tokenizing:
             continue
-        limit = part.model_max_length
+        limit = T5_OF_IF if type(pipe).__name__ == FIRST_STAGE else part.model_max_length
         if longest is not None and not isinstance(part, transformers.CLIPTokenizer):
             limit = longest.default
         readers.append((part, int(limit)))
@@ -366,48 +372,6 @@ def _swap_scheduler(pipe: Any, sampler: str | None, scheduler: str | None) -> No
         )
     settings = {name: value for name, value in settings.items() if name not in unknown}
     pipe.scheduler = kind.from_config(held.scheduler.config, **settings)
-
-
-def _slice(pipe: Any, sliced: bool) -> None:
-    """Let the VAE decode one picture after another, for that sets the peak of memory."""
-    vae: Any = getattr(pipe, "vae", None)
-    if vae is not None and hasattr(vae, "enable_slicing"):
-        vae.enable_slicing() if sliced else vae.disable_slicing()
-
-
-def _tile(pipe: Any, tiled: bool) -> None:
-    vae: Any = getattr(pipe, "vae", None)
-    if vae is not None and hasattr(vae, "enable_tiling"):
-        vae.enable_tiling() if tiled else vae.disable_tiling()
-
-
-@contextmanager
-def _watched(
-    pipe: Any, parameters: Mapping[str, inspect.Parameter], steps: int | None, on_step: OnStep
-) -> Generator[dict[str, Any]]:
-    """Hear of every step: by the pipeline's callback, else by its scheduler."""
-    if "callback_on_step_end" in parameters:
-
-        def callback(pipe: Any, at: int, _: Any, values: dict[str, Any]) -> dict[str, Any]:
-            on_step(at + 1, int(getattr(pipe, "_num_timesteps", None) or steps or at + 1))
-            return values
-
-        yield {"callback_on_step_end": callback}
-        return
-    step, done = pipe.scheduler.step, 0
-
-    def counted(*values: Any, **named: Any) -> Any:
-        nonlocal done
-        result = step(*values, **named)
-        done += 1
-        on_step(done, max(done, steps or 0))
-        return result
-
-    pipe.scheduler.step = counted
-    try:
-        yield {}
-    finally:
-        del pipe.scheduler.step
 
 
 def _extrema(image: Any) -> list[tuple[int, int]]:

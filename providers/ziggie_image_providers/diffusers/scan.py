@@ -7,9 +7,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ziggie_image_providers.diffusers import cascade
 from ziggie_image_providers.diffusers.checkpoint_tensors import lacking
 from ziggie_image_providers.diffusers.disk_model import DiskModel, Trouble, useless
-from ziggie_image_providers.diffusers.families import CONFIG_REPOS, PIPELINES
+from ziggie_image_providers.diffusers.families import (
+    CONFIG_REPOS,
+    FIRST_STAGE,
+    LATER_STAGES,
+    PIPELINES,
+)
 from ziggie_image_providers.diffusers.file_content import Content
 from ziggie_image_providers.diffusers.folder_settings import is_file
 from ziggie_image_providers.diffusers.gguf_model import gguf_model
@@ -56,6 +62,13 @@ def find(
         bases: By the id of a GGUF file the id of the folder that lends it what it lacks, where
             several could.
     """
+    return cascade.join(_find(model_dirs, hub_cache, bases))
+
+
+def _find(
+    model_dirs: Sequence[Path], hub_cache: Path | None, bases: Mapping[str, str] = NO_BASES
+) -> Found:
+    """The same, with each stage of a cascade by itself."""
     models: Found = {}
     seen: set[Hashable] = set()
     repos = list(hub_repos(hub_cache)) if hub_cache is not None else []
@@ -82,12 +95,25 @@ def scan(base: Path, hub_cache: Path | None, bases: Mapping[str, str] = NO_BASES
     """List what lies in one folder; the Hub cache lends to single files, and is not listed."""
     base = base.expanduser()
     repos = list(hub_repos(hub_cache)) if hub_cache is not None else []
-    models = find([base], None)
+    models = _find([base], None)
     donors = {**_local_donors([(base, path) for path in walk(base)]), **_donors(repos)}
+    stages = _folders_of(repos, LATER_STAGES) if _is_among(models, FIRST_STAGE) else []
     return {
-        id: single(model.path, id, donors, bases) if model.single_file else model
+        id: single(model.path, id, donors, bases)
+        if model.single_file
+        else cascade.joined(model, [*models.values(), *stages])
         for id, model in models.items()
     }
+
+
+def _is_among(models: Found, pipeline: str) -> bool:
+    return any(model.pipeline == pipeline for model in models.values())
+
+
+def _folders_of(repos: Iterable[CachedRepo], pipelines: Sequence[str]) -> list[DiskModel]:
+    """What the Hub cache has of some classes."""
+    folders = (_from_repo(repo) for repo in repos if repo.is_pipeline)
+    return [model for model in folders if model is not None and model.pipeline in pipelines]
 
 
 def locate(
@@ -99,9 +125,15 @@ def locate(
     """Find one model by its id, or by the absolute path of a folder or file."""
     path = Path(name).expanduser()
     if not path.is_absolute():
-        return _by_place(name, model_dirs) or find(model_dirs, hub_cache, bases).get(name)
+        model = _by_place(name, model_dirs)
+        if model is None or model.pipeline in (FIRST_STAGE, *LATER_STAGES):
+            return find(model_dirs, hub_cache, bases).get(name)
+        return model
     if path.is_dir():
-        return component(path, name) or folder(path, name, always=True)
+        model = component(path, name) or folder(path, name, always=True)
+        if model is None or model.pipeline not in (FIRST_STAGE, *LATER_STAGES):
+            return model
+        return cascade.joined(model, _find(model_dirs, hub_cache).values())
     if path.is_file():
         local = [(base, one) for base in model_dirs for one in walk(base.expanduser())]
         repos = hub_repos(hub_cache) if hub_cache is not None else ()

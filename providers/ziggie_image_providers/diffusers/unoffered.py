@@ -8,6 +8,9 @@ _CONTROL_IN_MODEL = (
     "its transformer itself draws by a map, and has no other task: use FLUX.1-dev with a ControlNet"
 )
 _PAG = "perturbed-attention guidance is another way to the same pictures, slower by half"
+_IF_EDITS = (
+    "it looks at a picture in 64 px and draws all that is finer anew: SDXL or FLUX.1 Kontext edit"
+)
 _INVERTS = "it needs a picture's inverted latents and words for what is there, which no request has"
 _T2I_ADAPTER = "T2I-Adapters are read by no task here: use a ControlNet for the same kind of map"
 _XS = "ControlNet-XS holds its weights in the UNet: use a ControlNet for the same kind of map"
@@ -21,6 +24,10 @@ REASONS: Mapping[str, str] = {
     "FluxPriorReduxPipeline": (
         "it makes no picture, but words out of one: FLUX.1 Kontext and FLUX.2 look at references"
     ),
+    "IFImg2ImgPipeline": _IF_EDITS,
+    "IFImg2ImgSuperResolutionPipeline": _IF_EDITS,
+    "IFInpaintingPipeline": _IF_EDITS,
+    "IFInpaintingSuperResolutionPipeline": _IF_EDITS,
     "QwenImageControlNetInpaintPipeline": (
         "its nets are for masks, not for maps; Qwen-Image paints anew without one"
     ),

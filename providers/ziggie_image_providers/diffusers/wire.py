@@ -79,6 +79,18 @@ class Refiner(_Message):
     variant: str | None = None
 
 
+class Stage(_Message):
+    """A later stage of a cascade, which enlarges what the one before it drew."""
+
+    path: str
+    """A diffusers folder."""
+    pipeline: str
+    """The diffusers class."""
+    variant: str | None = None
+    steps: int
+    guidance: float
+
+
 class Size(_Message):
     """Pixels."""
 
@@ -152,6 +164,8 @@ class WorkerRequest(_Message):
     """The class of the second pass."""
     refiner: Refiner | None = None
     """Goes on where the model stops."""
+    stages: tuple[Stage, ...] = ()
+    """Of a cascade, after the model's own."""
     attention: str = ""
     """The backend of the denoiser's attention, as diffusers names it; empty: torch's own."""
     step_cache: str = ""

@@ -17,7 +17,7 @@ from ziggie_image_mcp.provider import (
     peak_bytes,
 )
 from ziggie_image_mcp.provider.pictures import decode, is_transparent
-from ziggie_image_providers.diffusers import hires, refiner, samplers, torch_build, wire
+from ziggie_image_providers.diffusers import cascade, hires, refiner, samplers, torch_build, wire
 from ziggie_image_providers.diffusers.additions import (
     ALONE,
     UNION,
@@ -77,7 +77,7 @@ def worker_request(
     """
     known, task = on_disk.known, _task(request)
     options = options_of(model, task)
-    step = known.multiple_of if known else 16
+    step = on_disk.multiple_of
     if request.width % step or request.height % step:
         raise RequestRejected(
             model.provider,
@@ -178,6 +178,7 @@ def worker_request(
         first=first,
         second_as=_class_for("image_to_image", on_disk, nets) if first else "",
         refiner=refiner.in_worker_words(with_refiner) if with_refiner else None,
+        stages=cascade.in_worker_words(on_disk, steps),
         attention="" if settings.attention == "auto" else settings.attention,
         step_cache="" if settings.step_cache == "off" else settings.step_cache,
         compile=settings.compile == "on",

@@ -1,0 +1,63 @@
+"""Build DeepFloyd IF with a checker that refuses all or nothing, and as it is pulled: with torch.
+
+python -m tests.support.cascades FOLDER
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support.random_families import changed, deepfloyd
+
+
+def checker(bias: float) -> Any:
+    """A checker whose answer is that of a bias alone: above 0 it refuses."""
+    transformers = importlib.import_module("transformers")
+    parts = importlib.import_module("diffusers.pipelines.deepfloyd_if")
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 16,
+        "projection_dim": 16,
+    }
+    one = parts.IFSafetyChecker(transformers.CLIPConfig(vision_config=vision, projection_dim=16))
+    for head, value in ((one.p_head, bias), (one.w_head, -1.0)):
+        head.weight.data.zero_()
+        head.bias.data.fill_(value)
+    return one
+
+
+def build(folder: Path) -> None:
+    """Save first stages by what their checkers do, and below `pulled` all three as float16.
+
+    Of the second the text encoder has no weights, as `models pull` leaves them out.
+    """
+    torch = importlib.import_module("torch")
+    torch.manual_seed(0)
+    eyes = importlib.import_module("transformers.models.clip.image_processing_pil_clip")
+    seen = eyes.CLIPImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    )
+    for name, bias in (("prude", 1.0), ("lenient", -1.0)):
+        parts = {"safety_checker": checker(bias), "feature_extractor": seen}
+        changed(deepfloyd()["if-1"], "IFPipeline", **parts).save_pretrained(folder / "alone" / name)
+    stages = deepfloyd()
+    parts = {"safety_checker": checker(-1.0), "feature_extractor": seen}
+    for name in ("if-1", "if-2"):
+        stages[name] = changed(stages[name], type(stages[name]).__name__, **parts)
+    for name, pipe in stages.items():
+        pipe.to(torch.float16).save_pretrained(folder / "pulled" / name, variant="fp16")
+    for weights in (folder / "pulled" / "if-2" / "text_encoder").glob("*.safetensors"):
+        weights.unlink()
+    shutil.rmtree(folder / "pulled" / "if-2" / "safety_checker")
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]))
