@@ -21,7 +21,7 @@ from ziggie_image_mcp.provider import (
     Run,
     options_of,
 )
-from ziggie_image_providers.diffusers import PACKAGES, Diffusers, cascade, wire
+from ziggie_image_providers.diffusers import Diffusers, cascade, wire
 from ziggie_image_providers.diffusers.folder_settings import needs_sentencepiece
 from ziggie_image_providers.diffusers.ladder import RUNTIME_GPU
 from ziggie_image_providers.diffusers.listing import describe
@@ -236,7 +236,7 @@ def test_the_later_stages_take_their_share_of_the_steps_and_their_own_guidance(
 
 
 @pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in PACKAGES),
+    bool(missing_packages()),
     reason='needs pip install "ziggie-image-mcp[local]"',
 )
 async def test_a_later_stage_asked_for_by_name_gives_its_reason_before_anything_is_loaded(
