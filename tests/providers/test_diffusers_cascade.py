@@ -24,7 +24,7 @@ from ziggie_image_mcp.provider import (
 from ziggie_image_providers.diffusers import Diffusers, cascade, wire
 from ziggie_image_providers.diffusers.folder_settings import needs_sentencepiece
 from ziggie_image_providers.diffusers.ladder import RUNTIME_GPU
-from ziggie_image_providers.diffusers.listing import describe
+from ziggie_image_providers.diffusers.listing import describe, missing_packages
 from ziggie_image_providers.diffusers.scan import DiskModel, find, locate, scan
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.worker_request import worker_request
