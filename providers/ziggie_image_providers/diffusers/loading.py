@@ -25,6 +25,7 @@ from ziggie_image_providers.diffusers.ladder import (
 )
 from ziggie_image_providers.diffusers.light_imports import import_libraries
 from ziggie_image_providers.diffusers.model_folder import INDEX, components, read_json
+from ziggie_image_providers.diffusers.model_stamp import model_stamp
 from ziggie_image_providers.diffusers.peak import (
     CONTEXT_BYTES,
     current_room,
@@ -240,9 +241,10 @@ def choose_dtype(request: wire.WorkerRequest, device: str) -> Any:
     return torch.float32
 
 
-def _stamp(request: wire.WorkerRequest) -> int:
-    path = Path(request.path)
-    return (path if request.single_file else path / "model_index.json").stat().st_mtime_ns
+def _stamp(request: wire.WorkerRequest) -> str:
+    """Of the model, and of the folder that lends to a file."""
+    paths = (request.path, *([request.config_folder] if request.config_folder else []))
+    return " ".join(model_stamp(Path(path)) for path in paths)
 
 
 def _read(request: wire.WorkerRequest, dtype: Any) -> Any:

@@ -27,6 +27,7 @@ from ziggie_image_providers.diffusers.ladder import (
     peaks,
     rungs,
 )
+from ziggie_image_providers.diffusers.model_stamp import model_stamp
 from ziggie_image_providers.diffusers.weights import Need
 
 CPU = "cpu"
@@ -284,13 +285,11 @@ def _ratio(need: Need, one: Measured) -> float:
 
 
 def stamp(path: Path) -> str:
-    """What a measurement holds for: this very file, these libraries, this driver."""
-    file = path / "model_index.json" if path.is_dir() else path
+    """What a measurement holds for: these very files, these libraries, this driver."""
     try:
-        stat = file.stat()
+        return f"{model_stamp(path)}/{_software()}"
     except OSError:
         return ""
-    return f"{stat.st_mtime_ns}/{stat.st_size}/{_software()}"
 
 
 @functools.cache
