@@ -481,6 +481,39 @@ def test_a_tokenizer_with_an_empty_file_is_told_before_a_run(
     assert f"{file} {told}: download mine again" in model.fix
 
 
+PIECES = b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02" + b"\n\x83\x01\n\x80\x01" + b"x" * 128
+"""An unknown piece with its score and type, and a long one."""
+TRAINING = b"\x12\x05\x18\x01\x20\x80\x40"
+
+
+@pytest.mark.parametrize(
+    ("content", "whole"),
+    [
+        (PIECES + TRAINING, True),
+        (PIECES + TRAINING + b"\x78\x01" + b"\x7d" + bytes(4) + b"\x79" + bytes(8), True),
+        (PIECES + TRAINING[:-1], False),
+        (PIECES[:-1], False),
+        (PIECES[:9], False),
+        (PIECES + b"\x12", False),
+        (PIECES + b"\x78" + b"\xff" * 11, False),
+        (TRAINING, False),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", False),
+        (bytes(500), False),
+    ],
+)
+@pytest.mark.parametrize("name", ["spiece.model", "tokenizer.model"])
+def test_a_sentencepiece_model_that_is_cut_off_is_told_before_a_run(
+    tmp_path: Path, name: str, content: bytes, whole: bool
+) -> None:
+    (pipeline(tmp_path / "mine") / "tokenizer" / name).write_bytes(content)
+
+    model = described(models_in(tmp_path)["mine"])
+
+    assert (model.state == "ready") == whole
+    told = f"tokenizer/{name} is cut off, or no SentencePiece model: download mine again"
+    assert (told in model.fix) != whole
+
+
 def test_a_large_tokenizer_is_looked_at_from_both_ends(tmp_path: Path) -> None:
     large = '{"a": "' + "b" * PARSED + '"}'
     for name, text in (("whole", large), ("cut", large[:-1])):
