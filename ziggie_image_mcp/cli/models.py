@@ -109,6 +109,9 @@ def _print_models(report: reports.ModelReport | reports.FolderReport) -> None:
         )
     if report.models:
         print_table(table)
+    for row in report.models:
+        if row.note:
+            out.print(f"note: {row.provider}/{row.id}: {row.note}", markup=False)
     for addition in report.additions:
         about = ", ".join(filter(None, (addition.family, addition.about)))
         line = f"{addition.kind} {addition.provider}/{addition.id}"

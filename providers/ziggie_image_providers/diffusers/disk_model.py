@@ -39,6 +39,10 @@ class DiskModel:
     """Of the schedule that its configuration gives, where it gives one."""
     single_file: bool = False
     config_folder: Path | None = None
+    scheduler_changes: Mapping[str, str | bool] = field(default_factory=dict[str, str | bool])
+    """What a file tells of its scheduler, over what the folder says that lends to it."""
+    assumed: str = ""
+    """What its file does not tell and was taken for granted, a sentence; empty where nothing."""
     trouble: Trouble | None = None
 
     @property

@@ -90,6 +90,7 @@ def describe(
         prices=FREE,
         family=on_disk.family,
         title=name,
+        note=on_disk.assumed,
         aliases=tuple(dict.fromkeys(a for a in (name, str(on_disk.path)) if a != on_disk.id)),
         license=license,
         commercial_use=commercial,

@@ -258,9 +258,13 @@ def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
             request.path, dtype=dtype, variant=request.variant, local_files_only=True
         )
     wide = {"num_in_channels": 9} if "Inpaint" in request.pipeline else {}
-    return getattr(diffusers, request.pipeline).from_single_file(
+    pipe = getattr(diffusers, request.pipeline).from_single_file(
         request.path, config=request.config_folder, torch_dtype=dtype, local_files_only=True, **wide
     )
+    if request.scheduler_changes:
+        lent: Any = pipe.scheduler
+        pipe.scheduler = lent.from_config(lent.config, **request.scheduler_changes)
+    return pipe
 
 
 def _make_tiles_small(vae: Any) -> None:
