@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -662,6 +663,16 @@ def test_a_file_that_makes_no_pictures_says_what_it_is_and_what_can_be_done(
     assert advice in model.fix
 
 
+def joint_attention(blocks: Iterable[int], width: int) -> dict[str, list[int]]:
+    """A LoRA of nothing but the attention of transformer blocks, by the names of diffusers."""
+    tensors: dict[str, list[int]] = {}
+    for number in blocks:
+        for layer in ("to_q", "to_out.0", "add_q_proj"):
+            name = f"transformer.transformer_blocks.{number}.attn.{layer}"
+            tensors |= {f"{name}.lora_A.weight": [4, width], f"{name}.lora_B.weight": [width, 4]}
+    return tensors
+
+
 @pytest.mark.parametrize(
     ("tensors", "family"),
     [
@@ -682,6 +693,17 @@ def test_a_file_that_makes_no_pictures_says_what_it_is_and_what_can_be_done(
         ),
         ({"diffusion_model.layers.0.attention.to_q.lora_A.weight": [4, 3840]}, "z-image"),
         ({"lora_unet_down_blocks_0.lora_down.weight": [4, 320]}, None),
+        (joint_attention(range(60), 3072), "qwen-image"),
+        (joint_attention([40], 3072), "qwen-image"),
+        (joint_attention(range(19), 3072), "flux1"),
+        (joint_attention(range(8), 3072), None),
+        (joint_attention(range(24), 1536), "sd3"),
+        (joint_attention([3], 2432), "sd3"),
+        (joint_attention(range(8), 6144), "flux2"),
+        (joint_attention(range(8), 777), None),
+        (joint_attention([1], 1536) | joint_attention([2], 2432), None),
+        ({"lora_unet_transformer_blocks_30_attn_to_q.lora_down.weight": [4, 3072]}, "qwen-image"),
+        ({"transformer.transformer_blocks.30.attn1.to_q.lora_A.weight": [4, 3072]}, None),
     ],
 )
 def test_a_lora_is_listed_as_one_with_the_family_that_it_was_trained_on(
