@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +87,12 @@ def test_environments_are_told_apart_by_their_files(tmp_path: Path) -> None:
     assert environment_kind(tmp_path, has_pip=False) == "uv"
     assert environment_kind(tmp_path, has_pip=True) == "pip"
     assert CURRENT_ENVIRONMENT.kind == "pip"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="needs setuptools")
+def test_setuptools_can_be_imported_after_it_which_torchs_compiler_does() -> None:
+    script = "import ziggie_image_mcp.provider.installing, setuptools"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr

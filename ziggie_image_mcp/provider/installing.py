@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal
 
@@ -41,8 +41,10 @@ def environment_kind(prefix: Path, has_pip: bool) -> EnvironmentKind:
     return "pip" if has_pip else "uv"
 
 
+# By way of importlib.util.find_spec, setuptools would take it for a run of pip and refuse to be
+# imported in this process (before Python 3.12), which torch's compiler needs.
 CURRENT_ENVIRONMENT = PythonEnvironment(
-    kind=environment_kind(Path(sys.prefix), importlib.util.find_spec("pip") is not None),
+    kind=environment_kind(Path(sys.prefix), PathFinder.find_spec("pip") is not None),
     python=sys.executable,
 )
 """The one that this process runs in."""
