@@ -25,7 +25,7 @@ def write(
 
     But those of `numbers`, tensors of one dimension.
     """
-    values = {} if numbers is None else numbers
+    values: Mapping[str, Sequence[float]] = {} if numbers is None else numbers
     tensors = {**tensors, **{name: [len(own)] for name, own in values.items()}}
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **(about or {})}}
     end = 0
