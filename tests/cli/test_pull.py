@@ -168,7 +168,7 @@ def test_nothing_is_asked_for_twice(
     run(config, env, "models", "pull", REPO, "--yes")
     before = dict(hub.sent)
 
-    again = run(config, env, "models", "pull", f"{REPO}@{COMMIT}", "--yes", "--json")
+    again = run(config, env, "models", "pull", f"{REPO}@{COMMIT}", "--json")
 
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["downloaded_bytes"] == 0
@@ -252,7 +252,7 @@ def test_a_gated_model_says_where_its_terms_are(
     hub.add(REPO, tiny(tmp_path), gated="auto", refuse=status, license="other")
     env = environment(hub, cache, **({"HF_TOKEN": token} if token else {}))
 
-    done = run(config, env, "models", "pull", REPO, "--yes")
+    done = run(config, env, "models", "pull", REPO)
 
     assert done.returncode == 1
     assert "[MODEL_ACCESS_DENIED]" in done.stderr
@@ -292,7 +292,7 @@ def test_a_disk_without_room_is_told_before_anything_large_comes(
 ) -> None:
     hub.add(REPO, tiny(tmp_path)).pretend_sizes[WEIGHTS] = 10**18
 
-    done = run(config, environment(hub, cache), "models", "pull", REPO, "--yes")
+    done = run(config, environment(hub, cache), "models", "pull", REPO)
 
     assert done.returncode == 1
     assert "[DISK_FULL] somebody/tiny-sd needs 1e+09 GB more, and " in done.stderr
@@ -324,7 +324,7 @@ def test_what_cannot_be_pulled_is_refused_before_anything_large_comes(
     pickles = {k: v for k, v in files.items() if not k.endswith(".safetensors")}
     hub.add("somebody/pickles", pickles)
 
-    done = run(config, environment(hub, cache), "models", "pull", name, "--yes")
+    done = run(config, environment(hub, cache), "models", "pull", name)
 
     assert done.returncode == 1
     assert told in done.stderr
@@ -425,12 +425,15 @@ def test_a_gguf_file_and_a_pipeline_without_its_transformer_make_a_model(
     assert "has no component 'prior'" in wrong.stderr
 
 
-def test_nobody_to_ask_is_no_yes(hub: FakeHub, cache: Path, config: Path) -> None:
+def test_nobody_to_ask_is_no_yes(tmp_path: Path, hub: FakeHub, cache: Path, config: Path) -> None:
+    hub.add(REPO, tiny(tmp_path))
+
     done = run(config, environment(hub, cache), "models", "pull", REPO)
 
     assert done.returncode == 1
     assert "nobody can be asked here: add --yes to download" in done.stderr
-    assert hub.requests == []
+    assert done.stderr.index("licence:") < done.stderr.index("disk:") < done.stderr.index("--yes")
+    assert set(hub.sent) == {"model_index.json"}
 
 
 def test_a_name_of_the_catalogue_stands_for_its_repository(

@@ -322,7 +322,7 @@ def test_what_has_no_place_is_refused_before_anything_comes(
         hub.add("somebody/fox", {"fox.safetensors": b"1" * 50})
         words = [word.format(dir=tmp_path / "engine") for word in arguments]
 
-        done = run(config, "models", "pull", *words, "--yes", HF_ENDPOINT=hub.url)
+        done = run(config, "models", "pull", *words, HF_ENDPOINT=hub.url)
 
     assert done.returncode == 1
     assert told in done.stderr

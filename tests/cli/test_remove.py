@@ -173,9 +173,9 @@ def test_a_model_in_the_memory_of_a_worker_stays(cache: Path, config: Path) -> N
     [
         (["org/one"], "nobody can be asked here: add --yes to remove"),
         (["org/nothing", "--yes"], "nothing of this name is here"),
-        (["../../etc", "--yes"], "nothing of this name is here"),
-        (["x" * 5000, "--yes"], "nothing of this name is here"),
-        (["tiny", "--yes"], "[REMOVAL_REFUSED] tiny lies in"),
+        (["../../etc"], "nothing of this name is here"),
+        (["x" * 5000], "nothing of this name is here"),
+        (["tiny"], "[REMOVAL_REFUSED] tiny lies in"),
     ],
 )
 def test_what_is_not_there_or_not_agreed_to_is_told(

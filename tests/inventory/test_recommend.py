@@ -101,7 +101,7 @@ def test_the_commands_install_the_right_torch_and_fetch_the_model(
     *pip, fetch = best.commands
     assert len(pip) == len(installs)
     for command, part in zip(pip, installs, strict=True):
-        assert command.startswith('"/venv/bin/python" -m pip install ')
+        assert command.startswith("/venv/bin/python -m pip install ")
         assert part in command
     assert fetch == f"ziggie-image-mcp models pull {best.name}"
     assert ready.commands == (fetch,)
@@ -223,8 +223,8 @@ def test_the_commands_are_those_of_this_environment() -> None:
     assert best is not None
     *installs, _ = best.commands
     assert installs
-    assert all(c.startswith('uv pip install -p "/uv/bin/python" ') for c in installs)
-    assert hub_install(by_uv) == 'uv pip install -p "/uv/bin/python" "ziggie-image-mcp[hub]"'
+    assert all(c.startswith("uv pip install -p /uv/bin/python ") for c in installs)
+    assert hub_install(by_uv) == 'uv pip install -p /uv/bin/python "ziggie-image-mcp[hub]"'
     assert current_setup(vendors=True).environment.kind == "pip"
 
 

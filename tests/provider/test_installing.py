@@ -25,13 +25,13 @@ LOCAL = "ziggie-image-mcp[local]"
     [
         (
             "pip",
-            '"/e/bin/python" -m pip install torchao',
-            f'"/e/bin/python" -m pip install "{LOCAL}"',
+            "/e/bin/python -m pip install torchao",
+            f'/e/bin/python -m pip install "{LOCAL}"',
         ),
         (
             "uv",
-            'uv pip install -p "/e/bin/python" torchao',
-            f'uv pip install -p "/e/bin/python" "{LOCAL}"',
+            "uv pip install -p /e/bin/python torchao",
+            f'uv pip install -p /e/bin/python "{LOCAL}"',
         ),
         (
             "pipx",
@@ -53,8 +53,8 @@ def test_the_command_is_that_of_the_environment(
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("pip", '"/e/bin/python" -m pip install --force-reinstall torch --index-url https://i/'),
-        ("uv", 'uv pip install -p "/e/bin/python" --reinstall torch --index-url https://i/'),
+        ("pip", "/e/bin/python -m pip install --force-reinstall torch --index-url https://i/"),
+        ("uv", "uv pip install -p /e/bin/python --reinstall torch --index-url https://i/"),
         (
             "pipx",
             "pipx runpip ziggie-image-mcp install --force-reinstall torch --index-url https://i/",

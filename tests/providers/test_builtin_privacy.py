@@ -30,3 +30,57 @@ def test_no_number_for_this_machine_is_made(tmp_path: Path, arguments: list[str]
     names = {path.name for path in tmp_path.rglob("*")}
     assert any(name.endswith(".png") for name in names)
     assert not names & {"Microsoft", ".onnxruntime", "deviceid", "onnxruntime.db"}
+
+
+ONNXRUNTIME = """
+import os
+
+SEEN = os.environ.get("ORT_DISABLE_TELEMETRY")
+
+def disable_telemetry_events():
+    print("told", SEEN)
+"""
+RAPIDOCR = """
+import onnxruntime
+
+class RapidOCR:
+    def __init__(self, params):
+        pass
+
+    def __call__(self, pixels):
+        return type("Answer", (), {"txts": []})
+"""
+NUDENET = """
+import onnxruntime
+
+class NudeDetector:
+    def detect(self, pixels):
+        return []
+"""
+USES = {
+    "reading of text": "from ziggie_image_mcp.assets import text_reading\n"
+    "text_reading.read_lines(Image.new('RGB', (9, 9)))",
+    "looking for nudity": "from ziggie_image_mcp.assets import unsafe_check\n"
+    "unsafe_check.find_unsafe(Image.new('RGB', (9, 9)))",
+}
+
+
+@pytest.mark.parametrize(
+    ("use", "before"), [("reading of text", None), ("looking for nudity", "0")]
+)
+def test_another_package_brings_onnxruntime_along_silent_and_the_environment_stays(
+    tmp_path: Path, use: str, before: str | None
+) -> None:
+    for name, text in (("onnxruntime", ONNXRUNTIME), ("rapidocr", RAPIDOCR), ("nudenet", NUDENET)):
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    env = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    env |= {"PYTHONPATH": str(tmp_path)}
+    env |= {} if before is None else {"ORT_DISABLE_TELEMETRY": before}
+    script = f"import os\nfrom PIL import Image\n{USES[use]}\n"
+    script += "print('after', os.environ.get('ORT_DISABLE_TELEMETRY'))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True
+    )
+
+    assert done.stdout.splitlines() == ["told 1", f"after {before}"]

@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -495,6 +496,29 @@ async def test_a_single_file_gives_the_same_picture_as_its_folder(provider: Diff
     file = await pictures(provider, "single.safetensors")
 
     assert file == folder
+
+
+async def test_a_single_file_that_predicts_velocity_is_run_so(
+    tmp_path: Path, zoo: Path, provider: Diffusers
+) -> None:
+    file, folder = tmp_path / "v.safetensors", tmp_path / "v"
+    raw = (zoo / "single.safetensors").read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + length])
+    header["__metadata__"]["modelspec.prediction_type"] = "v"
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + length :])
+    shutil.copytree(zoo / "wide", folder)
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    settings = json.loads(scheduler.read_text(encoding="utf-8"))
+    scheduler.write_text(json.dumps({**settings, "prediction_type": "v_prediction"}), "utf-8")
+
+    by_file = await generate(provider, job(), named(str(file)), silence)
+    by_folder = await generate(provider, job(), named(str(folder)), silence)
+    noise = await generate(provider, job(), named(str(zoo / "wide")), silence)
+
+    assert by_file.images[0].data == by_folder.images[0].data
+    assert by_file.images[0].data != noise.images[0].data
 
 
 async def test_an_absolute_path_is_a_model_too(zoo: Path, provider: Diffusers) -> None:

@@ -286,7 +286,7 @@ async def test_what_fails_without_auto_too_is_not_held_against_it() -> None:
     assert unfit == {}
 
 
-PIP = f'"{sys.executable}" -m pip install'
+PIP = f"{sys.executable} -m pip install"
 
 
 @pytest.mark.parametrize(

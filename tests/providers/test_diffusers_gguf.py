@@ -6,6 +6,7 @@ import importlib.util
 import json
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,48 @@ from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.weights import Damaged
 
 DEV, SCHNELL = flux_tensors(), flux_tensors(guided=False)
+
+
+def flux2_names() -> Iterator[str]:
+    """Of FLUX.2 with two blocks of each kind, by the names that it was published with."""
+    yield from ("img_in", "txt_in", "time_in.in_layer", "time_in.out_layer")
+    yield from ("double_stream_modulation_img.lin", "double_stream_modulation_txt.lin")
+    yield from ("single_stream_modulation.lin", "final_layer.adaLN_modulation.1")
+    yield "final_layer.linear"
+    for number in range(2):
+        for stream in ("img", "txt"):
+            for part in ("attn.qkv", "attn.proj", "mlp.0", "mlp.2"):
+                yield f"double_blocks.{number}.{stream}_{part}"
+        yield from (f"single_blocks.{number}.linear{which}" for which in (1, 2))
+
+
+def hidream_names() -> Iterator[str]:
+    """Of HiDream with a block of each kind."""
+    yield from ("x_embedder.proj", "final_layer.linear", "final_layer.adaLN_modulation.1")
+    yield from (f"t_embedder.timestep_embedder.linear_{which}" for which in (1, 2))
+    yield from (f"p_embedder.pooled_embedder.linear_{which}" for which in (1, 2))
+    yield from (f"caption_projection.{number}.linear" for number in range(49))
+    for blocks, streams in (("double", ("", "_t")), ("single", ("",))):
+        block = f"{blocks}_stream_blocks.0.block"
+        yield from (f"{block}.adaLN_modulation.1", f"{block}.ff_i.gate")
+        for stream in streams:
+            yield from (f"{block}.attn1.to_{one}{stream}" for one in ("q", "k", "v", "out"))
+        for which in (1, 2, 3):
+            yield f"{block}.ff_i.shared_experts.w{which}"
+            yield from (f"{block}.ff_i.experts.{number}.w{which}" for number in range(4))
+            if len(streams) > 1:
+                yield f"{block}.ff_t.w{which}"
+
+
+def lumina_names() -> Iterator[str]:
+    """Of Lumina 2 with two layers and a refiner of each kind."""
+    yield from ("x_embedder", "cap_embedder.0", "cap_embedder.1", "t_embedder.mlp.0")
+    yield from ("t_embedder.mlp.2", "final_layer.linear", "final_layer.adaLN_modulation.1")
+    for block in ("layers.0", "layers.1", "noise_refiner.0", "context_refiner.0"):
+        yield from (f"{block}.attention.qkv", f"{block}.attention.out")
+        yield from (f"{block}.feed_forward.w{which}" for which in (1, 2, 3))
+        if not block.startswith("context"):
+            yield f"{block}.adaLN_modulation.1"
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +176,14 @@ SD3 = {
     )
 }
 
+FLUX2 = {
+    **{f"{name}.weight": [64, 64] for name in flux2_names()},
+    "img_in.weight": [3072, 128],
+}
+HIDREAM = {f"{name}.weight": [64, 64] for name in hidream_names()}
+LUMINA = {f"{name}.weight": [64, 64] for name in lumina_names()}
+LUMINA["cap_embedder.1.weight"] = [2304, 64]
+
 
 @pytest.mark.parametrize(
     ("name", "tensors", "command"),
@@ -146,17 +197,9 @@ SD3 = {
         ("x", flux_tensors(width=384), "models pull black-forest-labs/FLUX.1-Fill-dev"),
         ("flux1-Kontext", DEV, "models pull black-forest-labs/FLUX.1-Kontext-dev"),
         ("x", {**DEV, "distilled_guidance_layer.in_proj.weight": [1, 1]}, "lodestones/Chroma1-HD"),
-        (
-            "x",
-            {"double_stream_modulation_img.lin.weight": [1, 1], "img_in.weight": [3072, 128]},
-            "black-forest-labs/FLUX.2-klein-4B",
-        ),
-        ("x", {"double_stream_blocks.0.block.w": [1, 1]}, "HiDream-ai/HiDream-I1-Fast"),
-        (
-            "x",
-            {"noise_refiner.0.attention.out.weight": [1], "cap_embedder.1.weight": [2304, 64]},
-            "Alpha-VLLM/Lumina-Image-2.0",
-        ),
+        ("x", FLUX2, "black-forest-labs/FLUX.2-klein-4B"),
+        ("x", HIDREAM, "HiDream-ai/HiDream-I1-Fast"),
+        ("x", LUMINA, "Alpha-VLLM/Lumina-Image-2.0"),
     ],
 )
 def test_where_no_folder_lends_it_the_command_that_gets_one_is_told(
@@ -170,6 +213,32 @@ def test_where_no_folder_lends_it_the_command_that_gets_one_is_told(
     assert (model.state, model.tasks) == ("missing", {})
     assert "none of its architecture is here" in model.fix
     assert f"{command} --without transformer" in model.fix
+
+
+@pytest.mark.parametrize(
+    ("tensors", "sign", "family"),
+    [
+        (FLUX2, "double_stream_modulation_img.lin.weight", "flux2"),
+        (HIDREAM, "double_stream_blocks.0.block.attn1.to_q.weight", "hidream"),
+        (LUMINA, "noise_refiner.0.attention.out.weight", "lumina"),
+        (QWEN, "transformer_blocks.0.img_mod.1.weight", "qwen-image"),
+        (SD3, "joint_blocks.0.context_block.attn.qkv.weight", "sd3"),
+    ],
+)
+def test_a_file_that_lacks_tensors_of_its_family_is_no_whole_transformer(
+    tmp_path: Path, tensors: Tensors, sign: str, family: str
+) -> None:
+    kept = {sign, "cap_embedder.1.weight", "img_in.weight"}
+    lost = [name for name in tensors if name not in kept][::2]
+    write_gguf(tmp_path / "two.gguf", {k: v for k, v in tensors.items() if k in kept})
+    write_gguf(tmp_path / "half.gguf", {k: v for k, v in tensors.items() if k not in lost})
+
+    models = [listed(tmp_path, name) for name in ("two.gguf", "half.gguf")]
+
+    for model in models:
+        assert model.state == "unusable"
+        assert f"is no whole {family} transformer (it holds " in model.fix
+        assert "download it again" in model.fix
 
 
 @pytest.mark.parametrize(

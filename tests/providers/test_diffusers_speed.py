@@ -139,6 +139,7 @@ class Engine:
         if self._attention == "sage":
             raise OutOfMemory("diffusers", "CUDA out of memory.")
         self._made += 1
+        await run.progress(0.5, "step 2 of 4")
         first = 90.0 if self._compiled else 5.0
         self._clock.now += 10.0 + first if self._made == 1 else 2.0 if self._compiled else 4.0
         note = compiling.NOTE if self._compiled else "attention by flash was not used: a UNet"
@@ -163,11 +164,11 @@ def look(way: measuring.Way, device: str) -> str:
 
 
 async def test_each_way_runs_in_a_worker_of_its_own_and_is_compared_with_the_usual_one() -> None:
-    clock, closed, told = Clock(), list[str](), list[str]()
+    clock, closed, told = Clock(), list[str](), list[tuple[float, str]]()
     kept: list[list[Speed]] = []
 
     async def progress(share: float, way: str) -> None:
-        told.append(way)
+        told.append((share, way))
 
     async def keep(speeds: Sequence[Speed]) -> None:
         kept.append(list(speeds))
@@ -185,7 +186,13 @@ async def test_each_way_runs_in_a_worker_of_its_own_and_is_compared_with_the_usu
 
     by_name: dict[str, Any] = {row.name: row for row in rows}
     usual, compiled = by_name["as usual"], by_name["compiled"]
-    assert list(by_name) == told
+    assert list(by_name) == list(dict.fromkeys(way.partition(":")[0] for _, way in told))
+    assert told[:3] == [
+        (0.0, "as usual"),
+        (pytest.approx(0.5 / 4 / len(measuring.WAYS)), "as usual: picture 1 of 4: step 2 of 4"),
+        (pytest.approx(1.5 / 4 / len(measuring.WAYS)), "as usual: picture 2 of 4: step 2 of 4"),
+    ]
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
     assert (usual.seconds, usual.first_seconds, usual.difference, usual.pays) == (4, 5, 0, False)
     assert (compiled.seconds, compiled.first_seconds, compiled.difference) == (2.0, 90.0, 4.0)
     assert (compiled.pays, compiled.pays_from) == (True, 44)

@@ -77,6 +77,8 @@ class ModelRow(BaseModel):
     """What a user must know before use; empty where there is nothing, or nothing is known."""
     commercial_use: bool | None
     demo: bool
+    note: str = ""
+    """What a caller should know of running it here; empty where there is nothing."""
 
 
 class Silent(BaseModel):
@@ -356,6 +358,7 @@ def _row(model: Model, chance: Candidate | None, rejection: Rejection | None) ->
         license_condition=condition_of(model.license),
         commercial_use=model.commercial_use,
         demo=model.demo,
+        note=model.note,
     )
 
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from ziggie_image_mcp.provider.onnx_runtime import load_onnx_runtime
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -83,6 +85,7 @@ def _reader() -> Any:
     """The reader, which says nothing on the console."""
     log = logging.getLogger("RapidOCR")
     log.setLevel(logging.CRITICAL)
+    load_onnx_runtime()  # silent, before rapidocr imports it
     from rapidocr import RapidOCR  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
 
     reader = cast(Any, RapidOCR)(params={"Global.log_level": "critical"})

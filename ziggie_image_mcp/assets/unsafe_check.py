@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from ziggie_image_mcp.provider.onnx_runtime import load_onnx_runtime
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -69,6 +71,7 @@ def find_unsafe(image: Image.Image, detect: Detect | None = None) -> list[str]:
 
 @cache
 def _detector() -> Detect:
+    load_onnx_runtime()  # silent, before nudenet imports it
     from nudenet import (  # pyright: ignore[reportMissingImports]
         NudeDetector,  # pyright: ignore[reportUnknownVariableType]
     )

@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from urllib.parse import quote, urlsplit
 from ziggie_image_mcp.cli import jsonc
 from ziggie_image_mcp.errors import InvalidRequest
 from ziggie_image_mcp.provider.redaction import hidden_settings
+from ziggie_image_mcp.provider.shell import shell_command
 
 SERVER = "ziggie-image"
 STARTUP_SECONDS = 60
@@ -209,7 +208,7 @@ def add_command(launch: Launch, system: str = sys.platform) -> str:
     else:
         variables = [word for key, value in launch.env.items() for word in ("-e", f"{key}={value}")]
         words = ["claude", "mcp", "add", SERVER, *variables, "--", *launch.command]
-    return (subprocess.list2cmdline(words) if system == "win32" else shlex.join(words)) + "\n"
+    return shell_command(*words, system=system) + "\n"
 
 
 def _link(client: Client, entry: Entry) -> str:

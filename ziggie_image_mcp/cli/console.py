@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ziggie_image_mcp.cli.exit_codes import ExitCode
-from ziggie_image_mcp.errors import ImageError
+from ziggie_image_mcp.errors import ImageError, InvalidRequest
 from ziggie_image_mcp.provider.redaction import hidden
 
 if TYPE_CHECKING:
@@ -115,6 +115,24 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
     except KeyboardInterrupt:
         err.print("Stopped.")
         raise typer.Exit(ExitCode.STOPPED) from None
+
+
+def agree(question: str, *, to: str, declined: str) -> None:
+    """Ask who sits at the terminal, after all that could be refused was. A no ends the command.
+
+    Args:
+        question: With its question mark.
+        to: What `--yes` is needed for where nobody sits there.
+        declined: What a no came to.
+
+    Raises:
+        InvalidRequest: Nobody can be asked.
+    """
+    if not sys.stdin.isatty():
+        raise InvalidRequest("yes", False, f"nobody can be asked here: add --yes to {to}")
+    if not typer.confirm(question, err=True):
+        err.print(declined)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def with_service(ctx: typer.Context, work: Callable[[Service], Awaitable[T]]) -> T:

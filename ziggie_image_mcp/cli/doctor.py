@@ -20,7 +20,7 @@ from ziggie_image_mcp.inventory.detection import Detected, unused
 from ziggie_image_mcp.inventory.engine_status import probe_all, status_sentence, urls_of
 from ziggie_image_mcp.inventory.types import Hardware, Survey
 from ziggie_image_mcp.jobs.leases import lease_folder
-from ziggie_image_mcp.provider.installing import install_command
+from ziggie_image_mcp.provider.installing import install_command, uninstall_command
 from ziggie_image_mcp.provider.nouns import Balance, Probe, is_present
 from ziggie_image_mcp.routing.request import ImageRequest
 from ziggie_image_mcp.routing.request_checks import check_request
@@ -162,7 +162,7 @@ def packages(machine: Hardware, version: Callable[[str], str | None]) -> list[Fi
                 state="fail",
                 what=f"torchvision {vision} does not match torch {torch}: "
                 "transformers and diffusers would fail to import",
-                fix=f'"{sys.executable}" -m pip uninstall -y torchvision',
+                fix=uninstall_command("torchvision"),
             )
         )
     for gpu in machine.gpus:

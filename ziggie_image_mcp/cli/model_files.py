@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ziggie_image_mcp.cli.console import (
+    agree,
     config_option,
     err,
     fail,
@@ -64,9 +65,8 @@ def pull(
         _tell_size(placements)
         placement.check(placements)
         missing = sum(one.missing for one in placements)
-        if missing and not yes and not typer.confirm("Download?", err=True):
-            err.print("Nothing was downloaded.")
-            raise typer.Exit(ExitCode.FAILED)
+        if missing and not yes:
+            agree("Download?", to="download", declined="Nothing was downloaded.")
         with Transfer({one.file.path: one.file.size for one in placements}) as transfer:
             locks = data_dir() / MODELS_FOLDER / ".locks"
             placement.execute(placements, locks, transfer.told)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +23,8 @@ from ziggie_image_mcp.errors import InvalidRequest, duration
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.app.measuring import SpeedReport
+    from ziggie_image_mcp.app.service import Service
+    from ziggie_image_mcp.provider.nouns import Progress
 
 
 def measure(
@@ -46,17 +50,39 @@ def measure(
         fail(InvalidRequest("width" if height is None else "height", value, "give both, or none"))
     size = (width, height) if width is not None and height is not None else None
 
-    async def tell(share: float, way: str) -> None:
-        err.print(f"{share:4.0%} {way}", markup=False)
+    async def work(service: Service) -> SpeedReport:
+        with _progress() as tell:
+            return await measure_speed(
+                service, name, size=size, steps=steps, pictures=pictures, progress=tell
+            )
 
-    work = partial(
-        measure_speed, name=name, size=size, steps=steps, pictures=pictures, progress=tell
-    )
     report = with_service(ctx, work)
     if as_json:
         print_json(report.model_dump())
         return
     _print(report)
+
+
+@contextmanager
+def _progress() -> Generator[Progress]:
+    """A bar on a terminal; elsewhere a line for each way, and one now and then within it."""
+    from ziggie_image_mcp.cli.following import progress_bar
+    from ziggie_image_mcp.cli.transfer import LINE_SECONDS
+
+    if err.is_terminal:
+        with progress_bar(None) as tell:
+            yield tell
+        return
+    last_way, printed = "", 0.0
+
+    async def print_line(share: float, message: str) -> None:
+        nonlocal last_way, printed
+        way, now = message.partition(":")[0], time.monotonic()
+        if way != last_way or now - printed >= LINE_SECONDS:
+            last_way, printed = way, now
+            err.print(f"{share:4.0%} {message}", markup=False)
+
+    yield print_line
 
 
 def _print(report: SpeedReport) -> None:

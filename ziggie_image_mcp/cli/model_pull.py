@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ziggie_image_mcp.cli.console import JsonOption, err, fail, out, print_json, with_service
+from ziggie_image_mcp.cli.console import (
+    JsonOption,
+    agree,
+    err,
+    fail,
+    out,
+    print_json,
+    with_service,
+)
 from ziggie_image_mcp.cli.exit_codes import ExitCode
 from ziggie_image_mcp.errors import ImageError, InvalidRequest
 
@@ -59,8 +66,6 @@ def pull(
     from ziggie_image_mcp.inventory.hub import Hub
     from ziggie_image_mcp.inventory.recommend import current_setup, hub_install, repository_of
 
-    if not yes and not sys.stdin.isatty():
-        fail(InvalidRequest("yes", False, "nobody can be asked here: add --yes to download"))
     if model_files.is_meant(name, to=to):
         if settings_only:
             fail(InvalidRequest("settings_only", True, "only pipelines of the Hub have settings"))
@@ -81,9 +86,8 @@ def pull(
         )
         _tell_size(plan, hub)
         pulling.check_disk(plan, hub)
-        if plan.missing and not yes and not typer.confirm("Download?", err=True):
-            err.print("Nothing was downloaded.")
-            raise typer.Exit(ExitCode.FAILED)
+        if plan.missing and not yes:
+            agree("Download?", to="download", declined="Nothing was downloaded.")
         with Transfer({file.path: file.size for file in plan.selection.files}) as transfer:
             place = pulling.execute(hub, plan, transfer.told)
     except ImageError as e:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ziggie_image_mcp.cli.console import (
     JsonOption,
+    agree,
     err,
     fail,
     out,
     print_json,
     with_service,
 )
-from ziggie_image_mcp.cli.exit_codes import ExitCode
-from ziggie_image_mcp.errors import ImageError, InvalidRequest
+from ziggie_image_mcp.errors import ImageError
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.app.service import Service
@@ -35,17 +34,14 @@ def remove(
     from ziggie_image_mcp.inventory import removal
     from ziggie_image_mcp.inventory.pull import gigabytes
 
-    if not yes and not sys.stdin.isatty():
-        fail(InvalidRequest("yes", False, "nobody can be asked here: add --yes to remove"))
     try:
         plan = _plan(ctx, name)
         removal.check_unused(plan)
         err.print(f"model:    {plan.name}", markup=False)
         err.print(f"folder:   {plan.path}", markup=False)
         err.print(f"frees:    {gigabytes(plan.freed_bytes)}", markup=False)
-        if not yes and not typer.confirm("Remove?", err=True):
-            err.print("Nothing was removed.")
-            raise typer.Exit(ExitCode.FAILED)
+        if not yes:
+            agree("Remove?", to="remove", declined="Nothing was removed.")
         removal.execute(plan)
     except ImageError as e:
         fail(e)

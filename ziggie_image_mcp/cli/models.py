@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -28,6 +27,7 @@ from ziggie_image_mcp.cli.model_measure import measure
 from ziggie_image_mcp.cli.model_pull import pull, why_not
 from ziggie_image_mcp.cli.model_remove import remove
 from ziggie_image_mcp.errors import InvalidRequest, duration
+from ziggie_image_mcp.provider.shell import shell_command
 
 if TYPE_CHECKING:
     from ziggie_image_mcp.app import reports
@@ -109,6 +109,9 @@ def _print_models(report: reports.ModelReport | reports.FolderReport) -> None:
         )
     if report.models:
         print_table(table)
+    for row in report.models:
+        if row.note:
+            out.print(f"note: {row.provider}/{row.id}: {row.note}", markup=False)
     for addition in report.additions:
         about = ", ".join(filter(None, (addition.family, addition.about)))
         line = f"{addition.kind} {addition.provider}/{addition.id}"
@@ -151,8 +154,8 @@ def _naming(report: reports.FolderReport, sections: Mapping[str, Any]) -> list[s
         _, provider, setting = key.split(".")
         folders: list[str] = list(sections.get(provider, {}).get(setting) or ())
         if report.folder not in [str(Path(one).expanduser()) for one in folders]:
-            value = shlex.quote(json.dumps([*folders, report.folder], ensure_ascii=False))
-            commands.append(f"ziggie-image-mcp config set {key} {value}")
+            value = json.dumps([*folders, report.folder], ensure_ascii=False)
+            commands.append(shell_command("ziggie-image-mcp", "config", "set", key, value))
     return commands
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -33,6 +32,7 @@ from ziggie_image_mcp.config.environment import setting
 from ziggie_image_mcp.errors import ConfigError, nearest, plain_key, quote
 from ziggie_image_mcp.provider.files import decode_text, read_regular, whole_path
 from ziggie_image_mcp.provider.redaction import hidden, hidden_settings
+from ziggie_image_mcp.provider.shell import shell_command
 from ziggie_image_mcp.provider.written import described
 
 MAX_BYTES = 2**20
@@ -192,7 +192,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         text = decode_text(read_regular(file, MAX_BYTES))
     except FileNotFoundError as e:
-        command = f"ziggie-image-mcp config init --config {shlex.quote(str(file))}"
+        command = shell_command("ziggie-image-mcp", "config", "init", "--config", str(file))
         raise ConfigError(f"{file}: there is no such file. Write it with `{command}`.") from e
     except OSError as e:
         raise ConfigError(f"{file}: cannot be read: {e.strerror or e}") from e

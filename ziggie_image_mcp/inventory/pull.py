@@ -26,6 +26,7 @@ from ziggie_image_mcp.inventory.pipeline_files import (
     without_weights,
 )
 from ziggie_image_mcp.inventory.pull_errors import DiskFull, NotAPipeline, PullFailed
+from ziggie_image_mcp.provider.shell import shell_command
 
 SPARE_BYTES = 200_000_000
 """What a disk keeps free."""
@@ -247,7 +248,7 @@ def _weights_in(repository: Repository) -> str:
     if not weights:
         return ""
     more = f" and {len(weights) - _SHOWN} more" if len(weights) > _SHOWN else ""
-    how = f"ziggie-image-mcp models pull {repository.name}/{weights[0]}"
+    how = shell_command("ziggie-image-mcp", "models", "pull", f"{repository.name}/{weights[0]}")
     return f" It has {', '.join(weights[:_SHOWN])}{more}. One of them: {how}"
 
 

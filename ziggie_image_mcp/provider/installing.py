@@ -9,6 +9,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal
 
+from ziggie_image_mcp.provider.shell import shell_command
+
 PACKAGE = "ziggie-image-mcp"
 
 EnvironmentKind = Literal["pip", "uv", "pipx", "uvx"]
@@ -39,17 +41,10 @@ def environment_kind(prefix: Path, has_pip: bool) -> EnvironmentKind:
     return "pip" if has_pip else "uv"
 
 
-def _has_pip() -> bool:
-    """Whether this environment has pip.
-
-    Not by `importlib.util.find_spec`: below Python 3.12 setuptools takes a look for pip as a run of
-    pip, and can no longer be imported itself; torch's compiler needs it.
-    """
-    return PathFinder.find_spec("pip") is not None
-
-
+# By way of importlib.util.find_spec, setuptools would take it for a run of pip and refuse to be
+# imported in this process (before Python 3.12), which torch's compiler needs.
 CURRENT_ENVIRONMENT = PythonEnvironment(
-    kind=environment_kind(Path(sys.prefix), _has_pip()),
+    kind=environment_kind(Path(sys.prefix), PathFinder.find_spec("pip") is not None),
     python=sys.executable,
 )
 """The one that this process runs in."""
@@ -60,6 +55,7 @@ def install_command(
     index: str = "",
     again: bool = False,
     environment: PythonEnvironment = CURRENT_ENVIRONMENT,
+    system: str = sys.platform,
 ) -> str:
     """The command that brings packages, or an extra of ours.
 
@@ -68,23 +64,48 @@ def install_command(
         index: The URL of the index to take it from; empty for the usual one.
         again: Replace what is there of it.
         environment: Where to; this one by default.
+        system: Whose shell it is for, as `sys.platform` has it.
     """
-    quoted = [f'"{one}"' if {*"[<>"} & {*one} else one for one in requirements]
-    what = " ".join(quoted)
     if environment.kind == "uvx":  # what is added there is lost: install it for good
-        own = what if what.startswith(f'"{PACKAGE}[') else _tool(quoted)
-        return f"uv tool install --index {index} {own}" if index else f"uv tool install {own}"
-    starts = {
-        "pip": f'"{environment.python}" -m pip install',
-        "uv": f'uv pip install -p "{environment.python}"',
-        "pipx": f"pipx runpip {PACKAGE} install",
-    }
+        return shell_command(
+            *("uv", "tool", "install"),
+            *(("--index", index) if index else ()),
+            *_tool(requirements),
+            system=system,
+        )
     anew = "--reinstall" if environment.kind == "uv" else "--force-reinstall"
-    options = [anew if again else "", what, f"--index-url {index}" if index else ""]
-    return " ".join(part for part in (starts[environment.kind], *options) if part)
+    return shell_command(
+        *_pip(environment, "install"),
+        *([anew] if again else ()),
+        *requirements,
+        *(("--index-url", index) if index else ()),
+        system=system,
+    )
 
 
-def _tool(requirements: Sequence[str]) -> str:
+def uninstall_command(
+    package: str,
+    environment: PythonEnvironment = CURRENT_ENVIRONMENT,
+    system: str = sys.platform,
+) -> str:
+    """The command that takes a package out of the environment, or makes one without it."""
+    if environment.kind == "uvx":
+        return install_command(f"{PACKAGE}[local]", environment=environment, system=system)
+    sure = () if environment.kind == "uv" else ("-y",)  # uv does not ask
+    return shell_command(*_pip(environment, "uninstall"), *sure, package, system=system)
+
+
+def _pip(environment: PythonEnvironment, action: str) -> tuple[str, ...]:
+    """The first words of a command of pip, by what the environment is kept with."""
+    if environment.kind == "uv":
+        return "uv", "pip", action, "-p", environment.python
+    if environment.kind == "pipx":
+        return "pipx", "runpip", PACKAGE, action
+    return environment.python, "-m", "pip", action
+
+
+def _tool(requirements: Sequence[str]) -> tuple[str, ...]:
     """This package and others, as uv tool install takes them; what the extra has stays."""
-    more = " ".join(f"--with {one}" for one in requirements)
-    return f'{more} "{PACKAGE}[local]"'
+    if requirements[0].startswith(f"{PACKAGE}["):
+        return tuple(requirements)
+    return (*(word for one in requirements for word in ("--with", one)), f"{PACKAGE}[local]")

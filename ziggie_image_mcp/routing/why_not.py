@@ -65,7 +65,7 @@ def no_route(ctx: RoutingContext, plan: Plan) -> NoRoute:
         requested = find_requested_model(ctx)
         models = requested.models if requested is not None else frozenset[tuple[str, str]]()
         if not models:
-            return _worded(plan, _unknown(named, ctx), _about(pinned, plan), after)
+            return _worded(plan, unknown_model(named, ctx), _about(pinned, plan), after)
         own = [r for r in plan.rejected if (r.provider, r.model) in models]
         if pinned not in _KINDS:
             own = [r for r in own if r.provider == pinned] or own
@@ -95,7 +95,7 @@ def _providers(ctx: RoutingContext) -> list[str]:
     return sorted(names)
 
 
-def _unknown(name: str, ctx: RoutingContext) -> str:
+def unknown_model(name: str, ctx: RoutingContext) -> str:
     """Tell a name that nobody has from one that is known, and name the nearest."""
     hosted = hosted_model(name)
     if hosted is not None:

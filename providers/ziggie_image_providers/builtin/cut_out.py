@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ziggie_image_mcp.provider import FREE, FreeSize, Memory, Model, SameAsInput, TaskCapability
+from ziggie_image_mcp.provider.onnx_runtime import load_onnx_runtime
 from ziggie_image_providers.builtin.engine import Stopped
 from ziggie_image_providers.builtin.onnx_file import FLOAT32, read_graph
 
@@ -185,10 +186,10 @@ def open_network(network: Network) -> Any:
         NetworkUnusable: The file is damaged, or onnxruntime cannot run it.
     """
     from ziggie_image_mcp.provider.processors import usable_processors
-    from ziggie_image_providers.builtin.sessions import load_runtime, session_options
+    from ziggie_image_providers.builtin.sessions import session_options
 
     settings = session_options(usable_processors())
-    runtime = load_runtime()
+    runtime = load_onnx_runtime()
     try:
         return runtime.InferenceSession(
             str(network.path), settings, providers=["CPUExecutionProvider"]
@@ -244,9 +245,7 @@ def _as_share(values: NDArray[np.floating], network: Network) -> NDArray[np.floa
 
 def _run(session: Any, network: Network, planes: Any, stop: threading.Event) -> Any:
     """Compute the mask; a run of seconds is ended where nobody waits for it."""
-    from ziggie_image_providers.builtin.sessions import load_runtime
-
-    options, done = load_runtime().RunOptions(), threading.Event()
+    options, done = load_onnx_runtime().RunOptions(), threading.Event()
 
     def watch() -> None:
         while not done.wait(LOOK_SECONDS):

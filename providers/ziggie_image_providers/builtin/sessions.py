@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ziggie_image_mcp.provider.onnx_runtime import load_onnx_runtime
 
 WEIGHTS: Mapping[str, tuple[str, str]] = {
     "text_encoder": ("text_encoder/model.safetensors", ""),
@@ -37,25 +38,12 @@ class Session:
         return output
 
 
-def load_runtime() -> Any:
-    """Import onnxruntime, silent: nothing about this machine or its work goes to Microsoft.
-
-    Its own builds send what sessions they open, with a number for this machine that they keep in
-    the cache directory, unless they are told before they are first used (its Privacy.md; seen with
-    1.32 on Linux). The call is for the builds that do not read the variable.
-    """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    runtime = importlib.import_module("onnxruntime")
-    runtime.disable_telemetry_events()
-    return runtime
-
-
 def session_options(threads: int) -> Any:
     """Settings of a session that shares its machine: threads sleep where they have nothing to do.
 
     Threads that spin starve each other where other processes are busy (README, benchmarks/busy.py).
     """
-    options = load_runtime().SessionOptions()
+    options = load_onnx_runtime().SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -65,7 +53,7 @@ def session_options(threads: int) -> Any:
 
 def open_graph(folder: Path, name: str, *, seamless: bool) -> Session:
     """Open one graph of a model's folder; `seamless` ones wrap at the picture's edges."""
-    runtime = load_runtime()
+    runtime = load_onnx_runtime()
     safetensors = importlib.import_module("safetensors.numpy")
     suffix = "-seamless" if seamless and name != "text_encoder" else ""
     file, prefix = WEIGHTS[name]

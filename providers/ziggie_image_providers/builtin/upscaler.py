@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ziggie_image_mcp.provider.onnx_runtime import load_onnx_runtime
 from ziggie_image_mcp.provider.processors import usable_processors
 from ziggie_image_providers.builtin.engine import Stopped
 from ziggie_image_providers.builtin.models import Factor
-from ziggie_image_providers.builtin.sessions import load_runtime, session_options
+from ziggie_image_providers.builtin.sessions import session_options
 
 Pixels = NDArray[np.uint8]
 """Height, width and 3 or 4 channels."""
@@ -143,7 +144,7 @@ class Upscaler:
     @cached_property
     def _session(self) -> tuple[Any, Any]:
         """The graph, ready to run, and how it is run: what only the other factor needs is not."""
-        runtime, settings = load_runtime(), session_options(usable_processors())
+        runtime, settings = load_onnx_runtime(), session_options(usable_processors())
         settings.enable_cpu_mem_arena = False  # what a tile needed is given back
         graph = (
             files("ziggie_image_providers.builtin") / "real_esrgan" / "animevideov3.onnx"

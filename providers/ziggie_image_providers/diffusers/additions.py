@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 from ziggie_image_mcp.provider import FREE, Memory, Model
 from ziggie_image_mcp.provider.addition_kinds import base_family, control_kinds
@@ -19,6 +16,7 @@ from ziggie_image_mcp.provider.installing import install_command
 from ziggie_image_providers.diffusers.families import UNET_TEXT_WIDTHS
 from ziggie_image_providers.diffusers.faults import EXTRA
 from ziggie_image_providers.diffusers.file_content import lora_family
+from ziggie_image_providers.diffusers.file_header import metadata
 from ziggie_image_providers.diffusers.model_folder import CONFIG, read_json, whole_number
 from ziggie_image_providers.diffusers.scan import WEIGHTS, walk
 from ziggie_image_providers.diffusers.weights import Damaged, add_up, shapes, weight_files
@@ -283,7 +281,7 @@ def _file(path: Path, id: str) -> Addition | None:
     if any(name.startswith("ip_adapter.") for name in tensors):
         return _ip_adapter(path, id, tensors)
     if any(_DOWN.search(name) for name in tensors):
-        about = _metadata(path, path.stat().st_mtime_ns)
+        about = metadata(path)
         family = base_family(about) or lora_family(tensors)
         if family == "qwen-image" and any(map(_QWEN_21.search, (path.stem, *about.values()))):
             family = "qwen-image-2.1"  # another transformer, which trainers call alike
@@ -311,14 +309,3 @@ def _file(path: Path, id: str) -> Addition | None:
         kinds=kinds,
         net="ControlNetModel",
     )
-
-
-@lru_cache(maxsize=1024)
-def _metadata(path: Path, mtime_ns: int) -> Mapping[str, str]:
-    """What a trainer wrote into a file whose header was read before."""
-    del mtime_ns  # only a key of the cache
-    with path.open("rb") as file:
-        header: dict[str, Any] = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-    about: object = header.get("__metadata__")
-    named = cast("dict[str, Any]", about) if isinstance(about, dict) else {}
-    return {name: str(value) for name, value in named.items()}

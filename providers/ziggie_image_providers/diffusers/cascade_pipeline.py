@@ -20,7 +20,7 @@ from ziggie_image_providers.diffusers.loading import (
     pipeline_beside,
     torch,
 )
-from ziggie_image_providers.diffusers.model_folder import INDEX
+from ziggie_image_providers.diffusers.model_stamp import model_stamp
 from ziggie_image_providers.diffusers.prompt_embeddings import remembered
 from ziggie_image_providers.diffusers.steps import OnStep
 from ziggie_image_providers.diffusers.vae_memory import tile_vae
@@ -126,9 +126,9 @@ def _levels(steps: int, number: int) -> dict[str, Any]:
 
 def _pipeline(stage: wire.Stage, request: wire.WorkerRequest) -> Any:
     """The pipeline of a later stage, read when it is first needed and held as the model is."""
-    written = (Path(stage.path) / INDEX).stat().st_mtime_ns
-    at, pipe = held.stages.get(stage.path, (0, None))
-    if at != written:
+    stamp = model_stamp(Path(stage.path))
+    before, pipe = held.stages.get(stage.path, ("", None))
+    if before != stamp:
         held.stages.pop(stage.path, None)
         held.embeddings.clear()  # its encoder may be another now
         del pipe
@@ -138,7 +138,7 @@ def _pipeline(stage: wire.Stage, request: wire.WorkerRequest) -> Any:
             f"{Path(stage.path).name}, a later stage of {Path(request.path).name}, cannot be read",
             "Get it again.",
         )
-        held.stages[stage.path] = (written, pipe)
+        held.stages[stage.path] = (stamp, pipe)
     tile_vae(pipe, held.tiled or request.width * request.height > TILED_ABOVE)
     return pipe
 

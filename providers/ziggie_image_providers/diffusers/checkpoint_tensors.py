@@ -15,7 +15,10 @@ Layout = Mapping[str, Any]
 UNETS = ("sd1", "sd2", "sdxl")
 
 _MOST_NAMED = 3
-_COUNTS = ("layers_per_block", "num_layers", "num_single_layers", "n_layers", "n_refiner_layers")
+_COUNTS = (
+    *("layers_per_block", "num_layers", "num_single_layers", "num_refiner_layers"),
+    *("n_layers", "n_refiner_layers"),
+)
 
 _LAYOUTS: Mapping[str, Layout] = {
     "sd1": {"block_out_channels": [320, 640, 1280, 1280], "layers_per_block": 2},
@@ -100,6 +103,50 @@ def _flux(layout: Layout, names: object) -> Iterator[str]:
         yield from (f"single_blocks.{number}.linear{i}.weight" for i in (1, 2))
 
 
+def _flux2(layout: Layout, names: object) -> Iterator[str]:
+    yield from ("time_in.in_layer.weight", "time_in.out_layer.weight")
+    yield from (f"double_stream_modulation_{part}.lin.weight" for part in ("img", "txt"))
+    yield from ("single_stream_modulation.lin.weight", "final_layer.adaLN_modulation.1.weight")
+    yield from _flux(layout, names)
+
+
+def _hidream(layout: Layout, names: object) -> Iterator[str]:
+    """Its files have the names of diffusers."""
+    del names
+    yield from ("x_embedder.proj.weight", "final_layer.linear.weight")
+    yield from ("final_layer.adaLN_modulation.1.weight", "caption_projection.0.linear.weight")
+    for embedder in ("t_embedder.timestep_embedder", "p_embedder.pooled_embedder"):
+        yield from (f"{embedder}.linear_{number}.weight" for number in (1, 2))
+    for blocks, setting, more in (
+        ("double_stream_blocks", "num_layers", ("attn1.to_q_t", "attn1.to_out_t", "ff_t.w1")),
+        ("single_stream_blocks", "num_single_layers", ()),
+    ):
+        for number in range(layout[setting]):
+            for part in ("adaLN_modulation.1", "attn1.to_q", "attn1.to_v", "attn1.to_out", *more):
+                yield f"{blocks}.{number}.block.{part}.weight"
+            for part in ("gate", "shared_experts.w1", "experts.0.w1", "experts.0.w2"):
+                yield f"{blocks}.{number}.block.ff_i.{part}.weight"
+
+
+def _lumina(layout: Layout, names: object) -> Iterator[str]:
+    """Its attention may be in one tensor or in three: of that nothing is asked."""
+    del names
+    yield from ("x_embedder.weight", "cap_embedder.0.weight", "cap_embedder.1.weight")
+    yield from ("t_embedder.mlp.0.weight", "t_embedder.mlp.2.weight")
+    yield from ("final_layer.linear.weight", "final_layer.adaLN_modulation.1.weight")
+    refiners = layout["num_refiner_layers"]
+    for blocks, count in (
+        ("layers", layout["num_layers"]),
+        ("noise_refiner", refiners),
+        ("context_refiner", refiners),
+    ):
+        for number in range(count):
+            parts = [f"feed_forward.w{i}" for i in (1, 2, 3)]
+            if blocks != "context_refiner":
+                parts.append("adaLN_modulation.1")
+            yield from (f"{blocks}.{number}.{part}.weight" for part in parts)
+
+
 def _sd3(layout: Layout, names: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
     yield from ("x_embedder.proj.weight", "context_embedder.weight", "final_layer.linear.weight")
     numbers = (int(n.split(".")[1]) for n in names if n.startswith("joint_blocks."))
@@ -132,6 +179,9 @@ _WANTED: Mapping[str, Callable[[Layout, Mapping[str, tuple[int, ...]]], Iterator
     "flux1": _flux,
     "chroma": _flux,
     "sd3": _sd3,
+    "flux2": _flux2,
+    "hidream": _hidream,
+    "lumina": _lumina,
     "qwen-image": _qwen,
     "z-image": _z_image,
 }

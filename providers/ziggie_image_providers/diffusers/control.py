@@ -8,6 +8,7 @@ from typing import Any
 
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.loading import diffusers, held, read_beside
+from ziggie_image_providers.diffusers.model_stamp import model_stamp
 from ziggie_image_providers.diffusers.sharing import share
 
 MULTI = {
@@ -22,7 +23,7 @@ class _Nets:
 
     def __init__(self) -> None:
         self.pipe: Any = None
-        self.nets: dict[tuple[str, int], Any] = {}
+        self.nets: dict[tuple[str, str], Any] = {}
 
 
 _beside = _Nets()
@@ -36,7 +37,7 @@ def controlled(name: str, nets: tuple[wire.Net, ...]) -> Any:
     """
     if _beside.pipe is not held.pipe:
         _beside.pipe, _beside.nets = held.pipe, {}
-    keys = [(net.path, _stamp(Path(net.path))) for net in nets]
+    keys = [(net.path, model_stamp(Path(net.path))) for net in nets]
     for key in [key for key in _beside.nets if key not in keys]:
         del _beside.nets[key]
         held.edits = {k: v for k, v in held.edits.items() if key[0] not in k}
@@ -76,10 +77,6 @@ def _multi(name: str) -> Any:
     if not kind:
         kind = "MultiControlNetUnionModel" if "Union" in name else "MultiControlNetModel"
     return getattr(module, kind)
-
-
-def _stamp(path: Path) -> int:
-    return (path / "config.json" if path.is_dir() else path).stat().st_mtime_ns
 
 
 def _read(net: wire.Net) -> Any:

@@ -48,6 +48,10 @@ class DiskModel:
     config_folder: Path | None = None
     later: tuple[DiskModel, ...] = ()
     """The stages that enlarge what it draws, in their order: of a cascade."""
+    scheduler_changes: Mapping[str, str | bool] = field(default_factory=dict[str, str | bool])
+    """What a file tells of its scheduler, over what the folder says that lends to it."""
+    assumed: str = ""
+    """What its file does not tell and was taken for granted, a sentence; empty where nothing."""
     trouble: Trouble | None = None
 
     @property

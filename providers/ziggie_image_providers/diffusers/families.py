@@ -213,6 +213,12 @@ CONFIG_REPOS: Mapping[str, str] = {"sd2": "sd2-community/stable-diffusion-2-1-ba
 """As `Family.config_repo`, of families that share their class with another. Stability took its
 repositories of SD 2 away; this is the copy that others name."""
 
+VELOCITY_REPOS: Mapping[str, str] = {"sd2": "sd2-community/stable-diffusion-2-1"}
+"""The same of models that predict velocity, where their UNet is set otherwise too."""
+
+VELOCITY_NATIVE: Mapping[str, int] = {"sd2": 768}
+"""The side of their pictures, pixels."""
+
 PIPELINES: Mapping[str, Family] = {
     "StableDiffusionPipeline": _SD1,
     "StableDiffusionInpaintPipeline": replace(_SD1, text=False, image_to_image="", config_repo=""),

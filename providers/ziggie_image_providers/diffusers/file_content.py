@@ -21,9 +21,18 @@ _LORA_FAMILIES = (
     ("flux2", re.compile(r"to_qkv_mlp_proj|double_stream_modulation")),
     ("flux1", re.compile(r"single_transformer_blocks|(double|single)_blocks[._]\d")),
     ("qwen-image", re.compile(r"transformer_blocks[._]\d+[._](img|txt)_m")),
-    ("sd3", re.compile(r"joint_blocks[._]\d|transformer_blocks[._]\d+[._]attn[._]add_q_proj")),
+    ("sd3", re.compile(r"joint_blocks[._]\d")),
     ("sdxl", re.compile(r"^lora_te2_|^text_encoder_2\.")),
 )
+_JOINT = re.compile(r"(?<!single_)transformer_blocks[._](\d+)[._]attn[._](to_[qkv]|add_[qkv]_proj)")
+"""Attention over picture and text at once, which SD 3, FLUX and Qwen-Image call alike; UNets and
+PixArt have attn1 and attn2."""
+_JOINT_WIDTHS = {1536: "sd3", 2432: "sd3", 6144: "flux2"}
+"""Of SD 3 medium and 3.5 medium, 3.5 large; FLUX.2 dev."""
+_SHARED_WIDTH = 3072
+"""Of FLUX.1, Chroma, FLUX.2 klein 4B and Qwen-Image alike."""
+_BLOCKS_OF_FLUX, _BLOCKS_OF_VIDEO = 19, 20
+"""Of FLUX.1 and Chroma; of HunyuanVideo, the largest of that width below Qwen-Image's 60."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +71,22 @@ def lora_family(tensors: Shapes) -> str | None:
             return UNET_TEXT_WIDTHS.get(shape[1])
         if _LAYER.search(name):
             return _LAYER_WIDTHS.get(shape[1])
-    return None
+    return _family_of_joint_attention(tensors)
+
+
+def _family_of_joint_attention(tensors: Shapes) -> str | None:
+    """The architecture of a LoRA of attention alone, by its width and by which blocks it has."""
+    blocks, widths = set[int](), set[int]()
+    for name, (_, shape) in tensors.items():
+        place = _JOINT.search(name)
+        if place is not None and len(shape) == 2 and _LORA_DOWN.search(name):
+            blocks.add(int(place[1]))
+            widths.add(shape[1])
+    if widths != {_SHARED_WIDTH}:
+        return _JOINT_WIDTHS.get(widths.pop()) if len(widths) == 1 else None
+    if max(blocks) >= _BLOCKS_OF_VIDEO:
+        return "qwen-image"
+    return "flux1" if blocks == set(range(_BLOCKS_OF_FLUX)) else None
 
 
 def _has(pattern: str) -> Callable[[Shapes], bool]:

@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
+from ziggie_image_providers.diffusers.sentencepiece_file import is_whole_model
+
 Components = Iterable[tuple[str, str]]
 """Name and class of each component."""
 
@@ -23,7 +25,9 @@ _TOKENIZER_CONFIG = "tokenizer_config.json"
 _PICTURES = "preprocessor_config.json"
 _PROCESSOR = "processor_config.json"
 _SCHEDULER = "scheduler_config.json"
-_TOKENIZERS = ("tokenizer.json", _VOCABULARY, "vocab.txt", "spiece.model", "tokenizer.model")
+_PIECES = ("spiece.model", "tokenizer.model")
+"""Tokenizers of SentencePiece."""
+_TOKENIZERS = ("tokenizer.json", _VOCABULARY, "vocab.txt", *_PIECES)
 _SETTINGS = (
     "config.json",
     _SCHEDULER,
@@ -33,7 +37,7 @@ _SETTINGS = (
     "tokenizer.json",
     _VOCABULARY,
 )
-_NO_JSON = (_MERGES, "vocab.txt", "spiece.model", "tokenizer.model")
+_NO_JSON = (_MERGES, "vocab.txt", *_PIECES)
 
 _PICTURES_ONLY = ("ImageProcessor", "Extractor")
 _BARE = ("CLIPTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
@@ -59,6 +63,9 @@ def damaged_settings(path: Path, components: Components) -> str:
         for file in _NO_JSON:
             if is_file(path / name / file) and not _size(path / name / file):
                 return f"{name}/{file} is empty"
+        for file in _PIECES:
+            if is_file(path / name / file) and not is_whole(path / name / file):
+                return f"{name}/{file} is cut off, or no SentencePiece model"
     return ""
 
 
@@ -84,7 +91,10 @@ def is_file(path: Path) -> bool:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file holds a JSON object, with all that one of its name cannot do without."""
+    """Whether a file is whole: a JSON object, with all that one of its name cannot do without.
+
+    A tokenizer of SentencePiece is a message of Protocol Buffers instead.
+    """
     try:
         stat = path.stat()
         return _is_whole(path, stat.st_size, stat.st_mtime_ns)
@@ -95,6 +105,8 @@ def is_whole(path: Path) -> bool:
 @lru_cache(maxsize=4096)
 def _is_whole(path: Path, size: int, mtime_ns: int) -> bool:
     del mtime_ns  # only a key of the cache
+    if path.name in _PIECES:
+        return is_whole_model(path.read_bytes())
     if size > PARSED:
         return _has_both_ends(path, size)
     value = _object(path)

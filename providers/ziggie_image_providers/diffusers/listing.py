@@ -105,7 +105,7 @@ def describe(
         defaults=Defaults(steps=steps, guidance_scale=guidance),
         distilled=distilled,
         quality=cascade.quality(on_disk),
-        note=cascade.note(on_disk),
+        note=on_disk.assumed or cascade.note(on_disk),
     )
 
 

@@ -27,6 +27,7 @@ from ziggie_image_providers.diffusers.ladder import (
 )
 from ziggie_image_providers.diffusers.light_imports import import_libraries
 from ziggie_image_providers.diffusers.model_folder import INDEX, components, read_json
+from ziggie_image_providers.diffusers.model_stamp import model_stamp
 from ziggie_image_providers.diffusers.peak import (
     CONTEXT_BYTES,
     current_room,
@@ -61,8 +62,8 @@ class Held:
         """How many pictures were made at once at most, since the last request came."""
         self.edits: dict[str, Any] = {}
         """The same parts in the pipelines that work from pictures."""
-        self.stages: dict[str, tuple[int, Any]] = {}
-        """Of the later stages of a cascade by their folders: when that was written, and the
+        self.stages: dict[str, tuple[str, Any]] = {}
+        """Of the later stages of a cascade by their folders: as `model_stamp` has it, and the
         pipeline."""
         self.embeddings: dict[str, Any] = {}
         """What its text encoders made of prompts, the last used at the end."""
@@ -270,9 +271,10 @@ def choose_dtype(request: wire.WorkerRequest, device: str) -> Any:
     return torch.float32
 
 
-def _stamp(request: wire.WorkerRequest) -> int:
-    path = Path(request.path)
-    return (path if request.single_file else path / "model_index.json").stat().st_mtime_ns
+def _stamp(request: wire.WorkerRequest) -> str:
+    """Of the model, and of the folder that lends to a file."""
+    paths = (request.path, *([request.config_folder] if request.config_folder else []))
+    return " ".join(model_stamp(Path(path)) for path in paths)
 
 
 def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
@@ -288,9 +290,13 @@ def _read(request: wire.WorkerRequest, dtype: Any) -> Any:
             request.path, dtype=dtype, variant=request.variant, local_files_only=True
         )
     wide = {"num_in_channels": 9} if "Inpaint" in request.pipeline else {}
-    return getattr(diffusers, request.pipeline).from_single_file(
+    pipe = getattr(diffusers, request.pipeline).from_single_file(
         request.path, config=request.config_folder, torch_dtype=dtype, local_files_only=True, **wide
     )
+    if request.scheduler_changes:
+        lent: Any = pipe.scheduler
+        pipe.scheduler = lent.from_config(lent.config, **request.scheduler_changes)
+    return pipe
 
 
 def _make_tiles_small(vae: Any) -> None:

@@ -27,6 +27,7 @@ from ziggie_image_providers.diffusers.ladder import (
     peaks,
     rungs,
 )
+from ziggie_image_providers.diffusers.model_stamp import model_stamp
 from ziggie_image_providers.diffusers.weights import Need
 
 CPU = "cpu"
@@ -284,19 +285,16 @@ def _ratio(need: Need, one: Measured) -> float:
 
 
 def stamp(path: Path, *stages: Path) -> str:
-    """What a measurement holds for: this very file, these libraries, this driver.
+    """What a measurement holds for: these very files, these libraries, this driver.
 
     Args:
         path: The model.
         stages: The folders of the later stages of a cascade.
     """
-    files = [path / "model_index.json" if path.is_dir() else path]
-    files += [stage / "model_index.json" for stage in stages]
     try:
-        stats = [file.stat() for file in files]
+        return "/".join([*map(model_stamp, (path, *stages)), _software()])
     except OSError:
         return ""
-    return "/".join([*(f"{s.st_mtime_ns}/{s.st_size}" for s in stats), _software()])
 
 
 @functools.cache

@@ -125,7 +125,7 @@ async def measure(
         request: For one picture.
         model: By what.
         pictures: How many are timed after the first, of which the median counts.
-        progress: Is told which way runs.
+        progress: Is told which way runs, and how far its pictures are.
         keep: Keeps all that was measured so far, after each way: who stops loses only the last.
         clock: Seconds.
         look: Says what a way lacks on a device.
@@ -140,13 +140,14 @@ async def measure(
     rows, speeds = list[SpeedMeasurement](), list[Speed]()
     for at, way in enumerate(WAYS):
         await progress(at / len(WAYS), way.name)
+        tell = _part(progress, at, len(WAYS), way.name)
         why_not = "" if usual is None else look(way, usual.speed.device)
         if why_not:
             rows.append(SpeedMeasurement(name=way.name, why_not=why_not))
             continue
         engine = build(way.settings)
         try:
-            timed = await _timed(engine, request, model, way, pictures, clock)
+            timed = await _timed(engine, request, model, Timing(way, pictures, tell, clock))
         except ImageError as e:
             if usual is None:
                 raise
@@ -174,19 +175,29 @@ async def measure(
     return rows
 
 
+class Timing(NamedTuple):
+    """How one way is timed."""
+
+    way: Way
+    pictures: int
+    """After the first."""
+    progress: Progress
+    """Is told how far this way is."""
+    clock: Callable[[], float]
+    """Seconds."""
+
+
 async def _timed(
-    engine: Engine,
-    request: ProviderRequest,
-    model: Model,
-    way: Way,
-    pictures: int,
-    clock: Callable[[], float],
+    engine: Engine, request: ProviderRequest, model: Model, timing: Timing
 ) -> Timed | str:
     """The first picture and those after it; or why they were not made in this way."""
+    way, clock, all_pictures = timing.way, timing.clock, 1 + timing.pictures
     seconds, picture = list[float](), b""
-    for _ in range(1 + pictures):
+    for at in range(all_pictures):
+        which = f"picture {at + 1} of {all_pictures}"
+        run = Run(key="measure", progress=_part(timing.progress, at, all_pictures, which))
         began = clock()
-        result = await engine.submit(request, model, Run(key="measure", progress=_silence))
+        result = await engine.submit(request, model, run)
         assert isinstance(result, Generation)
         seconds.append(clock() - began - (result.load_seconds or 0.0))
         if why := way.why_not_used(result.notes):
@@ -211,5 +222,10 @@ def difference(one: bytes, other: bytes) -> float:
     return sum(ImageStat.Stat(apart).mean) / 3
 
 
-async def _silence(share: float, text: str) -> None:
-    """Take progress and do nothing."""
+def _part(progress: Progress, at: int, parts: int, name: str) -> Progress:
+    """The progress of one of several parts, told as that of them all."""
+
+    async def tell(share: float, text: str) -> None:
+        await progress((at + share) / parts, f"{name}: {text}")
+
+    return tell

@@ -9,6 +9,7 @@ from typing import Any
 from ziggie_image_providers.diffusers import wire
 from ziggie_image_providers.diffusers.loading import diffusers, free_memory, held, read_beside
 from ziggie_image_providers.diffusers.model_folder import INDEX, read_json
+from ziggie_image_providers.diffusers.model_stamp import model_stamp
 from ziggie_image_providers.diffusers.sharing import share
 
 PIPELINE = "StableDiffusionXLImg2ImgPipeline"
@@ -20,7 +21,7 @@ class _Beside:
     def __init__(self) -> None:
         self.pipe: Any = None
         """The pipeline beside which it lies."""
-        self.key: tuple[str, int] | None = None
+        self.key: tuple[str, str] | None = None
         self.unet: Any = None
 
 
@@ -37,7 +38,7 @@ def refining(refiner: wire.Refiner, scheduler: Any) -> Any:
     Raises:
         Problem: The refiner cannot be read.
     """
-    key = (refiner.path, (Path(refiner.path) / INDEX).stat().st_mtime_ns)
+    key = (refiner.path, model_stamp(Path(refiner.path)))
     if (_beside.pipe, _beside.key) != (held.pipe, key):
         forget()
         _beside.unet = _read(refiner)

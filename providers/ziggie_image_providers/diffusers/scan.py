@@ -15,11 +15,20 @@ from ziggie_image_providers.diffusers.families import (
     FIRST_STAGE,
     LATER_STAGES,
     PIPELINES,
+    VELOCITY_NATIVE,
+    VELOCITY_REPOS,
 )
 from ziggie_image_providers.diffusers.file_content import Content
 from ziggie_image_providers.diffusers.folder_settings import is_file
 from ziggie_image_providers.diffusers.gguf_model import gguf_model
 from ziggie_image_providers.diffusers.hub_cache import CachedRepo, default_hub_cache, hub_repos
+from ziggie_image_providers.diffusers.lent_scheduler import (
+    VELOCITY,
+    assumed,
+    can_lend,
+    prediction_of,
+    scheduler_changes,
+)
 from ziggie_image_providers.diffusers.model_folder import (
     CONFIG,
     INDEX,
@@ -226,6 +235,7 @@ def single(path: Path, id: str, donors: Donors, bases: Mapping[str, str] = NO_BA
     if isinstance(checkpoint, Content):
         return _beside(path, id, checkpoint)
     donor = next((one for one in donors if _lends(one, checkpoint)), None)
+    kind = prediction_of(checkpoint, donor)
     model = DiskModel(
         id=id,
         path=path,
@@ -233,8 +243,11 @@ def single(path: Path, id: str, donors: Donors, bases: Mapping[str, str] = NO_BA
         family=checkpoint.family,
         parts=checkpoint.parts,
         distilled=checkpoint.distilled,
+        native=VELOCITY_NATIVE.get(checkpoint.family) if kind == VELOCITY else None,
         single_file=True,
         config_folder=donor,
+        scheduler_changes=scheduler_changes(checkpoint, donor),
+        assumed="" if donor is None else assumed(checkpoint, donors[donor]),
     )
     if donor is not None:
         return model
@@ -310,7 +323,7 @@ def _lends(donor: Path, checkpoint: Checkpoint) -> bool:
     index = read_json(donor / INDEX)
     if index.get("_class_name") not in checkpoint.lenders:
         return False
-    if checkpoint.inpaints and _predicts_velocity(donor):
+    if not can_lend(donor, checkpoint):
         return False
     layout = read_json(donor / checkpoint.denoiser / CONFIG)
     text_width = read_json(donor / "unet" / CONFIG).get("cross_attention_dim")
@@ -329,15 +342,11 @@ def _lends(donor: Path, checkpoint: Checkpoint) -> bool:
     )
 
 
-def _predicts_velocity(donor: Path) -> bool:
-    """Whether a scheduler is for models that no inpainting checkpoint of its family is of."""
-    config = read_json(donor / "scheduler" / "scheduler_config.json")
-    return config.get("prediction_type") == "v_prediction"
-
-
 def _what_to_fetch(checkpoint: Checkpoint) -> str:
     own = (PIPELINES[name].config_repo for name in checkpoint.lenders)
     repo = CONFIG_REPOS.get(checkpoint.family) or next(filter(None, own))
+    if prediction_of(checkpoint, None) == VELOCITY:
+        repo = VELOCITY_REPOS.get(checkpoint.family, repo)
     if checkpoint.missing_parts:
         return (
             f"The file holds no {' and no '.join(checkpoint.missing_parts)}, which a complete "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ziggie_image_providers.diffusers.families import UNET_TEXT_WIDTHS
 from ziggie_image_providers.diffusers.file_content import Content, Shapes, content
+from ziggie_image_providers.diffusers.noise_prediction import Prediction, find_prediction
 from ziggie_image_providers.diffusers.weights import Part, part, shapes
 
 _PREFIX = "model.diffusion_model."
@@ -37,6 +38,8 @@ class Checkpoint:
     """Components that it does not hold and a diffusers folder must lend."""
     tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     """Shapes of its denoiser by name, without the prefix of the denoiser."""
+    prediction: Prediction | None = None
+    """Of a UNet."""
 
     @property
     def lenders(self) -> tuple[str, ...]:
@@ -75,8 +78,13 @@ def inspect(path: Path) -> Checkpoint | Content | None:
         parts["text_encoder"] = part(text)
     if vae:
         parts["vae"] = part(vae)
+    found = None
+    if denoiser == "unet":
+        inpaints = pipeline in _INPAINTS.values()
+        found = find_prediction(path, tensors, family, inpaints=inpaints)
     return Checkpoint(
         pipeline=pipeline,
+        prediction=found,
         family=family,
         parts=parts,
         text_width=next(iter(_widths(names)), None),

@@ -109,6 +109,8 @@ class WorkerRequest(_Message):
     single_file: bool = False
     config_folder: str | None = None
     """A diffusers folder that lends what a single file does not hold."""
+    scheduler_changes: dict[str, str | bool] = {}
+    """What the file tells of its scheduler, over what that folder says."""
     variant: str | None = None
     device: str = "auto"
     dtype: str = "auto"

@@ -127,6 +127,7 @@ def worker_request(
         pipeline=on_disk.pipeline,
         single_file=on_disk.single_file,
         config_folder=str(on_disk.config_folder) if on_disk.config_folder else None,
+        scheduler_changes=dict(on_disk.scheduler_changes),
         variant=on_disk.variant,
         device=model.device if model.rung else device_wanted(settings, context),
         rung=model.rung,
