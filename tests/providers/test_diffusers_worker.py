@@ -246,6 +246,8 @@ def test_a_worker_request_says_everything() -> None:
         "pipeline": "FluxPipeline",
         "single_file": False,
         "config_folder": None,
+        "scheduler_changes": {},
+        "stages": [],
         "variant": None,
         "device": "auto",
         "dtype": "auto",
