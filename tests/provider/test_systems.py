@@ -163,6 +163,21 @@ def test_the_end_of_a_worker_is_said_as_its_system_counts(code: int, manner: str
     assert Ended(code, "").manner == manner
 
 
+@pytest.mark.parametrize(
+    ("end", "crashed"),
+    [
+        (Ended(-11, ""), True),
+        (Ended(1, "ImportError"), True),
+        (Ended(0xC0000005, ""), True),
+        (Ended(-9, ""), False),
+        (Ended(0, ""), False),
+        (Ended(1, "", unreadable="It is of another version."), False),
+    ],
+)
+def test_a_worker_that_was_ended_did_not_crash(end: Ended, crashed: bool) -> None:
+    assert end.is_crash == crashed
+
+
 @pytest.mark.parametrize("name", ["con", "NUL.", "aux ", "Com1", "lpt³", "COM¹"])
 def test_a_picture_is_never_named_as_a_device(name: str) -> None:
     assert slug(name) == f"picture-{slug(name).removeprefix('picture-')}"

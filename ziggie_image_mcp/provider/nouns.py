@@ -335,8 +335,8 @@ class Generation:
     """How much of the time went into starting the engine and loading the model: 0 where it was in
     memory, None where the provider does not tell."""
     compile_seconds: Annotated[float, Field(ge=0)] = 0.0
-    """How much more of it compiled the model, which later pictures of this size need not wait
-    for."""
+    """How much more of it compiled the model, or failed at that and was done anew: later pictures
+    of this size need not wait for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

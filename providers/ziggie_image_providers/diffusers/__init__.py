@@ -32,6 +32,7 @@ from ziggie_image_mcp.provider.delivery import InProcess
 from ziggie_image_providers.diffusers import attention, cascade, wire
 from ziggie_image_providers.diffusers import settings as section
 from ziggie_image_providers.diffusers.additions import Addition, as_model, find_additions
+from ziggie_image_providers.diffusers.auto_acceleration import AutoAcceleration
 from ziggie_image_providers.diffusers.device import Device
 from ziggie_image_providers.diffusers.ladder import notes
 from ziggie_image_providers.diffusers.listing import (
@@ -48,8 +49,9 @@ from ziggie_image_providers.diffusers.measured import (
     measured_of,
     stamp,
 )
-from ziggie_image_providers.diffusers.measured_speed import MeasuredSpeed, Speed, best
-from ziggie_image_providers.diffusers.measuring import measure, why_not_again
+from ziggie_image_providers.diffusers.measured_speed import MeasuredSpeed, Speed
+from ziggie_image_providers.diffusers.measuring import measure
+from ziggie_image_providers.diffusers.process import Ended
 from ziggie_image_providers.diffusers.reference_limits import fit_pictures
 from ziggie_image_providers.diffusers.refiner import find_refiner, refines
 from ziggie_image_providers.diffusers.scan import DiskModel, default_hub_cache, find, locate, scan
@@ -91,8 +93,7 @@ class Diffusers(InProcess):
         self._measured = MeasuredMemory(context.data_dir / name / "memory.sqlite3")
         self._speed = MeasuredSpeed(context.data_dir / name / "speed.sqlite3")
         self._last_model = ""
-        self._crashes: dict[str, str] = {}
-        """With which models a worker crashed by what `auto` chose: what is said of it."""
+        self._auto = AutoAcceleration(settings, self._speed)
         self._devices: dict[str, Device] = {}
         """A worker for each device, by the name that was asked for."""
 
@@ -168,31 +169,31 @@ class Diffusers(InProcess):
             message = message.model_copy(update={"must_offload": True})
         made = max((one.made(message.path) for one in self._running()), default=0)
         pictures = made + message.num_images
-        message = await asyncio.to_thread(self._accelerated, message, pictures)
+        message = await asyncio.to_thread(self._auto.choose, message, pictures)
         self._last_model = on_disk.id
         generation = await self._run(message, run.progress, payload(request))
         said = await asyncio.to_thread(differences, request, message)
         said = [*enlarged, *said, *refiner_notes(refiner, on_disk, message)]
         said += cascade.notes(on_disk, message)
-        said += filter(None, [self._crashes.get(message.path)])
+        said += filter(None, [self._auto.note(message)])
         return replace(generation, notes=(*said, *notes(message.rung), *generation.notes))
 
     async def _run(
         self, message: wire.WorkerRequest, progress: Progress, payload: bytes
     ) -> Generation:
-        """Run a request, and where the worker crashes by what `auto` chose, anew without it."""
-        device = self._device(message.device)
+        """Run a request, and where the worker crashes with what `auto` chose, anew without it."""
+        device, began = self._device(message.device), time.monotonic()
+        chosen = message.chosen_by_auto()
         try:
             return await device.run(message, progress, payload)
         except EngineCrashed as e:
-            if not message.by_auto:
+            if not (chosen and isinstance(e.__cause__, Ended) and e.__cause__.is_crash):
                 raise
             why = e
-        chosen = message.chosen_by_auto()
+        lost = time.monotonic() - began
         generation = await device.run(message.without(chosen), progress, payload)
-        ways = " and ".join(map(wire.in_words, chosen))
-        self._crashes[message.path] = f"{ways}, which auto chose, was not used: {why}"
-        return generation
+        self._auto.leave_out(message, why)
+        return replace(generation, compile_seconds=generation.compile_seconds + lost)
 
     async def measure(
         self, request: ProviderRequest, model: Model, pictures: int, progress: Progress
@@ -310,29 +311,6 @@ class Diffusers(InProcess):
             await asyncio.to_thread(
                 lambda: self._measured.keep(request.path, stamp(path, *stages), measured)
             )
-
-    def _accelerated(self, message: wire.WorkerRequest, pictures: int) -> wire.WorkerRequest:
-        """The same by the fastest way that was measured to pay, where the settings leave it.
-
-        Args:
-            message: For the worker.
-            pictures: Of this model in this worker, with those that are asked for.
-        """
-        may = {"attention": self._settings.attention == "auto"}
-        may["compile"] = self._settings.compile == "auto"
-        if not any(may.values()) or message.path in self._crashes:
-            return message
-        speeds = [
-            one
-            for one in self._speed.read(message.path, stamp(Path(message.path)))
-            if not why_not_again(one, half=message.dtype != "float32")
-        ]
-        one = best(speeds, message.device, **may, pictures=pictures)
-        if one is None:
-            return message
-        chosen = {"attention": one.attention, "compile": one.compile}
-        chosen = {key: value for key, value in chosen.items() if value}
-        return message.model_copy(update={**chosen, "by_auto": tuple(chosen)})
 
     def _known_memory(self, models: Iterable[DiskModel]) -> dict[Path, KnownMemory]:
         """What is known of each model by its path."""

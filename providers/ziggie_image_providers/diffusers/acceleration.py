@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import importlib
 import os
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ziggie_image_providers.diffusers import attention, compiling, step_cache, wire
 from ziggie_image_providers.diffusers.faults import Problem, first_line, is_out_of_memory
-from ziggie_image_providers.diffusers.light_imports import import_compiler
+from ziggie_image_providers.diffusers.light_imports import (
+    add_compile_seconds,
+    compile_seconds,
+    import_compiler,
+)
 
 COMPILER_ERRORS = ("torch._dynamo", "torch._inductor", "triton")
 """The modules of what they raise."""
@@ -66,12 +71,14 @@ def attempt(
     used = usable.chosen_by_auto()
     if not used:
         return make(usable)
+    began, compiling = time.perf_counter(), compile_seconds()
     try:
         return make(usable)
     except Exception as e:
         if isinstance(e, Problem) and e.fault != "invalid_output":
             raise
         why = first_line(e)
+    add_compile_seconds(time.perf_counter() - began - (compile_seconds() - compiling))
     failing = dict.fromkeys(used, f"it failed ({why})")
     pictures = make(usable.without(failing))  # what fails without it too, failed by itself
     unfit |= failing

@@ -35,6 +35,11 @@ class Ended(Exception):
         """Why its answers could not be read, and it was killed for that; empty where they could."""
 
     @property
+    def is_crash(self) -> bool:
+        """Whether it died of itself: nobody ended it, as far as can be told."""
+        return not self.unreadable and self.returncode not in (0, -9)
+
+    @property
     def manner(self) -> str:
         """How it ended, in words."""
         if self.returncode < 0:
