@@ -259,7 +259,7 @@ def test_a_file_that_is_missing_is_written_by_the_command_that_the_error_names(
     command = refused.stderr.split("`")[1]
     written = run(*shlex.split(command)[1:])
 
-    assert command == f"ziggie-image-mcp config init --config '{missing}'"
+    assert command == f'ziggie-image-mcp config init --config "{missing}"'
     assert written.stdout == f"{missing}\n", written.stderr
     assert run("models", "--config", str(missing)).returncode == 0
 
