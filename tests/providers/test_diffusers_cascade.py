@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.model_folders import cached, pipeline
+from ziggie_image_mcp.inventory.licences import condition_of
 from ziggie_image_mcp.provider import (
     FreeSize,
     Model,
@@ -95,7 +96,7 @@ def test_three_stages_are_one_model_of_1024_px_that_needs_the_weights_of_all(
     assert [stage.path for stage in joined.later] == list(paths[1:])
     assert sides(model) == (1024, 128)
     assert (model.state, model.fix, model.note, model.quality) == ("ready", "", "", None)
-    assert (model.family, model.commercial_use) == ("deepfloyd", None)
+    assert (model.family, model.commercial_use) == ("deepfloyd", False)
     assert options_of(model, "text_to_image") >= {"seed", "steps", "negative_prompt"}
     assert list(model.tasks) == ["text_to_image"]
     weights = 2 * (4000 + 9000 + 300 + 10 + 1000 + 500 + 200 + 100)
@@ -128,6 +129,40 @@ def test_without_a_later_stage_it_draws_less_and_says_what_gets_it(
         GET_SECOND in commands,
         GET_THIRD in commands,
     ]
+
+
+@pytest.mark.parametrize("name", ["IF-I-XL-v1.0", "IF-I-L-v1.0", "IF-I-M-v1.0", "my own copy"])
+def test_its_licences_are_told_whatever_its_folders_are_called(tmp_path: Path, name: str) -> None:
+    first(tmp_path, name)
+    second(tmp_path, "larger")
+    alone = listed(find([tmp_path], None)[name])
+    third(tmp_path, "upscaler")
+
+    models = find([tmp_path], None)
+
+    joined = listed(models[name])
+    assert (alone.license, alone.commercial_use) == ("DeepFloyd IF License", False)
+    assert joined.license == f"{alone.license}, with a later stage under CreativeML OpenRAIL++-M"
+    assert joined.commercial_use is False
+    assert "forbids" in condition_of(joined.license)
+    assert "non-commercial research only" in condition_of(joined.license)
+    assert listed(models["larger"]).license == "DeepFloyd IF License"
+    assert listed(models["upscaler"]).license == "CreativeML OpenRAIL++-M"
+
+
+@pytest.mark.parametrize(("native", "least"), [(64, 64), (512, 128), (1024, 256), (96, 96)])
+def test_the_least_side_is_one_that_its_stages_can_draw(
+    tmp_path: Path, native: int, least: int
+) -> None:
+    for folder in (first(tmp_path), second(tmp_path), third(tmp_path)):
+        config = folder / "unet" / "config.json"
+        values = {"encoder_hid_dim": 4096, "sample_size": native // 16}
+        config.write_text(json.dumps(values), encoding="utf-8")
+
+    sizes = listed(find([tmp_path], None)["IF-I-M-v1.0"]).tasks["text_to_image"].sizes
+
+    assert isinstance(sizes, FreeSize)
+    assert sizes.min_side == least
 
 
 def test_an_upscaler_without_the_second_stage_is_not_the_second(tmp_path: Path) -> None:
