@@ -249,6 +249,39 @@ def test_the_stages_are_found_wherever_they_lie_and_however_the_first_is_named(
     assert "ask for IF-I-M-v1.0" in said(stage)
 
 
+def test_a_scanned_folder_is_joined_to_what_other_folders_and_the_cache_have(
+    tmp_path: Path,
+) -> None:
+    firsts, later, cache = tmp_path / "firsts", tmp_path / "later", tmp_path / "hub"
+    first(firsts)
+    second(later)
+    third(later)
+    snapshot = cached(cache, "DeepFloyd/IF-I-M-v1.0", pipeline=FIRST, parts={"unet": 4000})
+    reading(4096, snapshot)
+
+    joined = scan(firsts, None, model_dirs=[later])
+    local = scan(later, None, model_dirs=[firsts])
+    by_cache = scan(later, cache)
+
+    assert list(joined) == ["IF-I-M-v1.0"]
+    assert sides(listed(joined["IF-I-M-v1.0"])) == (1024, 128)
+    assert listed(joined["IF-I-M-v1.0"]).note == ""
+    for models, name in ((local, "IF-I-M-v1.0"), (by_cache, "DeepFloyd/IF-I-M-v1.0")):
+        assert list(models) == ["IF-II-M-v1.0", "stable-diffusion-x4-upscaler"]
+        assert all(f"ask for {name}, which uses it" in said(one) for one in models.values())
+
+
+def test_a_damaged_first_stage_is_told_by_the_later_ones(tmp_path: Path) -> None:
+    folder = first(tmp_path, "if-1")
+    (folder / "unet" / "model.safetensors").unlink()
+    second(tmp_path, "if-2")
+
+    models = find([tmp_path], None)
+
+    assert "cannot be used: if-1 lacks complete weights for unet" in said(models["if-2"])
+    assert listed(models["if-1"]).quality is None
+
+
 def test_the_later_stages_take_their_share_of_the_steps_and_their_own_guidance(
     tmp_path: Path,
 ) -> None:

@@ -66,7 +66,9 @@ def joined(model: DiskModel, others: Iterable[DiskModel]) -> DiskModel:
 
 def quality(model: DiskModel) -> float | None:
     """How good its pictures are, where stages are missing; None where nothing is known."""
-    if model.pipeline != FIRST_STAGE or len(model.later) == len(LATER_STAGES):
+    if model.pipeline != FIRST_STAGE or model.trouble is not None:
+        return None
+    if len(model.later) == len(LATER_STAGES):
         return None
     return QUALITY[len(model.later)]
 
@@ -167,6 +169,9 @@ def _alone(stage: DiskModel, others: list[DiskModel]) -> str:
         return f"{what}; ask for {' or '.join(users)}, which uses it."
     if firsts:
         return f"{what}; {firsts[0].id} {_instead(number, firsts[0], others)}."
+    ailing = [one.trouble.text for one in others if one.pipeline == FIRST_STAGE and one.trouble]
+    if ailing:
+        return f"{what}. What would draw for it cannot be used: {ailing[0]}"
     first = "ziggie-image-mcp models pull DeepFloyd/IF-I-XL-v1.0"
     return f"{what}. What draws for it: {first}"
 
