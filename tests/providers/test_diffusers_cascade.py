@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.model_folders import cached, pipeline
 from ziggie_image_mcp.inventory.licences import condition_of
+from ziggie_image_mcp.inventory.model_facts import enrich
+from ziggie_image_mcp.inventory.pace import work_seconds
 from ziggie_image_mcp.provider import (
     FreeSize,
     Model,
@@ -22,6 +24,7 @@ from ziggie_image_mcp.provider import (
     Run,
     options_of,
 )
+from ziggie_image_mcp.routing.scoring import base_seconds
 from ziggie_image_providers.diffusers import Diffusers, cascade, wire
 from ziggie_image_providers.diffusers.folder_settings import needs_sentencepiece
 from ziggie_image_providers.diffusers.ladder import RUNTIME_GPU
@@ -163,6 +166,32 @@ def test_the_least_side_is_one_that_its_stages_can_draw(
 
     assert isinstance(sizes, FreeSize)
     assert sizes.min_side == least
+
+
+def test_the_expected_seconds_are_those_of_the_stages_that_are_here(tmp_path: Path) -> None:
+    name = "IF-I-XL-v1.0"
+    first(tmp_path, name)
+    alone = listed(find([tmp_path], None)[name])
+    second(tmp_path)
+    two = listed(find([tmp_path], None)[name])
+    third(tmp_path)
+
+    three = listed(find([tmp_path], None)[name])
+
+    seconds = [base_seconds(enrich(model), "cpu", 0.01) for model in (alone, two, three)]
+    assert alone.work == pytest.approx(100 * 2 * 4000e-9 * 0.25)
+    assert (two.work or 0) - alone.work == pytest.approx(50 * 2 * 1000e-9 * 4)
+    assert (three.work or 0) - (two.work or 0) == pytest.approx(75 * 2 * 500e-9 * 4)
+    assert seconds == sorted(set(seconds))
+
+
+@pytest.mark.parametrize("name", ["IF-I-XL-v1.0", "lenient"])
+def test_what_its_folder_is_called_changes_no_seconds(tmp_path: Path, name: str) -> None:
+    first(tmp_path, name)
+
+    seconds = base_seconds(enrich(listed(find([tmp_path], None)[name])), "cpu", 0.01)
+
+    assert seconds == pytest.approx(work_seconds(100 * 2 * 4000e-9 * 0.25, "deepfloyd", 0.01))
 
 
 def test_an_upscaler_without_the_second_stage_is_not_the_second(tmp_path: Path) -> None:

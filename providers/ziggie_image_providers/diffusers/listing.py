@@ -108,6 +108,7 @@ def describe(
         defaults=Defaults(steps=steps, guidance_scale=guidance),
         distilled=distilled,
         quality=cascade.quality(on_disk),
+        work=cascade.work(on_disk),
         note=on_disk.assumed or cascade.note(on_disk),
     )
 
