@@ -95,6 +95,17 @@ def test_where_nothing_fits_it_ends_with_code_1_and_says_why() -> None:
     assert [x["code"] for r in flux for x in r["reasons"]] == ["MEMORY_INSUFFICIENT"]
 
 
+def test_the_stages_of_deepfloyd_if_are_one_model_of_the_catalogue() -> None:
+    words = ("--on", "RTX 4090", "--ram", "32", "--model", "deepfloyd", "--json")
+
+    (candidate,) = json.loads(plan("a fox", *words).stdout)["candidates"]
+    other = json.loads(plan("a fox", *words, "--width", "1040", "--height", "1040").stdout)
+
+    assert (candidate["model"], candidate["size"]) == ("DeepFloyd/IF-I-XL-v1.0", "1024x1024")
+    assert any("non-commercial research" in note for note in candidate["notes"])
+    assert [one["size"] for one in other["candidates"]] != ["1040x1040"]
+
+
 def test_nothing_is_opened_or_written(config: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
 

@@ -18,6 +18,7 @@ from ziggie_image_mcp.inventory.recommend import (
     current_setup,
     hub_install,
     license_facts,
+    pull_command,
     recommend,
     repository_of,
     suitable,
@@ -274,6 +275,7 @@ def test_a_model_in_stages_is_got_by_a_command_for_each() -> None:
         "DeepFloyd/IF-II-L-v1.0 --without text_encoder",
         "stabilityai/stable-diffusion-x4-upscaler",
     ]
+    assert pull_command("deepfloyd") == " && ".join(commands[-3:])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from tests.support.model_folders import cached, pipeline
+from ziggie_image_mcp.inventory.licences import condition_of
+from ziggie_image_mcp.inventory.model_facts import enrich
+from ziggie_image_mcp.inventory.pace import work_seconds
 from ziggie_image_mcp.provider import (
     FreeSize,
     Model,
@@ -21,6 +24,7 @@ from ziggie_image_mcp.provider import (
     Run,
     options_of,
 )
+from ziggie_image_mcp.routing.scoring import base_seconds
 from ziggie_image_providers.diffusers import Diffusers, cascade, wire
 from ziggie_image_providers.diffusers.folder_settings import needs_sentencepiece
 from ziggie_image_providers.diffusers.ladder import RUNTIME_GPU
@@ -95,7 +99,7 @@ def test_three_stages_are_one_model_of_1024_px_that_needs_the_weights_of_all(
     assert [stage.path for stage in joined.later] == list(paths[1:])
     assert sides(model) == (1024, 128)
     assert (model.state, model.fix, model.note, model.quality) == ("ready", "", "", None)
-    assert (model.family, model.commercial_use) == ("deepfloyd", None)
+    assert (model.family, model.commercial_use) == ("deepfloyd", False)
     assert options_of(model, "text_to_image") >= {"seed", "steps", "negative_prompt"}
     assert list(model.tasks) == ["text_to_image"]
     weights = 2 * (4000 + 9000 + 300 + 10 + 1000 + 500 + 200 + 100)
@@ -128,6 +132,67 @@ def test_without_a_later_stage_it_draws_less_and_says_what_gets_it(
         GET_SECOND in commands,
         GET_THIRD in commands,
     ]
+
+
+@pytest.mark.parametrize("name", ["IF-I-XL-v1.0", "IF-I-L-v1.0", "IF-I-M-v1.0", "my own copy"])
+def test_its_licences_are_told_whatever_its_folders_are_called(tmp_path: Path, name: str) -> None:
+    first(tmp_path, name)
+    second(tmp_path, "larger")
+    alone = listed(find([tmp_path], None)[name])
+    third(tmp_path, "upscaler")
+
+    models = find([tmp_path], None)
+
+    joined = listed(models[name])
+    assert (alone.license, alone.commercial_use) == ("DeepFloyd IF License", False)
+    assert joined.license == f"{alone.license}, with a later stage under CreativeML OpenRAIL++-M"
+    assert joined.commercial_use is False
+    assert "forbids" in condition_of(joined.license)
+    assert "non-commercial research only" in condition_of(joined.license)
+    assert listed(models["larger"]).license == "DeepFloyd IF License"
+    assert listed(models["upscaler"]).license == "CreativeML OpenRAIL++-M"
+
+
+@pytest.mark.parametrize(("native", "least"), [(64, 64), (512, 128), (1024, 256), (96, 96)])
+def test_the_least_side_is_one_that_its_stages_can_draw(
+    tmp_path: Path, native: int, least: int
+) -> None:
+    for folder in (first(tmp_path), second(tmp_path), third(tmp_path)):
+        config = folder / "unet" / "config.json"
+        values = {"encoder_hid_dim": 4096, "sample_size": native // 16}
+        config.write_text(json.dumps(values), encoding="utf-8")
+
+    sizes = listed(find([tmp_path], None)["IF-I-M-v1.0"]).tasks["text_to_image"].sizes
+
+    assert isinstance(sizes, FreeSize)
+    assert sizes.min_side == least
+
+
+def test_the_expected_seconds_are_those_of_the_stages_that_are_here(tmp_path: Path) -> None:
+    name = "IF-I-XL-v1.0"
+    first(tmp_path, name)
+    alone = listed(find([tmp_path], None)[name])
+    second(tmp_path)
+    two = listed(find([tmp_path], None)[name])
+    third(tmp_path)
+
+    three = listed(find([tmp_path], None)[name])
+
+    seconds = [base_seconds(enrich(model), "cpu", 0.01) for model in (alone, two, three)]
+    work = [100 * 2 * 4000e-9 * 0.25, 50 * 2 * 1000e-9 * 4, 75 * 2 * 500e-9 * 4]
+    assert alone.work == pytest.approx(work[0])
+    assert two.work == pytest.approx(sum(work[:2]))
+    assert three.work == pytest.approx(sum(work))
+    assert seconds == sorted(set(seconds))
+
+
+@pytest.mark.parametrize("name", ["IF-I-XL-v1.0", "lenient"])
+def test_what_its_folder_is_called_changes_no_seconds(tmp_path: Path, name: str) -> None:
+    first(tmp_path, name)
+
+    seconds = base_seconds(enrich(listed(find([tmp_path], None)[name])), "cpu", 0.01)
+
+    assert seconds == pytest.approx(work_seconds(100 * 2 * 4000e-9 * 0.25, "deepfloyd", 0.01))
 
 
 def test_an_upscaler_without_the_second_stage_is_not_the_second(tmp_path: Path) -> None:
@@ -212,6 +277,39 @@ def test_the_stages_are_found_wherever_they_lie_and_however_the_first_is_named(
     stage = locate("DeepFloyd/IF-II-M-v1.0", [folders], cache)
     assert stage is not None
     assert "ask for IF-I-M-v1.0" in said(stage)
+
+
+def test_a_scanned_folder_is_joined_to_what_other_folders_and_the_cache_have(
+    tmp_path: Path,
+) -> None:
+    firsts, later, cache = tmp_path / "firsts", tmp_path / "later", tmp_path / "hub"
+    first(firsts)
+    second(later)
+    third(later)
+    snapshot = cached(cache, "DeepFloyd/IF-I-M-v1.0", pipeline=FIRST, parts={"unet": 4000})
+    reading(4096, snapshot)
+
+    joined = scan(firsts, None, model_dirs=[later])
+    local = scan(later, None, model_dirs=[firsts])
+    by_cache = scan(later, cache)
+
+    assert list(joined) == ["IF-I-M-v1.0"]
+    assert sides(listed(joined["IF-I-M-v1.0"])) == (1024, 128)
+    assert listed(joined["IF-I-M-v1.0"]).note == ""
+    for models, name in ((local, "IF-I-M-v1.0"), (by_cache, "DeepFloyd/IF-I-M-v1.0")):
+        assert list(models) == ["IF-II-M-v1.0", "stable-diffusion-x4-upscaler"]
+        assert all(f"ask for {name}, which uses it" in said(one) for one in models.values())
+
+
+def test_a_damaged_first_stage_is_told_by_the_later_ones(tmp_path: Path) -> None:
+    folder = first(tmp_path, "if-1")
+    (folder / "unet" / "model.safetensors").unlink()
+    second(tmp_path, "if-2")
+
+    models = find([tmp_path], None)
+
+    assert "cannot be used: if-1 lacks complete weights for unet" in said(models["if-2"])
+    assert listed(models["if-1"]).quality is None
 
 
 def test_the_later_stages_take_their_share_of_the_steps_and_their_own_guidance(

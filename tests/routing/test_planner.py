@@ -643,6 +643,17 @@ def test_a_wrong_model_name_is_answered_with_near_ones() -> None:
     assert "Nearest: sd_xl_base_1.0.safetensors" in str(why_not.no_route(ctx, planner.plan(ctx)))
 
 
+@pytest.mark.parametrize(("state", "is_here"), [("ready", True), ("missing", False)])
+def test_a_known_name_says_under_which_name_its_model_is_here(state: Any, is_here: bool) -> None:
+    there = model(id="IF-I-XL-v1.0", state=state)
+    ctx = context(there, model(id="other"), request=ask(model="IF-I-XL"))
+
+    told = str(why_not.no_route(ctx, planner.plan(ctx)))
+
+    assert ("(DeepFloyd IF) is here as IF-I-XL-v1.0." in told) == is_here
+    assert ("no engine that answers has it" in told) == (not is_here)
+
+
 @given(
     local=st.lists(st.booleans(), min_size=1, max_size=6),
     price=st.sampled_from([0, 500, None]),

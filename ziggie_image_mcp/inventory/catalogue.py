@@ -13,8 +13,8 @@ PROVIDER = "diffusers"
 
 _OPTIONS: frozenset[Option] = frozenset(("seed", "steps"))
 _GUIDED: frozenset[Option] = frozenset(("guidance_scale", "negative_prompt"))
-_NOT_FROM_TEXT = ("sdxl-refiner", "flux1-kontext-dev", "qwen-image-edit", "deepfloyd-if")
-"""What changes pictures, or comes in three stages: no text becomes a picture by it alone."""
+_NOT_FROM_TEXT = ("sdxl-refiner", "flux1-kontext-dev", "qwen-image-edit")
+"""What changes pictures: no text becomes a picture by it alone."""
 
 
 def from_text() -> list[Entry]:
@@ -61,7 +61,7 @@ def _model(entry: Entry, machine: Hardware) -> Model:
         native_height=native,
         min_side=max(64, native // 4),
         max_side=native * 2,
-        multiple_of=16,
+        multiple_of=entry.multiple_of,
     )
     guided = entry.passes > 1
     able = TaskCapability(sizes=sizes, options=_OPTIONS | _GUIDED if guided else _OPTIONS)

@@ -11,6 +11,9 @@ from typing import Any
 
 from ziggie_image_mcp.provider.nouns import Model
 
+USUAL_MULTIPLE = 16
+"""Of what the sides of pictures must be multiples, where a row of models.json says nothing else."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -26,6 +29,8 @@ class Entry:
     default_steps: int
     default_guidance: float
     native_px: int
+    multiple_of: int
+    """Of what its sides must be multiples, pixels."""
     distilled: bool
     vram_bytes: dict[str, int]
     """That its weights and a picture of native size need: `full` at once, `offload` in turn."""
@@ -95,6 +100,7 @@ def _entry(row: dict[str, Any]) -> Entry:
         default_steps=row["default_steps"],
         default_guidance=row["default_guidance"],
         native_px=row["native_px"],
+        multiple_of=row.get("multiple_of", USUAL_MULTIPLE),
         distilled=row["distilled"],
         vram_bytes={way: round(gb * 1e9) for way, gb in row["vram_gb"].items()},
         weights_bytes=round(row["weights_gb"] * 1e9),

@@ -50,6 +50,17 @@ def entry_seconds(entry: Entry, speed: float) -> float:
     return math.exp((1 - share) * math.log(low[1]) + share * math.log(high[1]))
 
 
+def work_seconds(model_work: float, family: str, speed: float) -> float:
+    """Expected seconds for one picture of a model whose provider counted its work.
+
+    Args:
+        model_work: As `work` counts it.
+        family: Of the model; empty where it is not known.
+        speed: Of the card: how many times as fast as an RTX 4070.
+    """
+    return (PROMPT_SECONDS + DECODE_SECONDS + model_work * _seconds_per_work(family)) / speed
+
+
 def work(entry: Entry) -> float:
     """What one picture is: steps x passes a step x 10^9 parameters x 1024 x 1024 pixels."""
     pixels = (entry.native_px / 1024) ** 2

@@ -128,12 +128,12 @@ def repository_of(name: str) -> str:
 
 
 def pull_command(name: str) -> str:
-    """The command that gets a model, by any name that people use; empty where none is known."""
+    """What gets a model with all its stages, by any name that people use; empty: not known."""
     entry = model_facts.recognise(name)
     title = entry.title if entry else model_facts.title_of(name)
     repos = {one.hub_id for one in model_facts.entries() if one.title == title}
     row = next((row for row in _file()["models"] if row["repo"] in repos), None)
-    return f"ziggie-image-mcp models pull {row['id']}" if row else ""
+    return " && ".join(_pulls(row)) if row else ""
 
 
 def license_facts(repo: str) -> str:
@@ -296,12 +296,14 @@ def _recommendation(model: dict[str, Any], machine: Hardware, setup: Setup) -> R
         why=_why(model, gpu, machine),
         commands=(
             *_install(machine, gpu, setup),
-            *(
-                f"ziggie-image-mcp models pull {one}"
-                for one in (model["id"], *model.get("more", ()))
-            ),
+            *_pulls(model),
         ),
     )
+
+
+def _pulls(model: dict[str, Any]) -> list[str]:
+    """A command for each repository that it comes in."""
+    return [f"ziggie-image-mcp models pull {one}" for one in (model["id"], *model.get("more", ()))]
 
 
 def _seconds(

@@ -253,14 +253,14 @@ class Model:
     """0 to 10, the source report's scale; None when unknown."""
     seconds: Annotated[float, Field(ge=0)] | None = None
     """Expected for one picture at native size and default steps, when the provider knows."""
+    work: Annotated[float, Field(ge=0)] | None = None
+    """Of that picture, when known: steps x passes x 10^9 parameters x 1024 x 1024 pixels."""
     load_seconds: Annotated[float, Field(ge=0)] | None = None
-    """Expected to start the engine and load the model where it is not loaded, when the provider
-    knows."""
+    """Expected to start the engine and load the model, when the provider knows."""
     queued: Amount = 0
     """How many requests of others wait or run where it runs, before one that is sent now."""
     slowdown: Annotated[float, Field(ge=1)] = 1.0
-    """How many times longer it takes here than where its device holds all of it, as far as nobody
-    timed it."""
+    """How many times longer it takes here than where its device holds all, if nobody timed it."""
     note: str = ""
     """What a caller should know of running it here, a sentence: said with each of its results."""
     deprecated_on: date | None = None

@@ -15,7 +15,7 @@ from ziggie_image_mcp.config.config import Preference
 from ziggie_image_mcp.errors import duration
 from ziggie_image_mcp.inventory import hardware_probe
 from ziggie_image_mcp.inventory.cards import class_speed, gpu_speed, speed_of
-from ziggie_image_mcp.inventory.pace import prior_seconds
+from ziggie_image_mcp.inventory.pace import prior_seconds, work_seconds
 from ziggie_image_mcp.inventory.types import Tier
 from ziggie_image_mcp.provider.capabilities import FreeSize
 from ziggie_image_mcp.provider.nouns import Model, is_local
@@ -92,6 +92,8 @@ def base_seconds(model: Model, tier: Tier, speed: float) -> float:
         return model.seconds
     if not is_local(model):
         return UNKNOWN_CLOUD_SECONDS
+    if model.work is not None:
+        return work_seconds(model.work, model.family or "", speed)
     known = prior_seconds(model.id, speed)
     if known is not None:
         return known

@@ -18,7 +18,7 @@ from ziggie_image_mcp.inventory.model_facts import plain
 from ziggie_image_mcp.inventory.recommend import pull_command
 from ziggie_image_mcp.inventory.types import Rejection, lacks_key
 from ziggie_image_mcp.provider.additions import addition_key
-from ziggie_image_mcp.provider.nouns import Model
+from ziggie_image_mcp.provider.nouns import Model, is_present
 from ziggie_image_mcp.routing import planner
 from ziggie_image_mcp.routing.context import RoutingContext
 from ziggie_image_mcp.routing.errors import NoRoute
@@ -110,6 +110,10 @@ def unknown_model(name: str, ctx: RoutingContext) -> str:
     )
     title = model_facts.title_of(name)
     if title:
+        here = [m.id for m in ctx.survey.models if is_present(m) and _is_titled(m, title)]
+        if here:
+            ids = " or ".join(here[:MOST_ALTERNATIVES])
+            return f"No model is called {name!r}; what is known by it ({title}) is here as {ids}."
         command = pull_command(name)
         get = f" Get it by: {command}." if command else ""
         return f"{name!r} is known ({title}), and no engine that answers has it.{get}{unseen}"
@@ -118,6 +122,12 @@ def unknown_model(name: str, ctx: RoutingContext) -> str:
     seen = "that can be seen now " if silent else ""
     nearest = f" Nearest: {', '.join(close)}." if close else " list_models shows what there is."
     return f"No model {seen}is called {name!r}.{nearest}{unseen}"
+
+
+def _is_titled(model: Model, title: str) -> bool:
+    """Whether a file or folder is called as the model of this title is."""
+    entry = model_facts.recognise(model.id)
+    return entry is not None and entry.title == title
 
 
 def _of_addition(name: str, addition: Model) -> str:

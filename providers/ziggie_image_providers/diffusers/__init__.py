@@ -123,8 +123,9 @@ class Diffusers(InProcess):
         return await self._described(models.values(), additions)
 
     async def scan(self, folder: Path) -> Sequence[Model]:
-        """List what lies in one folder; the Hub cache lends single files what they lack."""
-        models = await asyncio.to_thread(scan, folder, self._hub_cache(), self._settings.gguf_bases)
+        """List what lies in one folder; other places lend it what it lacks."""
+        folders, cache, bases = self._places()
+        models = await asyncio.to_thread(scan, folder, cache, bases, folders)
         additions = await asyncio.to_thread(find_additions, [folder], None)
         return await self._described(models.values(), additions)
 

@@ -22,6 +22,15 @@ QUALITY = (1.0, 4.0)
 """Of what one stage and two of them draw, 0 to 10: a judgement, as 64 and 256 px are no picture to
 use as it is."""
 
+PASSES = 2
+"""Runs of a UNet a step, as each stage is guided."""
+
+DENOISED = {FIRST_STAGE: 1, LATER_STAGES[0]: 1, LATER_STAGES[1]: 4}
+"""Pixels of a side that one of what the UNet denoises stands for: the first two have no VAE."""
+
+USUALLY_DENOISED = 8
+"""The same of the models that others' work is counted by."""
+
 PULLS = (
     "ziggie-image-mcp models pull DeepFloyd/IF-II-L-v1.0 --without text_encoder",
     "ziggie-image-mcp models pull stabilityai/stable-diffusion-x4-upscaler",
@@ -66,9 +75,25 @@ def joined(model: DiskModel, others: Iterable[DiskModel]) -> DiskModel:
 
 def quality(model: DiskModel) -> float | None:
     """How good its pictures are, where stages are missing; None where nothing is known."""
-    if model.pipeline != FIRST_STAGE or len(model.later) == len(LATER_STAGES):
+    if model.pipeline != FIRST_STAGE or model.trouble is not None:
+        return None
+    if len(model.later) == len(LATER_STAGES):
         return None
     return QUALITY[len(model.later)]
+
+
+def work(model: DiskModel) -> float | None:
+    """What one picture is to all stages that are here, as `Model.work` counts; None: not known."""
+    stages = (model, *model.later)
+    if model.pipeline != FIRST_STAGE or any("unet" not in stage.parts for stage in stages):
+        return None
+    side = (model.native or SIDE) / ENLARGED ** len(model.later)
+    total = 0.0
+    for number, stage in enumerate(stages):
+        alike = side * ENLARGED**number * USUALLY_DENOISED / DENOISED[stage.pipeline]
+        runs = PIPELINES[stage.pipeline].steps * PASSES
+        total += runs * stage.parts["unet"].parameters / 1e9 * (alike / 1024) ** 2
+    return total
 
 
 def note(model: DiskModel) -> str:
@@ -167,6 +192,9 @@ def _alone(stage: DiskModel, others: list[DiskModel]) -> str:
         return f"{what}; ask for {' or '.join(users)}, which uses it."
     if firsts:
         return f"{what}; {firsts[0].id} {_instead(number, firsts[0], others)}."
+    ailing = [one.trouble.text for one in others if one.pipeline == FIRST_STAGE and one.trouble]
+    if ailing:
+        return f"{what}. What would draw for it cannot be used: {ailing[0]}"
     first = "ziggie-image-mcp models pull DeepFloyd/IF-I-XL-v1.0"
     return f"{what}. What draws for it: {first}"
 

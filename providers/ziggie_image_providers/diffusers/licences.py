@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ziggie_image_providers.diffusers.disk_model import DiskModel
+
 LICENSES: Mapping[str, tuple[str, bool]] = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": ("CreativeML OpenRAIL-M", True),
     "stabilityai/stable-diffusion-xl-base-1.0": ("CreativeML OpenRAIL++-M", True),
@@ -32,12 +34,32 @@ LICENSES: Mapping[str, tuple[str, bool]] = {
     "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers": ("NVIDIA NSCL v2-custom", False),
     "lodestones/Chroma1-HD": ("Apache-2.0", True),
     "Kwai-Kolors/Kolors-diffusers": ("Kolors-3B license", False),
-    "DeepFloyd/IF-I-XL-v1.0": ("DeepFloyd IF License", False),
-    "DeepFloyd/IF-I-L-v1.0": ("DeepFloyd IF License", False),
-    "DeepFloyd/IF-I-M-v1.0": ("DeepFloyd IF License", False),
-    "DeepFloyd/IF-II-L-v1.0": ("DeepFloyd IF License", False),
-    "DeepFloyd/IF-II-M-v1.0": ("DeepFloyd IF License", False),
-    "stabilityai/stable-diffusion-x4-upscaler": ("CreativeML OpenRAIL++-M", True),
     "Alpha-VLLM/Lumina-Image-2.0": ("Apache-2.0", True),
 }
 """Licence and whether it allows commercial use, by Hub id; collected, not legal advice."""
+
+FAMILY_LICENSES: Mapping[str, tuple[str, bool]] = {
+    "deepfloyd": ("DeepFloyd IF License", False),
+    "deepfloyd-ii": ("DeepFloyd IF License", False),
+    "sd-x4-upscaler": ("CreativeML OpenRAIL++-M", True),
+}
+"""The same by family, of those whose classes run one author's models only, whatever their folders
+are called."""
+
+
+def license_of(on_disk: DiskModel) -> tuple[str, bool | None]:
+    """The licence of a model with its later stages, and whether it allows commercial use.
+
+    Empty and None where it is not known.
+    """
+    own, commercial = _own_license(on_disk)
+    stages = [_own_license(stage) for stage in on_disk.later]
+    others = list(dict.fromkeys(name for name, _ in stages if name not in ("", own)))
+    if any(allowed is False for _, allowed in stages):
+        commercial = False
+    return ", with a later stage under ".join([own, *others]), commercial
+
+
+def _own_license(on_disk: DiskModel) -> tuple[str, bool | None]:
+    by_family = FAMILY_LICENSES.get(on_disk.family or "", ("", None))
+    return LICENSES.get(on_disk.id, by_family)

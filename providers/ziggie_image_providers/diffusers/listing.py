@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -21,12 +22,14 @@ from ziggie_image_providers.diffusers.families import (
 from ziggie_image_providers.diffusers.faults import EXTRA
 from ziggie_image_providers.diffusers.folder_settings import needs_sentencepiece
 from ziggie_image_providers.diffusers.ladder import Quantization
-from ziggie_image_providers.diffusers.licences import LICENSES
+from ziggie_image_providers.diffusers.licences import license_of
 from ziggie_image_providers.diffusers.measured import NOTHING_KNOWN, KnownMemory, model_memory
 from ziggie_image_providers.diffusers.scan import GGUF, DiskModel
 from ziggie_image_providers.diffusers.weights import Need, need
 
 NAMELESS_NATIVE = 1024
+LEAST_SIDE = 64
+"""Of a picture, pixels, where a model's own is not below it."""
 DISTILLED_STEPS = 4
 GGUF_PACKAGE = "gguf"
 PACKAGES = ("torch", "diffusers", "transformers")
@@ -66,13 +69,13 @@ def describe(
     variant = variant_of(on_disk)
     native = native_side(on_disk)
     steps, guidance = _defaults(on_disk, known, variant)
-    license, commercial = LICENSES.get(on_disk.id, ("", None))
+    license, commercial = license_of(on_disk)
     name = on_disk.path.stem if on_disk.single_file else on_disk.id.rsplit("/", 1)[-1]
     distilled = _is_distilled(on_disk, known, variant)
     sizes = FreeSize(
         native_width=native,
         native_height=native,
-        min_side=min(native, max(64, native // 4)),
+        min_side=_least_side(native, on_disk.multiple_of),
         max_side=native * 2,
         multiple_of=on_disk.multiple_of,
     )
@@ -105,6 +108,7 @@ def describe(
         defaults=Defaults(steps=steps, guidance_scale=guidance),
         distilled=distilled,
         quality=cascade.quality(on_disk),
+        work=cascade.work(on_disk),
         note=on_disk.assumed or cascade.note(on_disk),
     )
 
@@ -181,6 +185,12 @@ def missing_packages() -> tuple[str, ...]:
 def packages_missing(missing: Sequence[str]) -> str:
     """Say which packages are missing, and how to get them."""
     return f"Not installed here: {', '.join(missing)}. Run: {install_command(EXTRA)}"
+
+
+def _least_side(native: int, step: int) -> int:
+    """A quarter of the side that a model is best at, and a multiple of what its sides must be."""
+    least = min(native, max(LEAST_SIDE, native // 4))
+    return min(native, math.ceil(least / step) * step)
 
 
 def native_side(on_disk: DiskModel) -> int:

@@ -56,6 +56,8 @@ Donors = Mapping[Path, str]
 
 NO_BASES: Mapping[str, str] = {}
 
+STAGES = (FIRST_STAGE, *LATER_STAGES)
+
 
 def find(
     model_dirs: Sequence[Path], hub_cache: Path | None, bases: Mapping[str, str] = NO_BASES
@@ -100,29 +102,29 @@ def _find(
     return models
 
 
-def scan(base: Path, hub_cache: Path | None, bases: Mapping[str, str] = NO_BASES) -> Found:
-    """List what lies in one folder; the Hub cache lends to single files, and is not listed."""
+def scan(
+    base: Path,
+    hub_cache: Path | None,
+    bases: Mapping[str, str] = NO_BASES,
+    model_dirs: Sequence[Path] = (),
+) -> Found:
+    """List what lies in one folder.
+
+    What lies elsewhere lends to single files, and has the other stages of a cascade; it is not
+    listed.
+    """
     base = base.expanduser()
     repos = list(hub_repos(hub_cache)) if hub_cache is not None else []
     models = _find([base], None)
     donors = {**_local_donors([(base, path) for path in walk(base)]), **_donors(repos)}
-    stages = _folders_of(repos, LATER_STAGES) if _is_among(models, FIRST_STAGE) else []
+    cascades = any(model.pipeline in STAGES for model in models.values())
+    everywhere = _find([base, *model_dirs], hub_cache) if cascades else models
     return {
         id: single(model.path, id, donors, bases)
         if model.single_file
-        else cascade.joined(model, [*models.values(), *stages])
+        else cascade.joined(model, everywhere.values())
         for id, model in models.items()
     }
-
-
-def _is_among(models: Found, pipeline: str) -> bool:
-    return any(model.pipeline == pipeline for model in models.values())
-
-
-def _folders_of(repos: Iterable[CachedRepo], pipelines: Sequence[str]) -> list[DiskModel]:
-    """What the Hub cache has of some classes."""
-    folders = (_from_repo(repo) for repo in repos if repo.is_pipeline)
-    return [model for model in folders if model is not None and model.pipeline in pipelines]
 
 
 def locate(
@@ -135,12 +137,12 @@ def locate(
     path = Path(name).expanduser()
     if not path.is_absolute():
         model = _by_place(name, model_dirs)
-        if model is None or model.pipeline in (FIRST_STAGE, *LATER_STAGES):
+        if model is None or model.pipeline in STAGES:
             return find(model_dirs, hub_cache, bases).get(name)
         return model
     if path.is_dir():
         model = component(path, name) or folder(path, name, always=True)
-        if model is None or model.pipeline not in (FIRST_STAGE, *LATER_STAGES):
+        if model is None or model.pipeline not in STAGES:
             return model
         return cascade.joined(model, _find(model_dirs, hub_cache).values())
     if path.is_file():
