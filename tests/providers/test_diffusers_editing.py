@@ -42,6 +42,7 @@ from ziggie_image_mcp.jobs.workflow import Role
 from ziggie_image_mcp.provider import (
     Control,
     FreeSize,
+    InvalidOutput,
     Lora,
     Model,
     ModelMissing,
@@ -461,6 +462,16 @@ async def test_a_last_stage_that_cannot_be_read_is_told_before_the_first_draws(
         await generation(provider, "if-1", width=256, height=128, progress=told)
 
     assert set(heard) <= {"loading the model"}
+
+
+async def test_a_picture_of_one_colour_is_told_below_its_watermark(
+    zoo: Path, provider: Diffusers
+) -> None:
+    with (
+        replaced_weights(zoo / "if-3", "vae", "decoder.conv_out.", 0.0),
+        pytest.raises(InvalidOutput, match="of one colour"),
+    ):
+        await generation(provider, "if-1", width=256, height=128)
 
 
 async def test_a_stage_whose_folder_goes_while_the_first_draws_is_in_memory(

@@ -13,6 +13,7 @@ from ziggie_image_providers.diffusers.families import LATER_STAGES
 from ziggie_image_providers.diffusers.faults import Problem
 from ziggie_image_providers.diffusers.ladder import MODEL_OFFLOAD, parse
 from ziggie_image_providers.diffusers.loading import diffusers, held, torch
+from ziggie_image_providers.diffusers.one_colour import check_colours
 from ziggie_image_providers.diffusers.prompt_embeddings import remembered
 from ziggie_image_providers.diffusers.steps import OnStep
 from ziggie_image_providers.diffusers.vae_memory import tile_vae
@@ -144,7 +145,7 @@ def _checked(image: Any, dtype: Any) -> list[Any]:
     if any(marked or ()):
         text = "The model's own checker sees somebody's watermark in the picture"
         raise Problem("invalid_output", f"{text}: take another seed or other words.")
-    pictures: list[Any] = first.numpy_to_pil(numbers)
+    pictures = check_colours(first.numpy_to_pil(numbers))
     if first.watermarker is not None:  # whose class would lay it outside of what is not square
         first.watermarker.apply_watermark(pictures, min(pictures[0].size))
     return pictures
