@@ -215,12 +215,14 @@ async def test_stages_are_as_large_as_what_is_here(zoo: Path, tmp_path: Path) ->
     (tmp_path / "if-1").symlink_to(zoo / "if-1")
     async with worker_for(tmp_path) as provider:
         small = await generation(provider, "if-1", width=16, height=24)
+        least = await generation(provider, "if-1", width=16, height=16)
     (tmp_path / "if-2").symlink_to(zoo / "if-2")
     async with worker_for(tmp_path) as provider:
         large = await generation(provider, "if-1", width=64, height=96)
 
-    sizes = [Image.open(io.BytesIO(one.images[0].data)).size for one in (small, large)]
-    assert sizes == [(16, 24), (64, 96)]
+    sizes = [Image.open(io.BytesIO(one.images[0].data)).size for one in (least, small, large)]
+    assert sizes == [(16, 16), (16, 24), (64, 96)]
+    assert ["watermark" in " ".join(one.notes) for one in (least, small)] == [False, True]
 
 
 @pytest.mark.timeout(300)

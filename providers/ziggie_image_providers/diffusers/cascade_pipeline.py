@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ziggie_image_providers.diffusers import wire
-from ziggie_image_providers.diffusers.cascade import noise_levels
+from ziggie_image_providers.diffusers.cascade import is_marked, noise_levels
 from ziggie_image_providers.diffusers.disk_model import ENLARGED
 from ziggie_image_providers.diffusers.families import LATER_STAGES
 from ziggie_image_providers.diffusers.faults import Problem
@@ -146,7 +146,8 @@ def _checked(image: Any, dtype: Any) -> list[Any]:
         text = "The model's own checker sees somebody's watermark in the picture"
         raise Problem("invalid_output", f"{text}: take another seed or other words.")
     pictures = check_colours(first.numpy_to_pil(numbers))
-    if first.watermarker is not None:  # whose class would lay it outside of what is not square
+    if first.watermarker is not None and is_marked(*pictures[0].size):
+        # Its class would lay it outside of what is not square.
         first.watermarker.apply_watermark(pictures, min(pictures[0].size))
     return pictures
 
