@@ -333,6 +333,24 @@ def test_the_later_stages_take_their_share_of_the_steps_and_their_own_guidance(
         request_of(model, width=1024 + 64)
 
 
+def test_a_watermark_is_told_where_there_is_room_for_one(tmp_path: Path) -> None:
+    first(tmp_path)
+    model = find([tmp_path], None)["IF-I-M-v1.0"]
+
+    told = {
+        side: cascade.notes(
+            model,
+            request_of(model, width=64, height=64).model_copy(
+                update={"width": side, "height": side}
+            ),
+        )
+        for side in (16, 17, 64)
+    }
+
+    assert told[16] == []
+    assert told[17] == told[64] == ["the model lays a watermark over the lower right corner"]
+
+
 @pytest.mark.skipif(
     bool(missing_packages()),
     reason='needs pip install "ziggie-image-mcp[local]"',

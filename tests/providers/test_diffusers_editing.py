@@ -42,6 +42,7 @@ from ziggie_image_mcp.jobs.workflow import Role
 from ziggie_image_mcp.provider import (
     Control,
     FreeSize,
+    InvalidOutput,
     Lora,
     Model,
     ModelMissing,
@@ -165,19 +166,30 @@ def inexact(model: Model) -> list[tuple[int, int]]:
 
 
 @contextmanager
-def replaced_weights(folder: Path) -> Generator[None]:
-    """Another refiner, or another stage, under the same name."""
-    index, file = folder / "model_index.json", folder / "unet/diffusion_pytorch_model.safetensors"
-    before = file.read_bytes()
-    numpy = importlib.import_module("safetensors.numpy")
-    tensors = numpy.load(before)
-    file.write_bytes(numpy.save({**tensors, "conv_out.weight": tensors["conv_out.weight"] * 9}))
+def replaced_file(file: Path, content: bytes) -> Generator[None]:
+    """Another file in a component of a model, which is read anew for it."""
+    before, index = file.read_bytes(), file.parents[1] / "model_index.json"
+    file.write_bytes(content)
     index.touch()
     try:
         yield
     finally:
         file.write_bytes(before)
         index.touch()
+
+
+@contextmanager
+def replaced_weights(
+    folder: Path, part: str = "unet", layer: str = "conv_out.weight", factor: float = 9.0
+) -> Generator[None]:
+    """Another refiner, or another stage, under the same name: one with a layer multiplied."""
+    file = folder / part / "diffusion_pytorch_model.safetensors"
+    numpy = importlib.import_module("safetensors.numpy")
+    tensors = numpy.load(file.read_bytes())
+    changed = {k: v * v.dtype.type(factor) for k, v in tensors.items() if k.startswith(layer)}
+    assert changed
+    with replaced_file(file, numpy.save({**tensors, **changed})):
+        yield
 
 
 async def test_every_class_that_edits_has_a_small_model_here() -> None:
@@ -432,6 +444,51 @@ async def test_three_stages_draw_one_picture_and_a_seed_is_that_of_all(
     assert shares == sorted(shares)
     with opened(again) as image:
         assert image.convert("RGB").getpixel((256 - 8, 128 - 8)) == (255, 255, 255)
+
+
+async def test_a_last_stage_that_cannot_be_read_is_told_before_the_first_draws(
+    zoo: Path, provider: Diffusers
+) -> None:
+    config, heard = zoo / "if-3" / "unet" / "config.json", list[str]()
+    narrow = json.dumps({**json.loads(config.read_text("utf-8")), "in_channels": 4})
+
+    async def told(share: float, text: str) -> None:
+        heard.append(text)
+
+    with (
+        replaced_file(config, narrow.encode()),
+        pytest.raises(ModelUnusable, match="if-3, a later stage of if-1, cannot be read"),
+    ):
+        await generation(provider, "if-1", width=256, height=128, progress=told)
+
+    assert set(heard) <= {"loading the model"}
+
+
+async def test_a_picture_of_one_colour_is_told_below_its_watermark(
+    zoo: Path, provider: Diffusers
+) -> None:
+    with (
+        replaced_weights(zoo / "if-3", "vae", "decoder.conv_out.", 0.0),
+        pytest.raises(InvalidOutput, match="of one colour"),
+    ):
+        await generation(provider, "if-1", width=256, height=128)
+
+
+async def test_a_stage_whose_folder_goes_while_the_first_draws_is_in_memory(
+    zoo: Path, provider: Diffusers
+) -> None:
+    away = zoo / "if-3-elsewhere"
+
+    async def told(share: float, text: str) -> None:
+        if text.startswith("step 1 "):
+            (zoo / "if-3").rename(away)
+
+    try:
+        drawn = await picture(provider, "if-1", width=256, height=128, progress=told)
+    finally:
+        away.rename(zoo / "if-3")
+
+    assert size_of(drawn) == (256, 128)
 
 
 async def test_a_cancel_ends_the_second_stage_and_the_next_picture_is_as_before(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -68,6 +69,31 @@ parts = [first.text_encoder, first.unet, second.unet, third.text_encoder, third.
 print(json.dumps(2 * sum(p.numel() for part in parts for p in part.parameters())))
 """
 """As the documentation of diffusers runs the three stages."""
+
+HELD = """
+import shutil, sys
+from pathlib import Path
+from tests.support.cascades import asked_of_worker
+from ziggie_image_providers.diffusers import loading
+from ziggie_image_providers.diffusers.faults import Problem
+folder = Path(sys.argv[1])
+def held(request):
+    try:
+        loading.load(request)
+    except Problem as e:
+        print(e.fault, e, end="; ")
+    print(*(Path(path).name for path in loading.held.stages))
+held(asked_of_worker(folder))
+shutil.copytree(folder / "if-2", folder / "if-9")
+held(asked_of_worker(folder))
+shutil.rmtree(folder / "if-3")
+held(both := asked_of_worker(folder))
+shutil.rmtree(folder / "if-9")
+held(both)
+shutil.rmtree(folder / "if-2")
+held(asked_of_worker(folder))
+"""
+"""Which stages lie in memory, as their folders come and go."""
 
 ASKED: dict[str, Any] = {"width": 256, "height": 256, "negative_prompt": "dark"}
 
@@ -166,16 +192,37 @@ async def test_a_stage_that_cannot_be_read_is_a_typed_error_and_the_next_picture
 
 
 @pytest.mark.timeout(300)
+def test_only_the_stages_of_a_request_lie_in_memory(zoo: Path, tmp_path: Path) -> None:
+    for name in ("if-1", "if-2", "if-3"):
+        shutil.copytree(zoo / name, tmp_path / name)
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", HELD, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+    both, larger, alone, gone, none = done.stdout.splitlines()
+    assert (both, larger, alone, none) == ("if-2 if-3", "if-3 if-9", "if-9", "")
+    assert gone.startswith("model_missing if-9, a later stage of if-1, cannot be read (")
+    assert gone.endswith("Get it again.; ")
+
+
+@pytest.mark.timeout(300)
 async def test_stages_are_as_large_as_what_is_here(zoo: Path, tmp_path: Path) -> None:
     (tmp_path / "if-1").symlink_to(zoo / "if-1")
     async with worker_for(tmp_path) as provider:
         small = await generation(provider, "if-1", width=16, height=24)
+        least = await generation(provider, "if-1", width=16, height=16)
     (tmp_path / "if-2").symlink_to(zoo / "if-2")
     async with worker_for(tmp_path) as provider:
         large = await generation(provider, "if-1", width=64, height=96)
 
-    sizes = [Image.open(io.BytesIO(one.images[0].data)).size for one in (small, large)]
-    assert sizes == [(16, 24), (64, 96)]
+    sizes = [Image.open(io.BytesIO(one.images[0].data)).size for one in (least, small, large)]
+    assert sizes == [(16, 16), (16, 24), (64, 96)]
+    assert ["watermark" in " ".join(one.notes) for one in (least, small)] == [False, True]
 
 
 @pytest.mark.timeout(300)

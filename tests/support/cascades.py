@@ -1,5 +1,7 @@
 """Build DeepFloyd IF with a checker that refuses all or nothing, and as it is pulled: with torch.
 
+And ask for its pictures as the provider asks its worker.
+
 python -m tests.support.cascades FOLDER
 """
 
@@ -12,6 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.random_families import changed, deepfloyd
+from ziggie_image_mcp.provider import ProviderContext, ProviderRequest
+from ziggie_image_providers.diffusers import wire
+from ziggie_image_providers.diffusers.listing import describe
+from ziggie_image_providers.diffusers.scan import find
+from ziggie_image_providers.diffusers.settings import Settings
+from ziggie_image_providers.diffusers.worker_request import worker_request
 
 
 def checker(bias: float) -> Any:
@@ -32,6 +40,21 @@ def checker(bias: float) -> Any:
         head.weight.data.zero_()
         head.bias.data.fill_(value)
     return one
+
+
+def asked_of_worker(folder: Path) -> wire.WorkerRequest:
+    """A picture on the processor, by `if-1` and the later stages that lie in the folder now."""
+    on_disk = find([folder], None)["if-1"]
+    model = describe(on_disk, provider="diffusers", missing=(), frugal=True, loaded=False)
+    side = on_disk.native
+    assert side is not None
+    return worker_request(
+        ProviderRequest(prompt="a red fox", width=side, height=side, steps=2, seed=7),
+        model,
+        on_disk,
+        settings=Settings(device="cpu"),
+        context=ProviderContext(data_dir=folder),
+    )
 
 
 def build(folder: Path) -> None:

@@ -49,6 +49,9 @@ NAMES = ("second stage", "third stage")
 WATERMARK = "watermarker"
 """The component of IFPipeline that lays one over its pictures."""
 
+WATERMARK_SIDE = 62
+"""Of that on a picture of as many pixels as 1024x1024; it grows and shrinks with the picture."""
+
 
 def join(models: Mapping[str, DiskModel]) -> dict[str, DiskModel]:
     """The same with the first stages joined to the later ones, which are nothing alone."""
@@ -154,9 +157,14 @@ def notes(model: DiskModel, message: wire.WorkerRequest) -> list[str]:
             for by, count in zip(smaller, steps, strict=True)
         )
         sentences.append(f"drawn in stages, each from the one before: {drawn}")
-    if WATERMARK in model.parts:
+    if WATERMARK in model.parts and is_marked(message.width, message.height):
         sentences.append("the model lays a watermark over the lower right corner")
     return sentences
+
+
+def is_marked(width: int, height: int) -> bool:
+    """Whether a picture of this size, pixels, has room for a watermark of a pixel at least."""
+    return int(math.sqrt(width * height) / 1024 * WATERMARK_SIDE) > 0
 
 
 def _later(first: DiskModel, others: list[DiskModel]) -> tuple[DiskModel, ...]:

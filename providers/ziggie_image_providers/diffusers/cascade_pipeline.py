@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from ziggie_image_providers.diffusers import wire
-from ziggie_image_providers.diffusers.cascade import noise_levels
+from ziggie_image_providers.diffusers.cascade import is_marked, noise_levels
 from ziggie_image_providers.diffusers.disk_model import ENLARGED
 from ziggie_image_providers.diffusers.families import LATER_STAGES
 from ziggie_image_providers.diffusers.faults import Problem
 from ziggie_image_providers.diffusers.ladder import MODEL_OFFLOAD, parse
-from ziggie_image_providers.diffusers.loading import (
-    diffusers,
-    free_memory,
-    held,
-    pipeline_beside,
-    torch,
-)
-from ziggie_image_providers.diffusers.model_stamp import model_stamp
+from ziggie_image_providers.diffusers.loading import diffusers, held, torch
+from ziggie_image_providers.diffusers.one_colour import check_colours
 from ziggie_image_providers.diffusers.prompt_embeddings import remembered
 from ziggie_image_providers.diffusers.steps import OnStep
 from ziggie_image_providers.diffusers.vae_memory import tile_vae
@@ -44,7 +37,7 @@ def draw(request: wire.WorkerRequest, seed: int, on_step: OnStep, call: Call) ->
         call: Calls the pipeline of a stage.
 
     Raises:
-        Problem: A stage cannot be read, or the model's own checker took the picture.
+        Problem: The picture is broken, or the model's own checker took it.
     """
     first, noise = held.pipe, torch.Generator("cpu").manual_seed(seed)
     steps = [request.steps or 0, *(stage.steps for stage in request.stages)]
@@ -125,39 +118,10 @@ def _levels(steps: int, number: int) -> dict[str, Any]:
 
 
 def _pipeline(stage: wire.Stage, request: wire.WorkerRequest) -> Any:
-    """The pipeline of a later stage, read when it is first needed and held as the model is."""
-    stamp = model_stamp(Path(stage.path))
-    before, pipe = held.stages.get(stage.path, ("", None))
-    if before != stamp:
-        held.stages.pop(stage.path, None)
-        held.embeddings.clear()  # its encoder may be another now
-        del pipe
-        free_memory()
-        pipe = pipeline_beside(
-            lambda: _read(stage),
-            f"{Path(stage.path).name}, a later stage of {Path(request.path).name}, cannot be read",
-            "Get it again.",
-        )
-        held.stages[stage.path] = (stamp, pipe)
+    """The pipeline of a later stage, which was read with the model."""
+    _, pipe = held.stages[stage.path]
     tile_vae(pipe, held.tiled or request.width * request.height > TILED_ABOVE)
     return pipe
-
-
-def _read(stage: wire.Stage) -> Any:
-    """A stage without what the first one does for it: it reads the text and checks the picture."""
-    without = ["safety_checker", "feature_extractor", "watermarker"]
-    more: dict[str, Any] = {}
-    if stage.pipeline == LATER_STAGES[0]:
-        without += ["text_encoder", "tokenizer"]
-        more["requires_safety_checker"] = False
-    return getattr(diffusers, stage.pipeline).from_pretrained(
-        stage.path,
-        dtype=held.dtype,
-        variant=stage.variant,
-        local_files_only=True,
-        **more,
-        **dict.fromkeys(without),
-    )
 
 
 def _from_zero_to_one(image: Any) -> Any:
@@ -181,10 +145,11 @@ def _checked(image: Any, dtype: Any) -> list[Any]:
     if any(marked or ()):
         text = "The model's own checker sees somebody's watermark in the picture"
         raise Problem("invalid_output", f"{text}: take another seed or other words.")
-    pictures: Sequence[Any] = first.numpy_to_pil(numbers)
-    if first.watermarker is not None:  # whose class would lay it outside of what is not square
+    pictures = check_colours(first.numpy_to_pil(numbers))
+    if first.watermarker is not None and is_marked(*pictures[0].size):
+        # Its class would lay it outside of what is not square.
         first.watermarker.apply_watermark(pictures, min(pictures[0].size))
-    return list(pictures)
+    return pictures
 
 
 @contextmanager

@@ -5,6 +5,7 @@ The paths for CUDA, MPS and XPU follow the documentation; no GPU has run them ye
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import inspect
@@ -15,7 +16,7 @@ from typing import Any
 
 from ziggie_image_providers.diffusers import acceleration, cpu_share, wire
 from ziggie_image_providers.diffusers.batches import MARGIN, at_once
-from ziggie_image_providers.diffusers.families import FIRST_STAGE
+from ziggie_image_providers.diffusers.families import FIRST_STAGE, LATER_STAGES
 from ziggie_image_providers.diffusers.faults import Problem, first_line, is_out_of_memory
 from ziggie_image_providers.diffusers.if_safety_checker import complete_checker
 from ziggie_image_providers.diffusers.ladder import (
@@ -90,7 +91,11 @@ held = Held()
 
 
 def load(request: wire.WorkerRequest) -> None:
-    """Bring the request's model into memory, in place of the one before."""
+    """Bring the request's model into memory with all its stages, in place of the one before.
+
+    Raises:
+        Problem: Its device is not here, or a later stage of it cannot be read.
+    """
     device = choose_device(request.device)
     dtype = choose_dtype(request, device)
     unfit = acceleration.check(request, device, dtype)
@@ -105,6 +110,11 @@ def load(request: wire.WorkerRequest) -> None:
         held.drop()
         _hold(request, device, dtype)
         held.key = key
+    try:
+        _hold_stages(request)
+    except Exception:
+        held.drop()  # as far as the provider knows, nothing is in memory where loading failed
+        raise
     held.unfit |= unfit
     restart_peak(held.device)
 
@@ -118,6 +128,57 @@ def _hold(request: wire.WorkerRequest, device: str, dtype: Any) -> None:
     held.tiled = parse(held.rung).tiled
     _place(pipe)
     held.pipe, held.scheduler = pipe, getattr(pipe, "scheduler", None)
+
+
+def _hold_stages(request: wire.WorkerRequest) -> None:
+    """Hold the later stages of a cascade as its first is held, and no others.
+
+    All before anything is drawn: its rungs count the weights of all stages together, and one that
+    cannot be read would be told after hours on a processor.
+
+    Raises:
+        Problem: One is gone, or cannot be read.
+    """
+    stamps = {stage.path: _stage_stamp(stage, request) for stage in request.stages}
+    kept = {path: one for path, one in held.stages.items() if stamps.get(path) == one[0]}
+    if len(kept) < len(held.stages):
+        held.stages = kept
+        held.embeddings.clear()  # the encoder of a stage may have been another
+        free_memory()
+    for stage in request.stages:
+        if stage.path not in held.stages:
+            read = functools.partial(_read_stage, stage)
+            pipe = pipeline_beside(read, _unreadable(stage, request), "Get it again.")
+            held.stages[stage.path] = (stamps[stage.path], pipe)
+
+
+def _stage_stamp(stage: wire.Stage, request: wire.WorkerRequest) -> str:
+    try:
+        return model_stamp(Path(stage.path))
+    except OSError as e:
+        text = f"{_unreadable(stage, request)} ({first_line(e)}). Get it again."
+        raise Problem("model_missing", text) from e
+
+
+def _unreadable(stage: wire.Stage, request: wire.WorkerRequest) -> str:
+    return f"{Path(stage.path).name}, a later stage of {Path(request.path).name}, cannot be read"
+
+
+def _read_stage(stage: wire.Stage) -> Any:
+    """A later stage without what the first does for it: it reads the text and checks pictures."""
+    without = ["safety_checker", "feature_extractor", "watermarker"]
+    more: dict[str, Any] = {}
+    if stage.pipeline == LATER_STAGES[0]:
+        without += ["text_encoder", "tokenizer"]
+        more["requires_safety_checker"] = False
+    return getattr(diffusers, stage.pipeline).from_pretrained(
+        stage.path,
+        dtype=held.dtype,
+        variant=stage.variant,
+        local_files_only=True,
+        **more,
+        **dict.fromkeys(without),
+    )
 
 
 def _place(pipe: Any) -> None:

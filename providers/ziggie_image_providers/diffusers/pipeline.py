@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from PIL.Image import Resampling
 
-from ziggie_image_mcp.provider.pictures import decode, has_alpha, on_white, to_png
+from ziggie_image_mcp.provider.pictures import decode, on_white, to_png
 from ziggie_image_providers.diffusers import (
     acceleration,
     adapters,
@@ -32,6 +32,7 @@ from ziggie_image_providers.diffusers.loading import (
     torch,
     transformers,
 )
+from ziggie_image_providers.diffusers.one_colour import check_colours
 from ziggie_image_providers.diffusers.prompt_embeddings import remembered
 from ziggie_image_providers.diffusers.samplers import SAMPLERS, settings_of
 from ziggie_image_providers.diffusers.steps import OnStep, watched
@@ -162,8 +163,7 @@ def _run(
 ) -> list[Any]:
     """One pass of a pipeline, with its refiner where there is one, or with all of its stages."""
     if request.pipeline == FIRST_STAGE:
-        drawn = cascade_pipeline.draw(request, seed(request, numbers[0]), on_step, _call)
-        return _not_blank(drawn)
+        return cascade_pipeline.draw(request, seed(request, numbers[0]), on_step, _call)
     pipe = _pipe(request)
     _swap_scheduler(pipe, request.sampler, request.scheduler)
     large = request.width * request.height > TILED_ABOVE
@@ -176,15 +176,7 @@ def _run(
         output = _call_with_refiner(pipe, request.refiner, words, request, on_step)
     if any(getattr(output, "nsfw_content_detected", None) or ()):
         raise Problem("refused", "The model's own safety checker refused the picture.")
-    return _not_blank(list(output.images))
-
-
-def _not_blank(images: list[Any]) -> list[Any]:
-    if any(all(low == high for low, high in _extrema(image)) for image in images):
-        raise Problem(
-            "invalid_output", "The picture is of one colour: the model's weights may be damaged."
-        )
-    return images
+    return check_colours(list(output.images))
 
 
 def _call_with_refiner(
@@ -372,7 +364,3 @@ def _swap_scheduler(pipe: Any, sampler: str | None, scheduler: str | None) -> No
         )
     settings = {name: value for name, value in settings.items() if name not in unknown}
     pipe.scheduler = kind.from_config(held.scheduler.config, **settings)
-
-
-def _extrema(image: Any) -> list[tuple[int, int]]:
-    return list(image.convert("RGBA" if has_alpha(image) else "RGB").getextrema())
