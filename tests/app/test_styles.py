@@ -240,7 +240,7 @@ async def test_a_palette_of_a_style_stands_in_the_request_as_its_colours(tmp_pat
 async def test_a_picture_of_a_style_with_a_palette_has_no_other_colours(tmp_path: Path) -> None:
     made = styled_service(tmp_path, FakeProvider(), few={"palette": "#ff0044 #193c3e"})
 
-    (answer,) = await call(made, {"prompt": "a fox", "style": "few"})
+    (answer,) = await call(made, {"prompt": "a fox", "style": "few", "size": "256x256"})
 
     picture = Image.open(data(answer)["images"][0]["path"]).convert("RGB")
     colours = {colour for _, colour in picture.getcolors() or ()}

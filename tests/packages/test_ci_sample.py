@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from tests.support.ci_sample import ONE_IN, left_to_full
@@ -16,8 +17,8 @@ def test_of_a_long_module_one_in_so_many_runs_and_of_others_all() -> None:
     left = left_to_full(tests + others)
 
     ran = [one for one in tests if one not in left]
-    assert len(ran) == 40 / ONE_IN["test_paid"]
-    assert {one.partition("[")[0] for one in ran} == {one.partition("[")[0] for one in tests}
+    assert len(ran) == math.ceil(40 / ONE_IN["test_paid"])
+    assert len({one.partition("[")[0] for one in ran}) == 3
     assert not left & {*others}
     assert left == left_to_full(reversed(tests))
 

@@ -630,6 +630,7 @@ async def test_a_picture_is_nearly_the_same_with_quantised_weights_and_that_is_s
         with Image.open(io.BytesIO(whole)) as a, Image.open(io.BytesIO(result.images[0].data)) as b:
             mean = ImageStat.Stat(ImageChops.difference(a.convert("RGB"), b.convert("RGB"))).mean
         assert result.notes == notes(rung.name) != ()
+        assert result.load_seconds, "its weights are read anew for each"
         assert max(mean) < 16, rung.name
 
 

@@ -85,6 +85,11 @@ async def make(
     assert isinstance(result.content[0], TextContent)
     assert not result.is_error, result.content[0].text
     data = json.loads(result.content[0].text)
+    while "images" not in data:  # on a busy machine the call ends before the picture is made
+        result = await session.call_tool("get_job", {"job_id": data["job_id"]})
+        assert isinstance(result.content[0], TextContent)
+        assert not result.is_error, result.content[0].text
+        data = json.loads(result.content[0].text)
     with Image.open(data["images"][0]["path"]) as image:
         return image.convert("RGB"), data
 

@@ -229,20 +229,19 @@ class Device:
         working: anyio.CancelScope,
     ) -> Generation:
         images: list[GeneratedImage] = []
-        limit, load_seconds = self._load_seconds, 0.0
-        cold = self.loaded != request.path
-        if cold:
-            self._loaded, self._made = None, 0
+        limit, load_seconds = self._load_seconds, None
+        if self.loaded != request.path:
+            self._forget_model()
             await progress(0.0, "loading the model")
         await child.send(request, payload)
         while True:
             frame = await self._next(child, limit)
             limit = self._step_seconds
             match frame.message:
-                case wire.Loaded(in_use=in_use):
+                case wire.Loaded(in_use=in_use, was_read=was_read):
                     self._loaded, self._in_use = request.path, in_use
-                    self._made += request.num_images
-                    load_seconds = time.monotonic() - began if cold else 0.0
+                    self._made = request.num_images + (0 if was_read else self._made)
+                    load_seconds = time.monotonic() - began if was_read else 0.0
                     if self._total_seconds is not None:
                         working.deadline = anyio.current_time() + self._total_seconds
                     await progress(LOADING_SHARE, "the model is loaded")
@@ -262,12 +261,17 @@ class Device:
                         compile_seconds=compile_seconds,
                     )
                 case wire.Failed(fault=fault, message=message, room_bytes=room):
+                    if load_seconds is None:
+                        self._forget_model()
                     if fault == "out_of_memory":
                         await self._learn(request, None, room)
                         await child.stop(PATIENCE)  # a new process has no fragmented memory
                     raise ERRORS[fault](self._name, message)
                 case wire.WorkerRequest() | wire.Cancel():
                     raise EngineCrashed(self._name, "The worker sent what only we may send.")
+
+    def _forget_model(self) -> None:
+        self._loaded, self._made = None, 0
 
     async def _next(self, child: Child, limit: float) -> Frame:
         with anyio.move_on_after(limit):

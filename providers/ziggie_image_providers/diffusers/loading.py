@@ -90,8 +90,11 @@ def free_memory() -> None:
 held = Held()
 
 
-def load(request: wire.WorkerRequest) -> None:
+def load(request: wire.WorkerRequest) -> bool:
     """Bring the request's model into memory with all its stages, in place of the one before.
+
+    Returns:
+        Whether any of it was read: it was not in memory, or not as it is wanted now.
 
     Raises:
         Problem: Its device is not here, or a later stage of it cannot be read.
@@ -106,17 +109,19 @@ def load(request: wire.WorkerRequest) -> None:
             torch.set_num_threads(threads)
     key = (request.path, _stamp(request), device, dtype, request.must_offload, request.rung)
     held.batch = 1
-    if held.key != key:
+    is_new = held.key != key
+    if is_new:
         held.drop()
         _hold(request, device, dtype)
         held.key = key
     try:
-        _hold_stages(request)
+        is_new |= _hold_stages(request)
     except Exception:
         held.drop()  # as far as the provider knows, nothing is in memory where loading failed
         raise
     held.unfit |= unfit
     restart_peak(held.device)
+    return is_new
 
 
 def _hold(request: wire.WorkerRequest, device: str, dtype: Any) -> None:
@@ -130,11 +135,14 @@ def _hold(request: wire.WorkerRequest, device: str, dtype: Any) -> None:
     held.pipe, held.scheduler = pipe, getattr(pipe, "scheduler", None)
 
 
-def _hold_stages(request: wire.WorkerRequest) -> None:
+def _hold_stages(request: wire.WorkerRequest) -> bool:
     """Hold the later stages of a cascade as its first is held, and no others.
 
     All before anything is drawn: its rungs count the weights of all stages together, and one that
     cannot be read would be told after hours on a processor.
+
+    Returns:
+        Whether one was read.
 
     Raises:
         Problem: One is gone, or cannot be read.
@@ -145,11 +153,12 @@ def _hold_stages(request: wire.WorkerRequest) -> None:
         held.stages = kept
         held.embeddings.clear()  # the encoder of a stage may have been another
         free_memory()
-    for stage in request.stages:
-        if stage.path not in held.stages:
-            read = functools.partial(_read_stage, stage)
-            pipe = pipeline_beside(read, _unreadable(stage, request), "Get it again.")
-            held.stages[stage.path] = (stamps[stage.path], pipe)
+    missing = [stage for stage in request.stages if stage.path not in held.stages]
+    for stage in missing:
+        read = functools.partial(_read_stage, stage)
+        pipe = pipeline_beside(read, _unreadable(stage, request), "Get it again.")
+        held.stages[stage.path] = (stamps[stage.path], pipe)
+    return bool(missing)
 
 
 def _stage_stamp(stage: wire.Stage, request: wire.WorkerRequest) -> str:

@@ -223,6 +223,8 @@ class Loaded(_Message):
 
     kind: Literal["loaded"] = "loaded"
     in_use: InUse
+    was_read: bool
+    """For this request; it was not in memory before, or not as it is wanted."""
 
 
 class Step(_Message):

@@ -99,12 +99,12 @@ def work(line: Connection, request: wire.WorkerRequest, payload: bytes) -> None:
         line.send(failed(e, "load"))
         return
     try:
-        loading.load(request)
+        was_read = loading.load(request)
         line.check()
     except (Exception, Stopped) as e:
         line.send(_failed(e, "load", loading.room))
         return
-    line.send(wire.Loaded(in_use=loading.in_use()))
+    line.send(wire.Loaded(in_use=loading.in_use(), was_read=was_read))
     compiled_before = compile_seconds()
     try:
         inputs = pipeline.inputs(request, payload)

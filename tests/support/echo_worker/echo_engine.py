@@ -12,8 +12,9 @@ from PIL import Image, PngImagePlugin
 from ziggie_image_providers.diffusers import wire
 
 
-def load(request: wire.WorkerRequest) -> None:
+def load(request: wire.WorkerRequest) -> bool:
     """Have every model at hand."""
+    return False
 
 
 def in_use() -> wire.InUse:

@@ -11,9 +11,11 @@ from ziggie_image_providers.diffusers import wire
 STEP_SECONDS = 0.01
 _held: list[str] = []
 """How the models were to be held, the latest last."""
+_read = [""]
+"""Their paths."""
 
 
-def load(request: wire.WorkerRequest) -> None:
+def load(request: wire.WorkerRequest) -> bool:
     """Have every model at hand, but for the ways of holding it that the environment names.
 
     Where it names STAND_IN_CRASH, compiling ends the process.
@@ -23,6 +25,9 @@ def load(request: wire.WorkerRequest) -> None:
     if request.rung and request.rung in os.environ.get("STAND_IN_LIMIT", "").split(";"):
         raise MemoryError
     _held.append(request.rung)
+    was_read = request.path != _read[-1]
+    _read.append(request.path)
+    return was_read
 
 
 def in_use() -> wire.InUse:
