@@ -86,15 +86,13 @@ def pictures(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(300)
-async def test_what_is_asked_for_is_what_comes(tmp_path: Path) -> None:
-    wrong: list[str] = []
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["user"])
+async def test_what_is_asked_for_is_what_comes(row: dict[str, Any], tmp_path: Path) -> None:
     async with in_memory(tmp_path) as session:
-        for row in ROWS:
-            wrong += [
-                f"{row['user']}: {fault}" for fault in await faults_of(session, row, tmp_path)
-            ]
+        assert await faults_of(session, row, tmp_path) == []
 
-    assert wrong == []
+
+def test_there_are_thirty_requests() -> None:
     assert len(ROWS) == 30
 
 

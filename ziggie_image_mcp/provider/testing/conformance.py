@@ -90,7 +90,7 @@ TOLERANCE = 0.5
 """What a slow machine may add to 2 seconds."""
 SLACK = 16 * 2**20
 """What lies in the buffers of two sockets when the reader of an endless answer gives up."""
-PATIENCE = 60.0
+PATIENCE = 120.0
 """How long anything may take that is not about time, seconds."""
 
 HANG = Reply(then="hang")
