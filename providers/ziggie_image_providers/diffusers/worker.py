@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import math
 import os
@@ -152,6 +153,7 @@ def main() -> None:
     with suppress(Exception):  # the first request meets it again, and tells of it
         importlib.import_module("ziggie_image_providers.diffusers.pipeline")
         importlib.import_module("diffusers.pipelines.pipeline_utils")  # which every model needs
+    gc.freeze()  # what was imported stays: it need not be looked through during a picture
     while True:
         work(line, *line.requests.get())
 
