@@ -172,3 +172,13 @@ def test_what_is_no_folder_cannot_be_scanned(config: Path, tmp_path: Path) -> No
 
     assert done.returncode == 1
     assert "it is no folder here" in done.stderr
+
+
+def test_what_a_usable_model_lacks_is_said_once(tmp_path: Path, config: Path) -> None:
+    parts = {"unet": 4000, "text_encoder": 9000}
+    model_folders.pipeline(tmp_path / "models" / "IF-I-M-v1.0", "IFPipeline", parts=parts)
+
+    done = run("models", "scan", str(tmp_path / "models"), config=config)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("without its second stage") == 1

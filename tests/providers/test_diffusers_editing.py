@@ -30,6 +30,7 @@ from tests.support.diffusers_calls import (
     model_named,
     picture,
     plain,
+    replaced_file,
     size_of,
     worker_for,
 )
@@ -163,19 +164,6 @@ def inexact(model: Model) -> list[tuple[int, int]]:
     """The size that comes of 64x64 where the class keeps the shape alone."""
     rules = [capability.sizes for capability in model.tasks.values()]
     return [(1024, 1024) for rule in rules if isinstance(rule, FreeSize) and not rule.exact]
-
-
-@contextmanager
-def replaced_file(file: Path, content: bytes) -> Generator[None]:
-    """Another file in a component of a model, which is read anew for it."""
-    before, index = file.read_bytes(), file.parents[1] / "model_index.json"
-    file.write_bytes(content)
-    index.touch()
-    try:
-        yield
-    finally:
-        file.write_bytes(before)
-        index.touch()
 
 
 @contextmanager

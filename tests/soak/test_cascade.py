@@ -8,8 +8,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from tests.support.diffusers_calls import (
     generation,
     model_named,
     picture,
+    replaced_file,
     worker_for,
 )
 from ziggie_image_mcp.provider import (
@@ -161,19 +160,6 @@ async def test_a_picture_is_the_same_however_the_stages_are_held(zoo: Path) -> N
         assert set(notes(rung)) <= set(answer.notes)
 
 
-@contextmanager
-def changed(file: Path, content: bytes) -> Generator[None]:
-    """Another file under the same name, in a stage that is read anew for it."""
-    before, index = file.read_bytes(), file.parents[1] / "model_index.json"
-    file.write_bytes(content)
-    index.touch()
-    try:
-        yield
-    finally:
-        file.write_bytes(before)
-        index.touch()
-
-
 @pytest.mark.timeout(300)
 async def test_a_stage_that_cannot_be_read_is_a_typed_error_and_the_next_picture_is_as_before(
     zoo: Path,
@@ -183,7 +169,7 @@ async def test_a_stage_that_cannot_be_read_is_a_typed_error_and_the_next_picture
     async with worker_for(zoo) as provider:
         before = await picture(provider, "if-1", **ASKED)
         with (
-            changed(config, wrong.encode()),
+            replaced_file(config, wrong.encode()),
             pytest.raises(ModelUnusable, match="if-2, a later stage of if-1, cannot be read"),
         ):
             await picture(provider, "if-1", **ASKED)

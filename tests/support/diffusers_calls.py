@@ -7,8 +7,8 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -105,3 +105,16 @@ def size_of(png: bytes) -> tuple[int, int]:
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", png[16:24])
     return width, height
+
+
+@contextmanager
+def replaced_file(file: Path, content: bytes) -> Generator[None]:
+    """Another file in a component of a model, which is read anew for it."""
+    before, index = file.read_bytes(), file.parents[1] / "model_index.json"
+    file.write_bytes(content)
+    index.touch()
+    try:
+        yield
+    finally:
+        file.write_bytes(before)
+        index.touch()

@@ -172,7 +172,8 @@ def _tell_result(
             *(sentence for silent in report.unavailable for sentence in silent.why_not),
         ]
     else:
-        usable, reasons = row.usable, why_not(row)
+        usable = row.usable
+        reasons = [*filter(None, [row.note])] if usable else why_not(row)
     role = addition.kind if addition else "model"
     if as_json:
         print_json(
@@ -206,8 +207,6 @@ def _tell_result(
 
 
 def why_not(row: reports.ModelRow) -> list[str]:
-    """Why it would not run, or not do all that it could, and what helps."""
-    if row.usable:  # a model in stages, of which some are missing
-        return [row.how_to_install] if row.how_to_install else []
+    """Why it would not run, and what helps."""
     told = any(row.how_to_install in sentence for sentence in row.why_not)
     return row.why_not if told or not row.why_not else [*row.why_not, row.how_to_install]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
+
+from ziggie_image_providers.diffusers.weights import read_header
 
 MOST_BYTES = 1 << 16
 """Of a tensor whose numbers are read."""
@@ -48,16 +49,16 @@ def numbers(path: Path, tensor: str) -> tuple[float, ...]:
 
 @lru_cache(maxsize=1024)
 def _metadata(path: Path, size: int, mtime_ns: int) -> Mapping[str, str]:
-    del size, mtime_ns  # only keys of the cache
-    about: object = _header(path)[0].get("__metadata__")
+    del mtime_ns  # only a key of the cache
+    about: object = read_header(path, size)[0].get("__metadata__")
     named = cast("dict[str, Any]", about) if isinstance(about, dict) else {}
     return {name: str(value) for name, value in named.items()}
 
 
 @lru_cache(maxsize=1024)
 def _numbers(path: Path, size: int, mtime_ns: int, tensor: str) -> tuple[float, ...]:
-    del size, mtime_ns
-    header, start = _header(path)
+    del mtime_ns
+    header, start = read_header(path, size)
     entry: Any = header.get(tensor)
     if entry is None or entry["dtype"] not in _FORMATS:
         return ()
@@ -76,11 +77,3 @@ def _numbers(path: Path, size: int, mtime_ns: int, tensor: str) -> tuple[float, 
 
 def _float(bits: int) -> float:
     return float(struct.unpack("<f", struct.pack("<I", bits))[0])
-
-
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header, and where the numbers begin."""
-    with path.open("rb") as file:
-        length: int = struct.unpack("<Q", file.read(8))[0]
-        header: dict[str, Any] = json.loads(file.read(length))
-    return header, 8 + length

@@ -95,14 +95,8 @@ def shapes(path: Path) -> Tensors:
 @lru_cache(maxsize=4096)
 def _shapes(path: Path, size: int, mtime_ns: int) -> Tensors:
     del mtime_ns  # only a key of the cache
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= min(HEADER_LIMIT, size):
-            raise Damaged(f"{path.name} is no safetensors file")
-        raw = file.read(length)
+    header, start = read_header(path, size)
     try:
-        header: dict[str, Any] = json.loads(raw)
         header.pop("__metadata__", None)
         tensors = {
             str(name): (str(entry["dtype"]), tuple(int(side) for side in entry["shape"]))
@@ -111,9 +105,32 @@ def _shapes(path: Path, size: int, mtime_ns: int) -> Tensors:
         end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, *ABSURD) as e:
         raise Damaged(f"{path.name} has an unreadable header") from e
-    if 8 + length + end > size:
+    if start + end > size:
         raise Damaged(f"{path.name} is shorter than its header says")
     return tensors
+
+
+def read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and at which byte its numbers begin.
+
+    Args:
+        path: The file.
+        size: Of it, bytes.
+
+    Raises:
+        Damaged: It is something else, or its header cannot be read.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(HEADER_LIMIT, size):
+            raise Damaged(f"{path.name} is no safetensors file")
+        raw = file.read(length)
+    try:
+        return json.loads(raw), 8 + length
+    except (ValueError, *ABSURD) as e:
+        raise Damaged(f"{path.name} has an unreadable header") from e
 
 
 def part(tensors: Tensors) -> Part:
